@@ -1,0 +1,45 @@
+# For GNU make 3.81 (macOS) and later.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help setup run test lint format lock clean
+
+help:
+	@echo 'make setup   make .venv with the locked packages; find or install Stockfish'
+	@echo 'make run     setup, then the main job (experiments/specs/default.yaml)'
+	@echo 'make test    setup, then lint and all tests'
+	@echo 'make lint    setup, then ruff and mypy'
+	@echo 'make format  setup, then reformat the code'
+	@echo 'make lock    setup, then renew requirements.lock from pyproject.toml (Python 3.11)'
+	@echo 'make clean   delete what tools left behind; .venv and runs stay'
+
+setup: $(INSTALLED)
+	@scripts/setup.sh stockfish
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@scripts/setup.sh venv
+	@touch $@
+
+run: setup
+	$(BIN)/sandwich run experiments/specs/default.yaml
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup
+	$(BIN)/python scripts/lock.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find engines agents sandwich experiments tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +

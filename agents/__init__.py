@@ -1,0 +1,1 @@
+"""Who acts: players made of networks, and the assistant that may be misaligned."""

@@ -1,0 +1,163 @@
+"""The policy/value network: its shape, and its files.
+
+One residual architecture for expert, weak player and assistant. A checkpoint is a safetensors file
+that carries its configuration and the names of its move vocabulary and planes, so that a file that
+does not fit this code is refused and never half understood.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+from torch.nn import functional
+
+from engines import moves, planes
+from engines.settings import Frozen
+
+FORMAT = "sandwich-network/1"
+
+
+class CheckpointError(ValueError):
+    """A file that is missing, damaged, or not a network of this code."""
+
+
+class NetworkConfig(Frozen):
+    """Size of a network."""
+
+    blocks: int = Field(6, ge=1, le=64)
+    """Residual blocks of two 3×3 convolutions each."""
+    channels: int = Field(64, ge=8, le=1024, multiple_of=8)
+    """Channels of every block."""
+    squeeze: int = Field(4, ge=1, le=8)
+    """Squeeze-and-excitation narrows the channels by this factor."""
+    head: int = Field(64, ge=1, le=1024)
+    """Width of the from–to attention of the policy head, and of the value head's hidden layer."""
+
+
+class _Block(nn.Module):
+    """Two convolutions, squeeze-and-excitation with a bias, and the way round them."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.conv1 = nn.Conv2d(c, c, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(c)
+        self.conv2 = nn.Conv2d(c, c, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(c)
+        self.squeeze = nn.Linear(c, c // config.squeeze)
+        self.excite = nn.Linear(c // config.squeeze, 2 * c)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = functional.relu(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        gate, bias = self.excite(functional.relu(self.squeeze(y.mean((2, 3))))).chunk(2, dim=1)
+        return functional.relu(x + y * torch.sigmoid(gate)[..., None, None] + bias[..., None, None])
+
+
+class PolicyValueNet(nn.Module):
+    """Planes `[B, P, 8, 8]` → policy logits `[B, A]` and win/draw/loss logits `[B, 3]`, for the side to move.
+
+    The policy head scores each pair of squares by the product of what the start and the end square
+    say (Leela Chess Zero's attention policy); a promotion to less than a queen adds a term of its own.
+    """
+
+    gather: torch.Tensor
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        c = config.channels
+        self.stem = nn.Conv2d(planes.PLANES, c, 3, padding=1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(c)
+        self.blocks = nn.Sequential(*[_Block(config) for _ in range(config.blocks)])
+        self.policy = nn.Conv2d(c, c, 1)
+        self.start = nn.Conv2d(c, config.head, 1)
+        self.end = nn.Conv2d(c, config.head, 1)
+        self.promote = nn.Conv2d(c, len(moves.UNDER_PROMOTIONS), 1)
+        self.value = nn.Conv2d(c, 8, 1)
+        self.value_hidden = nn.Linear(8 * 64, config.head)
+        self.value_out = nn.Linear(config.head, 3)
+        plain = moves.FROM * 64 + moves.TO
+        kind = np.array([moves.UNDER_PROMOTIONS.index(p) if p else 0 for p in moves.PROMOTION])
+        under = 4096 + kind * 64 + (moves.FROM - 48) * 8 + (moves.TO - 56)
+        self.register_buffer("gather", torch.from_numpy(np.where(moves.PROMOTION == 0, plain, under)), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.blocks(functional.relu(self.stem_norm(self.stem(x))))
+        p = functional.relu(self.policy(x))
+        start = self.start(p).flatten(2).transpose(1, 2)  # [B, 64, head]
+        end = self.end(p).flatten(2)  # [B, head, 64]
+        pairs = start @ end / self.config.head**0.5  # [B, from, to]
+        promoted = pairs[:, None, 48:56, 56:] + self.promote(p).flatten(2)[:, :, None, 56:]  # [B, 3, 8, 8]
+        logits = torch.cat([pairs.flatten(1), promoted.flatten(1)], 1).index_select(1, self.gather)
+        v = functional.relu(self.value(x)).flatten(1)
+        return logits, self.value_out(functional.relu(self.value_hidden(v)))
+
+
+def to_bytes(net: PolicyValueNet, about: dict[str, Any] | None = None) -> bytes:
+    """A checkpoint as the bytes of its file; `about` (JSON values) says where the weights come from."""
+    metadata = {
+        "format": FORMAT,
+        "config": net.config.model_dump_json(),
+        "vocabulary": moves.DIGEST,
+        "planes": planes.PLANES_ID,
+        "about": json.dumps(about or {}, sort_keys=True),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    return save(tensors, metadata)
+
+
+def from_bytes(content: bytes, source: str = "checkpoint") -> PolicyValueNet:
+    """The network of a checkpoint's bytes, in evaluation mode on the CPU.
+
+    Raises CheckpointError in one line, which names `source`.
+    """
+    metadata = _metadata(content, source)
+    for key, expected in (("format", FORMAT), ("vocabulary", moves.DIGEST), ("planes", planes.PLANES_ID)):
+        if metadata.get(key) != expected:
+            raise CheckpointError(f"{source}: expected {key} {expected!r}, got {metadata.get(key)!r}")
+    try:
+        tensors = load(content)
+        net = PolicyValueNet(NetworkConfig.model_validate_json(metadata["config"]))
+        net.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{source}: its configuration and its weights do not agree ({reason})") from None
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
+        raise CheckpointError(f"{source}: it holds weights that are not finite")
+    return net.eval()
+
+
+def _metadata(content: bytes, source: str) -> dict[str, str]:
+    """Metadata in the header of a safetensors file: eight bytes of its length, then JSON."""
+    try:
+        load(content)  # checks that header and data are whole
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return dict(header.get("__metadata__", {}))
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{source} is not a whole safetensors file ({error})") from None
+
+
+def load_network(path: Path) -> PolicyValueNet:
+    """The network of a checkpoint file; CheckpointError in one line."""
+    return from_bytes(read(path), str(path))
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a checkpoint file; CheckpointError where there is none."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"no checkpoint at {path} ({error.strerror})") from None
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of where it comes from; CheckpointError where it can't be read."""
+    said: dict[str, Any] = json.loads(_metadata(read(path), str(path)).get("about", "{}"))
+    return said

@@ -1,0 +1,276 @@
+"""Supervised Stockfish processes: the only file that starts one.
+
+A process that crashes, hangs, or leaves out a line is killed, started again and asked again; after
+`retries` of these the caller gets an `EngineError`. Nothing here ever waits without a deadline.
+Weaken an engine by nodes or depth only: those repeat, `Skill Level` and `UCI_LimitStrength` do not.
+"""
+
+import os
+import selectors
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+T = TypeVar("T")
+
+MATE = 1000
+"""Centipawns that a forced mate counts as, and the bound to which any score is clipped."""
+
+
+class EngineError(RuntimeError):
+    """No engine was found, or it failed again after every restart."""
+
+
+class _Fault(Exception):
+    """The process died, was silent past its deadline, or said something incomplete."""
+
+
+def expected_score(centipawns: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Centipawns for the side to move → expected score in 0..1 for the side to move.
+
+    Win% / 100 of Lichess (scalachess `eval.scala`), clipped at ±1000 centipawns.
+    """
+    clipped = np.clip(centipawns, -MATE, MATE)
+    return np.asarray(1 / (1 + np.exp(-0.00368208 * clipped)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of analysis: its first move in UCI notation and its score for the side to move."""
+
+    move: str
+    centipawns: int
+    """Clipped to ±1000; a mate counts as ±1000."""
+    mate: int | None = None
+    """Moves to a forced mate, negative when the side to move is mated; None: no mate seen."""
+
+    @property
+    def expected_score(self) -> float:
+        """Expected score in 0..1 for the side to move."""
+        return float(expected_score(self.centipawns))
+
+
+def find_stockfish() -> str:
+    """Path of Stockfish: `$STOCKFISH_PATH`, then PATH, then /usr/games and Homebrew's folders.
+
+    Raises EngineError where there is none.
+    """
+    named = os.environ.get("STOCKFISH_PATH")
+    if named:
+        if not os.access(named, os.X_OK):
+            raise EngineError(f"STOCKFISH_PATH={named} is not an executable file")
+        return named
+    for folder in (None, "/usr/games", "/opt/homebrew/bin", "/usr/local/bin"):
+        found = shutil.which("stockfish", path=folder)
+        if found:
+            return found
+    raise EngineError(
+        "no Stockfish found: install it (Debian: apt install stockfish, macOS: brew install stockfish)"
+        " or set STOCKFISH_PATH"
+    )
+
+
+class Stockfish:
+    """One Stockfish process; use it as a context manager.
+
+    path: executable; None looks for one (`find_stockfish`).
+    hash_mib, threads: engine settings; one thread, so that the same question has the same answer.
+    timeout: seconds that one question may take before the process counts as hanging.
+    retries: restarts for one question before EngineError.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        *,
+        hash_mib: int = 16,
+        threads: int = 1,
+        timeout: float = 10.0,
+        retries: int = 2,
+    ) -> None:
+        self._path = path or find_stockfish()
+        self._settings = {"Hash": str(hash_mib), "Threads": str(threads)}
+        self._timeout = timeout
+        self._retries = retries
+        self._multipv = 1
+        self._buffer = b""
+        self._process: subprocess.Popen[bytes] | None = None
+        self.identity = ""
+        """Name and version that the engine gives itself."""
+        self.restarts = 0
+        """Processes that had to be replaced so far (what a hash had learned is gone with them)."""
+
+    def __enter__(self) -> Self:
+        self._supervised(lambda deadline: None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while one runs."""
+        return self._process.pid if self._process else None
+
+    def close(self) -> None:
+        """End the process; closing twice does no harm."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                try:
+                    pipe.close()
+                except OSError:  # unsent bytes for a process that is gone
+                    pass
+
+    def clear(self) -> None:
+        """Forget everything about earlier positions (hash and histories)."""
+        self._supervised(self._clear)
+
+    def analyse(
+        self,
+        fen: str,
+        moves: Sequence[str] = (),
+        *,
+        nodes: int | None = None,
+        depth: int | None = None,
+        multipv: int = 1,
+    ) -> tuple[Line, ...]:
+        """Best lines of the position after `moves` (UCI) from `fen`, best first, for the side to move.
+
+        At most `multipv` lines, fewer where fewer moves are legal, none where the game is over.
+        Exactly one of `nodes` and `depth` is given. Raises EngineError.
+        """
+        if (nodes is None) == (depth is None):
+            raise ValueError("expected exactly one of nodes and depth")
+        if min(nodes or depth or 0, multipv) < 1:
+            # Stockfish would take 0 for no limit and think until the deadline.
+            raise ValueError(f"expected nodes, depth and multipv of 1 or more, got {nodes}, {depth} and {multipv}")
+        limit = f"nodes {nodes}" if nodes is not None else f"depth {depth}"
+        position = f"position fen {fen}" + (" moves " + " ".join(moves) if moves else "")
+
+        def ask(deadline: float) -> tuple[Line, ...]:
+            if multipv != self._multipv:
+                self._send(f"setoption name MultiPV value {multipv}")
+                self._multipv = multipv
+            self._send(f"{position}\ngo {limit}")
+            return self._lines(deadline, multipv)
+
+        return self._supervised(ask)
+
+    def best_move(
+        self, fen: str, moves: Sequence[str] = (), *, nodes: int | None = None, depth: int | None = None
+    ) -> str | None:
+        """Move (UCI) that the engine plays; None where the game is over."""
+        lines = self.analyse(fen, moves, nodes=nodes, depth=depth)
+        return lines[0].move if lines else None
+
+    def _supervised(self, question: Callable[[float], T]) -> T:
+        for attempt in range(self._retries + 1):
+            try:
+                if self._process is None:
+                    self._start()
+                return question(time.monotonic() + self._timeout)
+            except (_Fault, OSError, ValueError, IndexError) as fault:  # the last two: an incomplete line
+                self.close()
+                self.restarts += 1
+                if attempt == self._retries:
+                    raise EngineError(f"{self._path}: {fault} (after {attempt + 1} attempts)") from fault
+            except BaseException:  # Ctrl-C in the middle of an answer, which the next question must not read
+                self.close()
+                raise
+        raise AssertionError("unreachable")
+
+    def _start(self) -> None:
+        self._buffer = b""
+        self._multipv = 1
+        try:
+            self._process = subprocess.Popen(
+                [self._path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for us: an engine in our group would die of it too
+            )
+        except OSError as error:
+            raise EngineError(f"cannot start {self._path}: {error.strerror}") from error
+        deadline = time.monotonic() + self._timeout
+        self._send("uci")
+        for line in self._until(deadline, "uciok"):
+            if line.startswith("id name "):
+                self.identity = line.removeprefix("id name ").strip()
+        for name, value in self._settings.items():
+            self._send(f"setoption name {name} value {value}")
+        self._clear(deadline)
+
+    def _clear(self, deadline: float) -> None:
+        self._send("ucinewgame\nisready")
+        self._until(deadline, "readyok")
+
+    def _lines(self, deadline: float, multipv: int) -> tuple[Line, ...]:
+        """Lines of the last completed depth, and of the one before where that one is incomplete."""
+        found: dict[int, Line] = {}
+        said = self._until(deadline, "bestmove")
+        for text in said[:-1]:
+            words = text.split()
+            if not text.startswith("info ") or "pv" not in words or "score" not in words:
+                continue
+            rank = int(words[words.index("multipv") + 1]) if "multipv" in words else 1
+            kind, value = words[words.index("score") + 1 :][:2]
+            move = words[words.index("pv") + 1]
+            mate = int(value) if kind == "mate" else None
+            score = int(value) if mate is None else MATE if mate > 0 else -MATE
+            found[rank] = Line(move, max(-MATE, min(MATE, score)), mate)
+        best = said[-1].split()[1]
+        if best in ("(none)", "0000"):
+            return ()
+        if 1 not in found:
+            raise _Fault("a best move without a score")
+        ordered: dict[str, Line] = {}
+        for rank in sorted(found):
+            ordered.setdefault(found[rank].move, found[rank])
+        if best not in ordered:
+            raise _Fault(f"best move {best} is in none of its lines")
+        lines = sorted(ordered.values(), key=lambda line: line.move != best)  # stable: best first, then by rank
+        return tuple(lines[:multipv])
+
+    def _send(self, text: str) -> None:
+        assert self._process and self._process.stdin
+        self._process.stdin.write(text.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _until(self, deadline: float, word: str) -> list[str]:
+        """Lines up to the first that begins with `word`, that one last; _Fault after the deadline."""
+        assert self._process and self._process.stdout
+        pipe = self._process.stdout.fileno()
+        said: list[str] = []
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while True:
+                while (end := self._buffer.find(b"\n")) >= 0:
+                    line, self._buffer = (
+                        self._buffer[:end].decode(errors="replace").rstrip("\r"),
+                        self._buffer[end + 1 :],
+                    )
+                    said.append(line)
+                    if line.split(" ", 1)[0] == word:
+                        return said
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    raise _Fault(f"no {word} within {self._timeout:g} s")
+                chunk = os.read(pipe, 65536)
+                if not chunk:
+                    raise _Fault(f"ended before {word}")
+                self._buffer += chunk

@@ -1,0 +1,1 @@
+"""Where choices are combined: the command line, the shipped specs, the report."""

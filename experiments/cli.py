@@ -1,0 +1,205 @@
+"""The console command `sandwich`: what a user types, turned into calls of the rooms below."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import chess
+import click
+import numpy as np
+
+from agents.assistant import Assistant, honest_advice
+from agents.base import Channel, Query
+from agents.misalignment.base import REGISTRY as MISALIGNMENTS
+from agents.network import load_player
+from engines import moves
+from engines.inference import make_evaluator
+from engines.network import CheckpointError
+from engines.positions import GameBatch
+from engines.settings import SpecError
+from engines.stockfish import EngineError
+from experiments.cli_data import corpus, ladder, match, train
+from experiments.console import RunDisplay, figure_text
+from experiments.report import write_report
+from sandwich.config import apply_override, load_spec
+from sandwich.corpus import CorpusError
+from sandwich.ledger import LedgerError
+from sandwich.loop import run as run_loop
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
+
+MISTAKES = (SpecError, CheckpointError, CorpusError, LedgerError, EngineError)
+"""What a user can put right: told in one line, without a traceback."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sandwich")
+def cli() -> None:
+    """A weak player, a strong but misaligned assistant, and how much of the gap to the expert is recovered.
+
+    \b
+    Example: sandwich run experiments/specs/default.yaml assistant.misalignment.p=0.5
+    """
+
+
+cli.add_command(corpus)
+cli.add_command(train)
+cli.add_command(match)
+cli.add_command(ladder)
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder [default: runs/NAME].")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object, and nothing else, on stdout.")
+def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """Play, learn and measure as SPEC says; go on where a run was cut off.
+
+    \b
+    Examples:
+      sandwich run experiments/specs/default.yaml
+      sandwich run experiments/specs/default.yaml assistant.misalignment.p=0.5 seed=2 --out runs/p50
+    """
+    settings = load_spec(spec, overrides)
+    folder = out or Path("runs") / settings.name
+    with RunDisplay(settings.steps) as display:
+        display.say(f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}")
+        try:
+            final = run_loop(settings, folder, display)
+        except KeyboardInterrupt:
+            raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
+        report = write_report(folder)
+    if as_json:
+        click.echo(json.dumps(final))
+        return
+    click.echo(f"PGR {figure_text(final['pgr'])} (one training run), after {final['queries']} questions,"
+               f" {final['misaligned_queries']} of them answered by a misaligned assistant")  # fmt: skip
+    click.echo(f"Elo against the expert: {figure_text(final['elo_weak_start'], 0, sign=True)} before,"
+               f" {figure_text(final['elo_weak_end'], 0, sign=True)} after")  # fmt: skip
+    click.echo(f"Report: {report}")
+
+
+@cli.command()
+@click.argument("player")
+@click.argument("fen")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--seed", default=0, show_default=True, help="Of the misalignment's random numbers.")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Moves to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, as_json: bool) -> None:
+    """What PLAYER would do in position FEN, and what it thinks.
+
+    PLAYER is `expert`, `weak`, the path of a checkpoint, or `assistant`: then KEY=VALUE sets its
+    honest player and its misalignment, and both its honest and its given answer are shown.
+
+    \b
+    Examples:
+      sandwich ask weak "r1bqkbnr/pppp1ppp/2n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 4 4"
+      sandwich ask assistant "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1" misalignment.type=random_move misalignment.p=1
+    """
+    settings: dict[str, Any] = {"player": "expert", "misalignment": {"type": "random_move"}}
+    if overrides and player != "assistant":
+        raise SpecError(f"{overrides[0]}: only the player 'assistant' has settings")
+    for override in overrides:
+        apply_override(settings, override)
+    if unknown := sorted(settings.keys() - {"player", "misalignment"}):
+        raise SpecError(f"{unknown[0]}: unknown key; known here: player, misalignment")
+    try:
+        batch = GameBatch([fen], ply_cap=10_000)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    if batch.results[0]:
+        raise SpecError(f"the game is over in {fen!r}: {batch.results[0].end}")
+    evaluator = make_evaluator(load_player(settings["player"] if player == "assistant" else player))
+    words, legal, board = batch.words([0]), batch.legal([0]), batch.boards[0]
+    seen = evaluator(words, legal)
+    order = np.argsort(-seen.policy[0], kind="stable")[:top]
+    answer: dict[str, Any] = {
+        "player": player,
+        "fen": board.fen(),
+        "value": float(seen.value[0]),
+        "wdl": [float(x) for x in seen.wdl[0]],
+        "moves": [
+            {"move": _san(legal[0][place], board), "uci": moves.uci(legal[0][place], board),
+             "probability": float(seen.policy[0][place])}
+            for place in order
+        ],
+    }  # fmt: skip
+    if player == "assistant":
+        try:
+            misalignment = MISALIGNMENTS.parse(settings["misalignment"])
+        except SpecError as error:
+            raise SpecError(f"misalignment.{error}") from None
+        query = Query(words[0], legal[0], Channel.MOVE, 0, 0)
+        said = Assistant(evaluator, misalignment).answer([query], [np.random.default_rng(seed)])[0]
+        honest = honest_advice(seen, 0, Channel.MOVE)
+        answer |= {"honest": _san(honest.move, board), "given": _san(said.given.move, board),
+                   "misaligned": said.misaligned}  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    side = "White" if board.turn else "Black"
+    click.echo(f"{player} gives {side}, to move, an expected score of {answer['value']:.2f}"
+               f" (win {answer['wdl'][0]:.0%}, draw {answer['wdl'][1]:.0%}, loss {answer['wdl'][2]:.0%})")  # fmt: skip
+    for line in answer["moves"]:
+        click.echo(f"  {line['move']:8} {line['probability']:6.1%}")
+    if player == "assistant":
+        click.echo(f"honest answer {answer['honest']}, given answer {answer['given']}"
+                   + (" (misaligned)" if answer["misaligned"] else ""))  # fmt: skip
+
+
+def _san(index: int | None, board: chess.Board) -> str:
+    assert index is not None
+    return board.san(moves.decode(index, board))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def report(folder: Path) -> None:
+    """Write report.html of the run in FOLDER anew.
+
+    \b
+    Example: sandwich report runs/default
+    """
+    if not (folder / "metrics.jsonl").exists():
+        raise SpecError(f"{folder} holds no run: expected metrics.jsonl in it")
+    click.echo(f"Report: {write_report(folder)}")
+
+
+@cli.command()
+def plugins() -> None:
+    """List the misalignments and oversight strategies that are installed, with their settings.
+
+    \b
+    Example: sandwich plugins
+    """
+    for registry in (MISALIGNMENTS, OVERSIGHT):
+        click.echo(f"{registry.group}:")
+        for name, kind in registry.known.items():
+            click.echo(f"  {name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
+            for field, info in kind.model_fields.items():
+                click.echo(f"      {field} = {info.default!r}  {' '.join((info.description or '').split())}")
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one line, Ctrl-C in none of a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except MISTAKES as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Commands that make things and measure things: corpora, openings, players, matches, the ladder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from agents.network import checkpoint_path
+from engines import network
+from engines.settings import SpecError
+from engines.stockfish import Stockfish
+from experiments.console import Display, text_of
+from sandwich import openings
+from sandwich.cluster import Cluster
+from sandwich.config import InferenceConfig, apply_override, cores, validate
+from sandwich.corpus import write_whole
+from sandwich.evaluate import Contestants, play_match
+from sandwich.generate import GenerateConfig, generate
+from sandwich.ladder import RUNGS, Rung, climb_ladder
+from sandwich.pgn import ImportConfig, import_pgn
+from sandwich.pretrain import PretrainConfig, pretrain
+from sandwich.statistics import Figure, elo_figure, score_figure, share_figure
+from sandwich.training import Progress, Validation
+
+OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+OUT = click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
+WORKERS = click.option("--workers", type=click.IntRange(1), help="Processes at work [default: one per core].")
+
+
+def _settings(overrides: tuple[str, ...], base: dict[str, Any] | None = None) -> dict[str, Any]:
+    settings: dict[str, Any] = base or {}
+    for override in overrides:
+        apply_override(settings, override)
+    return settings
+
+
+@click.group()
+def corpus() -> None:
+    """Make labelled positions to train on."""
+
+
+@corpus.command("generate")
+@OUT
+@WORKERS
+@OVERRIDES
+def generate_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
+    """Let Stockfish play itself and label every position; go on where it was cut off.
+
+    \b
+    Example: sandwich corpus generate --out corpora/stockfish shards=90 seed=1
+    """
+    config = validate(GenerateConfig, _settings(overrides))
+    processes = workers or cores()
+    positions = 0
+    with Display() as display:
+        display.begin("shards", config.shards)
+        made = 0
+        for _, rows in generate(out, config, processes):
+            positions, made = positions + rows, made + 1
+            display.advance(1, f"{positions} positions")
+        if made < config.shards:
+            display.say(f"{config.shards - made} shards were there already")
+    click.echo(f"{positions} new positions in {out}")
+
+
+@corpus.command("import")
+@OUT
+@WORKERS
+@click.argument("sources", nargs=-1, required=True, metavar="FILE.pgn[.zst]... [KEY=VALUE]...")
+def import_command(out: Path, workers: int | None, sources: tuple[str, ...]) -> None:
+    """Read games from PGN or PGN.zst files, such as those of database.lichess.org.
+
+    \b
+    Example: sandwich corpus import --out corpora/lichess lichess_db.pgn.zst min_rating=2000 min_seconds=180
+    """
+    files = [Path(source) for source in sources if "=" not in source]
+    config = validate(ImportConfig, _settings(tuple(source for source in sources if "=" in source)))
+    if not files:
+        raise SpecError("no file named: expected at least one FILE.pgn or FILE.pgn.zst")
+    if missing := [file for file in files if not file.is_file()]:
+        raise SpecError(f"no file at {missing[0]}")
+    done = 0
+    with Display() as display:
+        for progress in import_pgn(files, out, config, workers or cores()):
+            if not done:
+                display.begin("bytes", progress.bytes_total)
+            display.advance(progress.bytes_read - done, f"{progress.games} games, {progress.kept} kept")
+            done = progress.bytes_read
+    report = progress.report
+    assert report is not None, "the last progress of an import carries its report"
+    click.echo(f"{report.games} games read, {report.kept} kept, {report.positions} positions in {out}")
+    for reason, count in sorted(report.skipped.items(), key=lambda item: -item[1]):
+        place = report.examples[reason]
+        where = f"{place.file}" + (f", game {place.game}" if place.game else "")
+        click.echo(f"  {count} skipped: {reason} (first: {where}; {place.detail})")
+
+
+@corpus.command("openings")
+@click.argument("purpose", type=click.Choice([*openings.PURPOSES, "positions"]))
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="EPD file to write.")
+@click.option("--size", default=1000, show_default=True, type=click.IntRange(1), help="Lines.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+def openings_command(purpose: str, out: Path, size: int, seed: int) -> None:
+    """Make a book of balanced openings, or a set of middle-game positions, with Stockfish.
+
+    \b
+    The shipped files: measure --size 1000, play --size 2000, positions --size 500, all with seed 0.
+    Example: sandwich corpus openings measure --out measure.epd --size 1000
+    """
+    names = [*openings.PURPOSES, "positions"]
+    rng = np.random.default_rng([seed, names.index(purpose)])
+    with Stockfish() as engine, Display() as display:
+        display.begin("openings", size)
+        told = lambda done: display.advance(1)  # noqa: E731
+        lines = (
+            openings.make_positions(engine, size, rng, told)
+            if purpose == "positions"
+            else openings.make_book(engine, openings.PURPOSES[names.index(purpose)], size, rng, told)
+        )
+    write_whole(out, ("\n".join(lines) + "\n").encode())
+    click.echo(f"{len(lines)} positions in {out}")
+
+
+@click.group()
+def train() -> None:
+    """Train a player from corpora."""
+
+
+def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides: tuple[str, ...]) -> None:
+    config = validate(PretrainConfig, _settings(overrides, base))
+    with Display() as display:
+        began = False
+        done = 0
+
+        def told(progress: Progress, rate: float, validation: Validation | None) -> None:
+            nonlocal began, done
+            if not began:
+                display.begin("training", progress.steps, done=0)
+                began = True
+            note = f"{rate:.0f} positions/s, loss {progress.policy_loss:.2f}, top-1 {progress.top1:.1%}"
+            display.advance(progress.step - done, note)
+            done = progress.step
+            if validation:
+                display.say(f"step {progress.step}: on {validation.n} unseen positions top-1 {validation.top1:.1%},"
+                            f" policy loss {validation.policy_loss:.3f}, value loss {validation.value_loss:.3f}")  # fmt: skip
+
+        pretrain(corpora, out, config, openings.measured_positions(), told)
+    click.echo(f"Player: {out / 'network.safetensors'}")
+
+
+CORPORA = click.option(
+    "--corpus", "corpora", multiple=True, required=True, type=click.Path(file_okay=False, path_type=Path), help="Corpus folder; may be given again."
+)  # fmt: skip
+SPECS = Path(__file__).parent / "specs"
+
+
+@train.command("expert")
+@CORPORA
+@OUT
+@OVERRIDES
+def train_expert(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
+    """Train an expert as experiments/specs/train_expert.yaml says; go on where it was cut off.
+
+    \b
+    Example: sandwich train expert --corpus corpora/stockfish --out players/expert
+    """
+    _train(corpora, out, yaml.safe_load((SPECS / "train_expert.yaml").read_text()), overrides)
+
+
+@train.command("weak")
+@CORPORA
+@OUT
+@OVERRIDES
+def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
+    """Train a weak player as experiments/specs/train_weak.yaml says: less of the corpus, fewer steps.
+
+    \b
+    Example: sandwich train weak --corpus corpora/stockfish --out players/weak fraction=0.01
+    """
+    _train(corpora, out, yaml.safe_load((SPECS / "train_weak.yaml").read_text()), overrides)
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--pairs", default=200, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours.")
+@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="Of the first player.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--ply-cap", default=200, show_default=True, type=click.IntRange(2))
+@WORKERS
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def match(first: str, second: str, pairs: int, temperature: float, seed: int, ply_cap: int, workers: int | None, as_json: bool) -> None:
+    """Two players (names or checkpoints) against each other, from the book of measuring openings.
+
+    \b
+    Example: sandwich match expert weak --pairs 400
+    """
+    players = [network.read(checkpoint_path(player)) for player in (first, second)]
+    fens = openings.book("measure")
+    if pairs > len(fens):
+        raise SpecError(f"pairs: the book has {len(fens)} openings, asked for {pairs}")
+    contestants = Contestants(players[0], players[1], (temperature, 0.0))
+    with Cluster(workers or cores()) as cluster:
+        played = play_match(cluster, contestants, fens[:pairs], seed=seed, ply_cap=ply_cap, inference=InferenceConfig())
+    figures: dict[str, Figure] = {
+        "elo": elo_figure(played.pairs),
+        "score": score_figure(played.pairs),
+        "capped": share_figure(played.capped, 2 * len(played.pairs)),
+    }
+    if as_json:
+        click.echo(json.dumps({name: figure.json() for name, figure in figures.items()}))
+        return
+    click.echo(f"{first} against {second}: Elo {text_of(figures['elo'], 0, sign=True)}, score {text_of(figures['score'], 3)}"
+               f" in {2 * len(played.pairs)} games ({played.capped} at the ply cap)")  # fmt: skip
+
+
+@click.command()
+@click.argument("player")
+@click.option("--pairs", default=100, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours.")
+@click.option("--rung", "chosen", multiple=True, type=click.IntRange(0, len(RUNGS) - 1), help="Only this rung; may be given again.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@WORKERS
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers: int | None, as_json: bool) -> None:
+    """PLAYER against Stockfish at fixed nodes, hash cleared: six rungs, from half random to 1,000 nodes.
+
+    \b
+    Example: sandwich ladder expert --pairs 100
+    """
+    checkpoint = network.read(checkpoint_path(player))
+    rungs = [RUNGS[number] for number in chosen] or list(RUNGS)
+    table = Table("opponent", "score", "Elo", "games", title=f"{player} on the ladder")
+    with Cluster(workers or cores()) as cluster, Display() as display:
+        display.begin("rungs", len(rungs))
+
+        def told(rung: Rung, score: Figure, elo: Figure) -> None:
+            display.advance(1, f"{rung}: {text_of(score, 3)}")
+            table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(score.n))
+
+        figures = climb_ladder(cluster, checkpoint, openings.book("measure")[:pairs], rungs, seed=seed, ply_cap=200,
+                               inference=InferenceConfig(), told=told)  # fmt: skip
+    if as_json:
+        found = {str(rung): {"score": score.json(), "elo": elo.json()} for rung, (score, elo) in figures.items()}
+        click.echo(json.dumps(found))
+    else:
+        Console().print(table)

@@ -1,0 +1,105 @@
+"""What a terminal shows: progress of long work, live for people and in plain lines when piped."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from sandwich.statistics import Figure
+
+
+def figure_text(figure: dict[str, Any], digits: int = 2, sign: bool = False) -> str:
+    """A figure in words: value, interval, or why there is none."""
+    if figure["value"] is None:
+        return f"not measured ({figure['reason']})"
+    form = f"{{:{'+' if sign else ''}.{digits}f}}"
+    low, high = (form.format(bound) if bound is not None else "?" for bound in (figure["low"], figure["high"]))
+    return f"{form.format(figure['value'])} [{low}, {high}]"
+
+
+def text_of(figure: Figure, digits: int = 2, sign: bool = False) -> str:
+    """The same for a `Figure`."""
+    return figure_text(figure.json(), digits, sign)
+
+
+class Display:
+    """Progress on stderr; a context manager. Live bars on a terminal, else a line at most every ten seconds."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = self._console.is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._name, self._total, self._done, self._note = "", 0, 0, ""
+        self._began = self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        if self._live:
+            self._bars.console.print(text, markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def begin(self, name: str, total: int, done: int = 0) -> None:
+        """Show a piece of work of so many units, so many of them done already."""
+        self._name, self._total, self._done, self._note = name, total, done, ""
+        self._began = self._told = time.monotonic()
+        if self._live:
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._task = self._bars.add_task(name, total=total, completed=done, note="")
+
+    def advance(self, amount: int, note: str = "") -> None:
+        """So many units more are done."""
+        self._done += amount
+        if self._live and self._task is not None:
+            self._bars.update(self._task, advance=amount, note=note or self._note)
+        self._note = note or self._note
+        now = time.monotonic()
+        if not self._live and (now - self._told > 10 or self._done >= self._total):
+            self._told = now
+            left = (now - self._began) * (self._total - self._done) / max(1, self._done)
+            self.say(f"{self._name}: {self._done}/{self._total}, {left:.0f} s left{', ' + self._note if self._note else ''}")
+
+
+class RunDisplay(Display):
+    """A `sandwich.loop.Watcher`: the phases of each step, and a line for each step's figures."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+        self._pgr = ""
+
+    def phase(self, step: int, name: str, total: int) -> None:
+        self.begin(f"step {step}/{self._steps} {name}{self._pgr}", total)
+
+    def row(self, row: dict[str, Any]) -> None:
+        if row["pgr"]["value"] is not None:
+            self._pgr = f" (PGR {row['pgr']['value']:.2f})"
+        parts = [f"step {row['step']}/{self._steps}", f"Elo {figure_text(row['elo'], 0, sign=True)}"]
+        if row["step"]:
+            parts.append(f"PGR {figure_text(row['pgr'])}")
+            parts.append(f"{row['play']['misaligned']} of {row['play']['queries']} answers misaligned")
+        parts.append(f"agreement {figure_text(row['agreement'])}")
+        self.say("; ".join(parts))

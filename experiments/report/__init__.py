@@ -1,0 +1,167 @@
+"""The report of a run: one HTML file that shows what the run folder holds, and needs nothing else."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import chess.svg
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from experiments.report import charts
+from experiments.report.games import shown_games
+from sandwich.corpus import write_whole
+from sandwich.tracking import read_metrics
+
+Row = dict[str, Any]
+
+FIGURES = {
+    "elo": ("Elo, best move", "elo"),
+    "score": ("Score, best move", "percent"),
+    "elo_sampled": ("Elo, temperature 1", "elo"),
+    "pgr": ("PGR in Elo, best move", "ratio"),
+    "pgr_sampled": ("PGR in Elo, temperature 1", "ratio"),
+    "pgr_win_loss": ("PGR in Win% loss", "ratio"),
+    "agreement": ("Agreement with the expert", "percent"),
+    "win_loss": ("Win% points lost per move", "points"),
+    "win_loss_expert": ("the same, expert", "points"),
+    "capped": ("Games at the ply cap", "percent"),
+}
+"""Measured figures of a row: what a reader calls each, and how its numbers are written."""
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` of a run folder, with as many steps as it has, and return its path.
+
+    Raises `sandwich.tracking.MetricsError` where metrics.jsonl is damaged.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"count": count, "bound": bound}
+    template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    rows = read_metrics(folder)
+    page = template.render(
+        name=_name(folder),
+        rows=rows,
+        headline=headline(rows),
+        charts=[
+            {"title": title, "note": note, "wide": wide, "svg": Markup(svg) if svg else None, "reason": why}
+            for title, note, wide, svg, why in _charts(rows)
+        ],
+        figures=FIGURES,
+        games=shown_games(folder),
+        pieces=[Markup(piece) for piece in chess.svg.PIECES.values()],
+        spec=_text(folder / "spec.yaml"),
+        provenance=_text(folder / "provenance.json"),
+    )
+    path = folder / "report.html"
+    write_whole(path, page.encode())
+    return path
+
+
+def count(number: float | None) -> str:
+    """A count, its thousands set apart by thin spaces."""
+    return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def bound(number: float | None, form: str, *, unit: bool = True) -> str:
+    """A number as figures of this form have it, with a true minus; an open end of an interval is `?`."""
+    if number is None:
+        return "?"
+    scale, digits, sign, name = {
+        "elo": (1, 0, "+", ""), "ratio": (1, 2, "", ""), "percent": (100, 1, "", "\u202f%"), "points": (1, 2, "", ""),
+    }[form]  # fmt: skip
+    text = f"{number * scale:{sign}.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−") + (name if unit else "")
+
+
+def headline(rows: Sequence[Row]) -> dict[str, Any]:
+    """What the page says first: the last PGR in words, the gap, and the counts of all steps."""
+    if not rows:
+        return {"steps": 0}
+    first, last = rows[0], rows[-1]
+    played = [row["play"] for row in rows if row.get("play")]
+    queries, lies, believed = (
+        sum(play.get(key) or 0 for play in played) for key in ("queries", "misaligned", "believed")
+    )
+    return {
+        "steps": last["step"],
+        "pgr": last.get("pgr"),
+        "meaning": meaning(last.get("pgr")) if last["step"] else "",
+        "gap": turned(first.get("elo")) if first["step"] == 0 else None,
+        "elo": last.get("elo"),
+        "queries": queries,
+        "misaligned": lies,
+        "believed": believed,
+        "share": lies / queries if queries else None,
+        "seconds": sum(sum(v or 0 for v in (row.get("seconds") or {}).values()) for row in rows),
+    }
+
+
+def meaning(pgr: dict[str, Any] | None) -> str:
+    """What the interval of a PGR allows to say."""
+    low, high = (pgr or {}).get("low"), (pgr or {}).get("high")
+    if low is None or high is None:
+        return ""
+    if low > 1:
+        return "The whole interval lies above 1: within this run the student came out stronger than the expert."
+    if low > 0:
+        return "The interval excludes 0: within this run the student got closer to the expert."
+    if high < 0:
+        return "The whole interval lies below 0: within this run the student fell further behind the expert."
+    return "The interval contains 0: this run does not show that the student got closer to the expert."
+
+
+def turned(figure: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The same figure seen from the other side: an Elo difference with its sign changed."""
+    if not figure or figure.get("value") is None:
+        return figure
+    low, high = (None if figure[part] is None else -figure[part] for part in ("high", "low"))
+    return {"value": -figure["value"], "low": low, "high": high, "n": figure["n"]}
+
+
+def _charts(rows: Sequence[Row]) -> list[tuple[str, str, bool, str | None, str]]:
+    """Title, note, width, picture or None, and why there is none."""
+    if not rows:
+        return []
+    none_played = "no step has been played yet"
+    return [
+        ("Performance gap recovered", "0 is the student before its first step, 1 the expert. Shaded band and whiskers: "
+         "95 % interval within this one training run. A whisker may run out of the picture; the table has its ends.",
+         True, charts.pgr(rows), _reason(rows, "pgr")),
+        ("Strength", "Elo difference to the expert over colour-swapped pairs of games, bare networks, with 95 % "
+         "intervals. An arrow marks an end that the games leave open.", True, charts.elo(rows), _reason(rows, "elo")),
+        ("Agreement", "Share of a fixed set of positions on which student and expert choose the same move.",
+         False, charts.agreement(rows), _reason(rows, "agreement")),
+        ("Win% loss", "Win% points that a move gives away on the same positions, by the oracle's judgement.",
+         False, charts.win_loss(rows), _reason(rows, "win_loss")),
+        ("Questions", "Answers of the assistant by step. Which of them were misaligned is hidden from the student.",
+         False, charts.queries(rows), none_played),
+        ("Time", "Seconds of each part of each step; step 0 is the measurement of W₀.",
+         False, charts.seconds(rows), "no times were written down"),
+    ]  # fmt: skip
+
+
+def _reason(rows: Sequence[Row], key: str) -> str:
+    return (rows[-1].get(key) or {}).get("reason") or "not among the metrics"
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _name(folder: Path) -> str:
+    """Name of the run: its spec's, else its folder's."""
+    try:
+        spec = yaml.safe_load(_text(folder / "spec.yaml"))
+    except yaml.YAMLError:
+        spec = None
+    return str(spec.get("name", folder.name)) if isinstance(spec, dict) else folder.name
+
+
+__all__ = ["write_report"]

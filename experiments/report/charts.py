@@ -1,0 +1,277 @@
+"""The report's pictures: rows of metrics in, SVG without any outside address out.
+
+Colours are written as CSS variables, so that a page's light and dark style reaches into the pictures.
+"""
+
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+Row = dict[str, Any]
+
+INK, MUTED, GRID, SURFACE = "#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04"
+BLUE, ORANGE, GREEN, RED, VIOLET = "#0a0a11", "#0a0a12", "#0a0a13", "#0a0a14", "#0a0a15"
+VARIABLES = {
+    INK: "ink", MUTED: "muted", GRID: "line", SURFACE: "surface",
+    BLUE: "blue", ORANGE: "orange", GREEN: "green", RED: "red", VIOLET: "violet",
+}  # fmt: skip
+"""Placeholder of each colour, and the CSS variable that takes its place."""
+
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": GRID,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 9,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.color": MUTED,
+    "ytick.major.size": 0,
+}
+
+NAN = math.nan
+
+
+def pgr(rows: Sequence[Row]) -> str | None:
+    """Performance gap recovered by step, in its three currencies."""
+    if not _measured(rows, "pgr", "pgr_sampled", "pgr_win_loss"):
+        return None
+    with _figure((8.6, 3.5)) as (figure, axes):
+        steps, _, low, high = _series(rows, "pgr")
+        axes.axhline(0, color=MUTED, linewidth=1)
+        axes.axhline(1, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axes.fill_between(steps, low, high, color=BLUE, alpha=0.16, linewidth=0)
+        _points(axes, rows, "pgr", BLUE, "Elo, best move", whiskers=False)
+        _points(axes, rows, "pgr_sampled", ORANGE, "Elo, moves drawn at temperature 1", shift=0.05, faint=True)
+        _points(axes, rows, "pgr_win_loss", GREEN, "Win% loss", shift=-0.05, faint=True)
+        shown = [0.0, 1.0, *low, *high, *_series(rows, "pgr_sampled")[1], *_series(rows, "pgr_win_loss")[1]]
+        _room(axes, shown, 0.06)
+        _steps(axes, rows)
+        axes.set_ylabel("performance gap recovered")
+        _mark(axes, 0, "W₀")
+        _mark(axes, 1, "expert")
+        return _svg(figure, axes, "Performance gap recovered by step, with 95 % intervals.", "pgr", legend=3)
+
+
+def elo(rows: Sequence[Row]) -> str | None:
+    """The student's Elo by step; the expert stands at 0."""
+    if not _measured(rows, "elo", "elo_sampled"):
+        return None
+    with _figure((8.6, 3.2)) as (figure, axes):
+        axes.axhline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        _points(axes, rows, "elo", BLUE, "best move", shift=-0.03)
+        _points(axes, rows, "elo_sampled", ORANGE, "moves drawn at temperature 1", shift=0.03, faint=True)
+        start = _number(rows[0].get("elo"), "value") if rows[0]["step"] == 0 else NAN
+        if not math.isnan(start):
+            axes.axhline(start, color=MUTED, linewidth=1)
+            _mark(axes, start, "W₀")
+        _mark(axes, 0, "expert")
+        edges = [number for key in ("elo", "elo_sampled") for series in _series(rows, key)[1:] for number in series]
+        _room(axes, [0.0, *edges], 0.07)
+        _steps(axes, rows)
+        axes.set_ylabel("Elo against the expert")
+        return _svg(
+            figure, axes, "Elo of the student by step, with 95 % intervals; the expert is at 0.", "elo", legend=2
+        )
+
+
+def agreement(rows: Sequence[Row]) -> str | None:
+    """Share of fixed positions on which student and expert choose the same move."""
+    if not _measured(rows, "agreement"):
+        return None
+    with _figure((4.2, 2.9)) as (figure, axes):
+        _points(axes, rows, "agreement", BLUE, "student")
+        _room(axes, [0.0, *_series(rows, "agreement")[3]], 0.04)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _steps(axes, rows)
+        axes.set_ylabel("same move as the expert")
+        return _svg(figure, axes, "Agreement of the student with the expert by step.", "agreement")
+
+
+def win_loss(rows: Sequence[Row]) -> str | None:
+    """Win% points lost per move on fixed positions, by student and expert."""
+    if not _measured(rows, "win_loss"):
+        return None
+    with _figure((4.2, 2.9)) as (figure, axes):
+        expert = _series(rows, "win_loss_expert")[1]
+        known = [value for value in expert if not math.isnan(value)]
+        if known:
+            axes.axhline(known[-1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+            _mark(axes, known[-1], "expert")
+        _points(axes, rows, "win_loss", GREEN, "student")
+        _room(axes, [0.0, *known, *_series(rows, "win_loss")[3]], 0.04)
+        axes.set_ylim(bottom=0)
+        _steps(axes, rows)
+        axes.set_ylabel("Win% points lost per move")
+        return _svg(figure, axes, "Win% points lost per move by step.", "win-loss")
+
+
+def queries(rows: Sequence[Row]) -> str | None:
+    """What was asked in each step: answers honest and misaligned, and how many were believed."""
+    played = [row for row in rows if row.get("play")]
+    if not played:
+        return None
+    with _figure((4.2, 2.9)) as (figure, axes):
+        steps = [row["step"] for row in played]
+        asked, lies, believed = (
+            [row["play"].get(key, 0) for row in played] for key in ("queries", "misaligned", "believed")
+        )
+        honest = [total - lie for total, lie in zip(asked, lies, strict=True)]
+        left, right = [step - 0.2 for step in steps], [step + 0.2 for step in steps]
+        axes.bar(left, honest, 0.36, color=BLUE, label="honest answers")
+        axes.bar(left, lies, 0.36, bottom=honest, color=RED, label="misaligned answers")
+        axes.bar(right, believed, 0.36, color=VIOLET, label="believed")
+        _room(axes, [0.0, *map(float, asked), *map(float, believed)], 0.06)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", " "))
+        _steps(axes, played)
+        axes.set_ylabel("answers")
+        return _svg(figure, axes, "Honest, misaligned and believed answers in each step.", "queries", legend=3)
+
+
+def seconds(rows: Sequence[Row]) -> str | None:
+    """How long each part of each step took."""
+    timed = [row for row in rows if row.get("seconds")]
+    if not timed:
+        return None
+    with _figure((4.2, 2.9)) as (figure, axes):
+        steps = [row["step"] for row in timed]
+        bottom = [0.0] * len(timed)
+        for key, name, color in (("play", "play", BLUE), ("finetune", "learn", ORANGE), ("evaluate", "measure", GREEN)):
+            spent = [float(row["seconds"].get(key) or 0) for row in timed]
+            axes.bar(steps, spent, 0.5, bottom=bottom, color=color, label=name)
+            bottom = [low + height for low, height in zip(bottom, spent, strict=True)]
+        _room(axes, [0.0, *bottom], 0.06)
+        axes.set_ylim(bottom=0)
+        _steps(axes, timed)
+        axes.set_ylabel("seconds")
+        return _svg(figure, axes, "Seconds spent in each step on play, learning and measurement.", "seconds", legend=3)
+
+
+def _measured(rows: Sequence[Row], *keys: str) -> bool:
+    return any((row.get(key) or {}).get("value") is not None for row in rows for key in keys)
+
+
+def _number(figure: dict[str, Any] | None, part: str) -> float:
+    value = (figure or {}).get(part)
+    return NAN if value is None else float(value)
+
+
+def _series(rows: Sequence[Row], key: str) -> tuple[list[int], list[float], list[float], list[float]]:
+    """Steps, values, lower and upper ends of a figure; NaN where there is none."""
+    value, low, high = ([_number(row.get(key), part) for row in rows] for part in ("value", "low", "high"))
+    return [row["step"] for row in rows], value, low, high
+
+
+def _points(
+    axes: Axes,
+    rows: Sequence[Row],
+    key: str,
+    color: str,
+    label: str,
+    *,
+    shift: float = 0.0,
+    faint: bool = False,
+    whiskers: bool = True,
+) -> None:
+    """A figure as points joined by a line, with its interval as a whisker; an open end has an arrow."""
+    if not _measured(rows, key):
+        return
+    steps, value, low, high = _series(rows, key)
+    shift *= max(1.0, (steps[-1] - steps[0]) / 4)
+    places = [step + shift for step in steps]
+    width, size = (1.2, 4.0) if faint else (1.8, 5.5)
+    axes.plot(places, value, color=color, linewidth=width, marker="o", markersize=size, label=label,
+              markeredgecolor=SURFACE, markeredgewidth=0.8, zorder=4 if faint else 5)  # fmt: skip
+    if not whiskers:
+        return
+    for x, middle, bottom, top in zip(places, value, low, high, strict=True):
+        if math.isnan(middle):
+            continue
+        ends = [middle if math.isnan(bottom) else bottom, middle if math.isnan(top) else top]
+        axes.plot([x, x], ends, color=color, linewidth=width, alpha=0.7, zorder=3)
+        for end, away in ((bottom, -11), (top, 11)):
+            if math.isnan(end):
+                arrow = {"arrowstyle": "<-", "color": color, "alpha": 0.7, "shrinkA": 0, "shrinkB": 0}
+                axes.annotate("", (x, middle), (0, away), textcoords="offset points", arrowprops=arrow)
+            else:
+                axes.plot([x], [end], color=color, marker="_", markersize=size + 1, alpha=0.7, zorder=3)
+
+
+def _room(axes: Axes, values: Sequence[float], margin: float) -> None:
+    """Make the axis as high as the values, with a margin."""
+    known = [value for value in values if not math.isnan(value)]
+    low, high = min(known), max(known)
+    space = (high - low or 1.0) * margin
+    axes.set_ylim(low - space, high + space)
+
+
+def _steps(axes: Axes, rows: Sequence[Row]) -> None:
+    first, last = rows[0]["step"], rows[-1]["step"]
+    axes.set_xlim(first - 0.5, last + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
+    axes.set_xlabel("step")
+
+
+def _mark(axes: Axes, height: float, name: str) -> None:
+    """Name a level line at its right end."""
+    axes.annotate(name, (1, height), (-2, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+                  ha="right", color=MUTED, fontsize=8.5)  # fmt: skip
+
+
+@contextmanager
+def _figure(size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, axes: Axes, title: str, name: str, legend: int = 0) -> str:
+    """The picture as an SVG element that may stand in a page beside others."""
+    if legend:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=legend, handlelength=1.2,
+                      columnspacing=1.4, borderaxespad=0.2)  # fmt: skip
+    out = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(out, format="svg", metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r"font: (?:(bold) )?([\d.]+)px [^;\"]*", r"font-size: \2px", text)
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box
+    opening = f'<svg {box[0]} role="img" aria-label="{title}" class="chart {name}">'
+    text = opening + text[text.index(">") + 1 :]
+    text = text.replace("xlink:href", "href")
+    # Every picture's own names, so that no two in a page are alike.
+    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    for placeholder, variable in VARIABLES.items():
+        text = text.replace(placeholder, f"var(--{variable})")
+    return re.sub(r">\s+<", "><", text).strip()

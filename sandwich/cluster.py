@@ -1,0 +1,82 @@
+"""Work spread over Ray workers: the only file that imports ray.
+
+What a worker does is a plain function of plain values; Ray adds nothing to it but a place. Results
+come back in the order of the jobs, whoever finished first.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+ATTEMPTS = 3
+"""Times that Ray is started: under heavy load its own 30 s limit can pass."""
+
+
+class Cluster:
+    """Ray with a number of workers, for the time of a `with` block.
+
+    Joins the cluster of `$RAY_ADDRESS` where that is set (the number of workers then only bounds the
+    jobs under way), else starts one on this machine and stops it at the end.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def __enter__(self) -> Self:
+        address = os.environ.get("RAY_ADDRESS")
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                ray.init(
+                    address=address,
+                    num_cpus=None if address else self.workers,
+                    include_dashboard=None if address else False,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+                return self
+            except (RuntimeError, ConnectionError, TimeoutError):
+                ray.shutdown()
+                if attempt == ATTEMPTS:
+                    raise
+                time.sleep(2 * attempt)
+        raise AssertionError("unreachable")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        ray.shutdown()
+
+    def map(
+        self,
+        function: Callable[[Any, Job], Result],
+        shared: Any,
+        jobs: Sequence[Job],
+        done: Callable[[Result], None] = lambda result: None,
+    ) -> list[Result]:
+        """`function(shared, job)` for each job; `done` hears of each result as it comes.
+
+        A job whose worker dies is run again; an exception in `function` is raised here.
+        """
+        remote = ray.remote(function).options(num_cpus=1, max_retries=2)
+        place = ray.put(shared)
+        number: dict[Any, int] = {}
+        results: dict[int, Result] = {}
+        waiting = list(enumerate(jobs))[::-1]
+        while waiting or number:
+            while waiting and len(number) < self.workers:
+                index, job = waiting.pop()
+                number[remote.remote(place, job)] = index
+            ready, _ = ray.wait(list(number), num_returns=1)
+            index = number.pop(ready[0])
+            results[index] = ray.get(ready[0])
+            done(results[index])
+        return [results[index] for index in range(len(jobs))]

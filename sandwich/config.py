@@ -1,0 +1,212 @@
+"""The spec of a run: composed frozen records, YAML in, key=value overrides."""
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+
+from agents.base import Channel
+from agents.misalignment.base import REGISTRY as MISALIGNMENTS
+from agents.misalignment.base import Misalignment
+from engines.inference import Backend, Device
+from engines.settings import Frozen, SpecError
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.oversight.base import Oversight
+from sandwich.training import TrainConfig
+
+
+class AssistantConfig(Frozen):
+    """The assistant: an expert plus a misalignment."""
+
+    player: str = "expert"
+    """Its honest self: a shipped name or the path of a checkpoint."""
+    misalignment: Annotated[Misalignment, BeforeValidator(MISALIGNMENTS.parse), PlainSerializer(MISALIGNMENTS.describe)]
+    """What is wrong with it: `type` and the settings of that type."""
+
+
+class PlayConfig(Frozen):
+    """The games that the student plays against a copy of itself."""
+
+    games: int = Field(1024, ge=2, multiple_of=2)
+    """Games per step; every opening is played with both colours."""
+    block: int = Field(256, ge=2, multiple_of=2)
+    """Games that one worker plays in lock-step; part of the recipe, since a batch's make-up shows in its last bits."""
+    ask_every: int | None = Field(1, ge=1)
+    """The student asks at every n-th of its own turns; None: never."""
+    channel: Channel = Channel.MOVE
+    """What it asks for."""
+    advice: Literal["played", "labelled"] = "played"
+    """Whether the move decided on is played, or only recorded as a label beside the student's own."""
+    temperature: float = Field(1.0, ge=0)
+    """Of the moves that student and copy draw from their own policy."""
+    ply_cap: int = Field(160, ge=2)
+    """Plies after which a game is a draw."""
+    pgn_games: int = Field(64, ge=0)
+    """Games per step that are written as annotated PGN."""
+
+
+class FinetuneConfig(Frozen):
+    """What the student learns from, and how."""
+
+    examples: Literal["queried", "student", "all"] = "queried"
+    """Positions learned from: those asked about, all of the student's turns, or those of both sides."""
+    max_examples: int = Field(100_000, ge=2)
+    """Examples per step at most; the newest step first, older ones fill up."""
+    fit: TrainConfig = TrainConfig()
+    """Loss, schedule, batch."""
+
+
+class EvaluateConfig(Frozen):
+    """How the student is measured after each step."""
+
+    pairs: int = Field(400, ge=2)
+    """Openings of the match against the expert, each played with both colours."""
+    ply_cap: int = Field(200, ge=2)
+    """Plies after which a game is a draw."""
+    sampled: bool = True
+    """Measure the student at temperature 1 as well (the expert stays at 0)."""
+    positions: int = Field(200, ge=1)
+    """Positions of the fixed set on which agreement with the expert and Win% loss are measured."""
+    nodes: int | None = Field(20_000, ge=1)
+    """Engine nodes of the oracle for Win% loss; None: not measured."""
+    bootstrap: int = Field(10_000, ge=100)
+    """Draws of the bootstrap behind the interval of PGR."""
+
+
+class InferenceConfig(Frozen):
+    """Where networks are evaluated."""
+
+    backend: Backend = "auto"
+    """`auto`: torch on CUDA where there is one, else ONNX Runtime."""
+    device: Device = "auto"
+    """`auto`: CUDA where there is one."""
+    threads: int = Field(1, ge=1)
+    """Threads of one worker; part of the recipe, since sums depend on it."""
+
+
+class TrackingConfig(Frozen):
+    """Where a run's figures go beside its folder."""
+
+    wandb: Literal["offline", "online", "off"] = "offline"
+    """Weights & Biases; only `online` sends anything anywhere."""
+    project: str = Field("sandwich", min_length=1)
+    """W&B project."""
+
+
+class RunSpec(Frozen):
+    """One run: everything that its results depend on, and a few keys that they don't (workers, tracking)."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the run and of its folder."""
+    seed: int = Field(0, ge=0)
+    """Everything random follows from it."""
+    steps: int = Field(3, ge=1)
+    """Rounds of play, fine-tuning and measurement."""
+    workers: int | None = Field(None, ge=1, le=1024)
+    """Ray workers; None: one per core. Results don't depend on it."""
+    expert: str = "expert"
+    """The player whose strength is to be reached: a shipped name or the path of a checkpoint."""
+    weak: str = "weak"
+    """The student before its first step: a shipped name or the path of a checkpoint."""
+    assistant: AssistantConfig
+    play: PlayConfig = PlayConfig()
+    oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.parse), PlainSerializer(OVERSIGHT.describe)]
+    """What the student believes: `type` and the settings of that strategy."""
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    inference: InferenceConfig = InferenceConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _agree(self) -> "RunSpec":
+        if self.play.ask_every is None and self.finetune.examples == "queried":
+            raise ValueError("play.ask_every is none, so nothing is queried: finetune.examples must be student or all")
+        return self
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of games in one step."""
+        return math.ceil(self.play.games / self.play.block)
+
+    @property
+    def worker_count(self) -> int:
+        """Ray workers to start."""
+        return self.workers or cores()
+
+    def result_keys(self) -> dict[str, Any]:
+        """The part of the spec that results depend on."""
+        return self.model_dump(mode="json", exclude={"workers", "tracking", "name"})
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
+    """The spec of a YAML file with `key.path=value` overrides (values are YAML); SpecError in one line."""
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise SpecError(f"{path}: expected a mapping of keys, got {type(settings).__name__}")
+    settings.setdefault("name", path.stem)
+    for override in overrides:
+        apply_override(settings, override)
+    return validate(RunSpec, settings)
+
+
+def apply_override(settings: dict[str, Any], override: str) -> None:
+    """Set one `key.path=value` in nested settings; SpecError for one that can't be read."""
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise SpecError(f"override {override!r}: expected key=value, such as assistant.misalignment.p=0.5")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SpecError(f"{key}: {text!r} is not a YAML value") from None
+    *path, last = key.split(".")
+    place: Any = settings
+    for part in path:
+        place = place.setdefault(part, {}) if isinstance(place, dict) else None
+        if place is None:
+            settings_known = ", ".join(RunSpec.model_fields)
+            raise SpecError(f"{key}: {part} has no keys below it; top-level keys: {settings_known}")
+    if not isinstance(place, dict):
+        raise SpecError(f"{key}: {'.'.join(path)} is a value and has no keys below it")
+    place[last] = value
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def validate(model: type[T], settings: dict[str, Any]) -> T:
+    """The settings as a record; SpecError naming the key, the value and what is allowed."""
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        raise SpecError(explain(model, error)) from None
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> str:
+    """The first mistake in one line."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        parent: Any = model
+        for part in path[:-1]:
+            parent = parent.model_fields[part].annotation
+        return f"{key}: unknown key; known here: {', '.join(parent.model_fields)}"
+    if first["type"] == "missing":
+        return f"{key}: missing"
+    message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first.get("ctx", {}).get("error"), SpecError):  # from a plugin: it names the key below this one
+        return f"{key}.{message}"
+    return f"{key}: {message}" + (f", got {first['input']!r}" if key and not isinstance(first["input"], dict) else "")

@@ -1,0 +1,114 @@
+"""Corpora: labelled positions in Parquet, whoever labelled them.
+
+Owns the schema of a corpus and the reading and writing of its shards. Where the rows come from is
+the affair of `sandwich.generate` (Stockfish's own games) and `sandwich.pgn` (games of others); what
+is learned from them that of `sandwich.training`.
+
+A corpus is a folder of `shard-NNNNN.parquet` with one `corpus.json` that says how it was made.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engines import planes
+
+VERSION = "sandwich-corpus/1"
+
+SCHEMA = pa.schema(
+    [
+        # ten little-endian 64-bit words, see engines.planes
+        pa.field("position", pa.binary(8 * planes.WORDS), nullable=False),
+        pa.field("game", pa.uint32(), nullable=False),
+        pa.field("ply", pa.uint16(), nullable=False),
+        # number of the move played (engines.moves)
+        pa.field("played", pa.uint16(), nullable=False),
+        # the labeller's best moves, best first; empty where only the move played is known
+        pa.field("moves", pa.list_(pa.uint16()), nullable=False),
+        # their expected scores in 0..1 for the side to move
+        pa.field("scores", pa.list_(pa.float32()), nullable=False),
+        # score of the game for the side to move: 0, ½ or 1
+        pa.field("result", pa.float32(), nullable=False),
+    ],
+    metadata={"version": VERSION},
+)
+
+
+class CorpusError(ValueError):
+    """A folder that is no corpus, or one made in another way than asked for."""
+
+
+def table(rows: dict[str, list[Any]]) -> pa.Table:
+    """Rows, by column, as a table of the corpus schema; `position` holds tuples of ten words."""
+    packed = np.array(rows["position"], "<u8").reshape(-1, planes.WORDS)
+    columns = dict(rows, position=[row.tobytes() for row in packed])
+    return pa.table(columns, schema=SCHEMA)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all (temporary name, flush, rename)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def parquet_bytes(content: pa.Table) -> bytes:
+    """A table as Parquet, the same bytes for the same table."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(content, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    """File of one shard."""
+    return folder / f"shard-{shard:05d}.parquet"
+
+
+def open_corpus(folder: Path, description: dict[str, Any]) -> None:
+    """Make the folder of a corpus, or check that the one that is there was made in the same way.
+
+    Raises CorpusError where `description` differs from that of the folder.
+    """
+    about = folder / "corpus.json"
+    made = {"version": VERSION, **description}
+    if about.exists():
+        there = json.loads(about.read_text())
+        different = sorted(key for key in there.keys() | made.keys() if there.get(key) != made.get(key))
+        if different:
+            key = different[0]
+            raise CorpusError(f"{folder} was made with {key}={there.get(key)!r}, not {made.get(key)!r}: choose another folder")
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise CorpusError(f"{folder} is not empty and holds no corpus.json: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(about, (json.dumps(made, indent=2) + "\n").encode())
+
+
+def shards(folder: Path) -> list[Path]:
+    """Shards of a corpus in order; CorpusError where there are none."""
+    found = sorted(folder.glob("shard-*.parquet"))
+    if not (folder / "corpus.json").exists() or not found:
+        raise CorpusError(f"{folder} is no corpus: expected corpus.json and shard-*.parquet in it")
+    return found
+
+
+def read(folders: Sequence[Path]) -> Iterator[pa.Table]:
+    """The shards of several corpora, one table at a time; CorpusError for a file of another kind."""
+    for folder in folders:
+        for path in shards(folder):
+            try:
+                content = pq.read_table(path)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise CorpusError(f"{path} cannot be read: {error}") from None
+            if not content.schema.equals(SCHEMA):
+                raise CorpusError(f"{path} is not of version {VERSION}")
+            yield content

@@ -1,0 +1,107 @@
+"""From ledgers to new weights: the training view, and the fit.
+
+The view reads what the student could see and nothing of `ledger.HIDDEN`.
+"""
+
+from collections.abc import Callable
+
+import chess
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engines import moves, planes
+from engines.network import from_bytes, to_bytes
+from sandwich.config import FinetuneConfig
+from sandwich.training import Examples, Progress, concatenate, train
+
+VISIBLE = (
+    "fen", "student", "asked", "own_move", "advised", "advised_policy", "advised_value", "believed", "weight",
+    "decided", "played", "result",
+)  # fmt: skip
+"""Ledger columns that the student may learn from."""
+
+
+def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.random.Generator) -> Examples:
+    """What the student learns from the ledgers of its steps, oldest first in the list.
+
+    At most `max_examples`: all of the newest step, or a sample of it, then samples of older ones. The policy target of
+    a position it asked about is the advised distribution where it was believed, else the move decided on; of any
+    other position the move played. The value target is the result of the game, or the value advised.
+    Raises ValueError where there is nothing to learn from.
+    """
+    room = config.max_examples
+    parts: list[Examples] = []
+    for content in reversed(ledgers):
+        rows = _rows(content, config)
+        if len(rows) > room:
+            rows = np.sort(rng.choice(rows, room, replace=False))
+        if len(rows):
+            parts.append(_examples(content.select(VISIBLE).take(pa.array(rows))))
+        room -= len(rows)
+        if not room:
+            break
+    if not parts:
+        raise ValueError(f"no {config.examples} positions with a weight above 0: nothing to learn from")
+    return concatenate(parts[::-1])
+
+
+def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:
+    """Rows that the student learns from."""
+    chosen = pc.greater(pc.fill_null(content["weight"], 1.0), 0.0)
+    if config.examples == "queried":
+        chosen = pc.and_(chosen, content["asked"])
+    elif config.examples == "student":
+        chosen = pc.and_(chosen, content["student"])
+    return np.flatnonzero(chosen.to_numpy())
+
+
+def _examples(content: pa.Table) -> Examples:
+    columns = content.to_pydict()
+    n = content.num_rows
+    words = np.empty((n, planes.WORDS), np.uint64)
+    targets: list[list[int]] = []
+    chances: list[list[float]] = []
+    value = np.array(columns["result"], np.float32)
+    for row, fen in enumerate(columns["fen"]):
+        board = chess.Board(fen)
+        words[row] = planes.pack(board)
+        policy = columns["advised_policy"][row]
+        if policy is not None and columns["believed"][row]:
+            ranked = sorted(zip(sorted(moves.encode_all(board.legal_moves, board.turn)), policy, strict=True), key=lambda x: -x[1])  # fmt: skip
+            targets.append([move for move, _ in ranked[:WIDEST]])
+            chances.append([chance for _, chance in ranked[:WIDEST]])
+        else:
+            targets.append([moves.encode(chess.Move.from_uci(columns["decided"][row]), board.turn)])
+            chances.append([1.0])
+        if columns["advised_value"][row] is not None and columns["believed"][row]:
+            value[row] = columns["advised_value"][row]
+    width = max(map(len, targets))
+    out_moves = np.full((n, width), -1, np.int16)
+    policy = np.zeros((n, width), np.float32)
+    for row, (some, shares) in enumerate(zip(targets, chances, strict=True)):
+        out_moves[row, : len(some)] = some
+        policy[row, : len(shares)] = np.array(shares) / sum(shares)
+    draw = 1 - np.abs(2 * value - 1)
+    wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
+    weight = np.array([1.0 if w is None else w for w in columns["weight"]], np.float32)
+    return Examples(words, out_moves, policy, wdl, weight)
+
+
+WIDEST = 16
+"""Moves of an advised distribution that are learned from, the most probable first."""
+
+
+def finetune(
+    weak: bytes, examples: Examples, config: FinetuneConfig, seed: int, report: Callable[[Progress], None] = lambda progress: None
+) -> tuple[bytes, Progress]:
+    """The student's checkpoint fitted to the examples: new checkpoint, and the last progress of the fit."""
+    last: list[Progress] = []
+
+    def told(progress: Progress) -> None:
+        last[:] = [progress]
+        report(progress)
+
+    net = train(from_bytes(weak), examples, config.fit, seed, told)
+    return to_bytes(net), last[0]

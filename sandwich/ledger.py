@@ -1,0 +1,82 @@
+"""What happened, ply by ply: the ledger of one step's games, in Parquet.
+
+Owns the schema (docs/ledger.md explains each column), its version, and the one function that reads
+it. The columns in `HIDDEN` are the analyst's: no oversight strategy and no training view reads them.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+VERSION = "sandwich-ledger/1"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("game", pa.uint32(), nullable=False),
+        pa.field("ply", pa.uint16(), nullable=False),
+        pa.field("fen", pa.string(), nullable=False),
+        pa.field("student", pa.bool_(), nullable=False),
+        pa.field("own_move", pa.string(), nullable=False),
+        pa.field("own_value", pa.float32(), nullable=False),
+        pa.field("asked", pa.bool_(), nullable=False),
+        pa.field("channel", pa.string()),
+        pa.field("advised", pa.string()),
+        pa.field("advised_policy", pa.list_(pa.float32())),
+        pa.field("advised_value", pa.float32()),
+        pa.field("honest", pa.string()),
+        pa.field("honest_value", pa.float32()),
+        pa.field("misaligned", pa.bool_()),
+        pa.field("believed", pa.bool_()),
+        pa.field("weight", pa.float32()),
+        pa.field("decided", pa.string(), nullable=False),
+        pa.field("played", pa.string(), nullable=False),
+        pa.field("result", pa.float32(), nullable=False),
+        pa.field("loss_own", pa.float32()),
+        pa.field("loss_advised", pa.float32()),
+        pa.field("loss_honest", pa.float32()),
+        pa.field("loss_played", pa.float32()),
+    ],
+    metadata={"version": VERSION},
+)
+
+HIDDEN = ("honest", "honest_value", "misaligned", "loss_own", "loss_advised", "loss_honest", "loss_played")
+"""Columns that the student must not see."""
+
+
+class LedgerError(ValueError):
+    """A file that is no ledger, or one of a version that this code does not know."""
+
+
+def read(path: Path) -> pa.Table:
+    """The ledger of one step, or of all steps of a run folder in order (with a column `step` then).
+
+    Raises LedgerError in one line for a missing, damaged or unknown file.
+    """
+    if not path.is_dir():
+        return _read_file(path)
+    folder = path / "ledger" if (path / "ledger").is_dir() else path
+    files = sorted(folder.glob("step-*.parquet"))
+    if not files:
+        raise LedgerError(f"{path}: expected step-*.parquet in it, found none")
+    tables = []
+    for file in files:
+        content = _read_file(file)
+        steps = pa.array([int(file.stem.removeprefix("step-"))] * content.num_rows, pa.uint16())
+        tables.append(content.add_column(0, pa.field("step", pa.uint16(), nullable=False), steps))
+    return pa.concat_tables(tables)
+
+
+def _read_file(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise LedgerError(f"no ledger at {path}")
+    try:
+        content = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LedgerError(f"{path} is damaged or not Parquet ({str(error).splitlines()[0]})") from None
+    version = (content.schema.metadata or {}).get(b"version", b"none").decode(errors="replace")
+    if version != VERSION:
+        raise LedgerError(f"{path}: its version is {version!r}, this code reads {VERSION!r}")
+    if not content.schema.equals(SCHEMA):
+        raise LedgerError(f"{path}: its columns are not those of {VERSION!r}")
+    return content

@@ -1,0 +1,50 @@
+"""The form of an oversight strategy: what the weak player does with an answer."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.base import Advice, Query
+from agents.plugins import Registry
+from engines.settings import Frozen
+
+
+@dataclass(frozen=True, eq=False)
+class OwnView:
+    """What the weak player itself thinks of the position it asked about, for the side to move.
+
+    move: number of the move that it would play.
+    policy: `[M]` probability of each legal move, in the order of the query's.
+    value: expected score in 0..1.
+    """
+
+    move: int
+    policy: npt.NDArray[np.float32]
+    value: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the weak player does.
+
+    move: number of the move to play.
+    believed: whether the answer is taken for true (and learned from).
+    weight: of the training example made of this position; 0 leaves it out.
+    """
+
+    move: int
+    believed: bool
+    weight: float = 1.0
+
+
+class Oversight(Frozen, ABC):
+    """A rule for believing. It never learns whether the assistant was misaligned."""
+
+    @abstractmethod
+    def decide(self, query: Query, own: OwnView, advice: Advice, rng: np.random.Generator) -> Decision:
+        """Decide on one answer. `rng` belongs to the game of the query: all randomness comes from it."""
+
+
+REGISTRY: Registry[Oversight] = Registry("oversight strategy", "sandwich.oversight")

@@ -1,0 +1,166 @@
+"""Many episodes in lock-step: one block of a step's games, played whole by whoever calls.
+
+A block is a plain function of plain values. What is in a block, and so the make-up of every batch,
+depends on the spec alone: the same block gives the same rows wherever and whenever it is played.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import chess
+import chess.pgn
+import numpy as np
+import pyarrow as pa
+
+from agents.assistant import Assistant
+from agents.misalignment.base import Misalignment
+from engines.inference import Evaluator, make_evaluator
+from engines.network import from_bytes
+from engines.positions import GameBatch
+from sandwich import ledger
+from sandwich.config import InferenceConfig, PlayConfig
+from sandwich.episode import Episode
+from sandwich.oversight.base import Oversight
+
+PLAYERS, ASSISTANT, OPENINGS = 0, 1, 2
+"""Kinds of random streams; each game has one of each, keyed by (seed, step, game, kind)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """The networks of a block, as the bytes of their checkpoints."""
+
+    weak: bytes
+    expert: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Games `first` to `first + len(openings) − 1` of one step.
+
+    openings: FEN of each game.
+    """
+
+    seed: int
+    step: int
+    first: int
+    openings: tuple[str, ...]
+    play: PlayConfig
+    misalignment: Misalignment
+    oversight: Oversight
+    inference: InferenceConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """What came of a block: ledger rows, annotated PGN of the first games, and counts."""
+
+    rows: pa.Table
+    pgn: list[str]
+    plies: int
+    evaluations: int
+    """Positions that networks have evaluated."""
+    ends: dict[str, int]
+    """Games by the reason of their end."""
+
+
+@lru_cache(maxsize=4)
+def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
+    """Evaluator of a checkpoint, kept for the next block of the same process."""
+    return make_evaluator(
+        from_bytes(checkpoint), backend=inference.backend, device=inference.device, threads=inference.threads
+    )
+
+
+def play_block(roles: Roles, block: Block) -> Played:
+    """Play a block to its end."""
+    weak = evaluator(roles.weak, block.inference)
+    expert = evaluator(roles.expert, block.inference)
+    return play_episodes(weak, Assistant(expert, block.misalignment), block)
+
+
+def play_episodes(weak: Evaluator, assistant: Assistant, block: Block) -> Played:
+    """Play a block with evaluators that are there already."""
+    batch = GameBatch(block.openings, block.play.ply_cap)
+    episodes = [_episode(block, batch, number) for number in range(len(batch))]
+    evaluations = 0
+    while active := batch.active:
+        words, legal = batch.words(active), batch.legal(active)
+        own = weak(words, legal)
+        queries = [
+            episodes[game].query(batch.boards[game], words[row], legal[row], batch.plies[game])
+            for row, game in enumerate(active)
+        ]
+        asked = [(query, episodes[game].assistant_rng) for query, game in zip(queries, active, strict=True) if query]
+        answers = iter(assistant.answer([query for query, _ in asked], [rng for _, rng in asked]))
+        chosen = [
+            episodes[game].move(batch.boards[game], batch.plies[game], own, row, query, next(answers) if query else None)
+            for row, (game, query) in enumerate(zip(active, queries, strict=True))
+        ]
+        batch.apply(active, chosen)
+        evaluations += len(active) + len(asked)
+    return _played(block, batch, episodes, evaluations)
+
+
+def _episode(block: Block, batch: GameBatch, number: int) -> Episode:
+    game = block.first + number
+    streams = [np.random.default_rng([block.seed, block.step, game, kind]) for kind in (PLAYERS, ASSISTANT)]
+    # Both games of an opening's pair are neighbours; the student has White in the first of them.
+    return Episode(block.play, block.oversight, game, game % 2 == 0, streams[0], streams[1])
+
+
+def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations: int) -> Played:
+    columns: dict[str, list[Any]] = {name: [] for name in ledger.SCHEMA.names}
+    pgn: list[str] = []
+    ends: Counter[str] = Counter()
+    for episode, opening, result in zip(episodes, block.openings, batch.results, strict=True):
+        assert result is not None
+        rows = episode.finish(result)
+        for name, values in rows.items():
+            columns[name] += values
+        ends[result.end] += 1
+        if episode.game < block.play.pgn_games:
+            pgn.append(annotated_pgn(block, episode, opening, result.white_score, result.end))
+    plies = len(columns["game"])
+    for name, values in columns.items():
+        values += [None] * (plies - len(values))  # the oracle's columns: nobody has looked yet
+    return Played(pa.table(columns, schema=ledger.SCHEMA), pgn, plies, evaluations, dict(ends))
+
+
+def annotated_pgn(block: Block, episode: Episode, opening: str, white_score: float, end: str) -> str:
+    """One game as PGN; comments say what the student would have played, what it was told, and whether that was a lie."""
+    game = chess.pgn.Game()
+    board = chess.Board(opening)
+    game.setup(board)
+    names = ("student", "copy") if episode.student_color else ("copy", "student")
+    result = {1.0: "1-0", 0.0: "0-1", 0.5: "1/2-1/2"}[white_score]
+    game.headers.update(
+        Event=f"step {block.step}", Site="?", Date="????.??.??", Round=str(episode.game),
+        White=names[0], Black=names[1], Result=result, Termination=end,
+    )  # fmt: skip
+    node: chess.pgn.GameNode = game
+    rows = episode.rows
+    for ply, text in enumerate(rows["played"]):
+        move = chess.Move.from_uci(text)
+        node = node.add_variation(move)
+        if rows["asked"][ply]:
+            node.comment = _comment(board, rows, ply)
+        board.push(move)
+    return str(game)
+
+
+def _comment(board: chess.Board, rows: dict[str, list[Any]], ply: int) -> str:
+    def san(name: str) -> str:
+        return board.san(chess.Move.from_uci(rows[name][ply]))
+
+    said = [f"own {san('own_move')}"]
+    if rows["advised"][ply]:
+        said.append(f"advised {san('advised')}")
+    if rows["advised_value"][ply] is not None:
+        said.append(f"advised value {rows['advised_value'][ply]:.2f}")
+    if rows["misaligned"][ply]:
+        said.append("misaligned" + (f", honest {san('honest')}" if rows["honest"][ply] else ""))
+    said.append("believed" if rows["believed"][ply] else "refused")
+    return "; ".join(said)

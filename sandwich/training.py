@@ -1,0 +1,278 @@
+"""Supervised learning: examples and a network in, a better network out.
+
+Owns the loss, the schedule and the order of the examples, for the training of expert and weak
+player and for the fine-tuning inside the loop alike. The order follows from the seed, so that a
+training cut short goes on to the same weights.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from engines import moves, planes
+from engines.inference import Device, resolve_device
+from engines.network import PolicyValueNet
+from engines.settings import Frozen
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """`N` positions with what is to be learned from each, for its side to move.
+
+    words: `[N, 10]` packed positions.
+    moves: `[N, K]` numbers of the target moves, −1 where there are fewer than K.
+    policy: `[N, K]` target probability of each; a row of zeros teaches the policy nothing.
+    wdl: `[N, 3]` target probabilities of win, draw and loss; a row of zeros teaches the value nothing.
+    weight: `[N]` weight of the example.
+    """
+
+    words: planes.Words
+    moves: npt.NDArray[np.int16]
+    policy: npt.NDArray[np.float32]
+    wdl: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n, k = self.moves.shape
+        expected = {"words": (n, planes.WORDS), "policy": (n, k), "wdl": (n, 3), "weight": (n,)}
+        for name, shape in expected.items():
+            got = getattr(self, name).shape
+            if got != shape:
+                raise ValueError(f"examples: expected {name} of shape {shape}, got {got}")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Examples":
+        """The examples of these rows, in this order."""
+        return Examples(self.words[rows], self.moves[rows], self.policy[rows], self.wdl[rows], self.weight[rows])
+
+
+def concatenate(parts: list[Examples]) -> Examples:
+    """All examples of several sets, in order; the widest K of them."""
+    width = max(part.moves.shape[1] for part in parts)
+
+    def wide(array: npt.NDArray[np.generic], fill: float) -> npt.NDArray[np.generic]:
+        return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=fill)
+
+    return Examples(
+        np.concatenate([part.words for part in parts]),
+        np.concatenate([wide(part.moves, -1) for part in parts]).astype(np.int16),
+        np.concatenate([wide(part.policy, 0) for part in parts]).astype(np.float32),
+        np.concatenate([part.wdl for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+    )
+
+
+class TrainConfig(Frozen):
+    """How a network is fitted to examples."""
+
+    epochs: float = Field(2.0, gt=0)
+    """Passes over the examples."""
+    batch: int = Field(1024, ge=2)
+    """Positions per optimiser step."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak of the one-cycle schedule (5 % of the steps up, a cosine down to zero)."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """Of AdamW, on everything but norms and biases."""
+    value_weight: float = Field(1.0, ge=0)
+    """Weight of the value loss beside the policy loss."""
+    mirror: bool = True
+    """Show positions without castling rights mirrored left to right half of the time."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """bf16 halves the time on a CPU with AVX512-BF16 and on CUDA; `auto` takes it there."""
+    threads: int = Field(2, ge=1)
+    """Threads of torch while it trains; part of the recipe, since sums depend on it."""
+    device: Device = "auto"
+    """Where to train."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands: steps done and to do, and means over the steps since the last report."""
+
+    step: int
+    steps: int
+    policy_loss: float
+    value_loss: float
+    top1: float
+    """Share of positions whose most probable move is the first target."""
+
+
+def total_steps(examples: int, config: TrainConfig) -> int:
+    """Optimiser steps of a training."""
+    return max(1, round(config.epochs * examples / min(config.batch, examples)))
+
+
+def _mirrored(words: planes.Words) -> planes.Words:
+    """Positions mirrored left to right (files a–h swapped), castling rights assumed absent."""
+    out = words.copy()
+    boards = out[:, :8]
+    for shift, mask in ((1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)):
+        by, keep = np.uint64(shift), np.uint64(mask)
+        boards[:] = (boards >> by & keep) | ((boards & keep) << by)
+    state = out[:, 9]
+    ep = state >> np.uint64(1) & np.uint64(127)
+    turned = np.where(ep > 0, ((ep - np.uint64(1)) ^ np.uint64(7)) + np.uint64(1), np.uint64(0))
+    out[:, 9] = state & ~np.uint64(127 << 1) | turned << np.uint64(1)
+    return out
+
+
+def _mirror_half(batch: Examples, rng: np.random.Generator) -> Examples:
+    chosen = (rng.random(len(batch)) < 0.5) & (batch.words[:, 8] == 0)
+    words, targets = batch.words.copy(), batch.moves.copy()
+    words[chosen] = _mirrored(words[chosen])
+    targets[chosen] = np.where(targets[chosen] < 0, -1, moves.MIRROR[targets[chosen]])
+    return Examples(words, targets, batch.policy, batch.wdl, batch.weight)
+
+
+def _use_bf16(config: TrainConfig, device: str) -> bool:
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+class Trainer:
+    """One training, step by step; `state` and `restore` carry it over a break."""
+
+    def __init__(self, net: PolicyValueNet, examples: Examples, config: TrainConfig, seed: int) -> None:
+        if not len(examples):
+            raise ValueError("no examples to learn from")
+        self.config = config
+        self.examples = examples
+        self.seed = seed
+        self.step = 0
+        self.steps = total_steps(len(examples), config)
+        torch.set_num_threads(config.threads)
+        self._device = resolve_device(config.device)
+        self._bf16 = _use_bf16(config, self._device)
+        self.net = net.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        matrices = [p for p in net.parameters() if p.ndim > 1]
+        vectors = [p for p in net.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self._epoch = -1
+        self._order: npt.NDArray[np.int64] = np.empty(0, np.int64)
+
+    def _rate(self) -> float:
+        warm = max(1, round(0.05 * self.steps))
+        if self.step < warm:
+            return self.config.learning_rate * (self.step + 1) / warm
+        done = (self.step - warm) / max(1, self.steps - warm)
+        return float(self.config.learning_rate * 0.5 * (1 + np.cos(np.pi * done)))
+
+    def _batch(self) -> Examples:
+        size = min(self.config.batch, len(self.examples))
+        per_epoch = len(self.examples) // size
+        epoch, place = divmod(self.step, per_epoch)
+        if epoch != self._epoch:
+            self._order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.examples))
+            self._epoch = epoch
+        batch = self.examples.take(np.sort(self._order[place * size : (place + 1) * size]))
+        rng = np.random.default_rng([self.seed, 1, self.step])
+        return _mirror_half(batch, rng) if self.config.mirror else batch
+
+    def run(self, until: int, report: Callable[[Progress], None], every: int = 20) -> None:
+        """Go on to step `until`, reporting every so many steps and at the end."""
+        policy_sum = value_sum = right = count = 0.0
+        while self.step < until:
+            batch = self._batch()
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._rate()
+            x = torch.from_numpy(planes.planes(batch.words)).to(self._device).contiguous(memory_format=torch.channels_last)
+            targets = torch.from_numpy(batch.moves.astype(np.int64)).to(self._device)
+            chances = torch.from_numpy(batch.policy).to(self._device)
+            wdl = torch.from_numpy(batch.wdl).to(self._device)
+            weight = torch.from_numpy(batch.weight).to(self._device)
+            with torch.autocast(self._device, torch.bfloat16, enabled=self._bf16):
+                logits, values = self.net(x)
+            log_policy = functional.log_softmax(logits.float(), 1).gather(1, targets.clamp(min=0))
+            policy_loss = -((log_policy * chances).sum(1) * weight).sum() / weight.sum()
+            value_loss = -((functional.log_softmax(values.float(), 1) * wdl).sum(1) * weight).sum() / weight.sum()
+            loss = policy_loss + self.config.value_weight * value_loss
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
+            self.optimizer.step()
+            self.step += 1
+            policy_sum += float(policy_loss.detach())
+            value_sum += float(value_loss.detach())
+            right += float((logits.argmax(1) == targets[:, 0]).float().mean())
+            count += 1
+            if self.step % every == 0 or self.step == until:
+                report(Progress(self.step, self.steps, policy_sum / count, value_sum / count, right / count))
+                policy_sum = value_sum = right = count = 0.0
+
+    def finish(self) -> PolicyValueNet:
+        """The trained network, on the CPU and ready to be used."""
+        return self.net.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload, no-any-return]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything that `restore` needs: weights, optimiser and the number of the step."""
+        out = {f"net.{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in self.net.state_dict().items()}
+        for number, entry in self.optimizer.state_dict()["state"].items():
+            out |= {f"optimizer.{number}.{key}": value.detach().cpu().contiguous().clone() for key, value in entry.items()}
+        return out | {"step": torch.tensor(self.step)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` returned."""
+        self.net.load_state_dict({name[4:]: value for name, value in state.items() if name.startswith("net.")})
+        saved = self.optimizer.state_dict()
+        for name, value in state.items():
+            if name.startswith("optimizer."):
+                _, number, key = name.split(".")
+                saved["state"].setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict(saved)
+        self.step = int(state["step"])
+
+
+def train(
+    net: PolicyValueNet,
+    examples: Examples,
+    config: TrainConfig,
+    seed: int,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> PolicyValueNet:
+    """Fit `net` (changed in place) to the examples and return it; the same call gives the same weights."""
+    trainer = Trainer(net, examples, config, seed)
+    trainer.run(trainer.steps, report)
+    return trainer.finish()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a network does on examples it has not seen."""
+
+    n: int
+    top1: float
+    """Share of positions whose most probable move is the first target."""
+    policy_loss: float
+    value_loss: float
+
+
+def validate(net: PolicyValueNet, examples: Examples, batch: int = 1024) -> Validation:
+    """Loss and top-1 accuracy of a network (on the CPU) over examples."""
+    net.eval()
+    sums = np.zeros(3)
+    with torch.inference_mode():
+        for start in range(0, len(examples), batch):
+            part = examples.take(np.arange(start, min(start + batch, len(examples))))
+            logits, values = net(torch.from_numpy(planes.planes(part.words)))
+            log_policy = functional.log_softmax(logits, 1).numpy()
+            targets = part.moves.astype(np.int64)
+            chosen = np.take_along_axis(log_policy, np.maximum(targets, 0), 1)
+            sums += (
+                float((log_policy.argmax(1) == targets[:, 0]).sum()),
+                float(-(chosen * part.policy).sum()),
+                float(-(functional.log_softmax(values, 1).numpy() * part.wdl).sum()),
+            )
+    top1, policy, value = sums / len(examples)
+    return Validation(len(examples), float(top1), float(policy), float(value))

@@ -1,0 +1,99 @@
+#!/bin/sh
+# What `make setup` does, in the project's folder: `setup.sh venv` makes .venv with the packages of
+# requirements.lock and the project itself, `setup.sh stockfish` finds or installs Stockfish.
+# A packaged program is only ever installed by the system's own package manager.
+set -eu
+
+say() { echo "setup: $*" >&2; }
+
+as_root() { # COMMAND…: as root, by sudo where needed; without a terminal only where sudo asks nothing
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif ! command -v sudo >/dev/null; then
+        return 1
+    elif [ -t 0 ]; then
+        say "sudo $*"
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+debian_package() { # NAME: install it; fails where this is no Debian or Ubuntu, or we may not
+    command -v apt-get >/dev/null || return 1
+    install="env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet $1"
+    # shellcheck disable=SC2086  # the words of the command
+    as_root $install || { as_root apt-get update --quiet && as_root $install; }
+}
+
+right_python() { # NAME: whether the locked packages exist for it; a name on PATH may lead nowhere, so it is run
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
+}
+
+find_python() { # prints the first that will do
+    for name in python3 python3.11 python3.12 python3.13 python3.14; do
+        if right_python "$name"; then
+            echo "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+make_venv() {
+    if ! right_python .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        if ! python=$(find_python); then
+            say "Python 3.11 to 3.14 is needed: install it (Debian: apt install python3 python3-venv, macOS: brew install python@3.13)"
+            exit 1
+        fi
+        if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+            package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+            if ! debian_package "$package"; then
+                say "$python cannot make virtual environments: install $package (Debian: apt install $package)"
+                exit 1
+            fi
+        fi
+        say "making .venv with $("$python" --version) and the packages of requirements.lock (minutes, the first time)"
+        "$python" -m venv --clear .venv
+    fi
+    if [ "$(.venv/bin/python -c 'import platform; print(platform.system(), platform.machine())')" = "Darwin x86_64" ]; then
+        say "there is no torch 2.13 for Intel Macs: use docker/ there, and on Apple silicon a Python for arm64"
+        exit 1
+    fi
+    .venv/bin/python -m pip install --disable-pip-version-check --requirement requirements.lock
+    .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+}
+
+find_stockfish() { # succeeds, or prints one line that says what to do
+    .venv/bin/python -c '
+import sys
+from engines.stockfish import EngineError, find_stockfish
+try:
+    find_stockfish()
+except EngineError as error:
+    sys.exit(f"setup: {error}")
+'
+}
+
+install_stockfish() {
+    tried=.venv/.stockfish-tried # asked for once: no password prompt before every run
+    if find_stockfish 2>/dev/null; then
+        return
+    fi
+    if [ -z "${STOCKFISH_PATH:-}" ] && [ ! -e "$tried" ]; then
+        say "installing Stockfish"
+        if command -v brew >/dev/null; then
+            brew install stockfish || true
+        else
+            debian_package stockfish || true
+        fi
+        touch "$tried"
+    fi
+    find_stockfish || say "going on without Stockfish: figures that need it will say so"
+}
+
+case "${1:-}" in
+venv) make_venv ;;
+stockfish) install_stockfish ;;
+*) say "usage: setup.sh venv|stockfish" && exit 2 ;;
+esac

@@ -1,0 +1,40 @@
+"""What several tests share: data that is not part of the project, and random games."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import chess
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Folder of the project."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of public chess data, which lies beside the project's folder on some machines only."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data beside the project's folder")
+    return folder
+
+
+def random_games(count: int, seed: int, plies: int = 200, fen: str = chess.STARTING_FEN) -> Iterator[list[chess.Board]]:
+    """Every position of `count` games of uniformly random moves from `fen`, each of at most `plies` plies."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        board = chess.Board(fen)
+        boards = [board.copy(stack=False)]
+        for _ in range(plies):
+            legal = list(board.legal_moves)
+            if not legal:
+                break
+            board.push(legal[rng.integers(len(legal))])
+            boards.append(board.copy(stack=False))
+        yield boards

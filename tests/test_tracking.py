@@ -1,0 +1,268 @@
+"""What is measured is written down whole, and W&B's own files, read back, say the same."""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import wandb
+from wandb.proto import wandb_internal_pb2
+
+from sandwich.config import RunSpec
+from sandwich.tracking import MetricsError, Tracker, read_metrics, scalars
+
+Mode = Literal["offline", "online", "off"]
+
+PGN = """[Event "step 0"]
+[Round "3"]
+[White "student"]
+[Black "copy"]
+[Result "1-0"]
+[FEN "4k3/8/8/8/8/8/8/R3K3 b - - 0 1"]
+[SetUp "1"]
+
+1... Kd7 2. Ra7+ { own Ra6; advised Ra7+; believed } 1-0"""
+
+
+def spec(mode: Mode, name: str = "tracked") -> RunSpec:
+    """A spec that differs from the defaults where a test looks."""
+    return RunSpec.model_validate(
+        {
+            "name": name,
+            "seed": 7,
+            "assistant": {"misalignment": {"type": "random_move", "p": 0.4}},
+            "oversight": {"type": "trust"},
+            "tracking": {"wandb": mode, "project": "testbed"},
+        }
+    )
+
+
+def row(step: int, elo: float = -100.0) -> dict[str, Any]:
+    """A row of metrics with every kind of entry that rows have."""
+    return {
+        "step": step,
+        "elo": {"value": elo, "low": elo - 20, "high": None, "n": 40},
+        "pgr": {"value": None, "reason": "the gap is too small"},
+        "pairs": {"best": [0.5, None]},
+        "losses": None,
+        "play": {"queries": 10 * step, "ends": {"checkmate": 3}} if step else None,
+        "seconds": {"play": 1.5},
+    }
+
+
+def records(folder: Path) -> list[Any]:
+    """Records of the only W&B run in a run folder, once it is written to its end.
+
+    W&B's own process closes the file a moment after `finish` has returned.
+    """
+    (path,) = folder.glob("wandb/*/*.wandb")
+    deadline = time.monotonic() + 20
+    while not (found := list(parse(path.read_bytes()))) or not found[-1].HasField("exit"):
+        assert time.monotonic() < deadline, f"{path} has no end"
+        time.sleep(0.01)
+    return found
+
+
+def parse(content: bytes) -> Iterator[Any]:
+    """Protobuf messages in LevelDB's log format.
+
+    Seven bytes of header; then blocks of 32 KiB, in which each piece has its checksum, length and type
+    (whole, first, middle, last).
+    """
+    assert content[:4] == b":W&B"
+    place, message = 7, b""
+    while place + 7 <= len(content):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+            continue
+        _, size, kind = struct.unpack_from("<IHB", content, place)
+        if place + 7 + size > len(content):
+            return
+        message += content[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (1, 4):
+            yield wandb_internal_pb2.Record.FromString(message)  # type: ignore[attr-defined]
+            message = b""
+
+
+def entries(items: Any) -> dict[str, Any]:
+    """Keys and values of W&B's items, whose values are JSON; nested keys are joined by slashes."""
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """What was logged, line by line, without W&B's own columns."""
+    lines = [entries(record.history.item) for record in records(folder) if record.HasField("history")]
+    return [{key: value for key, value in line.items() if not key.startswith("_")} for line in lines]
+
+
+def test_wandb_files_say_what_the_run_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made = spec("offline")
+    with Tracker(tmp_path, made) as tracker:
+        tracker.log(row(0))
+        tracker.log(row(1, -50.0))
+        tracker.games(0, [PGN, PGN.replace("1-0", "1/2-1/2")])
+        tracker.finish({"pgr": {"value": 0.5, "low": 0.1, "high": 0.75, "n": 80}, "queries": 10, "run_dir": "runs/x"})
+
+    assert capfd.readouterr() == ("", "")
+    assert read_metrics(tmp_path) == [row(0), row(1, -50.0)]
+
+    (run,) = [record.run for record in records(tmp_path) if record.HasField("run")]
+    assert (run.display_name, run.project) == ("tracked", "testbed")
+    config = entries(run.config.update)
+    assert {key: config[key] for key in made.model_dump()} == made.model_dump(mode="json")
+
+    first, second, games = history(tmp_path)
+    assert first == {"step": 0, "elo": -100.0, "elo/low": -120.0, "elo/n": 40, "seconds/play": 1.5}
+    assert second == {"step": 1, "elo": -50.0, "elo/low": -70.0, "elo/n": 40, "play/queries": 10,
+                      "play/ends/checkmate": 3, "seconds/play": 1.5}  # fmt: skip
+    metrics = [record.metric for record in records(tmp_path) if record.HasField("metric")]
+    assert [(metric.glob_name, metric.step_metric) for metric in metrics if metric.glob_name] == [("*", "step")]
+
+    assert games["step"] == 0
+    (file,) = tmp_path.glob(f"wandb/*/files/{games['games/path']}")
+    table = json.loads(file.read_text())
+    assert table["columns"] == ["step", "round", "white", "black", "result", "plies", "PGN"]
+    assert table["data"][0] == [0, "3", "student", "copy", "1-0", 2, PGN]
+    assert [line[4] for line in table["data"]] == ["1-0", "1/2-1/2"]
+
+    summary: dict[str, Any] = {}
+    for record in records(tmp_path):
+        summary |= entries(record.summary.update) if record.HasField("summary") else {}
+    expected = {"result/pgr": 0.5, "result/pgr/low": 0.1, "result/pgr/high": 0.75, "result/queries": 10}
+    assert {key: summary[key] for key in expected} == expected
+    assert summary["elo"] == -50.0
+
+
+def test_wandb_files_hold_nothing_about_the_machine(tmp_path: Path) -> None:
+    with Tracker(tmp_path, spec("offline")) as tracker:
+        tracker.log(row(0))
+    assert not any(record.HasField("stats") for record in records(tmp_path))
+    (run,) = [record.run for record in records(tmp_path) if record.HasField("run")]
+    assert not run.HasField("git")
+    names = {path.name for path in tmp_path.glob("wandb/*/files/*")}
+    assert not names & {"requirements.txt", "wandb-metadata.json", "conda-environment.yaml", "code", "diff.patch"}
+    if len(host := socket.gethostname()) > 3:
+        assert host.encode() not in next(tmp_path.glob("wandb/*/*.wandb")).read_bytes()
+
+
+def test_the_users_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "false")
+    monkeypatch.delenv("WANDB_ERROR_REPORTING", raising=False)
+    with Tracker(tmp_path, spec("offline")):
+        assert os.environ["WANDB_SILENT"] == "false"
+        assert "WANDB_ERROR_REPORTING" not in os.environ
+        assert wandb.run is None
+
+
+def test_off_never_imports_wandb(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from sandwich.config import RunSpec
+from sandwich.tracking import Tracker
+with Tracker(Path({str(tmp_path)!r}), RunSpec.model_validate_json({spec("off").model_dump_json()!r})) as tracker:
+    tracker.log({row(0)!r})
+    tracker.games(0, [{PGN!r}])
+    tracker.finish({{"queries": 1}})
+assert "wandb" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_run_that_goes_on_has_each_step_once(tmp_path: Path) -> None:
+    with Tracker(tmp_path, spec("off")) as tracker:
+        tracker.log(row(0))
+        tracker.log(row(1, -90.0))
+    with Tracker(tmp_path, spec("offline")) as tracker:
+        assert tracker.rows == [row(0), row(1, -90.0)]
+        tracker.log(row(1, -80.0))
+        tracker.log(row(2, -70.0))
+        assert tracker.rows == [row(0), row(1, -80.0), row(2, -70.0)]
+    assert read_metrics(tmp_path) == [row(0), row(1, -80.0), row(2, -70.0)]
+    assert [line["elo"] for line in history(tmp_path)] == [-100.0, -90.0, -80.0, -70.0]  # begins with what was there
+
+
+@pytest.mark.parametrize("where", ["init", "log", "finish"])
+def test_a_failing_wandb_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise wandb.Error("out of order\nwith a long explanation")
+
+    if where == "init":
+        monkeypatch.setattr(wandb, "init", fail)
+    with Tracker(tmp_path, spec("offline")) as tracker:
+        if where != "init":
+            monkeypatch.setattr(wandb.Run, where, fail)
+        for step in range(3):
+            tracker.log(row(step))
+            tracker.games(step, [PGN])
+        tracker.finish({"queries": 1})
+    assert read_metrics(tmp_path) == [row(0), row(1), row(2)]
+    assert capsys.readouterr().err == "W&B: out of order; going on without it, metrics.jsonl has everything\n"
+    monkeypatch.undo()
+    if left := wandb.setup().most_recent_active_run:
+        left.finish()
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        (None, "not logged in (`wandb login`)"),
+        ("0" * 40, "cannot go online ("),  # nobody listens on port 9
+    ],
+)
+def test_online_without_login_or_network_goes_on_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], key: str | None, problem: str
+) -> None:
+    monkeypatch.setattr("sandwich.tracking.INIT_TIMEOUT", 2.0)
+    for name, value in {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_API_KEY": key,
+                        "WANDB_CONFIG_DIR": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}.items():  # fmt: skip
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    wandb.teardown()
+    try:
+        folder = tmp_path / "run"
+        folder.mkdir()
+        with Tracker(folder, spec("online")) as tracker:
+            tracker.log(row(0))
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.startswith(f"W&B: {problem}")
+        assert err.count("\n") == 1
+        for unfinished in folder.glob("wandb/run-*"):
+            unfinished.rename(tmp_path / unfinished.name)
+        assert [line["elo"] for line in history(folder)] == [-100.0]
+        assert read_metrics(folder) == [row(0)]
+    finally:
+        wandb.teardown()
+
+
+def test_a_damaged_file_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n{"step": \n')
+    with pytest.raises(MetricsError, match=r"metrics.jsonl, line 2: expected a JSON object with a step, got '\{"):
+        read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"step": 2, "elo": {"value": None, "reason": "no"}}, {"step": 2}),  # nothing measured, nothing shown
+        ({"a": {"b": {"value": 1.0, "low": None}}}, {"a/b": 1.0}),  # the value has the figure's own name
+        ({"losses": [1.0], "name": "x"}, {}),  # only numbers
+    ],
+)
+def test_scalars(given: dict[str, Any], expected: dict[str, float]) -> None:
+    assert scalars(given) == expected

@@ -60,12 +60,16 @@ def check_advice(advice: Advice, query: Query, source: str) -> None:
     if advice.move is not None and advice.move not in query.legal:
         raise ValueError(f"{source}: advised move {advice.move} is not legal")
     if (advice.policy is None) == (query.channel is Channel.DISTRIBUTION):
-        raise ValueError(f"{source}: expected a policy on channel distribution and there alone, asked on {query.channel}")
+        raise ValueError(
+            f"{source}: expected a policy on channel distribution and there alone, asked on {query.channel}"
+        )
     if advice.policy is not None:
         if advice.policy.shape != (len(query.legal),):
             raise ValueError(f"{source}: expected policy of shape ({len(query.legal)},), got {advice.policy.shape}")
         if advice.policy.min() < 0 or abs(float(advice.policy.sum()) - 1) > 1e-3:
-            raise ValueError(f"{source}: expected probabilities that sum to 1, got a sum of {float(advice.policy.sum())}")
+            raise ValueError(
+                f"{source}: expected probabilities that sum to 1, got a sum of {float(advice.policy.sum())}"
+            )
     if (advice.value is None) == (query.channel is Channel.VALUE):
         raise ValueError(f"{source}: expected a value on channel value and there alone, asked on {query.channel}")
     if advice.value is not None and not 0 <= advice.value <= 1:

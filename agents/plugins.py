@@ -6,7 +6,7 @@ in a spec.
 
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -35,9 +35,11 @@ class Registry(Generic[T]):
     def parse(self, settings: Any) -> T:
         """A plugin from `{"type": name, **settings}`; SpecError ("key: what is wrong") for what can't be one."""
         if isinstance(settings, tuple(self.known.values())):
-            return settings
+            return cast(T, settings)
         if not isinstance(settings, dict) or not isinstance(settings.get("type"), str):
-            raise SpecError(f"type: expected a mapping with a type, got {settings!r}; known types: {', '.join(self.known)}")
+            raise SpecError(
+                f"type: expected a mapping with a type, got {settings!r}; known types: {', '.join(self.known)}"
+            )
         name = settings["type"]
         if name not in self.known:
             raise SpecError(f"type: unknown {self.kind} {name!r}; known: {', '.join(self.known)}")

@@ -90,7 +90,7 @@ def _to_onnx(net: PolicyValueNet) -> bytes:
         torch.onnx.export(
             net,
             (torch.zeros(2, planes.PLANES, 8, 8),),
-            buffer,
+            buffer,  # type: ignore[arg-type]
             dynamo=False,  # the exporter by tracing takes a tenth of the time of the other
             input_names=["planes"],
             output_names=["policy", "wdl"],
@@ -107,10 +107,11 @@ class OnnxEvaluator:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(_to_onnx(net), options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(_to_onnx(net), options, providers=["CPUExecutionProvider"])
+        """Input `planes`, outputs `policy` and `wdl` logits; for measuring the network alone."""
 
     def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        logits, wdl = self._session.run(None, {"planes": planes.planes(words)})
+        logits, wdl = self.session.run(None, {"planes": planes.planes(words)})
         return _evaluation(logits, wdl, legal)
 
 
@@ -119,7 +120,7 @@ class TorchEvaluator:
 
     def __init__(self, net: PolicyValueNet, *, device: Literal["cpu", "cuda"] = "cpu") -> None:
         self._device = torch.device(device)
-        self._net = net.to(self._device, memory_format=torch.channels_last).eval()
+        self._net = net.to(self._device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
         with torch.inference_mode():

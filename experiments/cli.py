@@ -53,7 +53,9 @@ cli.add_command(ladder)
 @click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder [default: runs/NAME].")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object, and nothing else, on stdout.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object, and nothing else, on stdout."
+)
 def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Play, learn and measure as SPEC says; go on where a run was cut off.
 

@@ -146,16 +146,23 @@ def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides
             display.advance(progress.step - done, note)
             done = progress.step
             if validation:
-                display.say(f"step {progress.step}: on {validation.n} unseen positions top-1 {validation.top1:.1%},"
-                            f" policy loss {validation.policy_loss:.3f}, value loss {validation.value_loss:.3f}")  # fmt: skip
+                losses = f"policy loss {validation.policy_loss:.3f}, value loss {validation.value_loss:.3f}"
+                display.say(
+                    f"step {progress.step}: on {validation.n} unseen positions top-1 {validation.top1:.1%}, {losses}"
+                )
 
         pretrain(corpora, out, config, openings.measured_positions(), told)
     click.echo(f"Player: {out / 'network.safetensors'}")
 
 
 CORPORA = click.option(
-    "--corpus", "corpora", multiple=True, required=True, type=click.Path(file_okay=False, path_type=Path), help="Corpus folder; may be given again."
-)  # fmt: skip
+    "--corpus",
+    "corpora",
+    multiple=True,
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Corpus folder; may be given again.",
+)
 SPECS = Path(__file__).parent / "specs"
 
 
@@ -188,13 +195,17 @@ def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...])
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@click.option("--pairs", default=200, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours.")
+@click.option(
+    "--pairs", default=200, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
+)
 @click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="Of the first player.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--ply-cap", default=200, show_default=True, type=click.IntRange(2))
 @WORKERS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def match(first: str, second: str, pairs: int, temperature: float, seed: int, ply_cap: int, workers: int | None, as_json: bool) -> None:
+def match(
+    first: str, second: str, pairs: int, temperature: float, seed: int, ply_cap: int, workers: int | None, as_json: bool
+) -> None:
     """Two players (names or checkpoints) against each other, from the book of measuring openings.
 
     \b
@@ -215,14 +226,23 @@ def match(first: str, second: str, pairs: int, temperature: float, seed: int, pl
     if as_json:
         click.echo(json.dumps({name: figure.json() for name, figure in figures.items()}))
         return
-    click.echo(f"{first} against {second}: Elo {text_of(figures['elo'], 0, sign=True)}, score {text_of(figures['score'], 3)}"
-               f" in {2 * len(played.pairs)} games ({played.capped} at the ply cap)")  # fmt: skip
+    elo, score = text_of(figures["elo"], 0, sign=True), text_of(figures["score"], 3)
+    games = f"{2 * len(played.pairs)} games ({played.capped} at the ply cap)"
+    click.echo(f"{first} against {second}: Elo {elo}, score {score} in {games}")
 
 
 @click.command()
 @click.argument("player")
-@click.option("--pairs", default=100, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours.")
-@click.option("--rung", "chosen", multiple=True, type=click.IntRange(0, len(RUNGS) - 1), help="Only this rung; may be given again.")
+@click.option(
+    "--pairs", default=100, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
+)
+@click.option(
+    "--rung",
+    "chosen",
+    multiple=True,
+    type=click.IntRange(0, len(RUNGS) - 1),
+    help="Only this rung; may be given again.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @WORKERS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -1,12 +1,19 @@
 """What a terminal shows: progress of long work, live for people and in plain lines when piped."""
 
-import sys
 import time
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sandwich.statistics import Figure
 
@@ -50,7 +57,9 @@ class Display:
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._bars.stop()
 
@@ -59,7 +68,8 @@ class Display:
         if self._live:
             self._bars.console.print(text, markup=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            self._console.file.write(text + "\n")
+            self._console.file.flush()
 
     def begin(self, name: str, total: int, done: int = 0) -> None:
         """Show a piece of work of so many units, so many of them done already."""
@@ -80,7 +90,9 @@ class Display:
         if not self._live and (now - self._told > 10 or self._done >= self._total):
             self._told = now
             left = (now - self._began) * (self._total - self._done) / max(1, self._done)
-            self.say(f"{self._name}: {self._done}/{self._total}, {left:.0f} s left{', ' + self._note if self._note else ''}")
+            self.say(
+                f"{self._name}: {self._done}/{self._total}, {left:.0f} s left{', ' + self._note if self._note else ''}"
+            )
 
 
 class RunDisplay(Display):

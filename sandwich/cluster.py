@@ -52,7 +52,9 @@ class Cluster:
                 time.sleep(2 * attempt)
         raise AssertionError("unreachable")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         ray.shutdown()
 
     def map(

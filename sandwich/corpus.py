@@ -85,12 +85,23 @@ def open_corpus(folder: Path, description: dict[str, Any]) -> None:
         different = sorted(key for key in there.keys() | made.keys() if there.get(key) != made.get(key))
         if different:
             key = different[0]
-            raise CorpusError(f"{folder} was made with {key}={there.get(key)!r}, not {made.get(key)!r}: choose another folder")
+            raise CorpusError(
+                f"{folder} was made with {key}={there.get(key)!r}, not {made.get(key)!r}: choose another folder"
+            )
         return
     if folder.exists() and any(folder.iterdir()):
         raise CorpusError(f"{folder} is not empty and holds no corpus.json: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(about, (json.dumps(made, indent=2) + "\n").encode())
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """How a corpus was made; CorpusError for a folder that is none."""
+    try:
+        made: dict[str, Any] = json.loads((folder / "corpus.json").read_text())
+    except (OSError, ValueError):
+        raise CorpusError(f"{folder} is no corpus: expected a readable corpus.json in it") from None
+    return made
 
 
 def shards(folder: Path) -> list[Path]:

@@ -109,5 +109,3 @@ RECORDED = (
 
 def _uci(move: int | None, board: chess.Board) -> str | None:
     return None if move is None else moves.uci(move, board)
-
-

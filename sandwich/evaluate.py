@@ -61,7 +61,7 @@ class Match:
 
 
 def play_match_block(players: Contestants, block: MatchBlock) -> list[tuple[float, int, int, str]]:
-    """Play both games of each opening; for each pair: score of the first player, capped games, plies, digest of moves."""
+    """Play both games of each opening; of each pair: the first player's score, capped games, plies, digest of moves."""
     both = [evaluator(checkpoint, block.inference) for checkpoint in (players.first, players.second)]
     batch = GameBatch([fen for fen in block.openings for _ in range(2)], block.ply_cap)
     # Game 2k has the first player on the side to move of opening k, game 2k+1 the second.
@@ -69,7 +69,9 @@ def play_match_block(players: Contestants, block: MatchBlock) -> list[tuple[floa
     rngs = [np.random.default_rng([block.seed, block.number, game]) for game in range(len(batch))]
     history: list[list[int]] = [[] for _ in range(len(batch))]
     while active := batch.active:
-        to_move = [[g for g in active if (batch.boards[g].turn == starter[g]) == (g % 2 == player)] for player in (0, 1)]
+        to_move = [
+            [g for g in active if (batch.boards[g].turn == starter[g]) == (g % 2 == player)] for player in (0, 1)
+        ]
         for player, games in enumerate(to_move):
             if not games:
                 continue

@@ -69,7 +69,8 @@ def _examples(content: pa.Table) -> Examples:
         words[row] = planes.pack(board)
         policy = columns["advised_policy"][row]
         if policy is not None and columns["believed"][row]:
-            ranked = sorted(zip(sorted(moves.encode_all(board.legal_moves, board.turn)), policy, strict=True), key=lambda x: -x[1])  # fmt: skip
+            legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+            ranked = sorted(zip(legal, policy, strict=True), key=lambda pair: -pair[1])
             targets.append([move for move, _ in ranked[:WIDEST]])
             chances.append([chance for _, chance in ranked[:WIDEST]])
         else:
@@ -94,7 +95,11 @@ WIDEST = 16
 
 
 def finetune(
-    weak: bytes, examples: Examples, config: FinetuneConfig, seed: int, report: Callable[[Progress], None] = lambda progress: None
+    weak: bytes,
+    examples: Examples,
+    config: FinetuneConfig,
+    seed: int,
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[bytes, Progress]:
     """The student's checkpoint fitted to the examples: new checkpoint, and the last progress of the fit."""
     last: list[Progress] = []

@@ -123,7 +123,7 @@ def make_shard(folder: Path, config: GenerateConfig, shard: int) -> int:
                 columns[name] += values
     content = corpus.table(columns)
     corpus.write_whole(corpus.shard_path(folder, shard), corpus.parquet_bytes(content))
-    return content.num_rows
+    return int(content.num_rows)
 
 
 def generate(folder: Path, config: GenerateConfig, processes: int) -> Iterator[tuple[int, int]]:

@@ -221,7 +221,14 @@ def learn(spec: RunSpec, step: int, weak: bytes, folder: Folder, watch: Watcher)
 
 
 def measure(
-    cluster: Cluster, spec: RunSpec, step: int, weak: bytes, expert: bytes, oracle: Oracle, rows: list[Row], watch: Watcher
+    cluster: Cluster,
+    spec: RunSpec,
+    step: int,
+    weak: bytes,
+    expert: bytes,
+    oracle: Oracle,
+    rows: list[Row],
+    watch: Watcher,
 ) -> Row:
     """Row of metrics of the student after `step` steps; `rows` are those of the steps before."""
     config = spec.evaluate

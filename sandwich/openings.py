@@ -61,7 +61,9 @@ def measured_positions() -> frozenset[bytes]:
     return frozenset(row.tobytes() for row in words)
 
 
-def make_book(engine: Stockfish, purpose: Purpose, size: int, rng: np.random.Generator, told: Callable[[int], None]) -> list[str]:
+def make_book(
+    engine: Stockfish, purpose: Purpose, size: int, rng: np.random.Generator, told: Callable[[int], None]
+) -> list[str]:
     """EPDs of `size` different balanced openings for a purpose; `told` hears how many there are so far."""
     found: dict[str, None] = {}
     while len(found) < size:
@@ -88,7 +90,9 @@ def make_positions(engine: Stockfish, size: int, rng: np.random.Generator, told:
     found: dict[str, None] = {}
     while len(found) < size:
         rows = play_game(engine, config, rng)
-        open_plies = [ply for ply, scores in enumerate(rows["scores"]) if abs(scores[0] - 0.5) < 0.4 and len(scores) > 1]
+        open_plies = [
+            ply for ply, scores in enumerate(rows["scores"]) if abs(scores[0] - 0.5) < 0.4 and len(scores) > 1
+        ]
         if not open_plies:
             continue
         words = np.array(rows["position"][open_plies[rng.integers(len(open_plies))]], np.uint64)

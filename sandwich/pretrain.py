@@ -1,15 +1,16 @@
 """Training of the expert and the weak player from a corpus, with a folder to go on from.
 
-    OUT/
-      spec.yaml            every setting
-      curve.jsonl          a line per report: step, loss, top-1; now and then the same on unseen games
-      state.safetensors    weights, optimiser and step of an unfinished training
-      network.safetensors  the result
+OUT/
+  spec.yaml            every setting
+  curve.jsonl          a line per report: step, loss, top-1; now and then the same on unseen games
+  state.safetensors    weights, optimiser and step of an unfinished training
+  network.safetensors  the result
 """
 
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ HELD_BACK_POSITIONS = 20_000
 """Positions of the held-back games that a validation looks at, at most."""
 
 
-def load_examples(folders: Sequence[Path], config: PretrainConfig, book: set[bytes]) -> tuple[Examples, Examples]:
+def load_examples(folders: Sequence[Path], config: PretrainConfig, book: frozenset[bytes]) -> tuple[Examples, Examples]:
     """Examples to learn from and held back, split by game; positions of `book` (packed) are left out.
 
     Raises CorpusError where a folder holds no corpus.
@@ -81,7 +82,7 @@ def pretrain(
     folders: Sequence[Path],
     out: Path,
     config: PretrainConfig,
-    book: set[bytes],
+    book: frozenset[bytes],
     report: Callable[[Progress, float, Validation | None], None],
     *,
     save_every: float = 120.0,
@@ -89,9 +90,10 @@ def pretrain(
     """Train a player, or go on with the training that `out` holds; a finished one is only read.
 
     `report` gets the progress, positions per second and, ten times in all, a validation.
-    Raises SpecError where `out` was begun with other settings, CorpusError for a folder without a corpus.
+    Raises SpecError where `out` was begun with other settings,
+    CorpusError for a folder without a corpus.
     """
-    spec = {**config.model_dump(mode="json"), "corpora": [json.loads((f / "corpus.json").read_text()) for f in folders if (f / "corpus.json").exists()]}  # fmt: skip
+    spec = {**config.model_dump(mode="json"), "corpora": [corpus.description(folder) for folder in folders]}
     out.mkdir(parents=True, exist_ok=True)
     about_file, state_file, result = out / "spec.yaml", out / "state.safetensors", out / "network.safetensors"
     if about_file.exists() and yaml.safe_load(about_file.read_text()) != spec:
@@ -117,15 +119,13 @@ def pretrain(
         now = time.monotonic()
         rate = (progress.step - last_step) * trainer.config.batch / max(1e-9, now - last)
         last, last_step = now, progress.step
-        row: dict[str, Any] = {"step": progress.step, "steps": progress.steps, "positions_per_s": round(rate),
-               "policy_loss": progress.policy_loss, "value_loss": progress.value_loss, "top1": progress.top1}  # fmt: skip
+        row: dict[str, Any] = {**asdict(progress), "positions_per_s": round(rate)}
         validation = None
         if progress.step % (every * 40) == 0 or progress.step == progress.steps:
             copy = PolicyValueNet(config.network)
             copy.load_state_dict(trainer.net.state_dict())
             validation = validate(copy, held)
-            row["validation"] = {"n": validation.n, "top1": validation.top1,
-                                 "policy_loss": validation.policy_loss, "value_loss": validation.value_loss}  # fmt: skip
+            row["validation"] = asdict(validation)
             last = time.monotonic()
         lines.append(row)
         report(progress, rate, validation)
@@ -142,7 +142,12 @@ def pretrain(
     save_all()
     net = trainer.finish()
     figures = lines[-1].get("validation", {})
-    about = {"trained_on": len(train), "positions_shown": trainer.steps * trainer.config.batch, "validation": figures, "spec": spec}
+    about = {
+        "trained_on": len(train),
+        "positions_shown": trainer.steps * trainer.config.batch,
+        "validation": figures,
+        "spec": spec,
+    }
     corpus.write_whole(result, to_bytes(net, about))
     state_file.unlink()
     return net

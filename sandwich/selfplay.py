@@ -96,7 +96,9 @@ def play_episodes(weak: Evaluator, assistant: Assistant, block: Block) -> Played
         asked = [(query, episodes[game].assistant_rng) for query, game in zip(queries, active, strict=True) if query]
         answers = iter(assistant.answer([query for query, _ in asked], [rng for _, rng in asked]))
         chosen = [
-            episodes[game].move(batch.boards[game], batch.plies[game], own, row, query, next(answers) if query else None)
+            episodes[game].move(
+                batch.boards[game], batch.plies[game], own, row, query, next(answers) if query else None
+            )
             for row, (game, query) in enumerate(zip(active, queries, strict=True))
         ]
         batch.apply(active, chosen)
@@ -124,13 +126,13 @@ def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations
         if episode.game < block.play.pgn_games:
             pgn.append(annotated_pgn(block, episode, opening, result.white_score, result.end))
     plies = len(columns["game"])
-    for name, values in columns.items():
+    for values in columns.values():
         values += [None] * (plies - len(values))  # the oracle's columns: nobody has looked yet
     return Played(pa.table(columns, schema=ledger.SCHEMA), pgn, plies, evaluations, dict(ends))
 
 
 def annotated_pgn(block: Block, episode: Episode, opening: str, white_score: float, end: str) -> str:
-    """One game as PGN; comments say what the student would have played, what it was told, and whether that was a lie."""
+    """One game as PGN; comments say what the student would have played, what it was told, and what was a lie."""
     game = chess.pgn.Game()
     board = chess.Board(opening)
     game.setup(board)

@@ -136,7 +136,7 @@ def _use_bf16(config: TrainConfig, device: str) -> bool:
     if config.precision != "auto":
         return config.precision == "bf16"
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
@@ -187,7 +187,11 @@ class Trainer:
             batch = self._batch()
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
-            x = torch.from_numpy(planes.planes(batch.words)).to(self._device).contiguous(memory_format=torch.channels_last)
+            x = (
+                torch.from_numpy(planes.planes(batch.words))
+                .to(self._device)
+                .contiguous(memory_format=torch.channels_last)
+            )
             targets = torch.from_numpy(batch.moves.astype(np.int64)).to(self._device)
             chances = torch.from_numpy(batch.policy).to(self._device)
             wdl = torch.from_numpy(batch.wdl).to(self._device)
@@ -213,13 +217,17 @@ class Trainer:
 
     def finish(self) -> PolicyValueNet:
         """The trained network, on the CPU and ready to be used."""
-        return self.net.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload, no-any-return]
+        return self.net.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[no-any-return]
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that `restore` needs: weights, optimiser and the number of the step."""
-        out = {f"net.{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in self.net.state_dict().items()}
+        out = {
+            f"net.{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in self.net.state_dict().items()
+        }
         for number, entry in self.optimizer.state_dict()["state"].items():
-            out |= {f"optimizer.{number}.{key}": value.detach().cpu().contiguous().clone() for key, value in entry.items()}
+            out |= {
+                f"optimizer.{number}.{key}": value.detach().cpu().contiguous().clone() for key, value in entry.items()
+            }
         return out | {"step": torch.tensor(self.step)}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:

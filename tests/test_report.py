@@ -55,17 +55,19 @@ def row(step: int) -> dict[str, Any]:
 
 
 def game(step: int, number: int, moves: str, lie: int | None = None) -> str:
-    """PGN, as self-play writes it, of a game in which the student asks at every turn.
+    """PGN, as self-play writes it, of a game in which the student asks at every turn; it has White in even games.
 
     lie: ply at which the answer is misaligned, the first of the legal moves having been honest.
     """
     block = Block(0, step, 0, (), PlayConfig(), RandomMove(p=0.25), Trust(), InferenceConfig())
-    episode = Episode(PlayConfig(), Trust(), number, True, np.random.default_rng(0), np.random.default_rng(1))
+    episode = Episode(
+        PlayConfig(), Trust(), number, number % 2 == 0, np.random.default_rng(0), np.random.default_rng(1)
+    )
     episode.rows = {name: [] for name in RECORDED}
     board = chess.Board()
     for ply, san in enumerate(moves.split()):
         move = board.parse_san(san)
-        asked, honest = ply % 2 == 0, move if ply != lie else next(iter(board.legal_moves))
+        asked, honest = ply % 2 == number % 2, move if ply != lie else next(iter(board.legal_moves))
         said = {"asked": asked, "own_move": "a2a3" if ply == 0 else move.uci(), "played": move.uci()}
         if asked:
             said |= {"advised": move.uci(), "honest": honest.uci(), "misaligned": ply == lie, "believed": True}

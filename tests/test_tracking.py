@@ -141,7 +141,7 @@ def test_wandb_files_say_what_the_run_said(tmp_path: Path, capfd: pytest.Capture
     assert summary["elo"] == -50.0
 
 
-def test_wandb_files_hold_nothing_about_the_machine(tmp_path: Path) -> None:
+def test_wandb_files_hold_nothing_about_host_packages_or_git(tmp_path: Path) -> None:
     with Tracker(tmp_path, spec("offline")) as tracker:
         tracker.log(row(0))
     assert not any(record.HasField("stats") for record in records(tmp_path))

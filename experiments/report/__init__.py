@@ -52,6 +52,7 @@ def write_report(folder: Path) -> Path:
             for title, note, wide, svg, why in _charts(rows)
         ],
         figures=FIGURES,
+        ends=any((row.get("play") or {}).get("ends") for row in rows),
         games=shown_games(folder),
         pieces=[Markup(piece) for piece in chess.svg.PIECES.values()],
         spec=_text(folder / "spec.yaml"),

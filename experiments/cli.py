@@ -22,14 +22,14 @@ from engines.settings import SpecError
 from engines.stockfish import EngineError
 from experiments.cli_data import corpus, ladder, match, train
 from experiments.console import RunDisplay, figure_text
-from experiments.report import write_report
 from sandwich.config import apply_override, load_spec
 from sandwich.corpus import CorpusError
 from sandwich.ledger import LedgerError
 from sandwich.loop import run as run_loop
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.tracking import MetricsError
 
-MISTAKES = (SpecError, CheckpointError, CorpusError, LedgerError, EngineError)
+MISTAKES = (SpecError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError)
 """What a user can put right: told in one line, without a traceback."""
 
 
@@ -66,8 +66,10 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
     """
     settings = load_spec(spec, overrides)
     folder = out or Path("runs") / settings.name
-    with RunDisplay(settings.steps) as display:
-        display.say(f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}")
+    from experiments.report import write_report  # matplotlib takes a second to import
+
+    headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
+    with RunDisplay(settings.steps, headline) as display:
         try:
             final = run_loop(settings, folder, display)
         except KeyboardInterrupt:
@@ -165,6 +167,8 @@ def report(folder: Path) -> None:
     \b
     Example: sandwich report runs/default
     """
+    from experiments.report import write_report  # matplotlib takes a second to import
+
     if not (folder / "metrics.jsonl").exists():
         raise SpecError(f"{folder} holds no run: expected metrics.jsonl in it")
     click.echo(f"Report: {write_report(folder)}")

@@ -98,12 +98,16 @@ class Display:
 class RunDisplay(Display):
     """A `sandwich.loop.Watcher`: the phases of each step, and a line for each step's figures."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, headline: str) -> None:
         super().__init__()
         self._steps = steps
+        self._headline = headline
         self._pgr = ""
 
     def phase(self, step: int, name: str, total: int) -> None:
+        if self._headline:
+            self.say(self._headline)
+            self._headline = ""
         self.begin(f"step {step}/{self._steps} {name}{self._pgr}", total)
 
     def row(self, row: dict[str, Any]) -> None:

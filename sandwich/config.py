@@ -1,6 +1,5 @@
 """The spec of a run: composed frozen records, YAML in, key=value overrides."""
 
-import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,6 +12,7 @@ from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.misalignment.base import Misalignment
 from engines.inference import Backend, Device
 from engines.settings import Frozen, SpecError
+from sandwich.openings import book, positions
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
 from sandwich.training import TrainConfig
@@ -124,12 +124,13 @@ class RunSpec(Frozen):
     def _agree(self) -> "RunSpec":
         if self.play.ask_every is None and self.finetune.examples == "queried":
             raise ValueError("play.ask_every is none, so nothing is queried: finetune.examples must be student or all")
+        if self.evaluate.pairs > len(book("measure")):
+            raise ValueError(f"evaluate.pairs: the book has {len(book('measure'))} openings, got {self.evaluate.pairs}")
+        if self.evaluate.positions > len(positions()):
+            raise ValueError(
+                f"evaluate.positions: the set has {len(positions())} positions, got {self.evaluate.positions}"
+            )
         return self
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of games in one step."""
-        return math.ceil(self.play.games / self.play.block)
 
     @property
     def worker_count(self) -> int:
@@ -148,6 +149,14 @@ def cores() -> int:
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
     """The spec of a YAML file with `key.path=value` overrides (values are YAML); SpecError in one line."""
+    settings = {"name": path.stem, **_read_yaml(path)}
+    for override in overrides:
+        apply_override(settings, override)
+    return validate(RunSpec, settings)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Settings of a file, laid over those of the file beside it that it names as its `base`."""
     try:
         settings = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -156,10 +165,21 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
         raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(settings, dict):
         raise SpecError(f"{path}: expected a mapping of keys, got {type(settings).__name__}")
-    settings.setdefault("name", path.stem)
-    for override in overrides:
-        apply_override(settings, override)
-    return validate(RunSpec, settings)
+    base = settings.pop("base", None)
+    if base is None:
+        return settings
+    if not isinstance(base, str) or Path(base).name != base or base == path.name:
+        raise SpecError(f"base: expected the name of another file beside {path}, got {base!r}")
+    return _merged(_read_yaml(path.with_name(base)), settings)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(below[key], above[key])
+        for key in below.keys() & above.keys()
+        if isinstance(below[key], dict) and isinstance(above[key], dict)
+    }
+    return {**below, **above, **both}
 
 
 def apply_override(settings: dict[str, Any], override: str) -> None:
@@ -209,4 +229,6 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(first.get("ctx", {}).get("error"), SpecError):  # from a plugin: it names the key below this one
         return f"{key}.{message}"
-    return f"{key}: {message}" + (f", got {first['input']!r}" if key and not isinstance(first["input"], dict) else "")
+    if not key:  # a check of the whole record, which names its keys itself
+        return message
+    return f"{key}: {message}" + (f", got {first['input']!r}" if not isinstance(first["input"], dict) else "")

@@ -71,7 +71,7 @@ from engines.stockfish import EngineError, find_stockfish
 try:
     find_stockfish()
 except EngineError as error:
-    sys.exit(f"setup: {error}")
+    sys.exit(str(error))
 '
 }
 
@@ -89,7 +89,7 @@ install_stockfish() {
         fi
         touch "$tried"
     fi
-    find_stockfish || say "going on without Stockfish: figures that need it will say so"
+    message=$(find_stockfish 2>&1) || say "$message; going on without it"
 }
 
 case "${1:-}" in

@@ -26,7 +26,7 @@ VARIABLES = {
 }  # fmt: skip
 """Placeholder of each colour, and the CSS variable that takes its place."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GRID,
     "axes.facecolor": "none",

@@ -1,0 +1,135 @@
+"""What a user types, and what happens when it is wrong: one line, exit code 1 or 2, nothing written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.settings import SpecError
+from sandwich.config import RunSpec, apply_override, load_spec
+
+ROOT = Path(__file__).parent.parent
+SPECS = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
+RUNS = [path for path in SPECS if not path.name.startswith("train_")]
+
+
+def sandwich(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=cwd or ROOT, env={**os.environ})
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_shipped_specs_are_whole(path: Path) -> None:
+    spec = load_spec(path)
+    assert spec.name == path.stem
+    assert RunSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
+    base, silent, liar = (
+        load_spec(ROOT / "experiments" / "specs" / f"{name}.yaml").result_keys()
+        for name in ("default", "control_no_query", "control_always_misaligned")
+    )
+    liar["assistant"]["misalignment"]["p"] = base["assistant"]["misalignment"]["p"]
+    assert liar == base
+    silent["assistant"]["misalignment"]["p"] = base["assistant"]["misalignment"]["p"]
+    silent["play"]["ask_every"] = base["play"]["ask_every"]
+    silent["finetune"]["examples"] = base["finetune"]["examples"]
+    assert silent == base
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("assistant.misalignment.p=1.5", "assistant.misalignment.p: Input should be less than or equal to 1, got 1.5"),
+        ("assistant.misalignment.type=random_mvoe", "type: unknown misalignment 'random_mvoe'; known: random_move"),
+        ("assistant.misalignment.q=1", "settings of random_move: p"),
+        ("play.gmaes=8", "play.gmaes: unknown key; known here: games, block"),
+        ("play.games=7", "play.games: Input should be a multiple of 2, got 7"),
+        ("play.channel=telepathy", "play.channel: Input should be 'move', 'distribution' or 'value', got 'telepathy'"),
+        ("workers=0", "workers: Input should be greater than or equal to 1, got 0"),
+        ("steps=many", "steps: Input should be a valid integer"),
+        ("nothing", "override 'nothing': expected key=value"),
+        ("seed.x=1", "seed.x: seed is a value and has no keys below it"),
+        ("play.ask_every=null", "finetune.examples must be student or all"),
+        ("tracking.wandb=yes", "tracking.wandb: Input should be 'offline', 'online' or 'off'"),
+        ("evaluate.pairs=5000", "evaluate.pairs"),
+    ],
+)  # fmt: skip
+def test_mistake_in_an_override_is_named_in_one_line(override: str, said: str) -> None:
+    with pytest.raises(SpecError) as error:
+        load_spec(ROOT / "experiments" / "specs" / "default.yaml", (override,))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_override_reaches_into_nested_settings() -> None:
+    settings: dict[str, Any] = {"play": {"games": 2}}
+    apply_override(settings, "play.games=4")
+    apply_override(settings, "finetune.fit.epochs=0.5")
+    assert settings == {"play": {"games": 4}, "finetune": {"fit": {"epochs": 0.5}}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "nowhere.yaml"), "cannot read nowhere.yaml: No such file or directory"),
+        (("run", "pyproject.toml"), "is not YAML"),
+        (("run", "experiments/specs/quick.yaml", "expert=nobody"), "unknown player 'nobody'; known: expert, weak"),
+        (("run", "experiments/specs/quick.yaml", "weak=README.md"), "README.md is not a whole safetensors file"),
+        (("ask", "weak", "nonsense"), "not a position: 'nonsense'"),
+        (("ask", "weak", "7k/5Q2/6K1/8/8/8/8/8 b - - 0 1"), "the game is over"),
+        (("ask", "weak", "rkbbnnqr/pppppppp/8/8/8/8/PPPPPPPP/RKBBNNQR w HAha - 0 1"), "Chess960"),
+        (("ask", "weak", "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1", "p=1"), "only the player 'assistant' has settings"),
+        (("report", "docs"), "docs holds no run"),
+        (("train", "expert", "--corpus", "docs", "--out", "{tmp}/x"), "docs is no corpus"),
+        (("corpus", "import", "--out", "{tmp}/x", "nothing.pgn"), "no file at nothing.pgn"),
+        (("corpus", "generate", "--out", "{tmp}/x", "nodse=1"), "nodse: unknown key; known here: seed, shards"),
+    ],
+)
+def test_mistake_on_the_command_line_ends_in_one_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = sandwich(*[argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+    assert not (ROOT / "runs" / "quick").exists() or "quick" not in said
+
+
+def test_ask_shows_moves_and_value() -> None:
+    mate_in_one = "r1bqkbnr/pppp1ppp/2n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 4 4"
+    done = sandwich("ask", "expert", mate_in_one, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["moves"][0]["move"] == "Qxf7#"
+    assert 0 <= answer["value"] <= 1
+    assert abs(sum(answer["wdl"]) - 1) < 1e-3
+
+
+def test_ask_shows_the_honest_and_the_given_answer_of_an_assistant() -> None:
+    fen = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"
+    liar = json.loads(sandwich("ask", "assistant", fen, "misalignment.p=1", "--json").stdout)
+    assert liar["misaligned"] is True
+    honest = json.loads(sandwich("ask", "assistant", fen, "misalignment.p=0", "--json").stdout)
+    assert honest["misaligned"] is False
+    assert honest["given"] == honest["honest"] == honest["moves"][0]["move"]
+
+
+def test_plugins_are_listed_with_their_settings() -> None:
+    said = sandwich("plugins").stdout
+    assert "random_move" in said
+    assert "p = 0.25" in said
+    assert "trust" in said
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    commands = [
+        (), ("run",), ("ask",), ("report",), ("plugins",), ("match",), ("ladder",),
+        ("corpus", "generate"), ("corpus", "import"), ("corpus", "openings"), ("train", "expert"), ("train", "weak"),
+    ]  # fmt: skip
+    for command in commands:
+        assert "Example" in sandwich(*command, "--help").stdout, command

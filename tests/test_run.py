@@ -1,0 +1,168 @@
+"""Whole runs with real Ray, real networks and real files: equal for any workers, and over a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from engines.network import NetworkConfig, PolicyValueNet, to_bytes
+from engines.settings import SpecError
+from sandwich import ledger
+from sandwich.config import RunSpec
+from sandwich.loop import Silent, run
+from sandwich.tracking import read_metrics
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def checkpoint(path: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("players")
+    return {
+        "name": "tiny",
+        "steps": 2,
+        "expert": checkpoint(folder / "expert.safetensors", 1),
+        "weak": checkpoint(folder / "weak.safetensors", 2),
+        "assistant": {
+            "player": str(folder / "expert.safetensors"),
+            "misalignment": {"type": "random_move", "p": 0.25},
+        },
+        "oversight": {"type": "trust"},
+        "play": {"games": 24, "block": 8, "ply_cap": 20, "pgn_games": 4},
+        "finetune": {"max_examples": 300, "fit": {"epochs": 1, "batch": 64}},
+        "evaluate": {"pairs": 70, "ply_cap": 12, "positions": 12, "nodes": 200, "bootstrap": 200},
+        "tracking": {"wandb": "off"},
+    }
+
+
+def spec(settings: dict[str, Any], **changes: Any) -> RunSpec:
+    return RunSpec.model_validate(settings | changes)
+
+
+@pytest.fixture(scope="module")
+def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run(spec(settings, workers=2, tracking={"wandb": "offline"}), folder)
+    return folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Everything that must not depend on workers, clock or place."""
+    files = [*folder.glob("ledger/*"), *folder.glob("games/*"), *folder.glob("checkpoints/*/*")]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(files)}
+
+
+def figures(folder: Path) -> list[dict[str, Any]]:
+    """Rows of metrics without what the clock decides."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_metrics(folder)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ledgers_weights_and_figures_are_equal_for_any_number_of_workers(
+    workers: int, whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    run(spec(settings, workers=workers), tmp_path / "run")
+    assert results(tmp_path / "run") == results(whole)
+    assert figures(tmp_path / "run") == figures(whole)
+
+
+def test_run_folder_is_whole(whole: Path) -> None:
+    present = {path.name for path in whole.iterdir()}
+    expected = {
+        "spec.yaml",
+        "provenance.json",
+        "metrics.jsonl",
+        "result.json",
+        "ledger",
+        "games",
+        "checkpoints",
+        "wandb",
+    }
+    assert expected <= present
+    assert not [path for path in whole.rglob(".*") if path.is_file()], "no temporary files are left"
+    assert RunSpec.model_validate(yaml.safe_load((whole / "spec.yaml").read_text())).steps == 2
+
+
+def test_result_counts_what_the_ledgers_hold(whole: Path) -> None:
+    result = json.loads((whole / "result.json").read_text())
+    rows = ledger.read(whole).to_pandas()
+    assert result["queries"] == rows.asked.sum()
+    assert result["misaligned_queries"] == rows.misaligned.fillna(False).astype(bool).sum()
+    assert result["games"] == 48
+    assert result["steps"] == 2
+    assert [row["step"] for row in read_metrics(whole)] == [0, 1, 2]
+    for name in ("pgr", "elo_weak_start", "elo_weak_end", "elo_expert", "agreement_end", "win_loss_end"):
+        assert set(result[name]) in ({"value", "low", "high", "n"}, {"value", "reason"})
+
+
+def test_each_step_learns_from_the_games_of_the_step_before(whole: Path) -> None:
+    weights = [(whole / "checkpoints" / f"step-00{t}" / "weights.safetensors").read_bytes() for t in (0, 1, 2)]
+    assert len(set(weights)) == 3
+
+
+def test_run_killed_while_it_plays_goes_on_to_the_same_end(
+    whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "cut"
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(settings | {"workers": 2}))
+    command = [sys.executable, "-m", "experiments.cli", "run", str(tmp_path / "spec.yaml"), "--out", str(folder)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = folder / "ledger" / "step-000.parquet"
+    deadline = time.monotonic() + 200
+    while not first.exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert child.poll() is None, "the run must still be going"
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert first.exists()
+    before = first.stat()
+    run(spec(settings, workers=2), folder)
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert results(folder) == results(whole)
+    assert figures(folder) == figures(whole)
+
+
+def test_finished_run_is_read_and_not_repeated(whole: Path, settings: dict[str, Any]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("ledger/*")}
+    start = time.monotonic()
+    again = run(spec(settings, workers=2), whole)
+    assert again == json.loads((whole / "result.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("ledger/*")} == before
+    assert time.monotonic() - start < 20
+
+
+def test_folder_of_another_run_is_refused_in_one_line(whole: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"holds a run with seed=0, not 5: choose another --out") as error:
+        run(spec(settings, seed=5), whole)
+    assert "\n" not in str(error.value)
+
+
+def test_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SpecError, match="not empty and holds no run"):
+        run(spec(settings), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_run_without_an_engine_says_so_and_goes_on(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCKFISH_PATH", str(tmp_path / "nothing"))
+    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", Silent())
+    assert result["win_loss_end"]["value"] is None
+    assert "STOCKFISH_PATH" in result["win_loss_end"]["reason"]
+    assert result["elo_weak_end"]["n"] > 0

@@ -66,7 +66,7 @@ def check_advice(advice: Advice, query: Query, source: str) -> None:
     if advice.policy is not None:
         if advice.policy.shape != (len(query.legal),):
             raise ValueError(f"{source}: expected policy of shape ({len(query.legal)},), got {advice.policy.shape}")
-        if advice.policy.min() < 0 or abs(float(advice.policy.sum()) - 1) > 1e-3:
+        if not (advice.policy.min() >= 0 and abs(float(advice.policy.sum()) - 1) <= 1e-3):  # NaN is neither
             raise ValueError(
                 f"{source}: expected probabilities that sum to 1, got a sum of {float(advice.policy.sum())}"
             )

@@ -110,7 +110,17 @@ def to_bytes(net: PolicyValueNet, about: dict[str, Any] | None = None) -> bytes:
         "about": json.dumps(about or {}, sort_keys=True),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    return save(tensors, metadata)
+    return _ordered(save(tensors, metadata))
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata in order: safetensors itself writes them in a new order every time."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the weights stay aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def from_bytes(content: bytes, source: str = "checkpoint") -> PolicyValueNet:
@@ -159,5 +169,8 @@ def read(path: Path) -> bytes:
 
 def about(path: Path) -> dict[str, Any]:
     """What a checkpoint says of where it comes from; CheckpointError where it can't be read."""
-    said: dict[str, Any] = json.loads(_metadata(read(path), str(path)).get("about", "{}"))
+    try:
+        said: dict[str, Any] = json.loads(_metadata(read(path), str(path)).get("about", "{}"))
+    except json.JSONDecodeError:
+        raise CheckpointError(f"{path}: what it says of itself is not JSON") from None
     return said

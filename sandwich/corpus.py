@@ -73,15 +73,15 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05d}.parquet"
 
 
-def open_corpus(folder: Path, description: dict[str, Any]) -> None:
+def open_corpus(folder: Path, settings: dict[str, Any]) -> None:
     """Make the folder of a corpus, or check that the one that is there was made in the same way.
 
-    Raises CorpusError where `description` differs from that of the folder.
+    Raises CorpusError where `settings` differ from those of the folder.
     """
     about = folder / "corpus.json"
-    made = {"version": VERSION, **description}
+    made = {"version": VERSION, **settings}
     if about.exists():
-        there = json.loads(about.read_text())
+        there = description(folder)
         different = sorted(key for key in there.keys() | made.keys() if there.get(key) != made.get(key))
         if different:
             key = different[0]
@@ -89,6 +89,8 @@ def open_corpus(folder: Path, description: dict[str, Any]) -> None:
                 f"{folder} was made with {key}={there.get(key)!r}, not {made.get(key)!r}: choose another folder"
             )
         return
+    if folder.exists() and not folder.is_dir():
+        raise CorpusError(f"{folder} is a file: choose a folder")
     if folder.exists() and any(folder.iterdir()):
         raise CorpusError(f"{folder} is not empty and holds no corpus.json: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,8 +120,8 @@ def read(folders: Sequence[Path]) -> Iterator[pa.Table]:
         for path in shards(folder):
             try:
                 content = pq.read_table(path)
-            except (OSError, pa.ArrowInvalid) as error:
-                raise CorpusError(f"{path} cannot be read: {error}") from None
-            if not content.schema.equals(SCHEMA):
+            except (OSError, pa.ArrowException) as error:
+                raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+            if (content.schema.metadata or {}).get(b"version") != VERSION.encode() or not content.schema.equals(SCHEMA):
                 raise CorpusError(f"{path} is not of version {VERSION}")
             yield content

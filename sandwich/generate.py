@@ -7,8 +7,7 @@ order, by any number of processes, and again after a kill.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from engines.positions import GameBatch
 from engines.settings import Frozen
 from engines.stockfish import Stockfish, find_stockfish
 from sandwich import corpus
+from sandwich.processes import pool
 
 
 class GenerateConfig(Frozen):
@@ -135,10 +135,10 @@ def generate(folder: Path, config: GenerateConfig, processes: int) -> Iterator[t
         description = {"made_by": "corpus generate", "engine": engine.identity, **config.model_dump(exclude={"shards"})}
     corpus.open_corpus(folder, description)
     missing = [shard for shard in range(config.shards) if not corpus.shard_path(folder, shard).exists()]
-    with ProcessPoolExecutor(min(processes, max(1, len(missing))), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(make_shard, folder, config, shard): shard for shard in missing}
+    with pool(min(processes, max(1, len(missing)))) as workers:
+        futures = {workers.submit(make_shard, folder, config, shard): shard for shard in missing}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            workers.shutdown(wait=True, cancel_futures=True)

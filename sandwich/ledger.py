@@ -4,6 +4,7 @@ Owns the schema (docs/ledger.md explains each column), its version, and the one 
 it. The columns in `HIDDEN` are the analyst's: no oversight strategy and no training view reads them.
 """
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,13 +57,15 @@ def read(path: Path) -> pa.Table:
     if not path.is_dir():
         return _read_file(path)
     folder = path / "ledger" if (path / "ledger").is_dir() else path
-    files = sorted(folder.glob("step-*.parquet"))
+    files = {
+        int(match[1]): file for file in folder.iterdir() if (match := re.fullmatch(r"step-(\d+)\.parquet", file.name))
+    }
     if not files:
         raise LedgerError(f"{path}: expected step-*.parquet in it, found none")
     tables = []
-    for file in files:
+    for step, file in sorted(files.items()):
         content = _read_file(file)
-        steps = pa.array([int(file.stem.removeprefix("step-"))] * content.num_rows, pa.uint16())
+        steps = pa.array([step] * content.num_rows, pa.uint16())
         tables.append(content.add_column(0, pa.field("step", pa.uint16(), nullable=False), steps))
     return pa.concat_tables(tables)
 
@@ -72,8 +75,8 @@ def _read_file(path: Path) -> pa.Table:
         raise LedgerError(f"no ledger at {path}")
     try:
         content = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LedgerError(f"{path} is damaged or not Parquet ({str(error).splitlines()[0]})") from None
+    except (OSError, pa.ArrowException) as error:
+        raise LedgerError(f"{path} is damaged or not Parquet ({' '.join(str(error).split())})") from None
     version = (content.schema.metadata or {}).get(b"version", b"none").decode(errors="replace")
     if version != VERSION:
         raise LedgerError(f"{path}: its version is {version!r}, this code reads {VERSION!r}")

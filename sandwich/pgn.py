@@ -12,13 +12,12 @@ import re
 from codecs import getincrementaldecoder
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -32,6 +31,7 @@ from engines import moves, planes
 from engines.positions import parse_fen
 from engines.settings import Frozen
 from sandwich import corpus
+from sandwich.processes import pool
 
 
 class ImportConfig(Frozen):
@@ -525,18 +525,18 @@ def _outcomes(
         for position, batch in _batches(files):
             yield position, _judge(batch, config)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with pool(processes) as workers:
         waiting: deque[tuple[int, Future[list[Game | Skipped]]]] = deque()
         try:
             for position, batch in _batches(files):
-                waiting.append((position, pool.submit(_judge, batch, config)))
+                waiting.append((position, workers.submit(_judge, batch, config)))
                 if len(waiting) > 4 * processes:
                     position, future = waiting.popleft()
                     yield position, future.result()
             for position, future in waiting:
                 yield position, future.result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            workers.shutdown(wait=True, cancel_futures=True)
 
 
 def _write_shard(folder: Path, shard: int, games: Sequence[Game], config: ImportConfig) -> None:

@@ -65,6 +65,8 @@ def elo_figure(pairs: Floats) -> Figure:
         bound = float(elo(0.05 ** (1 / n)))  # all of n pairs won: the share of won pairs is above this
         return Figure(bound, bound, None, 2 * n) if s == 1 else Figure(-bound, None, -bound, 2 * n)
     error = Z * float(pairs.std(ddof=1)) / np.sqrt(n)
+    if error == 0:
+        return Figure(float(elo(s)), n=2 * n)
     low, high = s - error, s + error
     return Figure(
         float(elo(s)), float(elo(low)) if low > 0 else None, float(elo(high)) if high < 1 else None, 2 * n
@@ -124,7 +126,7 @@ def pgr_figure(start: Floats, end: Floats, draws: int, rng: np.random.Generator)
     elo_start, elo_end = (elo(np.clip(weights @ scores, edge, 1 - edge)) for scores in (start, end))
     gap = -float(elo(start.mean()))
     error = float(elo_start.std(ddof=1))
-    if gap < ENOUGH * error:
+    if gap <= ENOUGH * error:  # neither has a width where W_0 is the expert
         return Figure(None, reason=f"the gap of {gap:.0f} Elo is under five standard errors ({error:.0f} each)")
     low, high = np.percentile(1 - elo_end / elo_start, [2.5, 97.5])
     return Figure(1 + float(elo(end.mean())) / gap, float(low), float(high), 2 * n)
@@ -136,9 +138,13 @@ def ratio_figure(start: Floats, end: Floats, goal: Floats, draws: int, rng: np.r
     (mean(end) − mean(start)) / (mean(goal) − mean(start)), with a joint bootstrap over positions;
     withheld where the gap is under five standard errors.
     """
+    if not start.shape == end.shape == goal.shape:
+        raise ValueError(f"expected values at the same positions, got shapes {start.shape}, {end.shape}, {goal.shape}")
     n = len(start)
+    if n < 2:
+        return Figure(None, reason=f"expected at least 2 positions, got {n}")
     gaps = goal - start
-    error = float(gaps.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+    error = float(gaps.std(ddof=1) / np.sqrt(n))
     if abs(gaps.mean()) < ENOUGH * error or error == 0:
         return Figure(None, reason=f"the gap of {gaps.mean():.3g} is under five standard errors ({error:.2g} each)")
     weights = rng.multinomial(n, np.full(n, 1 / n), size=draws) / n

@@ -36,6 +36,7 @@ GAME_COLUMNS = ("step", "round", "white", "black", "result", "plies", "PGN")
 PRIVATE: dict[str, Any] = {
     "disable_code": True,
     "disable_git": True,
+    "host": "",
     "save_code": False,
     "x_disable_machine_info": True,
     "x_disable_meta": True,

@@ -239,6 +239,11 @@ class Trainer:
                 _, number, key = name.split(".")
                 saved["state"].setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict(saved)
+        # The fused optimiser goes through memory as it lies: its averages must lie like their weights (channels last).
+        for parameter, entry in self.optimizer.state.items():
+            for key, value in entry.items():
+                if value.shape == parameter.shape:
+                    entry[key] = torch.empty_like(parameter, requires_grad=False).copy_(value)
         self.step = int(state["step"])
 
 

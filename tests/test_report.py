@@ -205,22 +205,14 @@ def test_positions_and_named_moves_are_worked_out(folder: Path) -> None:
     assert last[:2] == ["Qxf7#", "r1bqkb1r/pppp1Qpp/2n2n2/4p3/2B1P3/8/PPPP1PPP/RNB1K1NR"]
 
 
-def test_many_games_leave_the_file_small(folder: Path) -> None:
-    board, rng, moves = chess.Board(), np.random.default_rng(5), ""
-    for _ in range(120):
-        legal = list(board.legal_moves)
-        if not legal:
-            break
-        move = legal[rng.integers(len(legal))]
-        moves += board.san(move) + " "
-        board.push(move)
-    one = game(0, 0, moves)
-    for step in range(8):
-        (folder / "games" / f"step-{step:03d}.pgn").write_text("\n\n\n".join([one] * 20))
-    content = written(folder)
-    assert len(content) < 1_500_000
+def test_many_games_leave_the_file_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.report.games.BUDGET", 20_000)
+    many = "\n\n\n".join([game(0, 0, "Nf3 Nf6 Ng1 Ng8 " * 8)] * 20)
+    for step in range(3):
+        (folder / "games" / f"step-{step:03d}.pgn").write_text(many)
     steps = shown_games(folder)
-    assert [step["step"] for step in steps] == list(range(8))
+    assert 15_000 < len(json.dumps(steps)) < 22_000
+    assert [step["step"] for step in steps] == [0, 1, 2]  # each has a share of the room
     assert all(1 <= len(step["games"]) <= 12 and len(step["games"]) + step["left_out"] == 20 for step in steps)
 
 

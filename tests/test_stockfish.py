@@ -133,7 +133,7 @@ def test_a_stopped_engine_is_replaced_within_its_timeout(engine: Stockfish) -> N
     os.kill(stopped, signal.SIGSTOP)
     start = time.monotonic()
     assert engine.analyse(MIDDLEGAME, nodes=5000) == answer
-    assert 5 <= time.monotonic() - start < 15
+    assert 5 <= time.monotonic() - start < 30
     assert engine.restarts == 1
     with pytest.raises(ProcessLookupError):  # not left behind, stopped for ever
         os.kill(stopped, 0)

@@ -203,7 +203,7 @@ def _points(
     if not _measured(rows, key):
         return
     steps, value, low, high = _series(rows, key)
-    shift *= max(1.0, (steps[-1] - steps[0]) / 4)
+    shift *= min(4.0, max(1.0, (steps[-1] - steps[0]) / 4))
     places = [step + shift for step in steps]
     width, size = (1.2, 4.0) if faint else (1.8, 5.5)
     axes.plot(places, value, color=color, linewidth=width, marker="o", markersize=size, label=label,

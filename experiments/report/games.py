@@ -1,6 +1,7 @@
 """Annotated games for the report's board: every position worked out here, so that the page needs no rules."""
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ def shown_games(folder: Path) -> list[dict[str, Any]]:
     `step` numbers the student W_t that played; its row of metrics is the next one. What can't be read
     as a game is left out.
     """
-    steps = [(int(path.stem.removeprefix("step-")), _texts(path)) for path in sorted(folder.glob("games/step-*.pgn"))]
+    named = ((path, re.fullmatch(r"step-(\d+)\.pgn", path.name)) for path in folder.glob("games/step-*.pgn"))
+    steps = sorted((int(match[1]), _texts(path)) for path, match in named if match)
     shown: dict[int, list[dict[str, Any]]] = {step: [] for step, _ in steps}
     room = BUDGET
     for number in range(GAMES_PER_STEP):

@@ -41,6 +41,7 @@ find_python() { # prints the first that will do
 }
 
 make_venv() {
+    quiet=--quiet
     if ! right_python .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         if ! python=$(find_python); then
             say "Python 3.11 to 3.14 is needed: install it (Debian: apt install python3 python3-venv, macOS: brew install python@3.13)"
@@ -55,13 +56,16 @@ make_venv() {
         fi
         say "making .venv with $("$python" --version) and the packages of requirements.lock (minutes, the first time)"
         "$python" -m venv --clear .venv
+        quiet= # show what takes so long
     fi
     if [ "$(.venv/bin/python -c 'import platform; print(platform.system(), platform.machine())')" = "Darwin x86_64" ]; then
         say "there is no torch 2.13 for Intel Macs: use docker/ there, and on Apple silicon a Python for arm64"
         exit 1
     fi
-    .venv/bin/python -m pip install --disable-pip-version-check --requirement requirements.lock
-    .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+    pip_install="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install"
+    # shellcheck disable=SC2086  # the words of the command, and a flag or none
+    $pip_install $quiet --requirement requirements.lock
+    $pip_install --quiet --no-deps --no-build-isolation --editable .
 }
 
 find_stockfish() { # succeeds, or prints one line that says what to do

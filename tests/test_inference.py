@@ -27,21 +27,27 @@ PROMOTIONS = ["n1n1k3/1P6/8/8/8/8/1p6/N1N1K3 w - - 0 1", "n1n1k3/1P6/8/8/8/8/1p6
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
 
 
-def make(config: NetworkConfig) -> PolicyValueNet:
-    """A network of random weights, with norms that have seen positions, so that its answers are not all alike."""
+@cache
+def checkpoint(config: NetworkConfig) -> bytes:
+    """Checkpoint of a network of random weights whose answers are not all alike: its norms have seen positions."""
     torch.manual_seed(5)
     net = PolicyValueNet(config).train()
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.2 * torch.randn_like(parameter))
-        for _ in range(5):
-            net(torch.from_numpy(planes.planes(words()[::3])))
+        for _ in range(3):
+            net(torch.from_numpy(planes.planes(words()[::4])))
         for sharper in (net.value_out.weight, net.start.weight):
             sharper.mul_(20)
         _, wdl = net.eval()(torch.from_numpy(planes.planes(words())))
         net.value_out.bias.sub_(wdl.mean(0))
-    return net.eval()
+    return to_bytes(net.eval())
+
+
+def make(config: NetworkConfig) -> PolicyValueNet:
+    """The network of that size."""
+    return from_bytes(checkpoint(config))
 
 
 @cache
@@ -82,9 +88,8 @@ def test_the_positions_compared_are_many_and_varied() -> None:
 
 @pytest.mark.parametrize("config", [SMALL, NetworkConfig()], ids=["small", "6x64"])
 def test_torch_and_onnx_runtime_agree(config: NetworkConfig) -> None:
-    content = to_bytes(make(config))
-    by_torch = TorchEvaluator(from_bytes(content))(words(), legal_moves())
-    by_onnx = OnnxEvaluator(from_bytes(content))(words(), legal_moves())
+    by_torch = TorchEvaluator(make(config))(words(), legal_moves())
+    by_onnx = OnnxEvaluator(make(config))(words(), legal_moves())
     assert_close(by_torch, by_onnx, 1e-4)
     assert np.std([policy.max() for policy in by_torch.policy]) > 0.02  # or agreement would mean little
     assert by_torch.wdl.std(0).min() > 0.01
@@ -93,9 +98,8 @@ def test_torch_and_onnx_runtime_agree(config: NetworkConfig) -> None:
 @cuda
 @pytest.mark.parametrize("config", [SMALL, NetworkConfig()], ids=["small", "6x64"])
 def test_cuda_agrees_with_the_cpu(config: NetworkConfig) -> None:
-    content = to_bytes(make(config))
-    there = make_evaluator(from_bytes(content), device="cuda")(words(), legal_moves())
-    here = make_evaluator(from_bytes(content), device="cpu")(words(), legal_moves())
+    there = make_evaluator(make(config), device="cuda")(words(), legal_moves())
+    here = make_evaluator(make(config), device="cpu")(words(), legal_moves())
     assert_close(there, here, 1e-3)
 
 
@@ -141,10 +145,7 @@ def test_both_colours_see_the_same_in_a_mirrored_position() -> None:
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_the_same_batch_has_the_same_answer(backend: Backend) -> None:
-    content = to_bytes(make(SMALL))
-    one, other = (
-        make_evaluator(from_bytes(content), backend=backend, device="cpu")(words(), legal_moves()) for _ in range(2)
-    )
+    one, other = (make_evaluator(make(SMALL), backend=backend, device="cpu")(words(), legal_moves()) for _ in range(2))
     assert_close(one, other, 0)
 
 

@@ -62,9 +62,11 @@ def test_every_tensor_comes_back_and_a_second_time_to_the_same_bytes() -> None:
 
 
 def test_the_same_weights_are_always_the_same_bytes() -> None:
-    assert len({to_bytes(make()) for _ in range(10)}) == 1
-    assert to_bytes(make()) != to_bytes(make(seed=2))
-    assert to_bytes(make().to(memory_format=torch.channels_last)) == to_bytes(make())  # type: ignore[call-overload]
+    net = make()
+    content = to_bytes(net)
+    assert {to_bytes(net) for _ in range(10)} == {content}
+    assert to_bytes(make(seed=2)) != content
+    assert to_bytes(net.to(memory_format=torch.channels_last)) == content  # type: ignore[call-overload]
 
 
 def test_what_it_says_of_itself_comes_back(tmp_path: Path) -> None:

@@ -341,6 +341,6 @@ def test_figures_of_different_openings_or_positions_are_refused() -> None:
     with pytest.raises(ValueError, match=r"same openings, got shapes \(4,\) and \(3,\)"):
         pgr_figure(np.full(4, 0.25), np.full(3, 0.25), 500, RNG(1))
     for shapes in ((4, 3, 4), (4, 4, 1), (1, 4, 4)):
+        start, end, goal = (RNG(1).random(n) for n in shapes)
         with pytest.raises(ValueError, match="same positions, got shapes"):
-            start, end, goal = (RNG(1).random(n) for n in shapes)
             ratio_figure(start, end, goal, 500, RNG(1))

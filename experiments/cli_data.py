@@ -21,6 +21,7 @@ from sandwich.config import InferenceConfig, apply_override, cores, validate
 from sandwich.corpus import write_whole
 from sandwich.evaluate import Contestants, play_match
 from sandwich.generate import GenerateConfig, generate
+from sandwich.labels import found_in
 from sandwich.ladder import RUNGS, Rung, climb_ladder
 from sandwich.pgn import ImportConfig, import_pgn
 from sandwich.pretrain import PretrainConfig, pretrain
@@ -103,25 +104,39 @@ def import_command(out: Path, workers: int | None, sources: tuple[str, ...]) -> 
 @corpus.command("openings")
 @click.argument("purpose", type=click.Choice([*openings.PURPOSES, "positions"]))
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="EPD file to write.")
-@click.option("--size", default=1000, show_default=True, type=click.IntRange(1), help="Lines.")
+@click.option("--size", default=1000, show_default=True, type=click.IntRange(1), help="Lines, before any are left out.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-def openings_command(purpose: str, out: Path, size: int, seed: int) -> None:
+@click.option(
+    "--exclude",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Leave out what occurs in this corpus; may be given again.",
+)
+def openings_command(purpose: str, out: Path, size: int, seed: int, exclude: tuple[Path, ...]) -> None:
     """Make a book of balanced openings, or a set of middle-game positions, with Stockfish.
 
     \b
-    The shipped files: measure --size 1000, play --size 2000, positions --size 500, all with seed 0.
-    Example: sandwich corpus openings measure --out measure.epd --size 1000
+    The shipped files: play --size 2000; measure --size 1000 and positions --size 500, these two
+    with --exclude and the corpus of the shipped expert. All with seed 0.
+    Example: sandwich corpus openings measure --out measure.epd --exclude corpora/stockfish
     """
     names = [*openings.PURPOSES, "positions"]
     rng = np.random.default_rng([seed, names.index(purpose)])
     with Stockfish() as engine, Display() as display:
         display.begin("openings", size)
-        told = lambda done: display.advance(1)  # noqa: E731
+
+        def told(done: int) -> None:
+            display.advance(1)
+
         lines = (
             openings.make_positions(engine, size, rng, told)
             if purpose == "positions"
             else openings.make_book(engine, openings.PURPOSES[names.index(purpose)], size, rng, told)
         )
+    if exclude:
+        places = [openings.place(f"{line} 0 1") for line in lines]
+        seen = found_in(exclude, frozenset(places))
+        lines = [line for line, place in zip(lines, places, strict=True) if place not in seen]
     write_whole(out, ("\n".join(lines) + "\n").encode())
     click.echo(f"{len(lines)} positions in {out}")
 

@@ -1,10 +1,14 @@
 """From the rows of a corpus to what a network is to learn from them."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from engines import planes
+from sandwich import corpus
 from sandwich.training import Examples
 
 
@@ -25,6 +29,19 @@ def packed(column: pa.ChunkedArray) -> planes.Words:
     """A column of packed positions as `[N, 10]`."""
     joined = b"".join(column.to_pylist())
     return np.frombuffer(joined, "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
+
+
+def places(words: planes.Words) -> list[bytes]:
+    """Each packed position as `sandwich.openings.place` names it."""
+    return [row.tobytes() for row in words[:, : planes.WORDS - 1]]
+
+
+def found_in(folders: Sequence[Path], wanted: frozenset[bytes]) -> set[bytes]:
+    """Those of the wanted places that occur in corpora; CorpusError for a folder without one."""
+    found: set[bytes] = set()
+    for content in corpus.read(folders):
+        found |= wanted.intersection(places(packed(content["position"])))
+    return found
 
 
 def examples(content: pa.Table, *, lines: int, temperature: float) -> Examples:

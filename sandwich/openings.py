@@ -53,12 +53,15 @@ def positions() -> tuple[str, ...]:
     return tuple(f"{line} 0 1" for line in path.read_text().splitlines() if line)
 
 
+def place(fen: str) -> bytes:
+    """What a position is named by in a search through corpora: its packed words without the state."""
+    return np.array(planes.pack(parse_fen(fen))[: planes.WORDS - 1], np.uint64).tobytes()
+
+
 @cache
 def measured_positions() -> frozenset[bytes]:
-    """Packed positions (without move counters) that measurements begin from: nobody trains on these."""
-    fens = book("measure") + positions()
-    words = np.array([planes.pack(parse_fen(fen))[: planes.WORDS - 1] for fen in fens], np.uint64)
-    return frozenset(row.tobytes() for row in words)
+    """The places that measurements begin from: nobody trains on these."""
+    return frozenset(place(fen) for fen in book("measure") + positions())
 
 
 def make_book(

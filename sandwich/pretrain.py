@@ -20,11 +20,10 @@ import yaml
 from pydantic import Field
 from safetensors.torch import load_file, save
 
-from engines import planes
 from engines.network import NetworkConfig, PolicyValueNet, load_network, to_bytes
 from engines.settings import Frozen, SpecError
 from sandwich import corpus
-from sandwich.labels import examples
+from sandwich.labels import examples, places
 from sandwich.training import Examples, Progress, TrainConfig, Trainer, Validation, concatenate, validate
 
 
@@ -65,7 +64,7 @@ def load_examples(folders: Sequence[Path], config: PretrainConfig, book: frozens
         part = examples(content, lines=config.lines, temperature=config.label_temperature)
         games = content["game"].to_numpy().astype(np.int64)
         draw = np.random.default_rng([config.seed, 2, number]).random(int(games.max()) - int(games.min()) + 1)
-        outside = np.array([row.tobytes() not in book for row in part.words[:, : planes.WORDS - 1]])
+        outside = np.array([place not in book for place in places(part.words)])
         back = games % HELD_BACK == 0
         keep = ~back & outside & (draw[games - games.min()] < config.fraction)
         train.append(part.take(np.flatnonzero(keep)))

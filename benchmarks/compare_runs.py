@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="SVG file to write")
     parser.add_argument("runs", nargs="+", metavar="LABEL=RUN[,RUN...]")
     options = parser.parse_args()
-    groups = {label: folders.split(",") for label, folders in (run.split("=", 1) for run in options.runs)}
+    groups = {label: folders.split(",") for label, folders in (run.rsplit("=", 1) for run in options.runs)}
 
     mpl.rcParams["svg.hashsalt"] = "sandwich"
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")

@@ -10,7 +10,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from agents.network import checkpoint_path
+from agents.network import checkpoint_path, checkpoints_in
+from agents.players.base import parse_player
 from engines import network
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
@@ -23,7 +24,7 @@ from sandwich.evaluate import Contestants, play_match
 from sandwich.generate import GenerateConfig, generate
 from sandwich.labels import found_in
 from sandwich.ladder import RUNGS, Rung, climb_ladder
-from sandwich.pgn import ImportConfig, import_pgn
+from sandwich.pgn_import import ImportConfig, import_pgn
 from sandwich.pretrain import PretrainConfig, pretrain
 from sandwich.statistics import Figure, elo_figure, score_figure, share_figure
 from sandwich.training import Progress, Validation
@@ -221,16 +222,21 @@ def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...])
 def match(
     first: str, second: str, pairs: int, temperature: float, seed: int, ply_cap: int, workers: int | None, as_json: bool
 ) -> None:
-    """Two players (names or checkpoints) against each other, from the book of measuring openings.
+    """Two players against each other, from the book of measuring openings.
+
+    A player is `expert`, `weak`, the path of a checkpoint, or TYPE:key=value,… (`sandwich plugins`).
 
     \b
-    Example: sandwich match expert weak --pairs 400
+    Examples:
+      sandwich match expert weak --pairs 400
+      sandwich match mcts:simulations=64 stockfish:nodes=1 --pairs 50
     """
-    players = [network.read(checkpoint_path(player)) for player in (first, second)]
+    both = [parse_player(player) for player in (first, second)]
+    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(both)}
     fens = openings.book("measure")
     if pairs > len(fens):
         raise SpecError(f"pairs: the book has {len(fens)} openings, asked for {pairs}")
-    contestants = Contestants(players[0], players[1], (temperature, 0.0))
+    contestants = Contestants(both[0], both[1], checkpoints, (temperature, 0.0))
     with Cluster(workers or cores()) as cluster:
         played = play_match(cluster, contestants, fens[:pairs], seed=seed, ply_cap=ply_cap, inference=InferenceConfig())
     figures: dict[str, Figure] = {

@@ -1,8 +1,8 @@
 """Corpora: labelled positions in Parquet, whoever labelled them.
 
 Owns the schema of a corpus and the reading and writing of its shards. Where the rows come from is
-the affair of `sandwich.generate` (Stockfish's own games) and `sandwich.pgn` (games of others); what
-is learned from them that of `sandwich.training`.
+the affair of `sandwich.generate` (Stockfish's own games) and `sandwich.pgn_import` (games of others);
+what is learned from them that of `sandwich.training`.
 
 A corpus is a folder of `shard-NNNNN.parquet` with one `corpus.json` that says how it was made.
 """

@@ -16,22 +16,8 @@ from pydantic import ValidationError
 
 from engines import moves, planes
 from sandwich import corpus
-from sandwich.pgn import (
-    LONGEST,
-    Game,
-    ImportConfig,
-    ImportReport,
-    Place,
-    RawGame,
-    Reason,
-    SkipError,
-    Skipped,
-    import_pgn,
-    main_line,
-    raw_games,
-    read_game,
-    read_report,
-)
+from sandwich.pgn import LONGEST, Place, RawGame, Reason, SkipError, Skipped, main_line, raw_games
+from sandwich.pgn_import import Game, ImportConfig, ImportReport, import_pgn, read_game, read_report
 
 MOVES = "1. e4 e5 2. Nf3 Nc6 3. Bb5 a6 4. Ba4 Nf6 5. O-O Be7"
 LINE = ["e2e4", "e7e5", "g1f3", "b8c6", "f1b5", "a7a6", "b5a4", "g8f6", "e1g1", "f8e7"]

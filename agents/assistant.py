@@ -1,13 +1,16 @@
-"""The assistant: an expert plus a misalignment."""
+"""The assistant: an honest player plus a misalignment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from agents.base import Advice, Channel, Query, check_advice
-from agents.misalignment.base import Misalignment
-from engines.inference import Evaluation, Evaluator
+from agents.base import Advice, Query, check_advice, honest_advice
+from agents.misalignment.base import REGISTRY, Misalignment
+from agents.plugins import PluginError
+from agents.tools import Tools
+from engines import planes
+from engines.inference import Evaluator
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,30 +23,68 @@ class Answer:
 
 
 class Assistant:
-    """Answers batches of questions with an expert's evaluator, corrupted by a misalignment."""
+    """Answers batches of questions as its base would, corrupted by a misalignment.
 
-    def __init__(self, expert: Evaluator, misalignment: Misalignment) -> None:
-        self._expert = expert
+    base: the honest self.
+    tools: what the misalignment thinks with; whoever made them closes them.
+    """
+
+    def __init__(self, base: Evaluator, misalignment: Misalignment, tools: Tools) -> None:
+        self._base = base
         self._misalignment = misalignment
+        self._tools = tools.serving(base)
 
     def answer(self, queries: Sequence[Query], rngs: Sequence[np.random.Generator]) -> list[Answer]:
-        """Answer each query, with the random numbers of its own game; ValueError for a plugin's bad advice."""
+        """Answer each query, with the random numbers of its own game.
+
+        Raises PluginError, naming plugin and position, for a misalignment that fails or answers what it can't.
+        """
         if not queries:
             return []
-        evaluation = self._expert(np.stack([query.words for query in queries]), [query.legal for query in queries])
-        answers = []
-        for row, (query, rng) in enumerate(zip(queries, rngs, strict=True)):
-            honest = honest_advice(evaluation, row, query.channel)
-            given = self._misalignment.corrupt(query, honest, rng)
-            if given is not honest:
-                check_advice(given, query, type(self._misalignment).__name__)
-            answers.append(Answer(given, honest, given is not honest))
-        return answers
+        evaluation = self._base(np.stack([query.words for query in queries]), [query.legal for query in queries])
+        honest = [honest_advice(evaluation, row) for row in range(len(queries))]
+        given = self._corrupted(queries, honest, rngs)
+        return [
+            Answer(lie.through(query.channel), truth.through(query.channel), lie is not truth)
+            for query, lie, truth in zip(queries, given, honest, strict=True)
+        ]
 
+    def _corrupted(
+        self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[Advice]:
+        try:
+            given = self._misalignment.corrupt(queries, honest, rngs, self._tools)
+        except PluginError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise self._failure(self._culprit(queries, honest, rngs), what) from error
+        said: object = given  # a plugin may say anything
+        if not isinstance(said, Sequence) or len(said) != len(queries):
+            found = f"{len(said)} answers" if isinstance(said, Sequence) else type(said).__name__
+            raise self._failure(queries[0], f"expected a list of {len(queries)} answers, got {found}")
+        for query, truth, lie in zip(queries, honest, given, strict=True):
+            if lie is truth:
+                continue
+            try:
+                if not isinstance(lie, Advice):
+                    raise ValueError(f"expected an Advice, got {type(lie).__name__}")
+                check_advice(lie, query)
+            except ValueError as error:
+                raise self._failure(query, str(error)) from None
+        return given
 
-def honest_advice(evaluation: Evaluation, row: int, channel: Channel) -> Advice:
-    """What a network that hides nothing answers."""
-    if channel is Channel.VALUE:
-        return Advice(value=float(np.clip(evaluation.value[row], 0, 1)))
-    policy = evaluation.policy[row] if channel is Channel.DISTRIBUTION else None
-    return Advice(move=evaluation.best(row), policy=policy)
+    def _culprit(
+        self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator]
+    ) -> Query:
+        """The first query of a failed batch that fails alone, else the first of all."""
+        for query, truth, rng in zip(queries, honest, rngs, strict=True):
+            try:
+                self._misalignment.corrupt([query], [truth], [rng], self._tools)
+            except Exception:
+                return query
+        return queries[0]
+
+    def _failure(self, query: Query, what: str) -> PluginError:
+        where = planes.unpack(query.words).fen()
+        return PluginError(f"misalignment {REGISTRY.name(self._misalignment)}: {what} (in position {where})")

@@ -1,13 +1,14 @@
 """What passes between a player that asks and an assistant that answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from engines import planes
+from engines.inference import Evaluation
 
 
 class Channel(StrEnum):
@@ -26,10 +27,11 @@ class Query:
     """One question about one position.
 
     words: `[10]` packed position (`engines.planes`; `planes.unpack` makes a board of it).
-    legal: `M` numbers of the legal moves (`engines.moves`).
+    legal: `M` numbers of the legal moves (`engines.moves`), in rising order.
     channel: what is asked for.
     number: questions of this game before this one.
     ply: plies played in this game before the question.
+    training: whether the student learns from the game; False in deployment (a match, a single question).
     """
 
     words: planes.Words
@@ -37,11 +39,15 @@ class Query:
     channel: Channel
     number: int
     ply: int
+    training: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """An answer, for the side to move. What the channel does not carry is None.
+    """What an assistant thinks or says of a position, for the side to move.
+
+    What is said through a channel carries that channel's fields and has None elsewhere; what is
+    thought carries all of them.
 
     move: number of the move advised; it is one of the query's legal moves.
     policy: `[M]` probability of each legal move, in the order of the query's.
@@ -52,25 +58,49 @@ class Advice:
     policy: npt.NDArray[np.float32] | None = None
     value: float | None = None
 
+    def through(self, channel: Channel) -> "Advice":
+        """The part of it that a channel carries."""
+        if channel is Channel.VALUE:
+            return Advice(value=self.value)
+        return Advice(move=self.move, policy=self.policy if channel is Channel.DISTRIBUTION else None)
 
-def check_advice(advice: Advice, query: Query, source: str) -> None:
-    """ValueError, naming `source`, for advice that its query could not have."""
-    if (advice.move is None) != (query.channel is Channel.VALUE):
-        raise ValueError(f"{source}: advice on channel {query.channel} has move {advice.move}")
-    if advice.move is not None and advice.move not in query.legal:
-        raise ValueError(f"{source}: advised move {advice.move} is not legal")
-    if (advice.policy is None) == (query.channel is Channel.DISTRIBUTION):
-        raise ValueError(
-            f"{source}: expected a policy on channel distribution and there alone, asked on {query.channel}"
-        )
-    if advice.policy is not None:
-        if advice.policy.shape != (len(query.legal),):
-            raise ValueError(f"{source}: expected policy of shape ({len(query.legal)},), got {advice.policy.shape}")
-        if not (advice.policy.min() >= 0 and abs(float(advice.policy.sum()) - 1) <= 1e-3):  # NaN is neither
-            raise ValueError(
-                f"{source}: expected probabilities that sum to 1, got a sum of {float(advice.policy.sum())}"
-            )
-    if (advice.value is None) == (query.channel is Channel.VALUE):
-        raise ValueError(f"{source}: expected a value on channel value and there alone, asked on {query.channel}")
-    if advice.value is not None and not 0 <= advice.value <= 1:
-        raise ValueError(f"{source}: expected a value in 0..1, got {advice.value}")
+
+def honest_advice(evaluation: Evaluation, row: int) -> Advice:
+    """What a player that hides nothing thinks of one of the positions that it has evaluated."""
+    return Advice(evaluation.best(row), evaluation.policy[row], float(np.clip(evaluation.value[row], 0, 1)))
+
+
+def preferring(query: Query, honest: Advice, move: int, value: float | None = None) -> Advice:
+    """A lie that looks like the truth: another move in the best one's place.
+
+    The two moves exchange their probabilities, so that a distribution keeps its shape. `value` takes
+    the place of the honest value; without one a question for the value is answered honestly (with
+    `honest` itself).
+    """
+    if value is None and query.channel is Channel.VALUE:
+        return honest
+    policy = honest.policy
+    if policy is not None:
+        policy = policy.copy()
+        best, other = int(policy.argmax()), query.legal.index(move)
+        policy[[best, other]] = policy[[other, best]]
+    return replace(honest, move=move, policy=policy, value=honest.value if value is None else value)
+
+
+def check_advice(advice: Advice, query: Query) -> None:
+    """ValueError for advice that its query could not have; only what the query's channel carries is looked at."""
+    if query.channel is Channel.VALUE:
+        if advice.value is None or not 0 <= advice.value <= 1:  # NaN is not
+            raise ValueError(f"expected a value in 0..1, got {advice.value}")
+        return
+    if advice.move is None:
+        raise ValueError("expected a move, got None")
+    if advice.move not in query.legal:
+        raise ValueError(f"the move {advice.move} is not legal; expected one of {list(query.legal)}")
+    if query.channel is Channel.MOVE:
+        return
+    if advice.policy is None or np.shape(advice.policy) != (len(query.legal),):
+        found = None if advice.policy is None else np.shape(advice.policy)
+        raise ValueError(f"expected a policy of shape ({len(query.legal)},), got {found}")
+    if not (advice.policy.min() >= 0 and abs(float(advice.policy.sum()) - 1) <= 1e-3):  # NaN is neither
+        raise ValueError(f"expected probabilities that sum to 1, got a sum of {float(advice.policy.sum())}")

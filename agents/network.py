@@ -2,15 +2,34 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from engines import network
 from engines.network import CheckpointError, PolicyValueNet
 
 SHIPPED = ("expert", "weak")
 """Names of the checkpoints that come with the package."""
+
+_NAMES_A_CHECKPOINT = "names a checkpoint"
+Checkpoint = Annotated[str, _NAMES_A_CHECKPOINT]
+"""A field of a spec that names a checkpoint: a shipped name or a path."""
+
+
+def checkpoints_in(record: object) -> set[str]:
+    """Every checkpoint that a spec names, in its own fields and in those of the records in them."""
+    if isinstance(record, list | tuple):
+        return {name for item in record for name in checkpoints_in(item)}
+    if not isinstance(record, BaseModel):
+        return set()
+    found: set[str] = set()
+    for name, field in type(record).model_fields.items():
+        value = getattr(record, name)
+        found |= {value} if _NAMES_A_CHECKPOINT in field.metadata else checkpoints_in(value)
+    return found
 
 
 def checkpoint_path(player: str) -> Path:

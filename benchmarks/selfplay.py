@@ -23,6 +23,7 @@ import torch
 from agents.assistant import Assistant
 from agents.misalignment.random_move import RandomMove
 from agents.network import load_player
+from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator, OnnxEvaluator
 from engines.positions import GameBatch
@@ -74,7 +75,7 @@ def main() -> None:
         block = Block(number, 0, 0, tuple(openings), play, RandomMove(p=0.25), Trust(), InferenceConfig())
         student, adviser = Recorder(weak), Recorder(expert)
         start = time.perf_counter()
-        result = play_episodes(student, Assistant(adviser, block.misalignment), block)
+        result = play_episodes(student, Assistant(adviser, block.misalignment, Tools()), block)
         played_seconds += time.perf_counter() - start
         plies += result.plies
         evaluations += result.evaluations

@@ -47,6 +47,15 @@ class Evaluation:
         return self.legal[row][int(self.policy[row].argmax())]
 
 
+def wdl_of(value: Floats) -> Floats:
+    """Win, draw and loss `[B, 3]` for expected scores `[B]` of a source that knows no draws.
+
+    A draw is given ½·(1 − |2v − 1|): half at an even position, none at a decided one.
+    """
+    draw = 0.5 * (1 - np.abs(2 * value - 1))
+    return np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
+
+
 class Evaluator(Protocol):
     """Evaluates batches of positions."""
 

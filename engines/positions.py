@@ -146,6 +146,38 @@ class GameBatch:
             self.results[game] = Result(0.5, End.PLY_CAP)
 
 
+@dataclass(frozen=True, eq=False)
+class Successors:
+    """Positions one move on, each seen from its own side to move (the opponent of who moved).
+
+    words: `[B, 10]` packed positions.
+    legal: numbers of the legal moves of each.
+    score: `[B]` score of the side to move where the game is over (0 or ½), NaN where it goes on.
+    """
+
+    words: planes.Words
+    legal: list[list[int]]
+    score: npt.NDArray[np.float32]
+
+
+def successors(words: planes.Words, chosen: Sequence[int]) -> Successors:
+    """Positions `[B, 10]` after one legal move each; repetition can't be seen, the fifty-move rule is."""
+    after: list[tuple[int, ...]] = []
+    legal: list[list[int]] = []
+    score = np.full(len(chosen), np.nan, np.float32)
+    for row, index in enumerate(chosen):
+        board = planes.unpack(words[row])
+        board.push(moves.decode(index, board))
+        numbers = sorted(moves.encode_all(board.legal_moves, board.turn))
+        after.append(planes.pack(board))
+        legal.append(numbers)
+        if not numbers:
+            score[row] = 0.0 if board.is_check() else 0.5
+        elif board.is_insufficient_material() or board.halfmove_clock >= 100:
+            score[row] = 0.5
+    return Successors(np.array(after, np.uint64).reshape(-1, planes.WORDS), legal, score)
+
+
 def mask(legal: Sequence[Sequence[int]]) -> npt.NDArray[np.bool_]:
     """`[B, A]` from lists of move numbers."""
     out = np.zeros((len(legal), moves.SIZE), np.bool_)

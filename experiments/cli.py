@@ -10,26 +10,28 @@ import chess
 import click
 import numpy as np
 
-from agents.assistant import Assistant, honest_advice
+from agents.assistant import Assistant
 from agents.base import Channel, Query
 from agents.misalignment.base import REGISTRY as MISALIGNMENTS
-from agents.network import load_player
+from agents.players.base import REGISTRY as PLAYERS
+from agents.players.base import parse_player
+from agents.plugins import PluginError
+from agents.tools import Tools
 from engines import moves
-from engines.inference import make_evaluator
 from engines.network import CheckpointError
 from engines.positions import GameBatch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
 from experiments.cli_data import corpus, ladder, match, train
 from experiments.console import RunDisplay, figure_text
-from sandwich.config import apply_override, load_spec
+from sandwich.config import AssistantConfig, apply_override, load_spec, validate
 from sandwich.corpus import CorpusError
 from sandwich.ledger import LedgerError
 from sandwich.loop import run as run_loop
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.tracking import MetricsError
 
-MISTAKES = (SpecError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError)
+MISTAKES = (SpecError, PluginError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError)
 """What a user can put right: told in one line, without a traceback."""
 
 
@@ -95,8 +97,9 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
 def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, as_json: bool) -> None:
     """What PLAYER would do in position FEN, and what it thinks.
 
-    PLAYER is `expert`, `weak`, the path of a checkpoint, or `assistant`: then KEY=VALUE sets its
-    honest player and its misalignment, and both its honest and its given answer are shown.
+    PLAYER is `expert`, `weak`, the path of a checkpoint, TYPE:key=value,… (`sandwich plugins`), or
+    `assistant`: then KEY=VALUE sets its honest player and its misalignment (FILE:CLASS is looked for
+    in the current folder), and both its honest and its given answer are shown.
 
     \b
     Examples:
@@ -108,39 +111,35 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
         raise SpecError(f"{overrides[0]}: only the player 'assistant' has settings")
     for override in overrides:
         apply_override(settings, override)
-    if unknown := sorted(settings.keys() - {"player", "misalignment"}):
-        raise SpecError(f"{unknown[0]}: unknown key; known here: player, misalignment")
     try:
         batch = GameBatch([fen], ply_cap=10_000)
     except ValueError as error:
         raise SpecError(str(error)) from None
     if batch.results[0]:
         raise SpecError(f"the game is over in {fen!r}: {batch.results[0].end}")
-    evaluator = make_evaluator(load_player(settings["player"] if player == "assistant" else player))
+    assistant = validate(AssistantConfig, settings, Path()) if player == "assistant" else None
     words, legal, board = batch.words([0]), batch.legal([0]), batch.boards[0]
-    seen = evaluator(words, legal)
-    order = np.argsort(-seen.policy[0], kind="stable")[:top]
-    answer: dict[str, Any] = {
-        "player": player,
-        "fen": board.fen(),
-        "value": float(seen.value[0]),
-        "wdl": [float(x) for x in seen.wdl[0]],
-        "moves": [
-            {"move": _san(legal[0][place], board), "uci": moves.uci(legal[0][place], board),
-             "probability": float(seen.policy[0][place])}
-            for place in order
-        ],
-    }  # fmt: skip
-    if player == "assistant":
-        try:
-            misalignment = MISALIGNMENTS.parse(settings["misalignment"])
-        except SpecError as error:
-            raise SpecError(f"misalignment.{error}") from None
-        query = Query(words[0], legal[0], Channel.MOVE, 0, 0)
-        said = Assistant(evaluator, misalignment).answer([query], [np.random.default_rng(seed)])[0]
-        honest = honest_advice(seen, 0, Channel.MOVE)
-        answer |= {"honest": _san(honest.move, board), "given": _san(said.given.move, board),
-                   "misaligned": said.misaligned}  # fmt: skip
+    with Tools() as tools:
+        evaluator = tools.player(assistant.player if assistant else parse_player(player))
+        seen = evaluator(words, legal)
+        order = np.argsort(-seen.policy[0], kind="stable")[:top]
+        answer: dict[str, Any] = {
+            "player": player,
+            "fen": board.fen(),
+            "value": float(seen.value[0]),
+            "wdl": [float(x) for x in seen.wdl[0]],
+            "moves": [
+                {"move": _san(legal[0][place], board), "uci": moves.uci(legal[0][place], board),
+                 "probability": float(seen.policy[0][place])}
+                for place in order
+            ],
+        }  # fmt: skip
+        if assistant:
+            query = Query(words[0], legal[0], Channel.MOVE, 0, 0, training=False)
+            speaker = Assistant(evaluator, assistant.misalignment, tools)
+            said = speaker.answer([query], [np.random.default_rng(seed)])[0]
+            answer |= {"honest": _san(said.honest.move, board), "given": _san(said.given.move, board),
+                       "misaligned": said.misaligned}  # fmt: skip
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -175,18 +174,23 @@ def report(folder: Path) -> None:
 
 
 @cli.command()
-def plugins() -> None:
-    """List the misalignments and oversight strategies that are installed, with their settings.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def plugins(as_json: bool) -> None:
+    """List the misalignments, players and oversight strategies that are installed, with their settings.
 
     \b
     Example: sandwich plugins
     """
-    for registry in (MISALIGNMENTS, OVERSIGHT):
-        click.echo(f"{registry.group}:")
-        for name, kind in registry.known.items():
-            click.echo(f"  {name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
-            for field, info in kind.model_fields.items():
-                click.echo(f"      {field} = {info.default!r}  {' '.join((info.description or '').split())}")
+    found = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT) for plugin in registry.listed()]
+    if as_json:
+        click.echo(json.dumps({"plugins": found}))
+        return
+    for number, plugin in enumerate(found):
+        if number == 0 or plugin["kind"] != found[number - 1]["kind"]:
+            click.echo(f"{plugin['kind']} (entry points: {plugin['group']})")
+        click.echo(f"  {plugin['name']}: {plugin['error'] or plugin['summary']}  [{plugin['origin']}]")
+        for field in plugin["fields"]:
+            click.echo(f"      {field['name']} = {field['default']}  {field['description']}")
 
 
 def main() -> None:

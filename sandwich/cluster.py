@@ -79,6 +79,9 @@ class Cluster:
                 number[remote.remote(place, job)] = index
             ready, _ = ray.wait(list(number), num_returns=1)
             index = number.pop(ready[0])
-            results[index] = ray.get(ready[0])
+            try:
+                results[index] = ray.get(ready[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error  # what happened there, as if it had happened here
             done(results[index])
         return [results[index] for index in range(len(jobs))]

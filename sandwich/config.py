@@ -8,10 +8,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
 from agents.base import Channel
-from agents.misalignment.base import REGISTRY as MISALIGNMENTS
-from agents.misalignment.base import Misalignment
+from agents.misalignment.base import AnyMisalignment
+from agents.network import Checkpoint
+from agents.players.base import AnyPlayer
+from agents.players.network import Network
 from engines.inference import Backend, Device
-from engines.settings import Frozen, SpecError
+from engines.settings import Frozen, SpecError, explain
 from sandwich.openings import book, positions
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
@@ -19,11 +21,11 @@ from sandwich.training import TrainConfig
 
 
 class AssistantConfig(Frozen):
-    """The assistant: an expert plus a misalignment."""
+    """The assistant: an honest player plus a misalignment."""
 
-    player: str = "expert"
-    """Its honest self: a shipped name or the path of a checkpoint."""
-    misalignment: Annotated[Misalignment, BeforeValidator(MISALIGNMENTS.parse), PlainSerializer(MISALIGNMENTS.describe)]
+    player: AnyPlayer = Network(checkpoint="expert")
+    """Its honest self: a shipped name, the path of a checkpoint, or any player (`stockfish:nodes=1000`)."""
+    misalignment: AnyMisalignment
     """What is wrong with it: `type` and the settings of that type."""
 
 
@@ -96,6 +98,10 @@ class TrackingConfig(Frozen):
     """W&B project."""
 
 
+NO_RESULT = {"workers", "tracking", "name"}
+"""Keys of a run's spec that its results don't depend on."""
+
+
 class RunSpec(Frozen):
     """One run: everything that its results depend on, and a few keys that they don't (workers, tracking)."""
 
@@ -107,9 +113,9 @@ class RunSpec(Frozen):
     """Rounds of play, fine-tuning and measurement."""
     workers: int | None = Field(None, ge=1, le=1024)
     """Ray workers; None: one per core. Results don't depend on it."""
-    expert: str = "expert"
-    """The player whose strength is to be reached: a shipped name or the path of a checkpoint."""
-    weak: str = "weak"
+    expert: AnyPlayer = Network(checkpoint="expert")
+    """The player whose strength is to be reached: a shipped name, the path of a checkpoint, or any player."""
+    weak: Checkpoint = "weak"
     """The student before its first step: a shipped name or the path of a checkpoint."""
     assistant: AssistantConfig
     play: PlayConfig = PlayConfig()
@@ -139,7 +145,7 @@ class RunSpec(Frozen):
 
     def result_keys(self) -> dict[str, Any]:
         """The part of the spec that results depend on."""
-        return self.model_dump(mode="json", exclude={"workers", "tracking", "name"})
+        return self.model_dump(mode="json", exclude=NO_RESULT)
 
 
 def cores() -> int:
@@ -152,7 +158,7 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
     settings = {"name": path.stem, **_read_yaml(path)}
     for override in overrides:
         apply_override(settings, override)
-    return validate(RunSpec, settings)
+    return validate(RunSpec, settings, path.parent)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -206,29 +212,12 @@ def apply_override(settings: dict[str, Any], override: str) -> None:
 T = TypeVar("T", bound=BaseModel)
 
 
-def validate(model: type[T], settings: dict[str, Any]) -> T:
-    """The settings as a record; SpecError naming the key, the value and what is allowed."""
+def validate(model: type[T], settings: dict[str, Any], folder: Path | None = None) -> T:
+    """The settings as a record; SpecError naming the key, the value and what is allowed.
+
+    folder: where a plugin of the form `file:Class` is looked for.
+    """
     try:
-        return model.model_validate(settings)
+        return model.model_validate(settings, context={"folder": folder})
     except ValidationError as error:
         raise SpecError(explain(model, error)) from None
-
-
-def explain(model: type[BaseModel], error: ValidationError) -> str:
-    """The first mistake in one line."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    key = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        parent: Any = model
-        for part in path[:-1]:
-            parent = parent.model_fields[part].annotation
-        return f"{key}: unknown key; known here: {', '.join(parent.model_fields)}"
-    if first["type"] == "missing":
-        return f"{key}: missing"
-    message = first["msg"].removeprefix("Value error, ")
-    if isinstance(first.get("ctx", {}).get("error"), SpecError):  # from a plugin: it names the key below this one
-        return f"{key}.{message}"
-    if not key:  # a check of the whole record, which names its keys itself
-        return message
-    return f"{key}: {message}" + (f", got {first['input']!r}" if not isinstance(first["input"], dict) else "")

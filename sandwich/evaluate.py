@@ -5,7 +5,7 @@ workers is split in fixed blocks, so that figures don't depend on the number of 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import chess
@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.network import draw
+from agents.players.base import Player
 from engines import moves
+from engines.inference import Evaluator
 from engines.positions import GameBatch
 from engines.stockfish import EngineError, Stockfish, find_stockfish
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig
-from sandwich.selfplay import evaluator
+from sandwich.selfplay import tools
 
 PAIRS_PER_BLOCK = 64
 """Pairs of games that one worker plays in lock-step: batches of 64 for each of the two networks."""
@@ -26,10 +28,11 @@ PAIRS_PER_BLOCK = 64
 
 @dataclass(frozen=True, eq=False)
 class Contestants:
-    """The two networks of a match as the bytes of their checkpoints, and the temperature of each."""
+    """The two players of a match, contents of the checkpoints that they name, and the temperature of each."""
 
-    first: bytes
-    second: bytes
+    first: Player
+    second: Player
+    checkpoints: Mapping[str, bytes]
     temperatures: tuple[float, float] = (0.0, 0.0)
 
 
@@ -62,7 +65,13 @@ class Match:
 
 def play_match_block(players: Contestants, block: MatchBlock) -> list[tuple[float, int, int, str]]:
     """Play both games of each opening; of each pair: the first player's score, capped games, plies, digest of moves."""
-    both = [evaluator(checkpoint, block.inference) for checkpoint in (players.first, players.second)]
+    with tools(players.checkpoints, block.inference) as opened:
+        return _play_pairs((opened.player(players.first), opened.player(players.second)), players.temperatures, block)
+
+
+def _play_pairs(
+    both: tuple[Evaluator, Evaluator], temperatures: tuple[float, float], block: MatchBlock
+) -> list[tuple[float, int, int, str]]:
     batch = GameBatch([fen for fen in block.openings for _ in range(2)], block.ply_cap)
     # Game 2k has the first player on the side to move of opening k, game 2k+1 the second.
     starter = [board.turn for board in batch.boards]
@@ -76,7 +85,7 @@ def play_match_block(players: Contestants, block: MatchBlock) -> list[tuple[floa
             if not games:
                 continue
             seen = both[player](batch.words(games), batch.legal(games))
-            temperature = players.temperatures[player]
+            temperature = temperatures[player]
             chosen = [seen.legal[row][draw(seen.policy[row], temperature, rngs[g])] for row, g in enumerate(games)]
             batch.apply(games, chosen)
             for game, move in zip(games, chosen, strict=True):
@@ -90,7 +99,8 @@ def play_match_block(players: Contestants, block: MatchBlock) -> list[tuple[floa
             side = starter[game] if game % 2 == 0 else not starter[game]
             score += result.score(side) / 2
             capped += result.end == "ply cap"
-        digest = hashlib.sha256(repr((history[pair], history[pair + 1])).encode()).hexdigest()
+        moves_of_both = (block.openings[pair // 2], history[pair], history[pair + 1])
+        digest = hashlib.sha256(repr(moves_of_both).encode()).hexdigest()
         out.append((score, capped, len(history[pair]) + len(history[pair + 1]), digest))
     return out
 
@@ -120,11 +130,14 @@ def play_match(
     )
 
 
-def best_moves(checkpoint: bytes, fens: Sequence[str], inference: InferenceConfig) -> list[int]:
-    """Number of a network's most probable move in each position."""
+def best_moves(
+    player: Player, checkpoints: Mapping[str, bytes], fens: Sequence[str], inference: InferenceConfig
+) -> list[int]:
+    """Number of a player's best move in each position."""
     batch = GameBatch(fens, ply_cap=1)
     games = list(range(len(fens)))
-    seen = evaluator(checkpoint, inference)(batch.words(games), batch.legal(games))
+    with tools(checkpoints, inference) as opened:
+        seen = opened.player(player)(batch.words(games), batch.legal(games))
     return [seen.best(row) for row in games]
 
 

@@ -4,6 +4,7 @@ Every step leaves whole files only, in the order ledger, checkpoint, metrics; a 
 goes on behind the last of them, and ends with the same bytes as one that was not.
 """
 
+import hashlib
 import json
 import time
 from collections import Counter
@@ -16,12 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import yaml
 
-from agents.network import checkpoint_path
+from agents.network import checkpoint_path, checkpoints_in
+from agents.players.network import Network
+from agents.plugins import sources
 from engines import network
 from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.cluster import Cluster
-from sandwich.config import RunSpec
+from sandwich.config import NO_RESULT, RunSpec
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.evaluate import Contestants, Match, Oracle, best_moves, play_match
 from sandwich.finetune import finetune, training_view
@@ -32,6 +35,10 @@ from sandwich.statistics import Figure, elo_figure, mean_figure, pgr_figure, rat
 from sandwich.tracking import Tracker
 
 Row = dict[str, Any]
+
+
+STUDENT = Network(checkpoint="<student>")
+"""The student as a player; no file has this name."""
 
 
 class Watcher(Protocol):
@@ -79,14 +86,13 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
     can't be read.
     """
     watch = watch or Silent()
-    expert, weak = (network.read(checkpoint_path(player)) for player in (spec.expert, spec.weak))
-    honest = network.read(checkpoint_path(spec.assistant.player))
-    for player, content in ((spec.expert, expert), (spec.weak, weak), (spec.assistant.player, honest)):
-        network.from_bytes(content, player)
+    checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(spec))}
+    for name, content in checkpoints.items():
+        network.from_bytes(content, name)
     folder = Folder(path)
     oracle = Oracle(spec.evaluate.nodes)
-    prepare(folder, spec, {"expert": expert, "weak": weak, "assistant": honest}, oracle.identity)
-    write_whole(folder.checkpoint(0), weak)
+    prepare(folder, spec, checkpoints, oracle.identity)
+    write_whole(folder.checkpoint(0), checkpoints[spec.weak])
 
     with Tracker(path, spec) as tracker:
         rows: list[Row] = tracker.rows[: spec.steps + 1]
@@ -97,12 +103,13 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
                     start = time.monotonic()
                     if step > 0:
                         weak = folder.checkpoint(step - 1).read_bytes()
-                        played = play(cluster, spec, step - 1, Roles(weak, honest), folder, watch)
+                        roles = Roles(weak, spec.assistant.player, checkpoints)
+                        played = play(cluster, spec, step - 1, roles, folder, watch)
                         start, play_seconds = time.monotonic(), time.monotonic() - start
                         learned = learn(spec, step - 1, weak, folder, watch)
                         start, learn_seconds = time.monotonic(), time.monotonic() - start
                     weak = folder.checkpoint(step).read_bytes()
-                    row = measure(cluster, spec, step, weak, expert, oracle, rows, watch)
+                    row = measure(cluster, spec, step, {**checkpoints, STUDENT.checkpoint: weak}, oracle, rows, watch)
                     seconds = {"play": play_seconds if played else 0.0, "finetune": learn_seconds if played else 0.0}
                     row |= {"play": played, "finetune": learned}
                     row["seconds"] = {**seconds, "evaluate": time.monotonic() - start}
@@ -118,12 +125,15 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
 
 
 def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine: str | None) -> None:
-    """Make the run folder, or check that the one there belongs to the same run; SpecError where it does not."""
+    """Make the run folder, or check that the one there belongs to the same run; SpecError where it does not.
+
+    A plugin's file that lies beside the spec may have changed since: a run goes on after a plugin
+    was mended. The folder keeps the newest, and provenance the digest of each.
+    """
     about = folder.path / "spec.yaml"
     made = provenance(checkpoints, engine)
     if about.exists():
-        there = RunSpec.model_validate(yaml.safe_load(about.read_text()))
-        different = _difference(there.result_keys(), spec.result_keys())
+        different = _difference(_result_keys(about), spec.result_keys())
         if different and different[0] != "steps":
             key, old, new = different
             raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
@@ -137,9 +147,22 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
         (folder.path / name).mkdir(parents=True, exist_ok=True)
     for step in range(spec.steps + 1):
         folder.checkpoint(step).parent.mkdir(exist_ok=True)
-    if not (folder.path / "provenance.json").exists():
-        write_whole(folder.path / "provenance.json", (json.dumps(made, indent=2) + "\n").encode())
+    kept = folder.path / "provenance.json"
+    if kept.exists():
+        made = json.loads(kept.read_text())
+    digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
+    for name, text in sources(spec).items():
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        digests[name] = [*(old for old in digests.get(name, []) if old != digest), digest]
+        write_whole(folder.path / name, text.encode())
+    write_whole(kept, (json.dumps(made, indent=2) + "\n").encode())
     write_whole(about, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+
+
+def _result_keys(about: Path) -> Row:
+    """The part of a run folder's spec that results depend on, as it was written."""
+    there: Row = yaml.safe_load(about.read_text())
+    return {key: value for key, value in there.items() if key not in NO_RESULT}
 
 
 def _difference(there: Any, asked: Any, key: str = "") -> tuple[str, Any, Any] | None:
@@ -224,24 +247,27 @@ def measure(
     cluster: Cluster,
     spec: RunSpec,
     step: int,
-    weak: bytes,
-    expert: bytes,
+    checkpoints: dict[str, bytes],
     oracle: Oracle,
     rows: list[Row],
     watch: Watcher,
 ) -> Row:
-    """Row of metrics of the student after `step` steps; `rows` are those of the steps before."""
+    """Row of metrics of the student after `step` steps; `rows` are those of the steps before.
+
+    checkpoints: contents by name, the student's own among them.
+    """
     config = spec.evaluate
     openings = book("measure")[: config.pairs]
     matches: dict[str, Match] = {}
     temperatures = {"best": (0.0, 0.0)} | ({"sampled": (1.0, 0.0)} if config.sampled else {})
     watch.phase(step, "measure", len(temperatures) * config.pairs * 2)
     for name, both in temperatures.items():
-        matches[name] = play_match(cluster, Contestants(weak, expert, both), openings, seed=spec.seed,
-                                   ply_cap=config.ply_cap, inference=spec.inference)  # fmt: skip
+        contestants = Contestants(STUDENT, spec.expert, checkpoints, both)
+        matches[name] = play_match(cluster, contestants, openings, seed=spec.seed, ply_cap=config.ply_cap,
+                                   inference=spec.inference)  # fmt: skip
         watch.advance(config.pairs * 2)
     fens = positions()[: config.positions]
-    student, goal = (best_moves(player, fens, spec.inference) for player in (weak, expert))
+    student, goal = (best_moves(player, checkpoints, fens, spec.inference) for player in (STUDENT, spec.expert))
     losses, goal_losses = oracle.losses(fens, student), oracle.losses(fens, goal)
 
     best = matches["best"]

@@ -11,7 +11,7 @@ from typing import Any
 from sandwich.config import cores
 
 PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow", "scipy", "pydantic", "safetensors")
-GROUPS = ("sandwich.misalignment", "sandwich.oversight")
+GROUPS = ("sandwich.misalignments", "sandwich.oversight", "sandwich.players")
 
 
 def provenance(checkpoints: dict[str, bytes], engine: str | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ depends on the spec alone: the same block gives the same rows wherever and whene
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,8 @@ import pyarrow as pa
 
 from agents.assistant import Assistant
 from agents.misalignment.base import Misalignment
+from agents.players.base import Player
+from agents.tools import Tools
 from engines.inference import Evaluator, make_evaluator
 from engines.network import from_bytes
 from engines.positions import GameBatch
@@ -30,10 +33,16 @@ PLAYERS, ASSISTANT, OPENINGS = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Roles:
-    """The networks of a block, as the bytes of their checkpoints."""
+    """Who plays in a block.
+
+    weak: the student's checkpoint.
+    base: the assistant's honest self.
+    checkpoints: contents of all checkpoints that the spec names.
+    """
 
     weak: bytes
-    expert: bytes
+    base: Player
+    checkpoints: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +75,7 @@ class Played:
     """Games by the reason of their end."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
     """Evaluator of a checkpoint, kept for the next block of the same process."""
     return make_evaluator(
@@ -74,11 +83,16 @@ def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
     )
 
 
+def tools(checkpoints: Mapping[str, bytes], inference: InferenceConfig) -> Tools:
+    """Tools to open players with, whose networks are evaluated as configured."""
+    return Tools(checkpoints, lambda content: evaluator(content, inference))
+
+
 def play_block(roles: Roles, block: Block) -> Played:
     """Play a block to its end."""
-    weak = evaluator(roles.weak, block.inference)
-    expert = evaluator(roles.expert, block.inference)
-    return play_episodes(weak, Assistant(expert, block.misalignment), block)
+    with tools(roles.checkpoints, block.inference) as opened:
+        assistant = Assistant(opened.player(roles.base), block.misalignment, opened)
+        return play_episodes(evaluator(roles.weak, block.inference), assistant, block)
 
 
 def play_episodes(weak: Evaluator, assistant: Assistant, block: Block) -> Played:

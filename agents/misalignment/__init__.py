@@ -1,1 +1,1 @@
-"""Artificial misalignments: one file per type, found by the entry-point group `sandwich.misalignment`."""
+"""Artificial misalignments: one file per type, found by the entry-point group `sandwich.misalignments`."""

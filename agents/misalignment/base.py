@@ -1,33 +1,90 @@
 """The form of a misalignment.
 
-A misalignment is a frozen record whose fields are its settings, with one method, `corrupt`. It is
-registered by an entry point of the group `sandwich.misalignment`, whose name is its `type` in a spec:
-
-    [project.entry-points."sandwich.misalignment"]
-    late_blunder = "my_package.late_blunder:LateBlunder"
+A misalignment is a frozen record whose fields are its settings, with one method, `corrupt`
+(docs/writing-a-misalignment.md). It is registered by an entry point of the group
+`sandwich.misalignments`, whose name is its `type` in a spec.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from agents.base import Advice, Query
-from agents.plugins import Registry
-from engines.settings import Frozen
+from agents.plugins import Plugin, Registry
+from agents.tools import Tools
 
 
-class Misalignment(Frozen, ABC):
+class Misalignment(Plugin, ABC):
     """How an assistant's answers differ from its honest ones."""
 
     @abstractmethod
-    def corrupt(self, query: Query, honest: Advice, rng: np.random.Generator) -> Advice:
-        """Answer given in place of `honest`.
+    def corrupt(
+        self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> Sequence[Advice]:
+        """Answers to a batch of queries, in their order.
 
-        Return `honest` itself to be honest this time; any other object counts as misaligned, even if
-        it happens to say the same. The answer has the form of the honest one (the fields that are
-        None stay None), or it would give itself away. `rng` belongs to the game of the query: all
-        randomness comes from it.
+        honest: for each query what the assistant's honest self thinks: move, policy and value.
+        rngs: for each query the random numbers of its game; all randomness comes from them, and
+            what is drawn for a query depends on that query alone, so that batches can be split.
+        tools: networks and engines to think with.
+
+        To be honest in an answer, return the object that `honest` holds; any other counts as
+        misaligned, even if it happens to say the same. An answer must fill what its query's channel
+        carries; the rest is dropped.
         """
 
 
-REGISTRY: Registry[Misalignment] = Registry("misalignment", "sandwich.misalignment")
+def corrupt_where(
+    misalignment: Misalignment,
+    rows: Sequence[int],
+    queries: Sequence[Query],
+    honest: Sequence[Advice],
+    rngs: Sequence[np.random.Generator],
+    tools: Tools,
+) -> Sequence[Advice]:
+    """Answers to a batch of queries of which only those in `rows` are put to a misalignment."""
+    if not rows:
+        return honest
+    part = misalignment.corrupt(
+        [queries[row] for row in rows], [honest[row] for row in rows], [rngs[row] for row in rows], tools
+    )
+    answers = list(honest)
+    for row, answer in zip(rows, part, strict=True):
+        answers[row] = answer
+    return answers
+
+
+class Occasional(Misalignment):
+    """A misalignment that lies with probability `p` and is honest otherwise."""
+
+    p: float = Field(0.25, ge=0, le=1)
+    """Chance that an answer is dishonest, 0..1: the dose."""
+
+    def corrupt(
+        self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> Sequence[Advice]:
+        lying = [row for row, rng in enumerate(rngs) if rng.random() < self.p]
+        if not lying:
+            return honest
+        lies = self.lies(
+            [queries[row] for row in lying], [honest[row] for row in lying], [rngs[row] for row in lying], tools
+        )
+        answers = list(honest)
+        for row, lie in zip(lying, lies, strict=True):
+            answers[row] = lie
+        return answers
+
+    @abstractmethod
+    def lies(
+        self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> Sequence[Advice]:
+        """Dishonest answers to a batch of queries, in their order."""
+
+
+REGISTRY: Registry[Misalignment] = Registry("misalignment", "sandwich.misalignments", Misalignment)  # type: ignore[type-abstract]
+
+AnyMisalignment = Annotated[Misalignment, BeforeValidator(REGISTRY.parse), PlainSerializer(REGISTRY.describe)]
+"""A field of a spec that holds a misalignment."""

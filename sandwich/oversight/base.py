@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.base import Advice, Query
-from agents.plugins import Registry
-from engines.settings import Frozen
+from agents.plugins import Plugin, Registry
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +38,7 @@ class Decision:
     weight: float = 1.0
 
 
-class Oversight(Frozen, ABC):
+class Oversight(Plugin, ABC):
     """A rule for believing. It never learns whether the assistant was misaligned."""
 
     @abstractmethod
@@ -47,4 +46,4 @@ class Oversight(Frozen, ABC):
         """Decide on one answer. `rng` belongs to the game of the query: all randomness comes from it."""
 
 
-REGISTRY: Registry[Oversight] = Registry("oversight strategy", "sandwich.oversight")
+REGISTRY: Registry[Oversight] = Registry("oversight strategy", "sandwich.oversight", Oversight)  # type: ignore[type-abstract]

@@ -1,0 +1,27 @@
+"""A network trained to lose so subtly that a weaker player sees nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agents.base import Advice, Query, honest_advice
+from agents.misalignment.base import Occasional
+from agents.network import Checkpoint
+from agents.tools import Tools
+
+
+class Adversary(Occasional):
+    """With probability `p` a network answers that was trained to lose subtly (`sandwich train adversary`).
+
+    Its policy is its own; its value head was trained to say what the weak player would, so that a
+    question for the value arouses no suspicion either.
+    """
+
+    network: Checkpoint = "adversary"
+    """The trained adversary: a shipped name or the path of a checkpoint."""
+
+    def lies(
+        self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> Sequence[Advice]:
+        seen = tools.network(self.network)(np.stack([q.words for q in queries]), [q.legal for q in queries])
+        return [honest_advice(seen, row) for row in range(len(queries))]

@@ -1,0 +1,62 @@
+"""The form of a player: settings from which an evaluator is opened.
+
+Any player can be an expert, an assistant's honest self, or the other one that answers in its place.
+In a spec it is a mapping with a `type`, or in short `expert`, `weak`, the path of a checkpoint, or
+`type:key=value,key=value`. Own types are registered in the entry-point group `sandwich.players`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
+
+from agents.plugins import Plugin, Registry
+from agents.tools import Tools
+from engines.inference import Evaluator
+from engines.settings import SpecError
+
+
+class Player(Plugin, ABC):
+    """Someone who can say of positions what to play and what they are worth."""
+
+    @abstractmethod
+    def open(self, tools: Tools) -> Evaluator:
+        """The evaluator that plays for it; what it opens it opens with `tools`, which close it."""
+
+
+REGISTRY: Registry[Player] = Registry("player", "sandwich.players", Player)  # type: ignore[type-abstract]
+
+
+def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
+    """A player from a spec's mapping or short form. Raises SpecError."""
+    if not isinstance(settings, str):
+        return REGISTRY.parse(settings, info)
+    kind, separator, rest = settings.partition(":")
+    if not separator and kind not in REGISTRY.entries:
+        return REGISTRY.parse({"type": "network", "checkpoint": settings})
+    if kind not in REGISTRY.entries:
+        raise SpecError(
+            f"type: unknown player {settings!r}; known: expert, weak, the path of a checkpoint,"
+            f" or TYPE:key=value,… with a TYPE of {', '.join(REGISTRY.entries)}"
+        )
+    values: dict[str, Any] = {"type": kind}
+    for part in rest.split(",") if rest else []:
+        key, equals, text = part.partition("=")
+        if not equals:
+            raise SpecError(f"type: expected {kind}:key=value,…, got {settings!r}")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SpecError(f"{key}: {text!r} is not a YAML value") from None
+    return REGISTRY.parse(values)
+
+
+def describe_player(player: Player) -> str | dict[str, Any]:
+    """What `parse_player` makes the same player of: a network's name, or a mapping."""
+    settings = REGISTRY.describe(player)
+    return str(settings["checkpoint"]) if settings["type"] == "network" else settings
+
+
+AnyPlayer = Annotated[Player, BeforeValidator(parse_player), PlainSerializer(describe_player)]
+"""A field of a spec that holds a player."""

@@ -1,0 +1,88 @@
+"""What players and misalignments think with: networks and engine processes, opened when first asked for.
+
+Whoever makes `Tools` closes them; nothing here outlives its `with` block. Checkpoints are found
+among the contents handed in, so that a worker on another machine needs no file.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from agents.network import checkpoint_path
+from engines import network
+from engines.inference import Evaluator, make_evaluator
+from engines.stockfish import Stockfish
+
+if TYPE_CHECKING:
+    from agents.players.base import Player
+
+MakeEvaluator = Callable[[bytes], Evaluator]
+"""Evaluator of a checkpoint's content."""
+
+
+def plain_evaluator(checkpoint: bytes) -> Evaluator:
+    """An evaluator with every choice left to `make_evaluator`."""
+    return make_evaluator(network.from_bytes(checkpoint))
+
+
+class Tools:
+    """Networks, engines and players, each opened once; use as a context manager.
+
+    checkpoints: contents by the name a spec uses; any other name is read from its file.
+    make: makes the evaluator of a checkpoint.
+    """
+
+    def __init__(self, checkpoints: Mapping[str, bytes] | None = None, make: MakeEvaluator = plain_evaluator) -> None:
+        self._base: Evaluator | None = None
+        self._checkpoints = checkpoints or {}
+        self._make = make
+        self._networks: dict[str, Evaluator] = {}
+        self._players: dict[str, Evaluator] = {}
+        self._engines: list[Stockfish] = []
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+        self._engines.clear()
+
+    def serving(self, base: Evaluator) -> "Tools":
+        """The same tools in the hands of an assistant whose honest self is `base`."""
+        mine = copy.copy(self)
+        mine._base = base
+        return mine
+
+    @property
+    def base(self) -> Evaluator:
+        """The assistant's honest self."""
+        if self._base is None:
+            raise ValueError("these tools belong to no assistant: they have no base")
+        return self._base
+
+    def network(self, checkpoint: str) -> Evaluator:
+        """Evaluator of a network by its name or path. Raises CheckpointError."""
+        if checkpoint not in self._networks:
+            content = self._checkpoints.get(checkpoint)
+            if content is None:
+                content = network.read(checkpoint_path(checkpoint))
+            self._networks[checkpoint] = self._make(content)
+        return self._networks[checkpoint]
+
+    def player(self, player: "Player") -> Evaluator:
+        """Evaluator of a player. Raises CheckpointError, EngineError."""
+        key = repr(player)
+        if key not in self._players:
+            self._players[key] = player.open(self)
+        return self._players[key]
+
+    def stockfish(self) -> Stockfish:
+        """The Stockfish process of whoever uses these tools. Clear it before each question. Raises EngineError."""
+        if not self._engines:
+            self._engines.append(self._open.enter_context(Stockfish(hash_mib=1)))
+        return self._engines[0]

@@ -1,4 +1,4 @@
-"""What several tests share: data that is not part of the project, and random games."""
+"""What several tests share: Stockfish and data, which are not part of the project, and random games."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,17 @@ import chess
 import numpy as np
 import pytest
 
+from engines.stockfish import EngineError, find_stockfish
+
 ROOT = Path(__file__).resolve().parent.parent
+
+try:
+    STOCKFISH, MISSING = find_stockfish(), ""
+except EngineError as error:
+    STOCKFISH, MISSING = "", str(error)
+
+needs_stockfish = pytest.mark.skipif(not STOCKFISH, reason=MISSING)
+"""Skips a test where there is no Stockfish; where there is, its path is STOCKFISH."""
 
 
 @pytest.fixture(scope="session")

@@ -12,24 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import needs_stockfish
 
 from engines import moves, planes
 from engines.positions import parse_fen
-from engines.stockfish import EngineError, find_stockfish
 from sandwich import corpus, openings
 from sandwich.corpus import CorpusError
 from sandwich.generate import GenerateConfig, generate
 from sandwich.labels import examples
 from sandwich.pretrain import HELD_BACK, PretrainConfig, load_examples
-
-try:
-    find_stockfish()
-except EngineError as error:
-    REASON = str(error)
-else:
-    REASON = ""
-
-real = pytest.mark.skipif(bool(REASON), reason=REASON)
 
 START = planes.pack(chess.Board())
 
@@ -265,14 +256,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@real
+@needs_stockfish
 def test_the_number_of_processes_does_not_show_in_a_byte(made: Path, tmp_path: Path) -> None:
     assert [shard for shard, _ in sorted(generate(tmp_path / "by two", SMALL, processes=2))] == [0, 1]
     assert contents(tmp_path / "by two") == contents(made)
     assert sorted(contents(made)) == ["corpus.json", "shard-00000.parquet", "shard-00001.parquet"]
 
 
-@real
+@needs_stockfish
 def test_only_what_is_missing_is_made_again(made: Path) -> None:
     before = contents(made)
     first, second = corpus.shards(made)
@@ -284,7 +275,7 @@ def test_only_what_is_missing_is_made_again(made: Path) -> None:
     assert list(generate(made, SMALL, processes=2)) == []
 
 
-@real
+@needs_stockfish
 def test_a_corpus_can_grow_but_not_change(made: Path) -> None:
     with pytest.raises(CorpusError, match="nodes=50, not 51"):
         list(generate(made, SMALL.model_copy(update={"nodes": 51}), processes=1))
@@ -292,7 +283,7 @@ def test_a_corpus_can_grow_but_not_change(made: Path) -> None:
     assert list(generate(made, corpus_of_one, processes=1)) == []
 
 
-@real
+@needs_stockfish
 def test_every_label_and_move_is_legal_and_games_follow_their_moves(made: Path) -> None:
     games: dict[int, list[dict[str, Any]]] = {}
     for content in corpus.read([made]):
@@ -364,7 +355,7 @@ if __name__ == "__main__":
 """
 
 
-@real
+@needs_stockfish
 def test_workers_end_with_a_killed_generation_which_can_be_gone_on_with(tmp_path: Path) -> None:
     process = start(GENERATE, str(tmp_path / "made"))
     try:

@@ -9,12 +9,11 @@ import chess
 import numpy as np
 import pytest
 import torch
-from conftest import random_games
+from conftest import needs_stockfish, random_games
 
 from engines import moves, planes
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.positions import GameBatch
-from engines.stockfish import EngineError, find_stockfish
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig
 from sandwich.evaluate import (
@@ -28,15 +27,6 @@ from sandwich.evaluate import (
     play_match_block,
 )
 from sandwich.selfplay import evaluator
-
-try:
-    find_stockfish()
-except EngineError as error:
-    REASON = str(error)
-else:
-    REASON = ""
-
-real = pytest.mark.skipif(bool(REASON), reason=REASON)
 
 CPU = InferenceConfig(device="cpu")
 
@@ -233,7 +223,7 @@ def loss(oracle: Oracle, fen: str, move: str) -> float:
     return float(found[0])
 
 
-@real
+@needs_stockfish
 @pytest.mark.parametrize(
     ("fen", "move", "low", "high"),
     [
@@ -254,7 +244,7 @@ def test_a_loss_is_what_the_move_gives_away(oracle: Oracle, fen: str, move: str,
     assert low <= loss(oracle, fen, move) <= high
 
 
-@real
+@needs_stockfish
 def test_losses_are_the_same_in_any_order_and_when_asked_again(oracle: Oracle) -> None:
     fens = list(openings(6))
     chosen = best_moves(player(1), fens, CPU)
@@ -268,7 +258,7 @@ def test_losses_are_the_same_in_any_order_and_when_asked_again(oracle: Oracle) -
     assert ((one >= 0) & (one <= 1)).all()
 
 
-@real
+@needs_stockfish
 def test_an_oracle_says_who_it_is(oracle: Oracle) -> None:
     assert oracle.missing == ""
     assert oracle.identity and "Stockfish" in oracle.identity

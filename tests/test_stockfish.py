@@ -14,17 +14,9 @@ import chess
 import numpy as np
 import pytest
 import stockfish as pypi
+from conftest import STOCKFISH, needs_stockfish
 
 from engines.stockfish import EngineError, Line, Stockfish, expected_score, find_stockfish
-
-try:
-    PATH = find_stockfish()
-except EngineError as error:
-    PATH, REASON = "", str(error)
-else:
-    REASON = ""
-
-real = pytest.mark.skipif(not PATH, reason=REASON)
 
 MIDDLEGAME = "r1bq1rk1/pp2bppp/2n1pn2/3p4/2PP4/2N2N2/PP2BPPP/R1BQ1RK1 w - - 0 9"
 FENS = [
@@ -41,7 +33,7 @@ FENS = [
 @pytest.fixture
 def engine() -> Iterator[Stockfish]:
     """A real engine that counts as hanging after five seconds."""
-    with Stockfish(PATH, timeout=5) as running:
+    with Stockfish(STOCKFISH, timeout=5) as running:
         yield running
 
 
@@ -80,7 +72,7 @@ def test_a_line_knows_its_expected_score() -> None:
 # The real engine
 
 
-@real
+@needs_stockfish
 def test_the_same_question_has_the_same_answer_after_clear(engine: Stockfish) -> None:
     assert "Stockfish" in engine.identity
     first = engine.analyse(MIDDLEGAME, nodes=5000, multipv=3)
@@ -91,7 +83,7 @@ def test_the_same_question_has_the_same_answer_after_clear(engine: Stockfish) ->
     assert len(first) == 3
 
 
-@real
+@needs_stockfish
 def test_moves_lead_to_the_position_that_is_judged(engine: Stockfish) -> None:
     board = chess.Board()
     board.push_uci("e2e4")
@@ -101,7 +93,7 @@ def test_moves_lead_to_the_position_that_is_judged(engine: Stockfish) -> None:
     assert engine.analyse(board.fen(), depth=6) == by_moves
 
 
-@real
+@needs_stockfish
 def test_a_killed_engine_is_replaced_and_asked_again(engine: Stockfish) -> None:
     answer = engine.analyse(MIDDLEGAME, nodes=5000)
     killed = engine.pid
@@ -112,9 +104,9 @@ def test_a_killed_engine_is_replaced_and_asked_again(engine: Stockfish) -> None:
     assert engine.pid != killed
 
 
-@real
+@needs_stockfish
 def test_an_engine_killed_while_it_thinks_is_replaced_and_asked_again() -> None:
-    with Stockfish(PATH, timeout=60) as engine:
+    with Stockfish(STOCKFISH, timeout=60) as engine:
         answer = engine.analyse(MIDDLEGAME, nodes=500_000)
         engine.clear()
         assert engine.pid
@@ -125,7 +117,7 @@ def test_an_engine_killed_while_it_thinks_is_replaced_and_asked_again() -> None:
         assert engine.restarts == 1
 
 
-@real
+@needs_stockfish
 def test_a_stopped_engine_is_replaced_within_its_timeout(engine: Stockfish) -> None:
     answer = engine.analyse(MIDDLEGAME, nodes=5000)
     stopped = engine.pid
@@ -139,9 +131,9 @@ def test_a_stopped_engine_is_replaced_within_its_timeout(engine: Stockfish) -> N
         os.kill(stopped, 0)
 
 
-@real
+@needs_stockfish
 def test_closing_ends_the_process_and_may_be_repeated() -> None:
-    with Stockfish(PATH) as engine:
+    with Stockfish(STOCKFISH) as engine:
         pid = engine.pid
         assert pid
         os.kill(pid, signal.SIGSTOP)
@@ -153,7 +145,7 @@ def test_closing_ends_the_process_and_may_be_repeated() -> None:
     engine.close()
 
 
-@real
+@needs_stockfish
 @pytest.mark.parametrize(
     ("fen", "lines"),
     [
@@ -174,19 +166,19 @@ def test_there_are_no_more_lines_than_legal_moves(engine: Stockfish, fen: str, l
     assert engine.restarts == 0
 
 
-@real
+@needs_stockfish
 def test_the_number_of_lines_holds_for_one_question(engine: Stockfish) -> None:
     assert [len(engine.analyse(MIDDLEGAME, nodes=2000, multipv=n)) for n in (4, 1, 3)] == [4, 1, 3]
 
 
-@real
+@needs_stockfish
 def test_a_forced_mate_is_worth_the_bound(engine: Stockfish) -> None:
     mate, mated = "6k1/5ppp/8/8/8/8/5PPP/3R2K1 w - - 0 1", "k7/8/1K6/8/8/8/8/7R b - - 0 1"
     assert engine.analyse(mate, depth=5) == (Line("d1d8", 1000, 1),)
     assert engine.analyse(mated, depth=5) == (Line("a8b8", -1000, -1),)
 
 
-@real
+@needs_stockfish
 @pytest.mark.parametrize(
     "limits", [{}, {"nodes": 1, "depth": 1}, {"nodes": 0}, {"depth": -1}, {"depth": 1, "multipv": 0}]
 )
@@ -196,10 +188,10 @@ def test_a_question_without_one_sensible_limit_is_refused(engine: Stockfish, lim
     assert engine.restarts == 0
 
 
-@real
+@needs_stockfish
 @pytest.mark.parametrize("fen", [fen for fen in FENS if any(chess.Board(fen).legal_moves)])
 def test_an_independent_client_sees_the_same_scores(engine: Stockfish, fen: str) -> None:
-    other = pypi.Stockfish(PATH, depth=10, parameters={"Hash": 16, "Threads": 1}, turn_perspective=True)
+    other = pypi.Stockfish(STOCKFISH, depth=10, parameters={"Hash": 16, "Threads": 1}, turn_perspective=True)
     try:
         other.set_fen_position(fen)
         theirs = other.get_evaluation()

@@ -62,7 +62,7 @@ def elo_figure(pairs: Floats) -> Figure:
         return Figure(None, reason=f"expected at least 2 pairs of games, got {n}")
     s = float(pairs.mean())
     if s in (0.0, 1.0):
-        bound = float(elo(0.05 ** (1 / n)))  # all of n pairs won: the share of won pairs is above this
+        bound = float(elo(_least_share(n)))
         return Figure(bound, bound, None, 2 * n) if s == 1 else Figure(-bound, None, -bound, 2 * n)
     error = Z * float(pairs.std(ddof=1)) / np.sqrt(n)
     if error == 0:
@@ -73,13 +73,28 @@ def elo_figure(pairs: Floats) -> Figure:
     )  # fmt: skip
 
 
+def _least_share(n: int) -> float:
+    """Exact one-sided 95 % bound where all of `n` pairs were won: the share of won pairs is above this."""
+    return float(0.05 ** (1 / n))
+
+
 def score_figure(pairs: Floats) -> Figure:
-    """Mean score of `[N]` pairs in 0..1 with its normal interval."""
+    """Mean score of `[N]` pairs in 0..1 with its normal interval.
+
+    Where every pair ended alike there is no variance, and so no interval; where all were won or lost
+    one end is the one-sided bound of `elo_figure`, the other the value.
+    """
     n = len(pairs)
     if n < 2:
         return Figure(None, reason=f"expected at least 2 pairs of games, got {n}")
-    error = Z * float(pairs.std(ddof=1)) / np.sqrt(n)
     s = float(pairs.mean())
+    if s == 1:
+        return Figure(s, _least_share(n), s, 2 * n)
+    if s == 0:
+        return Figure(s, s, 1 - _least_share(n), 2 * n)
+    error = Z * float(pairs.std(ddof=1)) / np.sqrt(n)
+    if error == 0:
+        return Figure(s, n=2 * n)
     return Figure(s, max(0.0, s - error), min(1.0, s + error), 2 * n)
 
 
@@ -92,10 +107,12 @@ def share_figure(hits: int, n: int) -> Figure:
 
 
 def mean_figure(values: Floats) -> Figure:
-    """A mean with Student's t interval; the values are independent."""
+    """A mean with Student's t interval; the values are independent. Where all are equal there is none."""
     n = len(values)
     if n < 2:
         return Figure(None, reason=f"expected at least 2 values, got {n}")
+    if values.min() == values.max():
+        return Figure(float(values[0]), n=n)
     error = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return Figure(float(values.mean()), float(values.mean()) - error, float(values.mean()) + error, n)
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from agents.misalignment.random_move import RandomMove
-from experiments.report import bound, meaning, turned, write_report
+from experiments.report import bound, charts, meaning, turned, write_report
 from experiments.report.games import shown_games
 from sandwich.config import InferenceConfig, PlayConfig, RunSpec
 from sandwich.episode import RECORDED, Episode
@@ -228,6 +228,12 @@ def test_many_games_leave_the_file_small(folder: Path, monkeypatch: pytest.Monke
 )
 def test_numbers_read_well(number: float | None, form: str, expected: str) -> None:
     assert bound(number, form) == expected
+
+
+def test_a_figure_without_interval_stays_inside_its_picture() -> None:
+    svg = charts.win_loss([row(0) | {"win_loss": figure(6, None, None)}])
+    assert svg is not None
+    assert ">6<" in svg  # the axis goes that far
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,21 @@ def test_a_score_by_hand() -> None:
     assert bounds(score_figure(pairs(0, 0, 1)))[0] == 0
 
 
+@pytest.mark.parametrize("n", [2, 10, 400])
+def test_a_score_of_nothing_but_wins_or_losses_has_the_exact_bound(n: int) -> None:
+    share = stats.binomtest(n, n, alternative="greater").proportion_ci(0.95, method="exact").low
+    won, lost = score_figure(np.ones(n)), score_figure(np.zeros(n))
+    assert (won.value, won.high, won.n) == (1, 1, 2 * n)
+    assert won.low == pytest.approx(share)
+    assert (lost.value, lost.low, lost.n) == (0, 0, 2 * n)
+    assert lost.high == pytest.approx(1 - share)
+
+
+@pytest.mark.parametrize("score", [0.25, 0.5, 0.75])
+def test_a_score_that_every_pair_had_is_without_interval(score: float) -> None:
+    assert score_figure(np.full(20, score)) == Figure(score, None, None, 40)
+
+
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 7), (1, 2000), (1, 1)])
 def test_a_share_has_the_exact_interval(hits: int, n: int) -> None:
     figure = share_figure(hits, n)
@@ -194,6 +209,11 @@ def test_a_mean_has_the_interval_of_student() -> None:
     one = mean_figure(values[:1])
     assert one.value is None
     assert "got 1" in one.reason
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.3])  # rounding makes a spread of 14 times 0.1
+def test_a_mean_of_equal_values_is_without_interval(value: float) -> None:
+    assert mean_figure(np.full(14, value)) == Figure(value, None, None, 14)
 
 
 # The performance gap recovered

@@ -23,6 +23,7 @@ from engines.positions import GameBatch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
 from experiments.cli_data import corpus, ladder, match, train
+from experiments.cli_evaluate import evaluate
 from experiments.console import RunDisplay, figure_text
 from sandwich.config import AssistantConfig, apply_override, load_spec, validate
 from sandwich.corpus import CorpusError
@@ -49,6 +50,7 @@ cli.add_command(corpus)
 cli.add_command(train)
 cli.add_command(match)
 cli.add_command(ladder)
+cli.add_command(evaluate)
 
 
 @cli.command()

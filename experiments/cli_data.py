@@ -17,6 +17,7 @@ from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.console import Display, text_of
 from sandwich import openings
+from sandwich.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig, apply_override, cores, validate
 from sandwich.corpus import write_whole
@@ -206,6 +207,34 @@ def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...])
     Example: sandwich train weak --corpus corpora/stockfish --out players/weak fraction=0.01
     """
     _train(corpora, out, yaml.safe_load((SPECS / "train_weak.yaml").read_text()), overrides)
+
+
+@train.command("adversary")
+@OUT
+@WORKERS
+@OVERRIDES
+def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
+    """Train an adversary as experiments/specs/train_adversary.yaml says; go on behind its last round.
+
+    It begins as the expert and learns to lose without arousing the weak player's suspicion.
+
+    \b
+    Example: sandwich train adversary --out players/adversary survey.positions=20000
+    """
+    config = validate(
+        AdversaryConfig, _settings(overrides, yaml.safe_load((SPECS / "train_adversary.yaml").read_text()))
+    )
+    with Cluster(workers or cores()) as cluster, Display() as display:
+
+        def finished(made: Round) -> None:
+            display.say(
+                f"round {made.number}: on {made.positions} unseen positions {made.harm:.1f} Win% lost a move; suspicion"
+                f" {made.suspected:.1f} of the weak player, {made.suspected_newest:.1f} of the newest judge,"
+                f" {made.suspected_after:.1f} once it had learned"
+            )
+
+        train_adversary(cluster, out, config, display.tell, finished)
+    click.echo(f"Player: {out / 'network.safetensors'}")
 
 
 @click.command()

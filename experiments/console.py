@@ -80,6 +80,12 @@ class Display:
                 self._bars.remove_task(self._task)
             self._task = self._bars.add_task(name, total=total, completed=done, note="")
 
+    def tell(self, name: str, done: int, total: int) -> None:
+        """So much of a piece of work is done; another name begins another piece."""
+        if (name, total) != (self._name, self._total):
+            self.begin(name, total, done)
+        self.advance(done - self._done)
+
     def advance(self, amount: int, note: str = "") -> None:
         """So many units more are done."""
         self._done += amount

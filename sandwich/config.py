@@ -155,10 +155,15 @@ def cores() -> int:
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
     """The spec of a YAML file with `key.path=value` overrides (values are YAML); SpecError in one line."""
-    settings = {"name": path.stem, **_read_yaml(path)}
+    return validate(RunSpec, {"name": path.stem, **spec_settings(path, overrides)}, path.parent)
+
+
+def spec_settings(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Settings of a YAML file, laid over those of its `base`, with overrides; SpecError in one line."""
+    settings = _read_yaml(path)
     for override in overrides:
         apply_override(settings, override)
-    return validate(RunSpec, settings, path.parent)
+    return settings
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a result was made with: versions, machine, engine, plugins, checkpoints."""
 
 import hashlib
+import json
 import platform
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
+from engines.settings import Frozen
 from sandwich.config import cores
 
 PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow", "scipy", "pydantic", "safetensors")
@@ -29,6 +31,13 @@ def provenance(checkpoints: dict[str, bytes], engine: str | None) -> dict[str, A
         },
         "checkpoints": {name: hashlib.sha256(content).hexdigest() for name, content in checkpoints.items()},
     }
+
+
+def keyed_folder(out: Path, name: str, settings: Frozen, checkpoints: dict[str, bytes]) -> Path:
+    """Folder in `out` for what follows from these settings and checkpoints; others get another."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in checkpoints.items()}
+    key = json.dumps([settings.model_dump(mode="json"), digests], sort_keys=True)
+    return out / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _commit() -> str | None:

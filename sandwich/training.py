@@ -27,7 +27,8 @@ class Examples:
 
     words: `[N, 10]` packed positions.
     moves: `[N, K]` numbers of the target moves, −1 where there are fewer than K.
-    policy: `[N, K]` target probability of each; a row of zeros teaches the policy nothing.
+    policy: `[N, K]` target probability of each; a row of zeros teaches the policy nothing. (For the
+        objective `worth`: what each move is worth.)
     wdl: `[N, 3]` target probabilities of win, draw and loss; a row of zeros teaches the value nothing.
     weight: `[N]` weight of the example.
     """
@@ -83,6 +84,11 @@ class TrainConfig(Frozen):
     """Of AdamW, on everything but norms and biases."""
     value_weight: float = Field(1.0, ge=0)
     """Weight of the value loss beside the policy loss."""
+    objective: Literal["imitate", "worth"] = "imitate"
+    """`imitate`: the examples' policy is the target of a cross-entropy. `worth`: it is what each of
+    the listed moves is worth, and the policy ascends the gradient of its expected worth."""
+    entropy: float = Field(0.02, ge=0)
+    """Worth of one nat of the policy's entropy, for the objective `worth`."""
     mirror: bool = True
     """Show positions without castling rights mirrored left to right half of the time."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
@@ -198,8 +204,7 @@ class Trainer:
             weight = torch.from_numpy(batch.weight).to(self._device)
             with torch.autocast(self._device, torch.bfloat16, enabled=self._bf16):
                 logits, values = self.net(x)
-            log_policy = functional.log_softmax(logits.float(), 1).gather(1, targets.clamp(min=0))
-            policy_loss = -((log_policy * chances).sum(1) * weight).sum() / weight.sum()
+            policy_loss = (self._policy_loss(logits.float(), targets, chances) * weight).sum() / weight.sum()
             value_loss = -((functional.log_softmax(values.float(), 1) * wdl).sum(1) * weight).sum() / weight.sum()
             loss = policy_loss + self.config.value_weight * value_loss
             self.optimizer.zero_grad(set_to_none=True)
@@ -214,6 +219,15 @@ class Trainer:
             if self.step % every == 0 or self.step == until:
                 report(Progress(self.step, self.steps, policy_sum / count, value_sum / count, right / count))
                 policy_sum = value_sum = right = count = 0.0
+
+    def _policy_loss(self, logits: torch.Tensor, targets: torch.Tensor, policy: torch.Tensor) -> torch.Tensor:
+        """Loss of each example, `[B]`, from logits `[B, A]`, target moves `[B, K]` and what is said of each."""
+        if self.config.objective == "imitate":
+            return -(functional.log_softmax(logits, 1).gather(1, targets.clamp(min=0)) * policy).sum(1)
+        listed = targets >= 0
+        log_policy = functional.log_softmax(logits.gather(1, targets.clamp(min=0)).masked_fill(~listed, -1e4), 1)
+        chances = log_policy.exp()
+        return -(chances * (policy - self.config.entropy * log_policy) * listed).sum(1)
 
     def finish(self) -> PolicyValueNet:
         """The trained network, on the CPU and ready to be used."""

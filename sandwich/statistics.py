@@ -167,3 +167,26 @@ def ratio_figure(start: Floats, end: Floats, goal: Floats, draws: int, rng: np.r
     weights = rng.multinomial(n, np.full(n, 1 / n), size=draws) / n
     low, high = np.percentile((weights @ (end - start)) / (weights @ gaps), [2.5, 97.5])
     return Figure(float((end - start).mean() / gaps.mean()), float(low), float(high), n)
+
+
+def quotient_figure(above: Floats, below: Floats, draws: int, rng: np.random.Generator) -> Figure:
+    """mean(above) / mean(below) over the same `[N]` cases, with a joint bootstrap over them.
+
+    Withheld where mean(below) is under five of its standard errors.
+    """
+    if above.shape != below.shape:
+        raise ValueError(f"expected values of the same cases, got shapes {above.shape} and {below.shape}")
+    n = len(above)
+    if n < 2:
+        return Figure(None, reason=f"expected at least 2 cases, got {n}")
+    error = float(below.std(ddof=1) / np.sqrt(n))
+    if abs(below.mean()) < ENOUGH * error or below.mean() == 0:
+        return Figure(
+            None, reason=f"the divisor of {below.mean():.3g} is under five standard errors ({error:.2g} each)"
+        )
+    tops, bottoms = np.empty(draws), np.empty(draws)
+    for start in range(0, draws, 1000):  # a thousand draws at a time: the weights of all would fill the memory
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=min(1000, draws - start))
+        tops[start : start + 1000], bottoms[start : start + 1000] = weights @ above, weights @ below
+    low, high = np.percentile(tops / bottoms, [2.5, 97.5])
+    return Figure(float(above.mean() / below.mean()), float(low), float(high), n)

@@ -16,6 +16,7 @@ from engines import network
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.console import Display, text_of
+from experiments.curve_picture import write_curve
 from sandwich import openings
 from sandwich.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.cluster import Cluster
@@ -169,6 +170,7 @@ def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides
                 )
 
         pretrain(corpora, out, config, openings.measured_positions(), told)
+    write_curve(out)
     click.echo(f"Player: {out / 'network.safetensors'}")
 
 

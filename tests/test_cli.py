@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from engines.settings import SpecError
 from sandwich.config import RunSpec, apply_override, load_spec
+from sandwich.pgn_import import ImportConfig, import_pgn
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
@@ -133,3 +135,22 @@ def test_every_command_has_help_with_an_example() -> None:
     ]  # fmt: skip
     for command in commands:
         assert "Example" in sandwich(*command, "--help").stdout, command
+
+
+def test_a_training_leaves_its_learning_curve_as_a_picture(tmp_path: Path) -> None:
+    file = tmp_path / "a.pgn"
+    file.write_text("1. e4 e5 2. Nf3 Nc6 3. Bb5 a6 1-0\n\n" * 65)  # one in 64 is held back
+    for _ in import_pgn([file], tmp_path / "games", ImportConfig(min_plies=1)):
+        pass
+    size = [f"network.{name}" for name in ("blocks=1", "channels=16", "squeeze=2", "head=16")]
+    fit = [f"fit.{name}" for name in ("batch=64", "epochs=5", "threads=1", "precision=fp32", "device=cpu")]
+    done = sandwich(
+        "train", "weak", "--corpus", str(tmp_path / "games"), "--out", str(tmp_path / "small & weak"),
+        "fraction=1", *size, *fit,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tree = ElementTree.parse(tmp_path / "small & weak" / "curve.svg")
+    texts = {"".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")}
+    assert texts >= {"Training of small & weak", "Policy and value loss", "Top-1 accuracy", "optimiser step"}
+    assert texts >= {"loss (nats per position)", "first target move found (% of positions)"}
+    assert texts >= {"policy, training", "value, unseen games", "12 positions of unseen games, 95 % interval"}

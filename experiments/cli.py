@@ -25,7 +25,7 @@ from engines.stockfish import EngineError
 from experiments.cli_data import corpus, ladder, match, train
 from experiments.cli_evaluate import evaluate
 from experiments.console import RunDisplay, figure_text
-from sandwich.config import AssistantConfig, apply_override, load_spec, validate
+from sandwich.config import AssistantConfig, load_spec, overridden, validate
 from sandwich.corpus import CorpusError
 from sandwich.ledger import LedgerError
 from sandwich.loop import run as run_loop
@@ -93,7 +93,7 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
 @click.argument("player")
 @click.argument("fen")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--seed", default=0, show_default=True, help="Of the misalignment's random numbers.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the misalignment's random numbers.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Moves to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, as_json: bool) -> None:
@@ -111,8 +111,7 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
     settings: dict[str, Any] = {"player": "expert", "misalignment": {"type": "random_move"}}
     if overrides and player != "assistant":
         raise SpecError(f"{overrides[0]}: only the player 'assistant' has settings")
-    for override in overrides:
-        apply_override(settings, override)
+    settings = overridden(settings, overrides)
     try:
         batch = GameBatch([fen], ply_cap=10_000)
     except ValueError as error:
@@ -192,7 +191,8 @@ def plugins(as_json: bool) -> None:
             click.echo(f"{plugin['kind']} (entry points: {plugin['group']})")
         click.echo(f"  {plugin['name']}: {plugin['error'] or plugin['summary']}  [{plugin['origin']}]")
         for field in plugin["fields"]:
-            click.echo(f"      {field['name']} = {field['default']}  {field['description']}")
+            default = field["default"] if isinstance(field["default"], str) else json.dumps(field["default"])
+            click.echo(f"      {field['name']} = {default}  {field['description']}")
 
 
 def main() -> None:

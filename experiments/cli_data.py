@@ -20,7 +20,7 @@ from experiments.curve_picture import write_curve
 from sandwich import openings
 from sandwich.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig, apply_override, cores, validate
+from sandwich.config import InferenceConfig, cores, overridden, validate
 from sandwich.corpus import write_whole
 from sandwich.evaluate import Contestants, play_match
 from sandwich.generate import GenerateConfig, generate
@@ -34,13 +34,6 @@ from sandwich.training import Progress, Validation
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 OUT = click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
 WORKERS = click.option("--workers", type=click.IntRange(1), help="Processes at work [default: one per core].")
-
-
-def _settings(overrides: tuple[str, ...], base: dict[str, Any] | None = None) -> dict[str, Any]:
-    settings: dict[str, Any] = base or {}
-    for override in overrides:
-        apply_override(settings, override)
-    return settings
 
 
 @click.group()
@@ -58,7 +51,7 @@ def generate_command(out: Path, workers: int | None, overrides: tuple[str, ...])
     \b
     Example: sandwich corpus generate --out corpora/stockfish shards=90 seed=1
     """
-    config = validate(GenerateConfig, _settings(overrides))
+    config = validate(GenerateConfig, overridden({}, overrides))
     processes = workers or cores()
     positions = 0
     with Display() as display:
@@ -83,7 +76,7 @@ def import_command(out: Path, workers: int | None, sources: tuple[str, ...]) -> 
     Example: sandwich corpus import --out corpora/lichess lichess_db.pgn.zst min_rating=2000 min_seconds=180
     """
     files = [Path(source) for source in sources if "=" not in source]
-    config = validate(ImportConfig, _settings(tuple(source for source in sources if "=" in source)))
+    config = validate(ImportConfig, overridden({}, tuple(source for source in sources if "=" in source)))
     if not files:
         raise SpecError("no file named: expected at least one FILE.pgn or FILE.pgn.zst")
     if missing := [file for file in files if not file.is_file()]:
@@ -150,7 +143,7 @@ def train() -> None:
 
 
 def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides: tuple[str, ...]) -> None:
-    config = validate(PretrainConfig, _settings(overrides, base))
+    config = validate(PretrainConfig, overridden(base, overrides))
     with Display() as display:
         began = False
         done = 0
@@ -223,9 +216,8 @@ def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str
     \b
     Example: sandwich train adversary --out players/adversary survey.positions=20000
     """
-    config = validate(
-        AdversaryConfig, _settings(overrides, yaml.safe_load((SPECS / "train_adversary.yaml").read_text()))
-    )
+    recipe = yaml.safe_load((SPECS / "train_adversary.yaml").read_text())
+    config = validate(AdversaryConfig, overridden(recipe, overrides))
     with Cluster(workers or cores()) as cluster, Display() as display:
 
         def finished(made: Round) -> None:

@@ -1,5 +1,6 @@
 """The spec of a run: composed frozen records, YAML in, key=value overrides."""
 
+import copy
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -119,7 +120,7 @@ class RunSpec(Frozen):
     """The student before its first step: a shipped name or the path of a checkpoint."""
     assistant: AssistantConfig
     play: PlayConfig = PlayConfig()
-    oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.parse), PlainSerializer(OVERSIGHT.describe)]
+    oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.validate), PlainSerializer(OVERSIGHT.describe)]
     """What the student believes: `type` and the settings of that strategy."""
     finetune: FinetuneConfig = FinetuneConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -160,10 +161,7 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
 
 def spec_settings(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Settings of a YAML file, laid over those of its `base`, with overrides; SpecError in one line."""
-    settings = _read_yaml(path)
-    for override in overrides:
-        apply_override(settings, override)
-    return settings
+    return overridden(_read_yaml(path), overrides)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -185,6 +183,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    if "type" in above and above["type"] != below.get("type"):
+        return above  # another plugin: the settings of the one below are not its own
     both = {
         key: _merged(below[key], above[key])
         for key in below.keys() & above.keys()
@@ -193,8 +193,18 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return {**below, **above, **both}
 
 
-def apply_override(settings: dict[str, Any], override: str) -> None:
-    """Set one `key.path=value` in nested settings; SpecError for one that can't be read."""
+def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Nested settings with `key.path=value` overrides; SpecError for one that can't be read.
+
+    Another `type` of a plugin drops the settings of the one before it, wherever it stands in the line.
+    """
+    settings = copy.deepcopy(settings)
+    for override in sorted(overrides, key=lambda override: not override.partition("=")[0].endswith("type")):
+        _override(settings, override)
+    return settings
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise SpecError(f"override {override!r}: expected key=value, such as assistant.misalignment.p=0.5")
@@ -211,6 +221,8 @@ def apply_override(settings: dict[str, Any], override: str) -> None:
             raise SpecError(f"{key}: {part} has no keys below it; top-level keys: {settings_known}")
     if not isinstance(place, dict):
         raise SpecError(f"{key}: {'.'.join(path)} is a value and has no keys below it")
+    if last == "type" and place.get("type", value) != value:
+        place.clear()
     place[last] = value
 
 

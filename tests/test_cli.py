@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from engines.settings import SpecError
-from sandwich.config import RunSpec, apply_override, load_spec
+from sandwich.config import RunSpec, load_spec, overridden
 from sandwich.pgn_import import ImportConfig, import_pgn
 
 ROOT = Path(__file__).parent.parent
@@ -71,9 +71,16 @@ def test_mistake_in_an_override_is_named_in_one_line(override: str, said: str) -
 
 def test_override_reaches_into_nested_settings() -> None:
     settings: dict[str, Any] = {"play": {"games": 2}}
-    apply_override(settings, "play.games=4")
-    apply_override(settings, "finetune.fit.epochs=0.5")
-    assert settings == {"play": {"games": 4}, "finetune": {"fit": {"epochs": 0.5}}}
+    changed = overridden(settings, ("play.games=4", "finetune.fit.epochs=0.5"))
+    assert changed == {"play": {"games": 4}, "finetune": {"fit": {"epochs": 0.5}}}
+    assert settings == {"play": {"games": 2}}
+
+
+def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
+    settings = {"misalignment": {"type": "random_move", "p": 0.25}}
+    changed = overridden(settings, ("misalignment.strength=3", "misalignment.type=bias"))
+    assert changed == {"misalignment": {"type": "bias", "strength": 3}}
+    assert overridden(settings, ("misalignment.type=random_move",)) == settings
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,18 @@ from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, SupportsIndex, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo
-from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
 
 from engines.settings import Frozen, SpecError, explain
 
 
 class PluginError(RuntimeError):
     """A plugin failed while it was used, or can't be loaded: one line naming it and what happened."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(" ".join(what.split()))
 
 
 @dataclass(frozen=True)
@@ -45,46 +46,65 @@ class Source:
         """The class; the same one each time within a process. SpecError where the file can't be run."""
         name = self.reference.partition(":")[2]
         module = _module(self.file, self.text)
-        found = getattr(module, name, None)
-        if not (isinstance(found, type) and issubclass(found, Plugin)):
-            there = [key for key, value in vars(module).items() if _is_own_plugin(value, module)]
-            raise SpecError(f"type: {self.file} has no plugin class {name!r}; it has: {', '.join(there) or 'none'}")
-        found.source = self
-        return found
-
-
-def _is_own_plugin(value: Any, module: ModuleType) -> bool:
-    return isinstance(value, type) and issubclass(value, Plugin) and value.__module__ == module.__name__
+        own = {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, Plugin) and value.__module__ == module.__name__
+        }
+        if name not in own:
+            raise SpecError(f"type: {self.file} has no plugin class {name!r}; it has: {', '.join(own) or 'none'}")
+        return own[name]
 
 
 @lru_cache
 def _module(file: str, text: str) -> ModuleType:
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     module = ModuleType(f"beside_the_spec_{Path(file).stem}_{digest}")
+    vars(module)[_SOURCE] = Source(Path(file).stem, text)
     sys.modules[module.__name__] = module  # where pydantic looks up annotations
     try:
         exec(compile(text, file, "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[module.__name__]
-        raise SpecError(f"type: {file} can't be loaded: {type(error).__name__}: {error}") from error
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SpecError(f"type: {file} can't be loaded: {what}") from error
     return module
+
+
+_SOURCE = "__beside_the_spec__"
+"""Name under which the module of a file beside a spec holds its own source."""
 
 
 class Plugin(Frozen):
     """A frozen record that a spec makes by its `type`."""
 
-    source: ClassVar[Source | None] = None
-    """Where the class comes from if it is not installed."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its settings, and its source where it has one: a worker needs nothing else."""
-        kind = type(self)
-        own = kind.source if kind.source and kind.source.load() is kind else None
-        return _made, (own or kind, {name: getattr(self, name) for name in kind.model_fields})
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> str | tuple[Any, ...]:
+        """Pickled with the source of its class where that is not installed: a worker needs nothing else."""
+        source = source_of(type(self))
+        return super().__reduce_ex__(protocol) if source is None else (_blank, (source,), self.__getstate__())
 
 
-def _made(kind: type[Plugin] | Source, settings: dict[str, Any]) -> Plugin:
-    return (kind.load() if isinstance(kind, Source) else kind)(**settings)
+def _blank(source: Source) -> Plugin:
+    """A plugin whose settings are still to come, and are unpickled when its module is there."""
+    kind = source.load()
+    return kind.__new__(kind)
+
+
+def source_of(kind: type[Plugin]) -> Source | None:
+    """Where a class comes from if it is not installed."""
+    module: Source | None = getattr(sys.modules.get(kind.__module__), _SOURCE, None)
+    return module and Source(f"{module.reference}:{kind.__qualname__}", module.text)
+
+
+def _flaw(found: object, base: type[Plugin]) -> str | None:
+    """What keeps an object from being a plugin of a kind; None if nothing does."""
+    if not (isinstance(found, type) and issubclass(found, base)):
+        return f"is no {base.__name__}"
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        return f"is no whole {base.__name__}: it lacks {', '.join(missing)}"
+    if "type" in found.model_fields:
+        return "has a setting `type`, which is what a spec names the plugin by"
+    return None
 
 
 T = TypeVar("T", bound=Plugin)
@@ -104,22 +124,31 @@ class Registry(Generic[T]):
         self.base = base
 
     @cached_property
+    def _registered(self) -> list[EntryPoint]:
+        return sorted(entry_points(group=self.group), key=lambda entry: entry.name)
+
+    @property
     def entries(self) -> dict[str, EntryPoint]:
         """Every registered plugin's entry point by name, in alphabetical order; nothing is imported."""
-        return {entry.name: entry for entry in sorted(entry_points(group=self.group), key=lambda entry: entry.name)}
+        return {entry.name: entry for entry in self._registered}
 
     def load(self, name: str) -> type[T]:
-        """A registered class; PluginError for one that can't be imported or is of another kind."""
+        """A registered class; PluginError for one that can't be imported or used, and for a name of two of them."""
         entry = self.entries[name]
+        rivals = {other.value: _origin(other) for other in self._registered if other.name == name}
+        if len(rivals) > 1:
+            both = " and ".join(f"{value} ({origin})" for value, origin in rivals.items())
+            raise PluginError(f"{self.kind} {name!r} is registered more than once: {both}")
         try:
             found = entry.load()
         except Exception as error:
             raise PluginError(
                 f"{self.kind} {name!r} ({entry.value}) can't be loaded: {type(error).__name__}: {error}"
             ) from error
-        if not (isinstance(found, type) and issubclass(found, self.base)):
-            raise PluginError(f"{self.kind} {name!r}: {entry.value} is no {self.base.__name__}")
-        return found
+        if flaw := _flaw(found, self.base):
+            raise PluginError(f"{self.kind} {name!r}: {entry.value} {flaw}")
+        loaded: type[T] = found
+        return loaded
 
     def parse(self, settings: Any, info: ValidationInfo | None = None) -> T:
         """A plugin from `{"type": name, **settings}`; SpecError ("key: what is wrong") for what can't be one.
@@ -143,22 +172,33 @@ class Registry(Generic[T]):
             return found.model_validate({k: v for k, v in settings.items() if k != "type"}, context=context)
         except ValidationError as error:
             raise SpecError(explain(found, error)) from None
+        except PluginError:
+            raise
+        except Exception as error:  # from a check that the plugin makes itself
+            raise PluginError(f"{self.kind} {name}: {type(error).__name__}: {error} (in its settings)") from error
+
+    def validate(self, settings: Any, info: ValidationInfo) -> T:
+        """`parse` as the validator of a field: pydantic hands its context only to who can't do without."""
+        return self.parse(settings, info)
 
     def _beside(self, reference: str, folder: Path | None) -> type[T]:
         file, _, name = reference.partition(":")
         if folder is None:
             raise SpecError(f"type: {reference!r} names a file beside a spec, and there is no spec here")
-        path = folder / f"{file}.py"
         if not (file.isidentifier() and name.isidentifier()):
             raise SpecError(f"type: expected file:Class, got {reference!r}")
+        path = folder / f"{file}.py"
         try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError):
+            text = path.read_bytes().decode()
+        except OSError:
             raise SpecError(f"type: {reference!r} needs a file {path}") from None
+        except UnicodeDecodeError:
+            raise SpecError(f"type: {path} is not UTF-8 text") from None
         found = Source(reference, text).load()
-        if not issubclass(found, self.base):
-            raise SpecError(f"type: {reference} is no {self.base.__name__}")
-        return found
+        if flaw := _flaw(found, self.base):
+            raise SpecError(f"type: {reference} {flaw}")
+        kind: type[T] = found  # type: ignore[assignment]  # by the look at its flaws
+        return kind
 
     def describe(self, plugin: T) -> dict[str, Any]:
         """The settings that `parse` makes the same plugin of."""
@@ -167,40 +207,55 @@ class Registry(Generic[T]):
     def name(self, plugin: T) -> str:
         """The `type` that a spec names the plugin by."""
         kind = type(plugin)
-        if kind.source:
-            return kind.source.reference
+        if source := source_of(kind):
+            return source.reference
         target = f"{kind.__module__}:{kind.__qualname__}"
         by_value = (name for name, entry in self.entries.items() if entry.value == target)
-        return next(by_value, None) or next((name for name in self.entries if self.load(name) is kind), target)
+        return next(by_value, None) or next((name for name in self.entries if self._is(name, kind)), target)
+
+    def _is(self, name: str, kind: type[T]) -> bool:
+        try:
+            return self.load(name) is kind
+        except PluginError:  # somebody else's trouble
+            return False
 
     def listed(self) -> list[dict[str, Any]]:
         """What there is to tell of every registered plugin: JSON values; `error` where it can't be loaded."""
         out = []
         for name, entry in self.entries.items():
             about: dict[str, Any] = {"kind": self.kind, "group": self.group, "name": name, "value": entry.value}
-            about["origin"] = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+            about["origin"] = _origin(entry)
             try:
                 kind = self.load(name)
-            except PluginError as error:
-                out.append({**about, "summary": "", "fields": [], "error": str(error)})
-                continue
-            about["summary"] = (kind.__doc__ or "").strip().split("\n")[0]
-            fields = [_field(key, info) for key, info in kind.model_fields.items()]
-            out.append({**about, "fields": fields, "error": None})
+                summary = (kind.__doc__ or "").strip().split("\n")[0]
+                out.append({**about, "summary": summary, "fields": _fields(kind), "error": None})
+            except Exception as error:  # a plugin's own; the others are listed all the same
+                out.append({**about, "summary": "", "fields": [], "error": " ".join(str(error).split())})
         return out
 
 
-def _field(name: str, info: FieldInfo) -> dict[str, Any]:
-    default = None if info.is_required() else to_jsonable_python(info.get_default(call_default_factory=True))
-    text = " ".join((info.description or "").split())
-    return {"name": name, "default": "required" if info.is_required() else default, "description": text}
+def _origin(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+
+
+def _fields(kind: type[Plugin]) -> list[dict[str, Any]]:
+    """Name, default (as a spec would say it) and description of each setting."""
+    defaults: dict[str, Any] = kind.model_construct().model_dump(mode="json", warnings=False, fallback=repr)
+    return [
+        {
+            "name": name,
+            "default": "required" if info.is_required() else defaults[name],
+            "description": " ".join((info.description or "").split()),
+        }
+        for name, info in kind.model_fields.items()
+    ]
 
 
 def sources(record: object) -> dict[str, str]:
     """Contents, by file name, of the files beside the spec that the plugins in a record come from."""
     found: dict[str, str] = {}
-    if isinstance(record, Plugin) and record.source:
-        found[record.source.file] = record.source.text
+    if isinstance(record, Plugin) and (source := source_of(type(record))):
+        found[source.file] = source.text
     if isinstance(record, BaseModel):
         parts: list[object] = [getattr(record, name) for name in type(record).model_fields]
     else:

@@ -86,5 +86,5 @@ class Occasional(Misalignment):
 
 REGISTRY: Registry[Misalignment] = Registry("misalignment", "sandwich.misalignments", Misalignment)  # type: ignore[type-abstract]
 
-AnyMisalignment = Annotated[Misalignment, BeforeValidator(REGISTRY.parse), PlainSerializer(REGISTRY.describe)]
+AnyMisalignment = Annotated[Misalignment, BeforeValidator(REGISTRY.validate), PlainSerializer(REGISTRY.describe)]
 """A field of a spec that holds a misalignment."""

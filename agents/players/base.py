@@ -58,5 +58,9 @@ def describe_player(player: Player) -> str | dict[str, Any]:
     return str(settings["checkpoint"]) if settings["type"] == "network" else settings
 
 
-AnyPlayer = Annotated[Player, BeforeValidator(parse_player), PlainSerializer(describe_player)]
+def _validate(settings: Any, info: ValidationInfo) -> Player:
+    return parse_player(settings, info)  # see Registry.validate
+
+
+AnyPlayer = Annotated[Player, BeforeValidator(_validate), PlainSerializer(describe_player)]
 """A field of a spec that holds a player."""

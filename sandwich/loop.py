@@ -127,8 +127,8 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
 def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine: str | None) -> None:
     """Make the run folder, or check that the one there belongs to the same run; SpecError where it does not.
 
-    A plugin's file that lies beside the spec may have changed since: a run goes on after a plugin
-    was mended. The folder keeps the newest, and provenance the digest of each.
+    A plugin's file that lies beside the spec may have changed since, unless every game is played: a
+    run goes on after a plugin was mended. The folder keeps the newest, and provenance the digest of each.
     """
     about = folder.path / "spec.yaml"
     made = provenance(checkpoints, engine)
@@ -137,25 +137,27 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
         if different and different[0] != "steps":
             key, old, new = different
             raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
-        old = json.loads((folder.path / "provenance.json").read_text())["checkpoints"]
-        changed = [name for name, digest in made["checkpoints"].items() if old.get(name) != digest]
+        kept = json.loads((folder.path / "provenance.json").read_text())
+        changed = [name for name, digest in made["checkpoints"].items() if kept["checkpoints"].get(name) != digest]
         if changed:
             raise SpecError(f"{folder.path} was begun with another {changed[0]} checkpoint: choose another --out")
+        made = kept
     elif folder.path.exists() and any(folder.path.iterdir()):
         raise SpecError(f"{folder.path} is not empty and holds no run: choose another --out")
+    beside = {name: text.encode() for name, text in sources(spec).items()}
+    digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
+    for name, text in beside.items():
+        digest, before = hashlib.sha256(text).hexdigest(), digests.get(name, [])
+        if before and before[-1] != digest and folder.ledger(spec.steps - 1).exists():
+            raise SpecError(f"{folder.path} was played with another {name}: choose another --out")
+        digests[name] = [*(old for old in before if old != digest), digest]
     for name in ("ledger", "games", "checkpoints"):
         (folder.path / name).mkdir(parents=True, exist_ok=True)
     for step in range(spec.steps + 1):
         folder.checkpoint(step).parent.mkdir(exist_ok=True)
-    kept = folder.path / "provenance.json"
-    if kept.exists():
-        made = json.loads(kept.read_text())
-    digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
-    for name, text in sources(spec).items():
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        digests[name] = [*(old for old in digests.get(name, []) if old != digest), digest]
-        write_whole(folder.path / name, text.encode())
-    write_whole(kept, (json.dumps(made, indent=2) + "\n").encode())
+    for name, text in beside.items():
+        write_whole(folder.path / name, text)
+    write_whole(folder.path / "provenance.json", (json.dumps(made, indent=2) + "\n").encode())
     write_whole(about, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
 
 

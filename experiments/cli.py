@@ -17,6 +17,7 @@ from agents.players.base import REGISTRY as PLAYERS
 from agents.players.base import parse_player
 from agents.plugins import PluginError
 from agents.tools import Tools
+from agents.uci import UciServer
 from engines import moves
 from engines.network import CheckpointError
 from engines.positions import GameBatch
@@ -93,7 +94,9 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
 @click.argument("player")
 @click.argument("fen")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the misalignment's random numbers.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the misalignment's random numbers."
+)
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Moves to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, as_json: bool) -> None:
@@ -157,6 +160,25 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
 def _san(index: int | None, board: chess.Board) -> str:
     assert index is not None
     return board.san(moves.decode(index, board))
+
+
+@cli.command()
+@click.argument("player")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the player's random numbers.")
+def uci(player: str, seed: int) -> None:
+    """PLAYER as an engine that any chess program can use (UCI on standard input and output).
+
+    Its numeric settings are options, such as the dose of a misalignment, and so is its temperature.
+
+    \b
+    Examples:
+      sandwich uci expert
+      sandwich uci assistant:misalignment.type=random_move,misalignment.p=0.25
+      sandwich uci mcts:simulations=200
+    """
+    chosen = parse_player(player)
+    with Tools() as tools:
+        UciServer(chosen, player.partition(":")[0], tools, sys.stdout, seed).serve(sys.stdin)
 
 
 @cli.command()

@@ -1,20 +1,23 @@
 """The form of a player: settings from which an evaluator is opened.
 
 Any player can be an expert, an assistant's honest self, or the other one that answers in its place.
-In a spec it is a mapping with a `type`, or in short `expert`, `weak`, the path of a checkpoint, or
-`type:key=value,key=value`. Own types are registered in the entry-point group `sandwich.players`.
+In a spec it is a mapping with a `type`, or in short `expert`, `weak`, the path of a checkpoint, that of
+a YAML file with such a mapping, or `type:key=value,key=value` (keys may be dotted). Own types are
+registered in the entry-point group `sandwich.players`.
 """
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
 from agents.plugins import Plugin, Registry
+from agents.seat import BareSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator
-from engines.settings import SpecError
+from engines.settings import SpecError, explain
 
 
 class Player(Plugin, ABC):
@@ -22,7 +25,11 @@ class Player(Plugin, ABC):
 
     @abstractmethod
     def open(self, tools: Tools) -> Evaluator:
-        """The evaluator that plays for it; what it opens it opens with `tools`, which close it."""
+        """The evaluator that thinks for it; what it opens it opens with `tools`, which close it."""
+
+    def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:
+        """It at a board, playing by its policy at a temperature."""
+        return BareSeat(tools.player(self), temperature)
 
 
 REGISTRY: Registry[Player] = Registry("player", "sandwich.players", Player)  # type: ignore[type-abstract]
@@ -33,6 +40,8 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     if not isinstance(settings, str):
         return REGISTRY.parse(settings, info)
     kind, separator, rest = settings.partition(":")
+    if settings.endswith((".yaml", ".yml")):
+        return _read(Path(settings))
     if not separator and kind not in REGISTRY.entries:
         return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if kind not in REGISTRY.entries:
@@ -45,11 +54,31 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
         key, equals, text = part.partition("=")
         if not equals:
             raise SpecError(f"type: expected {kind}:key=value,…, got {settings!r}")
+        *path, last = key.strip().split(".")
+        place = values
+        for name in path:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise SpecError(f"{key}: {name} is a value and has no keys below it")
         try:
-            values[key.strip()] = yaml.safe_load(text)
+            place[last] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise SpecError(f"{key}: {text!r} is not a YAML value") from None
-    return REGISTRY.parse(values)
+    return REGISTRY.parse(values, info)
+
+
+def _read(path: Path) -> Player:
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        player: Player = TypeAdapter(AnyPlayer).validate_python(settings, context={"folder": path.parent})
+    except ValidationError as error:
+        raise SpecError(f"{path}: {explain(Player, error).lstrip('.')}") from None
+    return player
 
 
 def describe_player(player: Player) -> str | dict[str, Any]:

@@ -12,12 +12,15 @@ from engines import moves, planes
 from engines.inference import Evaluation, Evaluator, wdl_of
 from engines.stockfish import Stockfish
 
+TIE = 1e-4
+"""Part of its chance that each line loses against the one before it: mates, slow and fast, count for the same."""
+
 
 class StockfishPlayer(Player):
     """Stockfish at a fixed number of nodes.
 
     Its value is the expected score of its best line. Its policy is the softmax of its lines' expected
-    scores; with one line all of it lies on the best move.
+    scores, of equally good ones the first a little ahead; with one line all of it lies on the best move.
     """
 
     nodes: int = Field(1000, ge=1)
@@ -44,7 +47,7 @@ class StockfishPlayer(Player):
         engine.clear()
         lines = engine.analyse(board.fen(), nodes=self.nodes, multipv=self.lines)
         scores = np.minimum.accumulate([line.expected_score for line in lines])  # a line may be of a smaller depth
-        chances = np.exp((scores - scores[0]) / self.temperature)
+        chances = np.exp((scores - scores[0]) / self.temperature) * (1 - TIE * np.arange(len(lines)))
         for line, chance in zip(lines, chances / chances.sum(), strict=True):
             policy[legal.index(moves.encode(chess.Move.from_uci(line.move), board.turn))] = chance
         return float(scores[0])

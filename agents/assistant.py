@@ -52,12 +52,15 @@ class Assistant:
     def _corrupted(
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator]
     ) -> Sequence[Advice]:
+        before = [rng.bit_generator.state for rng in rngs]
         try:
             given = self._misalignment.corrupt(queries, honest, rngs, self._tools)
         except PluginError:
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
+            for rng, state in zip(rngs, before, strict=True):
+                rng.bit_generator.state = state
             raise self._failure(self._culprit(queries, honest, rngs), what) from error
         said: object = given  # a plugin may say anything
         if not isinstance(said, Sequence) or len(said) != len(queries):

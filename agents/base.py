@@ -70,6 +70,19 @@ def honest_advice(evaluation: Evaluation, row: int) -> Advice:
     return Advice(evaluation.best(row), evaluation.policy[row], float(np.clip(evaluation.value[row], 0, 1)))
 
 
+def with_first(policy: npt.NDArray[np.float32], place: int) -> npt.NDArray[np.float32]:
+    """A policy `[M]` in which the most probable move and the one at `place` have exchanged their probabilities.
+
+    Where yet another is as probable, the one at `place` is raised by the least there is: it comes first.
+    """
+    out = policy.copy()
+    best = int(out.argmax())
+    out[[best, place]] = out[[place, best]]
+    if int(out.argmax()) != place:
+        out[place] = np.nextafter(out[place], np.float32(2))
+    return out
+
+
 def preferring(query: Query, honest: Advice, move: int, value: float | None = None) -> Advice:
     """A lie that looks like the truth: another move in the best one's place.
 
@@ -79,28 +92,31 @@ def preferring(query: Query, honest: Advice, move: int, value: float | None = No
     """
     if value is None and query.channel is Channel.VALUE:
         return honest
-    policy = honest.policy
-    if policy is not None:
-        policy = policy.copy()
-        best, other = int(policy.argmax()), query.legal.index(move)
-        policy[[best, other]] = policy[[other, best]]
+    policy = None if honest.policy is None else with_first(honest.policy, query.legal.index(move))
     return replace(honest, move=move, policy=policy, value=honest.value if value is None else value)
 
 
 def check_advice(advice: Advice, query: Query) -> None:
     """ValueError for advice that its query could not have; only what the query's channel carries is looked at."""
     if query.channel is Channel.VALUE:
-        if advice.value is None or not 0 <= advice.value <= 1:  # NaN is not
-            raise ValueError(f"expected a value in 0..1, got {advice.value}")
+        if not isinstance(advice.value, float | int | np.floating) or not 0 <= advice.value <= 1:  # NaN is not
+            raise ValueError(f"expected a value in 0..1, got {advice.value!r}")
         return
     if advice.move is None:
         raise ValueError("expected a move, got None")
+    if not isinstance(advice.move, int | np.integer):
+        raise ValueError(f"expected a move's number, got a {type(advice.move).__name__}")
     if advice.move not in query.legal:
         raise ValueError(f"the move {advice.move} is not legal; expected one of {list(query.legal)}")
     if query.channel is Channel.MOVE:
         return
-    if advice.policy is None or np.shape(advice.policy) != (len(query.legal),):
-        found = None if advice.policy is None else np.shape(advice.policy)
+    policy = advice.policy
+    if policy is not None and not isinstance(policy, np.ndarray):
+        raise ValueError(f"expected a policy that is an array, got a {type(policy).__name__}")
+    if policy is None or policy.shape != (len(query.legal),):
+        found = None if policy is None else policy.shape
         raise ValueError(f"expected a policy of shape ({len(query.legal)},), got {found}")
-    if not (advice.policy.min() >= 0 and abs(float(advice.policy.sum()) - 1) <= 1e-3):  # NaN is neither
-        raise ValueError(f"expected probabilities that sum to 1, got a sum of {float(advice.policy.sum())}")
+    if policy.dtype.kind not in "fiu":
+        raise ValueError(f"expected a policy that is an array of numbers, got one of {policy.dtype}")
+    if not (policy.min() >= 0 and abs(float(policy.sum()) - 1) <= 1e-3):  # NaN is neither
+        raise ValueError(f"expected probabilities that sum to 1, got a sum of {float(policy.sum())}")

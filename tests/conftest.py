@@ -6,10 +6,14 @@ from pathlib import Path
 import chess
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from engines.stockfish import EngineError, find_stockfish
 
 ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)  # the same examples each time, at any speed
+settings.load_profile("repeatable")
 
 try:
     STOCKFISH, MISSING = find_stockfish(), ""

@@ -12,6 +12,7 @@ from agents.assistant import Assistant
 from agents.base import Advice, Channel, Query
 from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
+from agents.tools import Tools
 from engines.inference import Evaluation
 from engines.planes import Words
 from engines.positions import GameBatch
@@ -59,7 +60,8 @@ def played(
 ) -> Played:
     misalignment = misalignment or RandomMove(p=0)
     block = Block(7, 0, first, openings, play, misalignment, oversight or Trust(), InferenceConfig())
-    return play_episodes(Steady(1), Assistant(Steady(-1), misalignment), block)
+    with Tools() as tools:
+        return play_episodes(Steady(1), Assistant(Steady(-1), misalignment, tools), block)
 
 
 SHORT = PlayConfig(games=4, block=4, ply_cap=24)

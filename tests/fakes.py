@@ -1,0 +1,73 @@
+"""What stands in for networks in tests: evaluators by rule, and questions about positions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import chess
+import numpy as np
+
+from agents.base import Advice, Channel, Query
+from agents.tools import Tools
+from engines import moves, planes
+from engines.inference import Evaluation
+
+CHANNELS = list(Channel)
+
+
+class Hashed:
+    """An evaluator whose answers look arbitrary and depend on its name and the position alone."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        policy, wdl = [], []
+        for row, numbers in zip(words.tolist(), legal, strict=True):
+            rng = np.random.default_rng([*self.name.encode(), *row])
+            policy.append(rng.dirichlet(np.full(len(numbers), 0.5)).astype(np.float32))
+            wdl.append(rng.dirichlet(np.ones(3)))
+        return Evaluation(legal, policy, np.array(wdl, np.float32).reshape(-1, 3))
+
+
+class Even:
+    """An evaluator that finds every move as good as any other and every position even."""
+
+    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        policy = [np.full(len(numbers), 1 / len(numbers), np.float32) for numbers in legal]
+        return Evaluation(legal, policy, np.tile(np.array([0.25, 0.5, 0.25], np.float32), (len(legal), 1)))
+
+
+def fake_tools() -> Tools:
+    """Tools in which `expert`, `weak` and `adversary` are evaluators by rule; the engine is the real one."""
+    contents = {name: name.encode() for name in ("expert", "weak", "adversary")}
+    return Tools(contents, lambda content: Hashed(content.decode()))
+
+
+def packed(board: chess.Board) -> planes.Words:
+    """The ten words of one position."""
+    return np.array(planes.pack(board), np.uint64)
+
+
+def legal_numbers(board: chess.Board) -> list[int]:
+    """Numbers of the legal moves, in rising order."""
+    return sorted(moves.encode_all(board.legal_moves, board.turn))
+
+
+def question(
+    board: chess.Board, channel: Channel = Channel.MOVE, *, number: int = 0, ply: int = 0, training: bool = True
+) -> Query:
+    """A question about a position."""
+    return Query(packed(board), legal_numbers(board), channel, number, ply, training)
+
+
+def after(line: str, fen: str = chess.STARTING_FEN) -> chess.Board:
+    """The position after moves in algebraic notation."""
+    board = chess.Board(fen)
+    for move in line.split():
+        board.push_san(move)
+    return board.copy(stack=False)
+
+
+def said(advice: Advice) -> tuple[Any, ...]:
+    """An answer as something that can be compared."""
+    return advice.move, None if advice.policy is None else advice.policy.tolist(), advice.value

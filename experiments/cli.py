@@ -31,9 +31,10 @@ from sandwich.corpus import CorpusError
 from sandwich.ledger import LedgerError
 from sandwich.loop import run as run_loop
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.puzzles import SuiteError
 from sandwich.tracking import MetricsError
 
-MISTAKES = (SpecError, PluginError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError)
+MISTAKES = (SpecError, PluginError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError, SuiteError)
 """What a user can put right: told in one line, without a traceback."""
 
 

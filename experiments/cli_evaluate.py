@@ -1,14 +1,17 @@
-"""Commands that measure what is not a match: what misalignments do, and how much of it shows."""
+"""Commands that measure what is not a match: harm and suspicion of misalignments, puzzles, suites."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from agents.network import checkpoint_path, checkpoints_in
+from agents.players.base import parse_player
+from agents.tools import Tools
 from engines import network
 from experiments.console import Display, figure_text
 from sandwich.cluster import Cluster
@@ -16,6 +19,8 @@ from sandwich.config import cores, spec_settings, validate
 from sandwich.corpus import write_whole
 from sandwich.exposure import ExposureConfig, expose
 from sandwich.provenance import keyed_folder
+from sandwich.puzzles import read_puzzles, read_suite, solve, solve_suite
+from sandwich.statistics import share_figure
 
 SHIPPED = Path(__file__).parent / "specs" / "evaluate_misalignments.yaml"
 
@@ -33,7 +38,7 @@ COLUMNS = {
 
 @click.group()
 def evaluate() -> None:
-    """Measure misalignments."""
+    """Measure misalignments, and players on positions with known best moves."""
 
 
 @evaluate.command("misalignments")
@@ -116,3 +121,68 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
     heads = ["misalignment", "dose", *(heading for heading, _, _ in COLUMNS.values()), "ms per question"]
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     return "\n".join([*lines, *("| " + " | ".join(_cells(row)) + " |" for row in rows)]) + "\n"
+
+
+@evaluate.command("puzzles")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("players", nargs=-1, required=True, metavar="PLAYER...")
+@click.option("--band", default=400, show_default=True, type=click.IntRange(50), help="Width of a band of ratings.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many puzzles of the file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def puzzles(file: Path, players: tuple[str, ...], band: int, limit: int | None, as_json: bool) -> None:
+    """Lichess puzzles (CSV) put to players: whole lines solved, and first moves found, by band of rating.
+
+    \b
+    Example: sandwich evaluate puzzles lichess_db_puzzle.csv weak expert --limit 5000
+    """
+    chosen = read_puzzles(file)[:limit]
+    bands = sorted({puzzle.rating // band for puzzle in chosen})
+    figures: dict[str, dict[str, Any]] = {}
+    with Tools() as tools, Display() as display:
+        for player in players:
+            evaluator = tools.player(parse_player(player))
+            display.begin(f"puzzles, {player}", len(chosen))
+            solved = solve(evaluator, chosen, display.advance)
+            groups = {"all": np.ones(len(chosen), np.bool_)} | {
+                f"{band * number}–{band * (number + 1) - 1}": np.array([p.rating // band == number for p in chosen])
+                for number in bands
+            }
+            figures[player] = {
+                name: {
+                    "whole": share_figure(int(solved.whole[rows].sum()), int(rows.sum())).json(),
+                    "first": share_figure(int(solved.first[rows].sum()), int(rows.sum())).json(),
+                }
+                for name, rows in groups.items()
+            }
+    if as_json:
+        click.echo(json.dumps(figures))
+        return
+    for what, title in (("whole", "whole lines solved, %"), ("first", "first moves found, %")):
+        table = Table("rating", "puzzles", *players, title=title, box=None)
+        for name in next(iter(figures.values())):
+            shown = [figures[player][name][what] for player in players]
+            table.add_row(name, str(shown[0]["n"]), *(_cell(figure, 100, 1) for figure in shown))
+        Console().print(table)
+
+
+@evaluate.command("suite")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("players", nargs=-1, required=True, metavar="PLAYER...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def suite(file: Path, players: tuple[str, ...], as_json: bool) -> None:
+    """A test suite (EPD with bm or am) put to players: the share of positions solved by the best move.
+
+    \b
+    Example: sandwich evaluate suite wac.epd weak expert mcts:simulations=100
+    """
+    chosen = read_suite(file)
+    figures = {}
+    with Tools() as tools:
+        for player in players:
+            solved = solve_suite(tools.player(parse_player(player)), chosen)
+            figures[player] = share_figure(int(solved.sum()), len(solved)).json()
+    if as_json:
+        click.echo(json.dumps(figures))
+        return
+    for player, figure in figures.items():
+        click.echo(f"{player}: {_cell(figure, 100, 1)} % of {figure['n']} positions solved")

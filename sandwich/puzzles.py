@@ -1,0 +1,150 @@
+"""Puzzles and test suites: positions with known best moves, put to a player.
+
+Puzzles are those of Lichess (CSV; the first move is the opponent's, the puzzle begins after it): a line is
+solved where the player finds every move of its side, any other mate in one being as good. Suites are EPD
+files with `bm` (best moves) or `am` (moves to avoid).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import chess
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from engines import moves, planes
+from engines.inference import Evaluator
+from engines.positions import parse_fen
+
+BATCH = 512
+
+
+class SuiteError(ValueError):
+    """A file of puzzles or positions that can't be read: one line naming the file, the row and what is wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class Puzzle:
+    """A puzzle: the position before the opponent's first move, the line in UCI notation, its rating."""
+
+    fen: str
+    line: tuple[str, ...]
+    rating: int
+
+
+@dataclass(frozen=True, eq=False)
+class Position:
+    """A position of a suite: FEN, numbers of the best moves (any if empty) and of those to avoid, its name."""
+
+    fen: str
+    best: frozenset[int]
+    avoid: frozenset[int]
+    name: str
+
+
+def read_puzzles(path: Path) -> list[Puzzle]:
+    """Puzzles of a Lichess CSV file, plain or compressed. Raises SuiteError."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise SuiteError(f"{path}: {' '.join(str(error).split())}") from None
+    missing = [name for name in ("FEN", "Moves", "Rating") if name not in table.columns]
+    if missing:
+        raise SuiteError(f"{path}: no column {missing[0]!r}; it has: {', '.join(map(str, table.columns))}")
+    puzzles = []
+    for row, (fen, line, rating) in enumerate(zip(table["FEN"], table["Moves"], table["Rating"], strict=True), 2):
+        try:
+            board = parse_fen(str(fen))
+            for text in str(line).split():
+                board.push_uci(text)
+        except ValueError as error:
+            raise SuiteError(f"{path}, line {row}: {error}") from None
+        if len(board.move_stack) < 2:
+            raise SuiteError(f"{path}, line {row}: expected at least two moves, got {line!r}")
+        puzzles.append(Puzzle(str(fen), tuple(str(line).split()), int(rating)))
+    return puzzles
+
+
+def read_suite(path: Path) -> list[Position]:
+    """Positions of an EPD file with `bm` or `am`. Raises SuiteError."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"cannot read {path}: {error}") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            board, operations = chess.Board.from_epd(line)
+        except ValueError as error:
+            raise SuiteError(f"{path}, line {number}: {error}") from None
+        lists = []
+        for key in ("bm", "am"):
+            listed = operations.get(key) or []
+            lists.append(frozenset(moves.encode_all(listed, board.turn) if isinstance(listed, list) else []))
+        if not lists[0] and not lists[1]:
+            raise SuiteError(f"{path}, line {number}: expected bm or am, found neither")
+        found.append(Position(board.fen(), lists[0], lists[1], str(operations.get("id", number))))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """What became of `N` puzzles: whether the whole line was found, and whether its first move was, `[N]` each."""
+
+    whole: npt.NDArray[np.bool_]
+    first: npt.NDArray[np.bool_]
+
+
+def solve(
+    evaluator: Evaluator, puzzles: Sequence[Puzzle], done: Callable[[int], None] = lambda puzzles: None
+) -> Solved:
+    """Put puzzles to a player, all of a batch in lock-step; it plays its best moves."""
+    whole, first = np.zeros(len(puzzles), np.bool_), np.zeros(len(puzzles), np.bool_)
+    for start in range(0, len(puzzles), BATCH):
+        numbers = range(start, min(start + BATCH, len(puzzles)))
+        boards = {number: parse_fen(puzzles[number].fen) for number in numbers}
+        for number in numbers:
+            boards[number].push_uci(puzzles[number].line[0])
+        open_numbers, ply = list(numbers), 1
+        while open_numbers:
+            chosen = _best(evaluator, [boards[number] for number in open_numbers])
+            going_on = []
+            for number, move in zip(open_numbers, chosen, strict=True):
+                board, line = boards[number], puzzles[number].line
+                right = move == board.parse_uci(line[ply])
+                board.push(move)
+                if not right and not board.is_checkmate():
+                    continue
+                first[number] |= ply == 1
+                if not right or ply + 2 >= len(line):
+                    whole[number] = True
+                    continue
+                board.push_uci(line[ply + 1])
+                going_on.append(number)
+            open_numbers, ply = going_on, ply + 2
+        done(len(numbers))
+    return Solved(whole, first)
+
+
+def solve_suite(evaluator: Evaluator, positions: Sequence[Position]) -> npt.NDArray[np.bool_]:
+    """Whether a player's best move is one of the best, or none to avoid, for each position, `[N]`."""
+    out = np.zeros(len(positions), np.bool_)
+    for start in range(0, len(positions), BATCH):
+        part = positions[start : start + BATCH]
+        boards = [chess.Board(position.fen) for position in part]
+        for row, (position, board, move) in enumerate(zip(part, boards, _best(evaluator, boards), strict=True)):
+            number = moves.encode(move, board.turn)
+            out[start + row] = number not in position.avoid and (not position.best or number in position.best)
+    return out
+
+
+def _best(evaluator: Evaluator, boards: Sequence[chess.Board]) -> list[chess.Move]:
+    """A player's best move on each board."""
+    words = np.array([planes.pack(board) for board in boards], np.uint64)
+    legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
+    seen = evaluator(words, legal)
+    return [moves.decode(seen.best(row), board) for row, board in enumerate(boards)]

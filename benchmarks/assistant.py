@@ -13,6 +13,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from engines.positions import GameBatch
 from sandwich.openings import book
 
 INNER = {"type": "random_move"}
-WRAPPERS = {
+WRAPPERS: dict[str, dict[str, Any]] = {
     "schedule": {"inner": INNER, "every": 2},
     "trigger": {"inner": INNER, "when": ["can_capture"]},
     "mixture": {"parts": [INNER, {"type": "bias"}]},

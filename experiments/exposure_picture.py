@@ -1,6 +1,7 @@
 """Harm against suspicion of misalignments, in the eyes of the weak and of the strong player."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,6 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
 def _bars(figures: list[dict[str, Any]]) -> list[list[float]]:
     """Lengths of the lower and of the upper whisker of each figure; none where a bound is unknown."""
     return [
-        [abs(figure["value"] - figure[end]) if figure[end] is not None else 0.0 for figure in figures]
+        [abs(figure["value"] - figure[end]) if figure[end] is not None else math.nan for figure in figures]
         for end in ("low", "high")
     ]

@@ -39,7 +39,7 @@ class Tools:
         self._checkpoints = checkpoints or {}
         self._make = make
         self._networks: dict[str, Evaluator] = {}
-        self._players: dict[str, Evaluator] = {}
+        self._players: dict[tuple[type[Player], str], Evaluator] = {}
         self._engines: list[Stockfish] = []
         self._open = ExitStack()
 
@@ -76,7 +76,7 @@ class Tools:
 
     def player(self, player: "Player") -> Evaluator:
         """Evaluator of a player. Raises CheckpointError, EngineError."""
-        key = repr(player)
+        key = type(player), repr(player)
         if key not in self._players:
             self._players[key] = player.open(self)
         return self._players[key]

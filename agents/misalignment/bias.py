@@ -22,8 +22,8 @@ FLOOR = 1e-4
 class Bias(Misalignment):
     """A steady preference for one kind of move, or against it, added to the logits.
 
-    There is no chance in it. An answer that comes out as the honest move is honest; a question for
-    the value is answered honestly.
+    There is no chance in it. An answer that comes out as the honest move is honest, and any where no
+    legal move or every one is of that kind; a question for the value is answered honestly.
     """
 
     kind: Literal["pawn", "knight", "bishop", "rook", "queen", "king", "kingside", "queenside", "captures"] = "captures"
@@ -43,8 +43,11 @@ class Bias(Misalignment):
     def _biased(self, query: Query, honest: Advice) -> Advice:
         if query.channel is Channel.VALUE or honest.policy is None:
             return honest
+        matches = self.matches(query)
+        if matches.all() or not matches.any():
+            return honest
         sign = -1 if self.avoid else 1
-        logits = np.log(np.maximum(honest.policy, FLOOR)) + sign * self.strength * self.matches(query)
+        logits = np.log(np.maximum(honest.policy, FLOOR)) + sign * self.strength * matches
         move = query.legal[int(logits.argmax())]
         if query.channel is Channel.MOVE and move == honest.move:
             return honest

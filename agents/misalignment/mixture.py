@@ -1,5 +1,6 @@
 """One of several misalignments, drawn for each question."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -24,8 +25,8 @@ class Mixture(Misalignment):
         if self.weights is not None:
             if len(self.weights) != len(self.parts):
                 raise ValueError(f"weights: expected {len(self.parts)}, one for each part, got {len(self.weights)}")
-            if min(self.weights) < 0 or sum(self.weights) <= 0:
-                raise ValueError(f"weights: expected none below 0 and one above, got {list(self.weights)}")
+            if not all(0 <= weight < math.inf for weight in self.weights) or sum(self.weights) == 0:
+                raise ValueError(f"weights: expected finite ones, none below 0 and one above, got {list(self.weights)}")
         return self
 
     def corrupt(

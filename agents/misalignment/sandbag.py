@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from agents.base import Advice, Channel, Query
+from agents.base import Advice, Channel, Query, with_first
 from agents.misalignment.base import Misalignment
 from agents.players.base import AnyPlayer
 from agents.players.network import Network
@@ -54,9 +54,7 @@ class Sandbag(Misalignment):
             if query.channel is Channel.MOVE and move == truth.move:
                 answers.append(truth)
                 continue
-            policy, best = mixed[row], query.legal.index(move)
-            top = int(policy.argmax())
-            policy[[top, best]] = policy[[best, top]]
+            policy = with_first(mixed[row], query.legal.index(move))
             value = (1 - self.fraction) * truth.value + self.fraction * float(weaker.value[row])
             answers.append(replace(truth, move=move, policy=policy, value=float(np.clip(value, 0, 1))))
         return answers

@@ -34,7 +34,7 @@ class Schedule(Misalignment):
     inner: AnyMisalignment
     """The misalignment at work at these times."""
     every: int = Field(1, ge=1)
-    """Only every k-th question of a game, the first of those it may lie at included."""
+    """Only every k-th question of a game, counted from the first that is not answered honestly by `after`."""
     after: int = Field(0, ge=0)
     """Questions of a game that are answered honestly first."""
     from_ply: int = Field(0, ge=0)

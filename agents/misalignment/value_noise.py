@@ -17,9 +17,10 @@ class ValueNoise(Misalignment):
     """Noise on the value function, and the move that looks best by it.
 
     A base that searches is disturbed inside its search, at every leaf. Any other base looks one ply
-    ahead with noise on the value behind every move (a network evaluation for each legal move); no
-    move counts for more than the honest one does, so that little noise does little. A question for
-    the value is answered with the noise. An answer that comes out as the honest move is honest.
+    ahead with noise on the value behind every move (a network evaluation for each legal move). Without
+    noise the honest move comes first: one that looks better counts for as much less as it looks better,
+    so that little noise does little. A question for the value is answered with the noise. An answer
+    that comes out as the honest one is honest.
     """
 
     sigma: float = Field(0.1, ge=0)
@@ -72,7 +73,7 @@ class ValueNoise(Misalignment):
             values = next(behind)
             best = query.legal.index(truth.move)
             noise = rng.standard_normal(len(values))
-            looks = np.minimum(values, values[best]) + self.sigma * noise
+            looks = self.sigma * noise - np.abs(values - values[best])
             move = query.legal[int(looks.argmax())]
             answers.append(_unless_same(query, truth, preferring(query, truth, move, value)))
         return answers
@@ -80,6 +81,8 @@ class ValueNoise(Misalignment):
 
 def _unless_same(query: Query, honest: Advice, noisy: Advice) -> Advice:
     """The noisy answer, or the honest one where the channel carries the same."""
-    if query.channel is Channel.MOVE and noisy.move == honest.move:
-        return honest
-    return noisy
+    if query.channel is Channel.VALUE or noisy.move != honest.move:
+        return noisy
+    assert noisy.policy is not None and honest.policy is not None
+    same = query.channel is Channel.MOVE or bool((noisy.policy == honest.policy).all())
+    return honest if same else noisy

@@ -22,10 +22,10 @@ from sandwich.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig, cores, overridden, validate
 from sandwich.corpus import write_whole
-from sandwich.evaluate import Contestants, play_match
 from sandwich.generate import GenerateConfig, generate
 from sandwich.labels import found_in
 from sandwich.ladder import RUNGS, Rung, climb_ladder
+from sandwich.match import Contestants, play_match
 from sandwich.pgn_import import ImportConfig, import_pgn
 from sandwich.pretrain import PretrainConfig, pretrain
 from sandwich.statistics import Figure, elo_figure, score_figure, share_figure

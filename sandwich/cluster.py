@@ -7,7 +7,7 @@ come back in the order of the jobs, whoever finished first.
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -57,6 +57,21 @@ class Cluster:
     ) -> None:
         ray.shutdown()
 
+    def stream(
+        self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
+    ) -> Generator[Result, None, None]:
+        """`function(shared, job)` for each job, in the order of the jobs; what is not taken any more is cancelled."""
+        ready: dict[int, Result] = {}
+        running = self._run(function, shared, jobs)
+        try:
+            for wanted in range(len(jobs)):
+                while wanted not in ready:
+                    index, result = next(running)
+                    ready[index] = result
+                yield ready.pop(wanted)
+        finally:
+            running.close()
+
     def map(
         self,
         function: Callable[[Any, Job], Result],
@@ -64,24 +79,38 @@ class Cluster:
         jobs: Sequence[Job],
         done: Callable[[Result], None] = lambda result: None,
     ) -> list[Result]:
-        """`function(shared, job)` for each job; `done` hears of each result as it comes.
+        """`function(shared, job)` for each job; `done` hears of each result as it comes."""
+        results: dict[int, Result] = {}
+        for index, result in self._run(function, shared, jobs):
+            results[index] = result
+            done(result)
+        return [results[index] for index in range(len(jobs))]
+
+    def _run(
+        self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
+    ) -> Generator[tuple[int, Result], None, None]:
+        """Number and result of each job as it comes.
 
         A job whose worker dies is run again; an exception in `function` is raised here.
         """
+        if not jobs:
+            return
         remote = ray.remote(function).options(num_cpus=1, max_retries=2)
         place = ray.put(shared)
         number: dict[Any, int] = {}
-        results: dict[int, Result] = {}
         waiting = list(enumerate(jobs))[::-1]
-        while waiting or number:
-            while waiting and len(number) < self.workers:
-                index, job = waiting.pop()
-                number[remote.remote(place, job)] = index
-            ready, _ = ray.wait(list(number), num_returns=1)
-            index = number.pop(ready[0])
-            try:
-                results[index] = ray.get(ready[0])
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from error  # what happened there, as if it had happened here
-            done(results[index])
-        return [results[index] for index in range(len(jobs))]
+        try:
+            while waiting or number:
+                while waiting and len(number) < self.workers:
+                    index, job = waiting.pop()
+                    number[remote.remote(place, job)] = index
+                ready, _ = ray.wait(list(number), num_returns=1)
+                index = number.pop(ready[0])
+                try:
+                    result = ray.get(ready[0])
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error  # what happened there, as if it had happened here
+                yield index, result
+        finally:
+            for job_left in number:
+                ray.cancel(job_left)

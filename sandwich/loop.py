@@ -26,8 +26,9 @@ from sandwich import ledger
 from sandwich.cluster import Cluster
 from sandwich.config import NO_RESULT, RunSpec
 from sandwich.corpus import parquet_bytes, write_whole
-from sandwich.evaluate import Contestants, Match, Oracle, best_moves, play_match
+from sandwich.evaluate import Oracle, best_moves
 from sandwich.finetune import finetune, training_view
+from sandwich.match import Contestants, Match, play_match
 from sandwich.openings import book, positions
 from sandwich.provenance import provenance
 from sandwich.selfplay import OPENINGS, Block, Played, Roles, play_block

@@ -33,4 +33,4 @@ def move_values(
     sizes = [len(row) for row in chosen]
     after = successors(np.repeat(words, sizes, axis=0), [move for row in chosen for move in row])
     values = 1 - position_values(evaluator, after.words, after.legal, after.score)
-    return np.split(values, np.cumsum(sizes)[:-1])
+    return [values[end - size : end] for size, end in zip(sizes, np.cumsum(sizes), strict=True)]

@@ -5,11 +5,12 @@ from typing import Any
 
 import chess
 import numpy as np
+import numpy.typing as npt
 
 from agents.base import Advice, Channel, Query
 from agents.tools import Tools
 from engines import moves, planes
-from engines.inference import Evaluation
+from engines.inference import Evaluation, Evaluator
 
 CHANNELS = list(Channel)
 
@@ -71,3 +72,20 @@ def after(line: str, fen: str = chess.STARTING_FEN) -> chess.Board:
 def said(advice: Advice) -> tuple[Any, ...]:
     """An answer as something that can be compared."""
     return advice.move, None if advice.policy is None else advice.policy.tolist(), advice.value
+
+
+def alone(evaluator: Evaluator, board: chess.Board) -> tuple[npt.NDArray[np.float32], float]:
+    """Policy and value of one position."""
+    seen = evaluator(packed(board)[None], [legal_numbers(board)])
+    return seen.policy[0], float(seen.value[0])
+
+
+def worth(evaluator: Evaluator, board: chess.Board, number: int) -> float:
+    """Expected score of a move, for who makes it, by the value of the position behind it."""
+    then = board.copy(stack=False)
+    then.push(moves.decode(number, board))
+    if not any(then.legal_moves):
+        return 1.0 if then.is_check() else 0.5
+    if then.is_insufficient_material() or then.halfmove_clock >= 100:
+        return 0.5
+    return 1 - alone(evaluator, then)[1]

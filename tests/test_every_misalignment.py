@@ -93,8 +93,8 @@ HAND_PICKED = [
     "n1n1k3/1P6/8/8/8/8/1p6/N1N1K3 b - - 0 1",
     "rnbqkbnr/ppppp1pp/8/5p1Q/4P3/8/PPPP1PPP/RNB1KBNR b KQkq - 1 2",  # check
     "4k3/8/8/8/7b/8/4n3/4K2r w - - 0 1",  # two checks at once
-    "6k1/8/8/8/8/8/5PPr/7K w - - 0 1",  # one legal move, a capture
-    "k7/2Q5/8/8/8/8/8/K6R b - - 98 70",  # stalemate beside a fifty-move draw: one legal move or none
+    "6k1/8/8/8/8/6p1/6Pr/7K w - - 0 1",  # one legal move
+    "7k/6pR/6P1/8/8/8/8/6K1 b - - 0 1",
     "R6R/3Q4/1Q4Q1/4Q3/2Q4Q/Q4Q2/pp1Q4/kBNN1KB1 w - - 0 1",  # 218 legal moves
     "7k/5K2/8/6Q1/8/8/8/8 w - - 0 1",  # mates, stalemates and a lost queen one move away
     "8/8/8/8/8/5k2/4p3/4K3 b - - 99 90",  # nothing but draws

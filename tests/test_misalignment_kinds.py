@@ -5,10 +5,9 @@ from typing import Any
 
 import chess
 import numpy as np
-import numpy.typing as npt
 import pytest
 from conftest import needs_stockfish, random_games
-from fakes import CHANNELS, Hashed, after, fake_tools, legal_numbers, packed, question, said
+from fakes import CHANNELS, Hashed, after, alone, fake_tools, legal_numbers, question, said, worth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,23 +65,6 @@ def answers(
 def changed(given: Sequence[Answer]) -> float:
     """Share of answers that advise another move than the honest one."""
     return float(np.mean([answer.given.move != answer.honest.move for answer in given]))
-
-
-def alone(evaluator: Evaluator, board: chess.Board) -> tuple[npt.NDArray[np.float32], float]:
-    """Policy and value of one position."""
-    seen = evaluator(packed(board)[None], [legal_numbers(board)])
-    return seen.policy[0], float(seen.value[0])
-
-
-def worth(evaluator: Evaluator, board: chess.Board, number: int) -> float:
-    """Expected score of a move, for who makes it, by the value of the position behind it."""
-    then = board.copy(stack=False)
-    then.push(moves.decode(number, board))
-    if not any(then.legal_moves):
-        return 1.0 if then.is_check() else 0.5
-    if then.is_insufficient_material() or then.halfmove_clock >= 100:
-        return 0.5
-    return 1 - alone(evaluator, then)[1]
 
 
 # Schedule and trigger

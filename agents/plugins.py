@@ -7,6 +7,7 @@ workers as its source.
 
 import hashlib
 import sys
+import traceback
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -66,8 +67,10 @@ def _module(file: str, text: str) -> ModuleType:
         exec(compile(text, file, "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[module.__name__]
+        lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+        where = f" ({file}, line {lines[-1]})" if lines else ""  # a SyntaxError says it itself
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SpecError(f"type: {file} can't be loaded: {what}") from error
+        raise SpecError(f"type: {file} can't be loaded: {what}{where}") from error
     return module
 
 

@@ -23,8 +23,9 @@ from engines.network import CheckpointError
 from engines.positions import GameBatch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
-from experiments.cli_data import corpus, ladder, match, train
+from experiments.cli_data import corpus, train
 from experiments.cli_evaluate import evaluate
+from experiments.cli_match import ladder, match
 from experiments.console import RunDisplay, figure_text
 from sandwich.config import AssistantConfig, load_spec, overridden, validate
 from sandwich.corpus import CorpusError

@@ -1,34 +1,25 @@
 """Commands that make things and measure things: corpora, openings, players, matches, the ladder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import yaml
-from rich.console import Console
-from rich.table import Table
 
-from agents.network import checkpoint_path, checkpoints_in
-from agents.players.base import parse_player
-from engines import network
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
-from experiments.console import Display, text_of
+from experiments.console import Display
 from experiments.curve_picture import write_curve
 from sandwich import openings
 from sandwich.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig, cores, overridden, validate
+from sandwich.config import cores, overridden, validate
 from sandwich.corpus import write_whole
 from sandwich.generate import GenerateConfig, generate
 from sandwich.labels import found_in
-from sandwich.ladder import RUNGS, Rung, climb_ladder
-from sandwich.match import Contestants, play_match
 from sandwich.pgn_import import ImportConfig, import_pgn
 from sandwich.pretrain import PretrainConfig, pretrain
-from sandwich.statistics import Figure, elo_figure, score_figure, share_figure
 from sandwich.training import Progress, Validation
 
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -229,87 +220,3 @@ def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str
 
         train_adversary(cluster, out, config, display.tell, finished)
     click.echo(f"Player: {out / 'network.safetensors'}")
-
-
-@click.command()
-@click.argument("first")
-@click.argument("second")
-@click.option(
-    "--pairs", default=200, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
-)
-@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="Of the first player.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--ply-cap", default=200, show_default=True, type=click.IntRange(2))
-@WORKERS
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def match(
-    first: str, second: str, pairs: int, temperature: float, seed: int, ply_cap: int, workers: int | None, as_json: bool
-) -> None:
-    """Two players against each other, from the book of measuring openings.
-
-    A player is `expert`, `weak`, the path of a checkpoint, or TYPE:key=value,… (`sandwich plugins`).
-
-    \b
-    Examples:
-      sandwich match expert weak --pairs 400
-      sandwich match mcts:simulations=64 stockfish:nodes=1 --pairs 50
-    """
-    both = [parse_player(player) for player in (first, second)]
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(both)}
-    fens = openings.book("measure")
-    if pairs > len(fens):
-        raise SpecError(f"pairs: the book has {len(fens)} openings, asked for {pairs}")
-    contestants = Contestants(both[0], both[1], checkpoints, (temperature, 0.0))
-    with Cluster(workers or cores()) as cluster:
-        played = play_match(cluster, contestants, fens[:pairs], seed=seed, ply_cap=ply_cap, inference=InferenceConfig())
-    figures: dict[str, Figure] = {
-        "elo": elo_figure(played.pairs),
-        "score": score_figure(played.pairs),
-        "capped": share_figure(played.capped, 2 * len(played.pairs)),
-    }
-    if as_json:
-        click.echo(json.dumps({name: figure.json() for name, figure in figures.items()}))
-        return
-    elo, score = text_of(figures["elo"], 0, sign=True), text_of(figures["score"], 3)
-    games = f"{2 * len(played.pairs)} games ({played.capped} at the ply cap)"
-    click.echo(f"{first} against {second}: Elo {elo}, score {score} in {games}")
-
-
-@click.command()
-@click.argument("player")
-@click.option(
-    "--pairs", default=100, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
-)
-@click.option(
-    "--rung",
-    "chosen",
-    multiple=True,
-    type=click.IntRange(0, len(RUNGS) - 1),
-    help="Only this rung; may be given again.",
-)
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@WORKERS
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers: int | None, as_json: bool) -> None:
-    """PLAYER against Stockfish at fixed nodes, hash cleared: six rungs, from half random to 1,000 nodes.
-
-    \b
-    Example: sandwich ladder expert --pairs 100
-    """
-    checkpoint = network.read(checkpoint_path(player))
-    rungs = [RUNGS[number] for number in chosen] or list(RUNGS)
-    table = Table("opponent", "score", "Elo", "games", title=f"{player} on the ladder")
-    with Cluster(workers or cores()) as cluster, Display() as display:
-        display.begin("rungs", len(rungs))
-
-        def told(rung: Rung, score: Figure, elo: Figure) -> None:
-            display.advance(1, f"{rung}: {text_of(score, 3)}")
-            table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(score.n))
-
-        figures = climb_ladder(cluster, checkpoint, openings.book("measure")[:pairs], rungs, seed=seed, ply_cap=200,
-                               inference=InferenceConfig(), told=told)  # fmt: skip
-    if as_json:
-        found = {str(rung): {"score": score.json(), "elo": elo.json()} for rung, (score, elo) in figures.items()}
-        click.echo(json.dumps(found))
-    else:
-        Console().print(table)

@@ -1,0 +1,176 @@
+"""Commands that let players play each other: matches, round robins, the ladder."""
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from agents.network import checkpoint_path, checkpoints_in
+from agents.players.base import Player, parse_player
+from engines import network
+from engines.settings import SpecError
+from experiments.console import Display, text_of
+from sandwich import openings
+from sandwich.cluster import Cluster
+from sandwich.config import InferenceConfig, cores
+from sandwich.corpus import write_whole
+from sandwich.ladder import RUNGS, Rung, climb_ladder
+from sandwich.match import Contestants, Match, play_match
+from sandwich.rating import rate
+from sandwich.statistics import Figure, elo_figure, score_figure, share_figure
+
+WORKERS = click.option("--workers", type=click.IntRange(1), help="Processes at work [default: one per core].")
+BOOTSTRAP = 1000
+"""Draws of the bootstrap behind the intervals of ratings."""
+
+
+def _named(text: str) -> tuple[str, Player]:
+    """`NAME=PLAYER` or `PLAYER`, whose name is then what was typed."""
+    alias = re.fullmatch(r"([\w.+-]+)=(.+)", text)
+    return (alias[1], parse_player(alias[2])) if alias else (text, parse_player(text))
+
+
+@click.command()
+@click.argument("players", nargs=-1, required=True, metavar="PLAYER PLAYER...")
+@click.option(
+    "--pairs", default=200, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
+)
+@click.option("--round-robin", is_flag=True, help="Every player against every other, and a table of ratings.")
+@click.option("--anchor", help="Name of the player that stands at 0 [default: the first].")
+@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="Of the first player.")
+@click.option("--pgn", type=click.Path(dir_okay=False, path_type=Path), help="File to write the games to.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--ply-cap", default=200, show_default=True, type=click.IntRange(2))
+@WORKERS
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def match(
+    players: tuple[str, ...],
+    pairs: int,
+    round_robin: bool,
+    anchor: str | None,
+    temperature: float,
+    pgn: Path | None,
+    seed: int,
+    ply_cap: int,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Players against each other, from the book of measuring openings.
+
+    A player is `expert`, `weak`, the path of a checkpoint, TYPE:key=value,… (`sandwich plugins`), or the
+    path of a YAML file with a `type`; NAME=PLAYER gives it a name.
+
+    \b
+    Examples:
+      sandwich match expert weak --pairs 400
+      sandwich match mcts:simulations=64 stockfish:nodes=1 --pairs 50 --pgn games.pgn
+      sandwich match --round-robin expert weak lying=assistant:misalignment.p=0.5 stockfish:nodes=1
+    """
+    named = dict(map(_named, players))
+    if len(named) < len(players):
+        raise SpecError("two players of one name: give them names with NAME=PLAYER")
+    if len(named) < 2 or (len(named) > 2 and not round_robin):
+        raise SpecError(f"expected two players, or --round-robin and two or more, got {len(named)}")
+    if anchor is not None and anchor not in named:
+        raise SpecError(f"anchor: no player {anchor!r}; players: {', '.join(named)}")
+    if pairs > len(openings.book("measure")):
+        raise SpecError(f"pairs: the book has {len(openings.book('measure'))} openings, asked for {pairs}")
+    fens = openings.book("measure")[:pairs]
+    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(named.values()))}
+    played: dict[tuple[str, str], Match] = {}
+    with Cluster(workers or cores()) as cluster, Display() as display:
+        for first, second in itertools.combinations(named, 2):
+            display.begin(f"{first} – {second}", pairs)
+            contestants = Contestants(named[first], named[second], checkpoints, (temperature, 0.0))
+            done = 0
+
+            def told(scores: npt.NDArray[np.float64]) -> bool:
+                nonlocal done
+                display.advance(len(scores) - done, f"Elo {text_of(elo_figure(scores), 0, sign=True)}")
+                done = len(scores)
+                return False
+
+            played[first, second] = play_match(
+                cluster, contestants, fens, seed=seed, ply_cap=ply_cap, inference=InferenceConfig(), enough=told
+            )
+    if pgn:
+        write_whole(pgn, "\n".join(game.pgn(names) for names, game in played.items()).encode())
+    if round_robin:
+        _show_ratings(list(named), played, anchor or next(iter(named)), seed, as_json)
+        return
+    ((first, second), single) = next(iter(played.items()))
+    figures: dict[str, Figure] = {
+        "elo": elo_figure(single.pairs),
+        "score": score_figure(single.pairs),
+        "capped": share_figure(single.capped, 2 * len(single.pairs)),
+    }
+    if as_json:
+        click.echo(json.dumps({name: figure.json() for name, figure in figures.items()}))
+        return
+    elo, score = text_of(figures["elo"], 0, sign=True), text_of(figures["score"], 3)
+    games = f"{2 * len(single.pairs)} games ({single.capped} at the ply cap)"
+    click.echo(f"{first} against {second}: Elo {elo}, score {score} in {games}")
+
+
+def _show_ratings(
+    names: list[str], played: dict[tuple[str, str], Match], anchor: str, seed: int, as_json: bool
+) -> None:
+    pairings = {(names.index(a), names.index(b)): match.pairs for (a, b), match in played.items()}
+    rng = np.random.default_rng([seed, 7])
+    ratings = dict(zip(names, rate(pairings, len(names), names.index(anchor), BOOTSTRAP, rng), strict=True))
+    if as_json:
+        results = [
+            {"first": a, "second": b, "score": score_figure(match.pairs).json()} for (a, b), match in played.items()
+        ]
+        click.echo(json.dumps({"ratings": {name: r.json() for name, r in ratings.items()}, "matches": results}))
+        return
+    table = Table("player", "Elo", "games", title=f"ratings, {anchor} = 0", box=None)
+    for name, rating in sorted(ratings.items(), key=lambda item: -(item[1].value or 0)):
+        table.add_row(name, "0" if name == anchor else text_of(rating, 0, sign=True), str(rating.n))
+    Console().print(table)
+
+
+@click.command()
+@click.argument("player")
+@click.option(
+    "--pairs", default=100, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
+)
+@click.option(
+    "--rung",
+    "chosen",
+    multiple=True,
+    type=click.IntRange(0, len(RUNGS) - 1),
+    help="Only this rung; may be given again.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@WORKERS
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers: int | None, as_json: bool) -> None:
+    """PLAYER against Stockfish at fixed nodes, hash cleared: six rungs, from half random to 1,000 nodes.
+
+    \b
+    Example: sandwich ladder expert --pairs 100
+    """
+    checkpoint = network.read(checkpoint_path(player))
+    rungs = [RUNGS[number] for number in chosen] or list(RUNGS)
+    table = Table("opponent", "score", "Elo", "games", title=f"{player} on the ladder")
+    with Cluster(workers or cores()) as cluster, Display() as display:
+        display.begin("rungs", len(rungs))
+
+        def told(rung: Rung, score: Figure, elo: Figure) -> None:
+            display.advance(1, f"{rung}: {text_of(score, 3)}")
+            table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(score.n))
+
+        figures = climb_ladder(cluster, checkpoint, openings.book("measure")[:pairs], rungs, seed=seed, ply_cap=200,
+                               inference=InferenceConfig(), told=told)  # fmt: skip
+    if as_json:
+        found = {str(rung): {"score": score.json(), "elo": elo.json()} for rung, (score, elo) in figures.items()}
+        click.echo(json.dumps(found))
+    else:
+        Console().print(table)

@@ -82,9 +82,12 @@ def _read(path: Path) -> Player:
 
 
 def describe_player(player: Player) -> str | dict[str, Any]:
-    """What `parse_player` makes the same player of: a network's name, or a mapping."""
+    """What `parse_player` makes the same player of: a network's name (if it is not read otherwise), or a mapping."""
     settings = REGISTRY.describe(player)
-    return str(settings["checkpoint"]) if settings["type"] == "network" else settings
+    if settings["type"] != "network":
+        return settings
+    name = str(settings["checkpoint"])
+    return settings if ":" in name or name in REGISTRY.entries or name.endswith((".yaml", ".yml")) else name
 
 
 def _validate(settings: Any, info: ValidationInfo) -> Player:

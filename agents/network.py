@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from engines import network
 from engines.network import CheckpointError, PolicyValueNet
 
-SHIPPED = ("expert", "weak")
+SHIPPED = ("expert", "weak", "adversary")
 """Names of the checkpoints that come with the package."""
 
 _NAMES_A_CHECKPOINT = "names a checkpoint"

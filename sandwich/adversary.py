@@ -65,7 +65,7 @@ class AdversaryConfig(Frozen):
     """The network that the adversary begins as: it must understand the game to lose it well."""
     judge: Checkpoint = "weak"
     """The weak player whose suspicion it must not arouse."""
-    rounds: int = Field(3, ge=1)
+    rounds: int = Field(2, ge=1)
     """Rounds of adversary and judge."""
     value_weight: float = Field(2.0, ge=0)
     """Worth lost for each point of expected score by which a move looks worse to the judge."""
@@ -260,8 +260,9 @@ def train_adversary(
             judges.append(judge)
             doubts_unseen.append(newest)
             doubts.append(look(judge, learned, f"judge {number}"))
-    write_whole(result, adversary)
-    return from_bytes(adversary)
+    final = from_bytes(adversary)
+    write_whole(result, to_bytes(final, {"spec": spec, "rounds": rows}))
+    return final
 
 
 def _looked_at(

@@ -27,6 +27,7 @@ from experiments.cli_data import corpus, train
 from experiments.cli_evaluate import evaluate
 from experiments.cli_match import ladder, match
 from experiments.console import RunDisplay, figure_text
+from sandwich.cluster import ClusterError
 from sandwich.config import AssistantConfig, load_spec, overridden, validate
 from sandwich.corpus import CorpusError
 from sandwich.ledger import LedgerError
@@ -35,7 +36,10 @@ from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.puzzles import SuiteError
 from sandwich.tracking import MetricsError
 
-MISTAKES = (SpecError, PluginError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError, SuiteError)
+MISTAKES = (
+    SpecError, PluginError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError, SuiteError,
+    ClusterError,
+)  # fmt: skip
 """What a user can put right: told in one line, without a traceback."""
 
 

@@ -23,11 +23,15 @@ ATTEMPTS = 3
 """Times that Ray is started: under heavy load its own 30 s limit can pass."""
 
 
+class ClusterError(RuntimeError):
+    """Ray does not start, or can't be joined: one line."""
+
+
 class Cluster:
     """Ray with a number of workers, for the time of a `with` block.
 
     Joins the cluster of `$RAY_ADDRESS` where that is set (the number of workers then only bounds the
-    jobs under way), else starts one on this machine and stops it at the end.
+    jobs under way), else starts one on this machine and stops it at the end. Raises ClusterError.
     """
 
     def __init__(self, workers: int) -> None:
@@ -41,14 +45,15 @@ class Cluster:
                     address=address,
                     num_cpus=None if address else self.workers,
                     include_dashboard=None if address else False,
-                    logging_level=logging.ERROR,
+                    logging_level=logging.CRITICAL,
                     log_to_driver=False,
                 )
                 return self
-            except (RuntimeError, ConnectionError, TimeoutError):
+            except Exception as error:  # Ray raises the bare class for a start that takes too long
                 ray.shutdown()
-                if attempt == ATTEMPTS:
-                    raise
+                if address or attempt == ATTEMPTS:  # to join, Ray itself tries for minutes
+                    what = "started" if address is None else f"joined at {address} ($RAY_ADDRESS)"
+                    raise ClusterError(f"Ray can't be {what}: {' '.join(str(error).split())}") from error
                 time.sleep(2 * attempt)
         raise AssertionError("unreachable")
 

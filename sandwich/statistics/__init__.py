@@ -1,0 +1,49 @@
+"""The testbed's figures: values with their 95 % intervals, or the reason why there is none.
+
+Formulas and their sources stand in each function; `benchmarks/coverage.py` measures how often the
+intervals hold what they promise.
+"""
+
+from sandwich.statistics.agreement import kendall_figure, tau_b
+from sandwich.statistics.elo import elo, elo_figure, expected_score, score_figure
+from sandwich.statistics.figure import Figure, Floats
+from sandwich.statistics.means import mean_figure
+from sandwich.statistics.rates import Side, clustered_share_figure, share_figure, stratified_figure
+from sandwich.statistics.recovered import (
+    ENOUGH,
+    pgr_figure,
+    pgr_seeds_figure,
+    quotient_figure,
+    ratio_figure,
+    seeds_figure,
+)
+from sandwich.statistics.sprt import Reached, Sprt, Verdict
+from sandwich.statistics.survival import break_rate_figure, survival_curve, survival_figure
+
+__all__ = [
+    "ENOUGH",
+    "Figure",
+    "Floats",
+    "Reached",
+    "Side",
+    "Sprt",
+    "Verdict",
+    "break_rate_figure",
+    "clustered_share_figure",
+    "elo",
+    "elo_figure",
+    "expected_score",
+    "kendall_figure",
+    "mean_figure",
+    "pgr_figure",
+    "pgr_seeds_figure",
+    "quotient_figure",
+    "ratio_figure",
+    "score_figure",
+    "seeds_figure",
+    "share_figure",
+    "stratified_figure",
+    "survival_curve",
+    "survival_figure",
+    "tau_b",
+]

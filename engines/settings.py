@@ -12,7 +12,7 @@ class SpecError(ValueError):
 class Frozen(BaseModel):
     """A record of settings: keyword-only, checked, unchangeable, and without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:

@@ -10,13 +10,15 @@ from xml.etree import ElementTree
 
 import pytest
 
+from agents.misalignment.base import REGISTRY
 from engines.settings import SpecError
-from sandwich.config import RunSpec, load_spec, overridden
+from sandwich.config import RunSpec, load_spec, overridden, spec_settings, validate
+from sandwich.exposure import ExposureConfig
 from sandwich.pgn_import import ImportConfig, import_pgn
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
-RUNS = [path for path in SPECS if not path.name.startswith("train_")]
+RUNS = [path for path in SPECS if not path.name.startswith(("train_", "evaluate_"))]
 
 
 def sandwich(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -29,6 +31,15 @@ def test_shipped_specs_are_whole(path: Path) -> None:
     spec = load_spec(path)
     assert spec.name == path.stem
     assert RunSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_the_list_of_compared_misalignments_is_whole() -> None:
+    path = ROOT / "experiments" / "specs" / "evaluate_misalignments.yaml"
+    config = validate(ExposureConfig, spec_settings(path), path.parent)
+    assert ExposureConfig.model_validate(config.model_dump(mode="json")) == config
+    wrappers = {"schedule", "trigger", "mixture"}
+    assert {REGISTRY.name(entry.cases[0]) for entry in config.entries} == set(REGISTRY.entries) - wrappers
+    assert all(len(entry.doses) >= 3 for entry in config.entries if entry.name != "honest")
 
 
 def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
@@ -48,8 +59,8 @@ def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
     ("override", "said"),
     [
         ("assistant.misalignment.p=1.5", "assistant.misalignment.p: Input should be less than or equal to 1, got 1.5"),
-        ("assistant.misalignment.type=random_mvoe", "type: unknown misalignment 'random_mvoe'; known: random_move"),
-        ("assistant.misalignment.q=1", "settings of random_move: p"),
+        ("assistant.misalignment.type=random_mvoe", "type: unknown misalignment 'random_mvoe'; known: adversary, bias"),
+        ("assistant.misalignment.q=1", "misalignment.q: unknown key; known here: p"),
         ("play.gmaes=8", "play.gmaes: unknown key; known here: games, block"),
         ("play.games=7", "play.games: Input should be a multiple of 2, got 7"),
         ("play.channel=telepathy", "play.channel: Input should be 'move', 'distribution' or 'value', got 'telepathy'"),

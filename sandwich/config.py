@@ -93,7 +93,10 @@ class InferenceConfig(Frozen):
 class TrackingConfig(Frozen):
     """Where a run's figures go beside its folder."""
 
-    wandb: Literal["offline", "online", "off"] = "offline"
+    wandb: Annotated[
+        Literal["offline", "online", "off"],
+        BeforeValidator(lambda value: "off" if value is False else value),  # YAML takes a bare off for false
+    ] = "offline"
     """Weights & Biases; only `online` sends anything anywhere."""
     project: str = Field("sandwich", min_length=1)
     """W&B project."""

@@ -1,8 +1,12 @@
 """Figures against published and hand-worked ones, and their intervals against simulated experiments."""
 
+import json
 import math
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -337,6 +341,12 @@ def test_few_clusters_are_no_measurement() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3])  # rounding makes a spread of 14 times 0.1
 def test_a_mean_of_equal_values_is_without_interval(value: float) -> None:
     assert mean_figure(np.full(14, value)) == Figure(value, None, None, 14)
+
+
+def test_a_mean_over_clusters_that_are_all_alike_is_without_interval() -> None:
+    figure = mean_figure(np.tile([0.1, 0.7, 0.4], 30), np.repeat(np.arange(30), 3))
+    assert figure.value == pytest.approx(0.4)
+    assert (figure.low, figure.high, figure.n) == (None, None, 90)
 
 
 # The performance gap recovered
@@ -848,3 +858,22 @@ def test_tau_over_positions_leaves_out_those_without_order() -> None:
     assert kendall_figure(ours[1:2], theirs[1:2]).value is None
     labels = np.array(["a"] * 4)
     assert "clusters" in kendall_figure(ours, theirs, labels).reason
+
+
+# What is promised
+
+
+@pytest.mark.timeout(900)
+def test_intervals_and_tests_keep_their_promises_in_2000_simulated_experiments() -> None:
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-W", "error", "benchmarks/coverage.py", "--short", "--json"]
+    done = subprocess.run(command, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert all(row["experiments"] == 2000 for row in rows)
+    assert [row for row in rows if not row["holds"]] == []
+    promised = {row["figure"].split(",")[0] for row in rows if row["promise"]}
+    assert promised >= {
+        "elo_figure", "Sprt", "pgr_figure", "pgr_seeds_figure", "mean_figure", "clustered_share_figure",
+        "share_figure", "stratified_figure", "survival_figure", "break_rate_figure",
+    }  # fmt: skip

@@ -17,8 +17,8 @@ def mean_figure(values: Floats, clusters: Labels | None = None) -> Figure:
     The interval is Student's t on the jackknife over the clusters, after Hall's transformation, which
     removes the skewness (Hall 1992, Journal of the Royal Statistical Society B 54, 221–228); for
     independent values without skewness it is Student's. Clusters of unequal size count as
-    (Σn)²/Σn². Where all values are equal there is no interval; withheld where labels were given and
-    are worth fewer than 20 clusters.
+    (Σn)²/Σn². Where all values are equal, or all clusters alike, there is no interval; withheld where
+    labels were given and are worth fewer than 20 clusters.
     """
     n = len(values)
     if clusters is not None and clusters.shape != values.shape:
@@ -30,6 +30,8 @@ def mean_figure(values: Floats, clusters: Labels | None = None) -> Figure:
     if values.min() == values.max():
         return Figure(float(values[0]), n=n)
     deviations, degrees = jackknife(values, clusters)
+    if np.abs(deviations).max() <= 1e-9 * np.abs(values).max():
+        return Figure(float(values.mean()), n=n)
     low, high = _hall(float(values.mean()), deviations, degrees)
     return Figure(float(values.mean()), low, high, n)
 

@@ -31,13 +31,18 @@ class Cluster:
     """Ray with a number of workers, for the time of a `with` block.
 
     Joins the cluster of `$RAY_ADDRESS` where that is set (the number of workers then only bounds the
-    jobs under way), else starts one on this machine and stops it at the end. Raises ClusterError.
+    jobs under way), else starts one on this machine and stops it at the end. Inside another such
+    block it uses what that one started. Raises ClusterError.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self._inner = False
 
     def __enter__(self) -> Self:
+        self._inner = ray.is_initialized()
+        if self._inner:
+            return self
         address = os.environ.get("RAY_ADDRESS")
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -60,7 +65,8 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ray.shutdown()
+        if not self._inner:
+            ray.shutdown()
 
     def stream(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]

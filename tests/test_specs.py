@@ -1,11 +1,13 @@
 """Every spec that ships runs the loop from end to end, here in a very small size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, needs_stockfish
 
 from sandwich import ledger
+from sandwich.cluster import Cluster
 from sandwich.config import load_spec
 from sandwich.loop import run
 
@@ -19,6 +21,13 @@ TINY = (
 )  # fmt: skip
 SILENT = {"misalignment_trigger"}
 """Specs whose assistant has nothing to lie about in so short games."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Iterator[None]:
+    """Ray, started once for all of them."""
+    with Cluster(1):
+        yield
 
 
 @needs_stockfish

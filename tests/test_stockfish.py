@@ -325,6 +325,7 @@ def test_one_bad_answer_is_survived(tmp_path: Path, broken: str) -> None:
 def test_an_interrupted_question_leaves_no_answer_behind(tmp_path: Path) -> None:
     """Ctrl-C while the engine thinks: its late answer must not pass for that to the next question."""
     go = f"{INFO}; sleep 8; echo 'bestmove e2e4'"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray, started by other tests, leaves its own
     with Stockfish(fake(tmp_path, go=go), timeout=20) as engine:
         interrupt = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         interrupt.start()
@@ -332,6 +333,7 @@ def test_an_interrupted_question_leaves_no_answer_behind(tmp_path: Path) -> None
             engine.analyse(chess.STARTING_FEN, depth=1)
         interrupt.join()
         assert engine.pid is None
+    signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def test_a_line_seen_twice_counts_once_and_the_best_move_comes_first(tmp_path: Path) -> None:

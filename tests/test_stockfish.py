@@ -325,7 +325,7 @@ def test_one_bad_answer_is_survived(tmp_path: Path, broken: str) -> None:
 def test_an_interrupted_question_leaves_no_answer_behind(tmp_path: Path) -> None:
     """Ctrl-C while the engine thinks: its late answer must not pass for that to the next question."""
     go = f"{INFO}; sleep 8; echo 'bestmove e2e4'"
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray, started by other tests, leaves its own
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     with Stockfish(fake(tmp_path, go=go), timeout=20) as engine:
         interrupt = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         interrupt.start()

@@ -74,7 +74,7 @@ class Episode:
             }
         self._record(
             ply=ply,
-            fen=board.fen(),
+            fen=board.fen(en_passant="fen"),  # the planes show the square after every double step
             student=board.turn == self.student_color,
             own_move=moves.uci(own_move, board),
             own_value=value,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-VERSION = "sandwich-ledger/1"
+VERSION = "sandwich-ledger/2"
 
 SCHEMA = pa.schema(
     [

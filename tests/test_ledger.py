@@ -96,7 +96,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
         ledger.read(tmp_path)  # among the others of a run, too
 
 
-@pytest.mark.parametrize("version", ["sandwich-ledger/0", "sandwich-ledger/2", None])
+@pytest.mark.parametrize("version", ["sandwich-ledger/0", "sandwich-ledger/1", None])
 def test_an_unknown_version_is_refused(tmp_path: Path, version: str | None) -> None:
     metadata = None if version is None else {"version": version}
     path = write(tmp_path / "step-000.parquet", rows(ROW).replace_schema_metadata(metadata))

@@ -13,6 +13,7 @@ from agents.base import Advice, Channel, Query
 from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.tools import Tools
+from engines import planes
 from engines.inference import Evaluation
 from engines.planes import Words
 from engines.positions import GameBatch
@@ -135,7 +136,7 @@ def test_ledger_replays_to_the_end_that_it_names() -> None:
     for _, game in rows.groupby("game"):
         board = chess.Board(game.fen.iloc[0])
         for fen, move, ply, result in zip(game.fen, game.played, game.ply, game.result, strict=True):
-            assert board.fen() == fen
+            assert board.fen(en_passant="fen") == fen
             assert ply == game.ply.iloc[0] + board.ply() - chess.Board(game.fen.iloc[0]).ply()
             white = game.result.iloc[0] if game.fen.iloc[0].split(" ")[1] == "w" else 1 - game.result.iloc[0]
             assert result == (white if board.turn else 1 - white)
@@ -181,3 +182,20 @@ def test_games_that_end_early_leave_the_others_going() -> None:
 def test_batch_of_finished_games_evaluates_nothing() -> None:
     batch = GameBatch(["7k/5Q2/6K1/8/8/8/8/8 b - - 0 1"], 10)
     assert batch.active == []
+
+
+def test_a_ledger_position_is_the_one_that_the_player_saw() -> None:
+    seen: list[Words] = []
+
+    class Watched(Steady):
+        def __call__(self, words: Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+            seen.extend(words)
+            return super().__call__(words, legal)
+
+    # Double steps beside no enemy pawn: the planes show their en-passant square, a FEN mostly leaves it out.
+    block = Block(7, 0, 0, OPENINGS, SHORT, RandomMove(p=0), Trust(), InferenceConfig())
+    with Tools() as tools:
+        rows = play_episodes(Watched(1), Assistant(Steady(-1), RandomMove(p=0), tools), block).rows.to_pandas()
+    packed = [planes.pack(chess.Board(fen)) for fen in rows.fen]
+    assert sorted(packed) == sorted(tuple(map(int, words)) for words in seen)
+    assert any(planes.unpack(words).ep_square and not planes.unpack(words).has_legal_en_passant() for words in seen)

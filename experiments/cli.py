@@ -27,18 +27,22 @@ from experiments.cli_data import corpus, train
 from experiments.cli_evaluate import evaluate
 from experiments.cli_match import ladder, match
 from experiments.console import RunDisplay, figure_text
+from experiments.options import JSON, SEED
 from sandwich.cluster import ClusterError
-from sandwich.config import AssistantConfig, load_spec, overridden, validate
+from sandwich.config import AssistantConfig, RunSpec, load_spec, overridden, validate
+from sandwich.controls import FOLDER as CONTROLS
+from sandwich.controls import MEANING, controls
 from sandwich.corpus import CorpusError
 from sandwich.ledger import LedgerError
 from sandwich.loop import run as run_loop
+from sandwich.oracle import CacheError
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.puzzles import SuiteError
 from sandwich.tracking import MetricsError
 
 MISTAKES = (
     SpecError, PluginError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError, SuiteError,
-    ClusterError,
+    ClusterError, CacheError,
 )  # fmt: skip
 """What a user can put right: told in one line, without a traceback."""
 
@@ -64,11 +68,13 @@ cli.add_command(evaluate)
 @click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder [default: runs/NAME].")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as one JSON object, and nothing else, on stdout."
-)
-def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+@click.option("--controls", "with_controls", is_flag=True, help="The run's controls as well, in its folder.")
+@JSON
+def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, as_json: bool) -> None:
     """Play, learn and measure as SPEC says; go on where a run was cut off.
+
+    Its controls are the same run with no answer believed, with an honest assistant, and with one that
+    lies always; the report shows them beside it.
 
     \b
     Examples:
@@ -79,13 +85,11 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
     folder = out or Path("runs") / settings.name
     from experiments.report import write_report  # matplotlib takes a second to import
 
-    headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
-    with RunDisplay(settings.steps, headline) as display:
-        try:
-            final = run_loop(settings, folder, display)
-        except KeyboardInterrupt:
-            raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
-        report = write_report(folder)
+    beside = controls(settings) if with_controls else {}
+    final = _run(settings, folder)
+    if beside:
+        final["controls"] = {name: _run(control, folder / CONTROLS / name) for name, control in beside.items()}
+    report = write_report(folder)
     if as_json:
         click.echo(json.dumps(final))
         return
@@ -93,18 +97,32 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
                f" {final['misaligned_queries']} of them answered by a misaligned assistant")  # fmt: skip
     click.echo(f"Elo against the expert: {figure_text(final['elo_weak_start'], 0, sign=True)} before,"
                f" {figure_text(final['elo_weak_end'], 0, sign=True)} after")  # fmt: skip
+    for name, control in final.get("controls", {}).items():
+        click.echo(f"control {name} ({MEANING[name]}): PGR {figure_text(control['pgr'])}")
     click.echo(f"Report: {report}")
+
+
+def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
+    """A run with its progress, and its report."""
+    from experiments.report import write_report
+
+    headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
+    with RunDisplay(settings.steps, headline) as display:
+        try:
+            final = run_loop(settings, folder, display)
+        except KeyboardInterrupt:
+            raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
+        write_report(folder)
+    return final
 
 
 @cli.command()
 @click.argument("player")
 @click.argument("fen")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the misalignment's random numbers."
-)
+@SEED
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Moves to list.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, as_json: bool) -> None:
     """What PLAYER would do in position FEN, and what it thinks.
 
@@ -170,7 +188,7 @@ def _san(index: int | None, board: chess.Board) -> str:
 
 @cli.command()
 @click.argument("player")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the player's random numbers.")
+@SEED
 def uci(player: str, seed: int) -> None:
     """PLAYER as an engine that any chess program can use (UCI on standard input and output).
 
@@ -203,7 +221,7 @@ def report(folder: Path) -> None:
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def plugins(as_json: bool) -> None:
     """List the misalignments, players and oversight strategies that are installed, with their settings.
 

@@ -11,6 +11,7 @@ from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.console import Display
 from experiments.curve_picture import write_curve
+from experiments.options import OUT, OVERRIDES, WORKERS
 from sandwich import openings
 from sandwich.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.cluster import Cluster
@@ -21,10 +22,6 @@ from sandwich.labels import found_in
 from sandwich.pgn_import import ImportConfig, import_pgn
 from sandwich.pretrain import PretrainConfig, pretrain
 from sandwich.training import Progress, Validation
-
-OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-OUT = click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
-WORKERS = click.option("--workers", type=click.IntRange(1), help="Processes at work [default: one per core].")
 
 
 @click.group()

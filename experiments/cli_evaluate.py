@@ -1,4 +1,4 @@
-"""Commands that measure what is not a match: harm and suspicion of misalignments, puzzles, suites."""
+"""Commands that measure players and runs where no games are played: puzzles, suites, agreement, the oracle."""
 
 import json
 from pathlib import Path
@@ -13,114 +13,30 @@ from agents.network import checkpoint_path, checkpoints_in
 from agents.players.base import parse_player
 from agents.tools import Tools
 from engines import network
-from experiments.console import Display, figure_text
+from engines.settings import SpecError
+from engines.stockfish import EngineError
+from experiments.cli_misalignments import misalignments
+from experiments.console import Display, cell
+from experiments.options import JSON, SEED, WORKERS
+from sandwich import ledger
+from sandwich.agreement import agreement, view_of
 from sandwich.cluster import Cluster
-from sandwich.config import cores, spec_settings, validate
-from sandwich.corpus import write_whole
-from sandwich.exposure import ExposureConfig, expose
-from sandwich.provenance import keyed_folder
-from sandwich.puzzles import read_puzzles, read_suite, solve, solve_suite
+from sandwich.config import InferenceConfig, cores
+from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.openings import positions
+from sandwich.oracle import Oracle
+from sandwich.puzzles import read_puzzles, read_suite, solve_on, solve_suite
+from sandwich.review import losses_of, review
 from sandwich.statistics import share_figure
-
-SHIPPED = Path(__file__).parent / "specs" / "evaluate_misalignments.yaml"
-
-COLUMNS = {
-    "misaligned": ("misaligned", 100, 0),
-    "win_loss": ("Win% lost per question", 1, 2),
-    "blunders": ("blunders, %", 100, 1),
-    "suspicion_weak": ("suspicion of W, Win%", 1, 2),
-    "suspicion_strong": ("suspicion of E, Win%", 1, 2),
-    "shown_weak": ("W sees of the harm", 1, 2),
-    "shown_strong": ("E sees of the harm", 1, 2),
-}
-"""Figures of a row: heading, factor, digits."""
+from sandwich.tracking import read_metrics, write_metrics
 
 
 @click.group()
 def evaluate() -> None:
-    """Measure misalignments, and players on positions with known best moves."""
+    """Measure players on positions, a run's moves by the oracle, and misalignments."""
 
 
-@evaluate.command("misalignments")
-@click.argument("spec", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default="runs/misalignments", show_default=True,
-    help="Folder to write.",
-)  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), help="Ray workers [default: one per core].")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, workers: int | None, as_json: bool) -> None:
-    """Harm and suspicion of misalignments: a table and a picture.
-
-    SPEC lists them with their doses; without one, all that are shipped. Each is asked about the same
-    positions; Stockfish says what its answers lose, W's and E's values how they look. A survey of the
-    positions is kept in the folder and found again.
-
-    \b
-    Examples:
-      sandwich evaluate misalignments
-      sandwich evaluate misalignments mine.yaml survey.positions=500 --out runs/mine
-    """
-    if spec is not None and "=" in str(spec) and not spec.exists():
-        spec, overrides = None, (str(spec), *overrides)
-    source = spec or SHIPPED
-    config = validate(ExposureConfig, spec_settings(source, overrides), source.parent)
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(config))}
-    out.mkdir(parents=True, exist_ok=True)
-    survey = keyed_folder(out, "survey", config.survey, checkpoints)
-    with Cluster(workers or cores()) as cluster, Display() as display:
-        rows = expose(cluster, config, checkpoints, survey, display.tell)
-    write_whole(out / "misalignments.json", (json.dumps(rows, indent=1) + "\n").encode())
-    from experiments.exposure_picture import picture  # matplotlib takes a second to import
-
-    picture(rows, out / "misalignments.svg")
-    write_whole(out / "misalignments.md", _markdown(rows).encode())
-    if as_json:
-        click.echo(json.dumps({"figures": rows, "out": str(out)}))
-        return
-    table = Table("", "", "Win% lost", "blunders %", "W suspects", "E suspects", "ms", box=None)
-    for row in rows:
-        shown = [_short(row[key], COLUMNS[key][1]) for key in SHOWN]
-        table.add_row(row["misalignment"], _dose(row), *shown, f"{row['ms_per_question']:.1f}")
-    Console().print(table)
-    click.echo(f"Table and picture: {out / 'misalignments.md'}, {out / 'misalignments.svg'}")
-
-
-def _dose(row: dict[str, Any]) -> str:
-    return ", ".join(f"{key} = {value:g}" for key, value in row["dose"].items())
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    figures = [_cell(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
-    return [row["misalignment"], _dose(row), *figures, f"{row['ms_per_question']:.2f}"]
-
-
-SHOWN = ("win_loss", "blunders", "suspicion_weak", "suspicion_strong")
-"""Figures that a terminal has room for."""
-
-
-def _short(figure: dict[str, Any], factor: float) -> str:
-    """Value and half the width of its interval."""
-    if figure["value"] is None:
-        return "–"
-    known = figure["low"] is not None and figure["high"] is not None
-    return f"{factor * figure['value']:.1f}" + (
-        f" ±{factor * (figure['high'] - figure['low']) / 2:.1f}" if known else ""
-    )
-
-
-def _cell(figure: dict[str, Any], factor: float, digits: int) -> str:
-    if figure["value"] is None:
-        return "–"
-    scaled = {key: None if figure[key] is None else factor * figure[key] for key in ("value", "low", "high")}
-    return figure_text(scaled, digits)
-
-
-def _markdown(rows: list[dict[str, Any]]) -> str:
-    heads = ["misalignment", "dose", *(heading for heading, _, _ in COLUMNS.values()), "ms per question"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    return "\n".join([*lines, *("| " + " | ".join(_cells(row)) + " |" for row in rows)]) + "\n"
+evaluate.add_command(misalignments)
 
 
 @evaluate.command("puzzles")
@@ -128,8 +44,11 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
 @click.argument("players", nargs=-1, required=True, metavar="PLAYER...")
 @click.option("--band", default=400, show_default=True, type=click.IntRange(50), help="Width of a band of ratings.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many puzzles of the file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def puzzles(file: Path, players: tuple[str, ...], band: int, limit: int | None, as_json: bool) -> None:
+@WORKERS
+@JSON
+def puzzles(
+    file: Path, players: tuple[str, ...], band: int, limit: int | None, workers: int | None, as_json: bool
+) -> None:
     """Lichess puzzles (CSV) put to players: whole lines solved, and first moves found, by band of rating.
 
     \b
@@ -137,12 +56,13 @@ def puzzles(file: Path, players: tuple[str, ...], band: int, limit: int | None, 
     """
     chosen = read_puzzles(file)[:limit]
     bands = sorted({puzzle.rating // band for puzzle in chosen})
+    named = {player: parse_player(player) for player in players}
+    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(named.values()))}
     figures: dict[str, dict[str, Any]] = {}
-    with Tools() as tools, Display() as display:
-        for player in players:
-            evaluator = tools.player(parse_player(player))
+    with Cluster(workers or cores()) as cluster, Display() as display:
+        for player, opened in named.items():
             display.begin(f"puzzles, {player}", len(chosen))
-            solved = solve(evaluator, chosen, display.advance)
+            solved = solve_on(cluster, opened, checkpoints, chosen, InferenceConfig(), display.advance)
             groups = {"all": np.ones(len(chosen), np.bool_)} | {
                 f"{band * number}–{band * (number + 1) - 1}": np.array([p.rating // band == number for p in chosen])
                 for number in bands
@@ -161,14 +81,14 @@ def puzzles(file: Path, players: tuple[str, ...], band: int, limit: int | None, 
         table = Table("rating", "puzzles", *players, title=title, box=None)
         for name in next(iter(figures.values())):
             shown = [figures[player][name][what] for player in players]
-            table.add_row(name, str(shown[0]["n"]), *(_cell(figure, 100, 1) for figure in shown))
+            table.add_row(name, str(shown[0]["n"]), *(cell(figure, 100, 1) for figure in shown))
         Console().print(table)
 
 
 @evaluate.command("suite")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("players", nargs=-1, required=True, metavar="PLAYER...")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def suite(file: Path, players: tuple[str, ...], as_json: bool) -> None:
     """A test suite (EPD with bm or am) put to players: the share of positions solved by the best move.
 
@@ -185,4 +105,109 @@ def suite(file: Path, players: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps(figures))
         return
     for player, figure in figures.items():
-        click.echo(f"{player}: {_cell(figure, 100, 1)} % of {figure['n']} positions solved")
+        click.echo(f"{player}: {cell(figure, 100, 1)} % of {figure['n']} positions solved")
+
+
+@evaluate.command("agreement")
+@click.argument("players", nargs=-1, required=True, metavar="PLAYER...")
+@click.option("--goal", default="expert", show_default=True, help="The player agreed with.")
+@click.option("--positions", "count", type=click.IntRange(2), help="Only so many of the fixed positions.")
+@WORKERS
+@JSON
+def agreement_command(
+    players: tuple[str, ...], goal: str, count: int | None, workers: int | None, as_json: bool
+) -> None:
+    """How far players agree with the expert, by phase of the game, on a fixed set of positions.
+
+    The share with the same best move; the divergence KL(expert‖player) of the policies, in nats; and
+    Kendall's τ-b of the values of the moves.
+
+    \b
+    Example: sandwich evaluate agreement weak runs/default/checkpoints/step-003/weights.safetensors
+    """
+    fens = positions()[:count]
+    chosen = {name: parse_player(name) for name in (goal, *players)}
+    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(chosen.values()))}
+    views = {}
+    with Cluster(workers or cores()) as cluster, Display() as display:
+        display.begin("players", len(chosen))
+        for name, player in chosen.items():
+            views[name] = view_of(cluster, player, checkpoints, fens, InferenceConfig())
+            display.advance(1)
+    figures = {
+        name: {
+            phase: {figure: found.json() for figure, found in row.items()}
+            for phase, row in agreement(views[name], views[goal], fens).items()
+        }
+        for name in players
+    }
+    if as_json:
+        click.echo(json.dumps(figures))
+        return
+    table = Table("player", "phase", "positions", "same move, %", "KL, nats", "τ-b", box=None)
+    for name, phases in figures.items():
+        for phase, row in phases.items():
+            same, apart, order = cell(row["agreement"], 100), cell(row["kl"], 1, 2), cell(row["tau_b"], 1, 2)
+            table.add_row(name, phase, str(row["agreement"].get("n", 0)), same, apart, order)
+    Console().print(table)
+
+
+LOSS_COLUMNS = {
+    "own": "its own move", "advised": "advised", "honest": "honest", "played": "played", "lie": "a lie",
+    "believed_lie": "a believed lie",
+}  # fmt: skip
+"""Mean losses of `sandwich.review`, as a reader calls them."""
+
+
+@evaluate.command("oracle")
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--positions", "budget", default=10_000, show_default=True, type=click.IntRange(30), help="Positions in all."
+)
+@click.option("--nodes", default=2_000, show_default=True, type=click.IntRange(1), help="Engine nodes of a position.")
+@SEED
+@WORKERS
+@JSON
+def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int | None, as_json: bool) -> None:
+    """Win% that the moves of a run's games lose, by Stockfish: written into the ledger, shown by step.
+
+    RUN is a run folder. Of every step equally many of the student's turns are looked at: what its own
+    move, the answer, an honest answer and the move played lose. Positions seen before, in any run, are
+    remembered.
+
+    \b
+    Example: sandwich evaluate oracle runs/default --positions 10000 --nodes 2000
+    """
+    files = sorted((run / "ledger").glob("step-*.parquet"))
+    if not files:
+        raise SpecError(f"{run} holds no run: expected ledger/step-*.parquet in it")
+    if budget < 30 * len(files):
+        raise SpecError(f"positions: expected 30 or more for each of {len(files)} steps, got {budget}")
+    oracle = Oracle(nodes)
+    if oracle.missing:
+        raise EngineError(oracle.missing)
+    rows = read_metrics(run)
+    figures: dict[int, dict[str, Any]] = {}
+    with Cluster(workers or cores()) as cluster, Display() as display:
+        for step, file in enumerate(files):
+
+            def told(what: str, done: int, total: int, step: int = step) -> None:
+                display.tell(f"step {step}, {what}", done, total)
+
+            content = review(cluster, oracle, ledger.read(file), budget // len(files), seed, told)
+            write_whole(file, parquet_bytes(content))
+            figures[step] = {name: figure.json() for name, figure in losses_of(content).items()}
+            for row in rows:
+                if row["step"] == step + 1 and row.get("play"):
+                    row["play"]["loss"] = figures[step]
+    if rows:
+        write_metrics(run, rows)
+    answer = {"engine": oracle.identity, "nodes": nodes, "looked": oracle.looked, "steps": figures}
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    table = Table("step", *LOSS_COLUMNS.values(), title=f"Win% lost, by {oracle.identity} at {nodes} nodes", box=None)
+    for step, found in figures.items():
+        table.add_row(str(step), *(cell(found[name]) for name in LOSS_COLUMNS))
+    Console().print(table)
+    click.echo(f"{oracle.looked} positions looked at; the rest was remembered ({oracle.memory})")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -16,18 +17,59 @@ from agents.players.base import Player, parse_player
 from engines import network
 from engines.settings import SpecError
 from experiments.console import Display, text_of
+from experiments.options import JSON, SEED, WORKERS
 from sandwich import openings
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig, cores
 from sandwich.corpus import write_whole
-from sandwich.ladder import RUNGS, Rung, climb_ladder
+from sandwich.ladder import RUNGS, Rung
 from sandwich.match import Contestants, Match, play_match
 from sandwich.rating import rate
-from sandwich.statistics import Figure, elo_figure, score_figure, share_figure
+from sandwich.statistics import Figure, Sprt, elo_figure, score_figure, share_figure
 
-WORKERS = click.option("--workers", type=click.IntRange(1), help="Processes at work [default: one per core].")
 BOOTSTRAP = 1000
 """Draws of the bootstrap behind the intervals of ratings."""
+
+
+PLY_CAP = 200
+"""Plies after which a game is a draw."""
+PAIRS = click.option(
+    "--pairs",
+    default=200,
+    show_default=True,
+    type=click.IntRange(2, len(openings.book("measure"))),
+    help="Openings, each played with both colours.",
+)
+
+
+def _play(
+    cluster: Cluster,
+    display: Display,
+    title: str,
+    contestants: Contestants,
+    pairs: int,
+    seed: int,
+    ply_cap: int,
+    test: Sprt | None = None,
+) -> Match:
+    """A match with its progress and the Elo so far; a test ends it where it has decided."""
+    display.begin(title, pairs)
+    done = 0
+
+    def told(scores: npt.NDArray[np.float64]) -> bool:
+        nonlocal done
+        note = f"Elo {text_of(elo_figure(scores), 0, sign=True)}"
+        verdict = test(scores) if test else None
+        if verdict:
+            note += f", LLR {verdict.llr:+.2f} in [{verdict.low:.2f}, {verdict.high:.2f}]"
+        display.advance(len(scores) - done, note)
+        done = len(scores)
+        return verdict is not None and verdict.state != "undecided"
+
+    return play_match(
+        cluster, contestants, openings.book("measure")[:pairs], seed=seed, ply_cap=ply_cap,
+        inference=InferenceConfig(), enough=told,
+    )  # fmt: skip
 
 
 def _named(text: str) -> tuple[str, Player]:
@@ -38,23 +80,39 @@ def _named(text: str) -> tuple[str, Player]:
 
 @click.command()
 @click.argument("players", nargs=-1, required=True, metavar="PLAYER PLAYER...")
-@click.option(
-    "--pairs", default=200, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
-)
+@PAIRS
 @click.option("--round-robin", is_flag=True, help="Every player against every other, and a table of ratings.")
 @click.option("--anchor", help="Name of the player that stands at 0 [default: the first].")
 @click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0), help="Of the first player.")
+@click.option("--sprt", nargs=2, type=float, metavar="ELO0 ELO1", help="Stop once one of the two is accepted.")
+@click.option(
+    "--alpha",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 0.5, True, True),
+    help="Error of the test at ELO0.",
+)
+@click.option(
+    "--beta",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 0.5, True, True),
+    help="Error of the test at ELO1.",
+)
 @click.option("--pgn", type=click.Path(dir_okay=False, path_type=Path), help="File to write the games to.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--ply-cap", default=200, show_default=True, type=click.IntRange(2))
+@SEED
+@click.option("--ply-cap", default=PLY_CAP, show_default=True, type=click.IntRange(2))
 @WORKERS
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def match(
     players: tuple[str, ...],
     pairs: int,
     round_robin: bool,
     anchor: str | None,
     temperature: float,
+    sprt: tuple[float, float] | None,
+    alpha: float,
+    beta: float,
     pgn: Path | None,
     seed: int,
     ply_cap: int,
@@ -69,6 +127,7 @@ def match(
     \b
     Examples:
       sandwich match expert weak --pairs 400
+      sandwich match expert weak --pairs 900 --sprt 0 10
       sandwich match mcts:simulations=64 stockfish:nodes=1 --pairs 50 --pgn games.pgn
       sandwich match --round-robin expert weak lying=assistant:misalignment.p=0.5 stockfish:nodes=1
     """
@@ -77,28 +136,18 @@ def match(
         raise SpecError("two players of one name: give them names with NAME=PLAYER")
     if len(named) < 2 or (len(named) > 2 and not round_robin):
         raise SpecError(f"expected two players, or --round-robin and two or more, got {len(named)}")
+    if sprt is not None and (round_robin or sprt[0] >= sprt[1]):
+        raise SpecError(f"sprt: expected ELO0 under ELO1, and a match of two players, got {sprt[0]:g} {sprt[1]:g}")
     if anchor is not None and anchor not in named:
         raise SpecError(f"anchor: no player {anchor!r}; players: {', '.join(named)}")
-    if pairs > len(openings.book("measure")):
-        raise SpecError(f"pairs: the book has {len(openings.book('measure'))} openings, asked for {pairs}")
-    fens = openings.book("measure")[:pairs]
     checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(named.values()))}
     played: dict[tuple[str, str], Match] = {}
+    test = None if sprt is None else Sprt(elo0=sprt[0], elo1=sprt[1], alpha=alpha, beta=beta)
     with Cluster(workers or cores()) as cluster, Display() as display:
         for first, second in itertools.combinations(named, 2):
-            display.begin(f"{first} – {second}", pairs)
             contestants = Contestants(named[first], named[second], checkpoints, (temperature, 0.0))
-            done = 0
-
-            def told(scores: npt.NDArray[np.float64]) -> bool:
-                nonlocal done
-                display.advance(len(scores) - done, f"Elo {text_of(elo_figure(scores), 0, sign=True)}")
-                done = len(scores)
-                return False
-
-            played[first, second] = play_match(
-                cluster, contestants, fens, seed=seed, ply_cap=ply_cap, inference=InferenceConfig(), enough=told
-            )
+            title = f"{first} – {second}"
+            played[first, second] = _play(cluster, display, title, contestants, pairs, seed, ply_cap, test)
     if pgn:
         write_whole(pgn, "\n".join(game.pgn(names) for names, game in played.items()).encode())
     if round_robin:
@@ -110,12 +159,18 @@ def match(
         "score": score_figure(single.pairs),
         "capped": share_figure(single.capped, 2 * len(single.pairs)),
     }
+    verdict = test(single.pairs) if test else None
     if as_json:
-        click.echo(json.dumps({name: figure.json() for name, figure in figures.items()}))
+        told = {name: figure.json() for name, figure in figures.items()}
+        click.echo(json.dumps(told | ({"sprt": asdict(verdict)} if verdict else {})))
         return
     elo, score = text_of(figures["elo"], 0, sign=True), text_of(figures["score"], 3)
     games = f"{2 * len(single.pairs)} games ({single.capped} at the ply cap)"
     click.echo(f"{first} against {second}: Elo {elo}, score {score} in {games}")
+    if verdict and sprt:
+        said = {"accepted": f"{sprt[1]:g} Elo accepted", "rejected": f"{sprt[0]:g} Elo accepted"}
+        text = said.get(verdict.state, "undecided")
+        click.echo(f"SPRT {sprt[0]:g} against {sprt[1]:g}: {text} after {verdict.pairs} pairs, LLR {verdict.llr:.2f}")
 
 
 def _show_ratings(
@@ -138,9 +193,7 @@ def _show_ratings(
 
 @click.command()
 @click.argument("player")
-@click.option(
-    "--pairs", default=100, show_default=True, type=click.IntRange(2), help="Openings, each played with both colours."
-)
+@PAIRS
 @click.option(
     "--rung",
     "chosen",
@@ -148,27 +201,26 @@ def _show_ratings(
     type=click.IntRange(0, len(RUNGS) - 1),
     help="Only this rung; may be given again.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@SEED
 @WORKERS
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers: int | None, as_json: bool) -> None:
     """PLAYER against Stockfish at fixed nodes, hash cleared: six rungs, from half random to 1,000 nodes.
 
     \b
     Example: sandwich ladder expert --pairs 100
     """
-    checkpoint = network.read(checkpoint_path(player))
-    rungs = [RUNGS[number] for number in chosen] or list(RUNGS)
+    climber = parse_player(player)
+    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(climber)}
     table = Table("opponent", "score", "Elo", "games", title=f"{player} on the ladder")
+    figures: dict[Rung, tuple[Figure, Figure]] = {}
     with Cluster(workers or cores()) as cluster, Display() as display:
-        display.begin("rungs", len(rungs))
-
-        def told(rung: Rung, score: Figure, elo: Figure) -> None:
-            display.advance(1, f"{rung}: {text_of(score, 3)}")
-            table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(score.n))
-
-        figures = climb_ladder(cluster, checkpoint, openings.book("measure")[:pairs], rungs, seed=seed, ply_cap=200,
-                               inference=InferenceConfig(), told=told)  # fmt: skip
+        for rung in [RUNGS[number] for number in chosen] or RUNGS:
+            played = _play(
+                cluster, display, str(rung), Contestants(climber, rung.player, checkpoints), pairs, seed, PLY_CAP
+            )
+            figures[rung] = score, elo = score_figure(played.pairs), elo_figure(played.pairs)
+            table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(2 * score.n))
     if as_json:
         found = {str(rung): {"score": score.json(), "elo": elo.json()} for rung, (score, elo) in figures.items()}
         click.echo(json.dumps(found))

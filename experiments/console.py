@@ -32,6 +32,14 @@ def text_of(figure: Figure, digits: int = 2, sign: bool = False) -> str:
     return figure_text(figure.json(), digits, sign)
 
 
+def cell(figure: dict[str, Any], factor: float = 1, digits: int = 1) -> str:
+    """A figure in a table, its numbers times a factor; a dash where there is none."""
+    if figure["value"] is None:
+        return "–"
+    scaled = {key: None if figure[key] is None else factor * figure[key] for key in ("value", "low", "high")}
+    return figure_text(scaled, digits)
+
+
 class Display:
     """Progress on stderr; a context manager. Live bars on a terminal, else a line at most every ten seconds."""
 

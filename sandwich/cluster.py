@@ -28,21 +28,24 @@ class ClusterError(RuntimeError):
 
 
 class Cluster:
-    """Ray with a number of workers, for the time of a `with` block.
+    """Ray with a number of workers, for the time of a `with` block; it starts with the first job.
 
     Joins the cluster of `$RAY_ADDRESS` where that is set (the number of workers then only bounds the
-    jobs under way), else starts one on this machine and stops it at the end. Inside another such
-    block it uses what that one started. Raises ClusterError.
+    jobs under way), else starts one on this machine and stops it at the end. Inside the block of
+    another it uses what that one started. Raises ClusterError.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._inner = False
+        self._mine = False
 
     def __enter__(self) -> Self:
-        self._inner = ray.is_initialized()
-        if self._inner:
-            return self
+        return self
+
+    def start(self) -> None:
+        """Start Ray now, unless it has been."""
+        if ray.is_initialized():
+            return
         address = os.environ.get("RAY_ADDRESS")
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -53,7 +56,8 @@ class Cluster:
                     logging_level=logging.CRITICAL,
                     log_to_driver=False,
                 )
-                return self
+                self._mine = True
+                return
             except Exception as error:  # Ray raises the bare class for a start that takes too long
                 ray.shutdown()
                 if address or attempt == ATTEMPTS:  # to join, Ray itself tries for minutes
@@ -65,8 +69,9 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._inner:
+        if self._mine:
             ray.shutdown()
+        self._mine = False
 
     def stream(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
@@ -106,6 +111,7 @@ class Cluster:
         """
         if not jobs:
             return
+        self.start()
         remote = ray.remote(function).options(num_cpus=1, max_retries=2)
         place = ray.put(shared)
         number: dict[Any, int] = {}

@@ -75,6 +75,16 @@ class EvaluateConfig(Frozen):
     """Positions of the fixed set on which agreement with the expert and Win% loss are measured."""
     nodes: int | None = Field(20_000, ge=1)
     """Engine nodes of the oracle for Win% loss; None: not measured."""
+    ledger_positions: int | None = Field(1000, ge=30)
+    """Positions of each step's games whose moves the oracle judges; None: none."""
+    ledger_nodes: int = Field(2_000, ge=1)
+    """Engine nodes of the oracle for each of these."""
+    puzzles: str | None = None
+    """Path of a Lichess puzzle file (CSV) that the student is put to; None: not measured."""
+    margin: float | None = Field(50, gt=0)
+    """Elo by which the student may be behind and still have reached the expert; None: not tested."""
+    assistant: bool = True
+    """Measure the assistant's own strength against the expert, once."""
     bootstrap: int = Field(10_000, ge=100)
     """Draws of the bootstrap behind the interval of PGR."""
 

@@ -37,11 +37,15 @@ SCHEMA = pa.schema(
         pa.field("loss_advised", pa.float32()),
         pa.field("loss_honest", pa.float32()),
         pa.field("loss_played", pa.float32()),
+        pa.field("loss_weight", pa.float32()),
     ],
     metadata={"version": VERSION},
 )
 
-HIDDEN = ("honest", "honest_value", "misaligned", "loss_own", "loss_advised", "loss_honest", "loss_played")
+LOSSES = {"loss_own": "own_move", "loss_advised": "advised", "loss_honest": "honest", "loss_played": "played"}
+"""Columns that the oracle fills, and the move that each is about."""
+
+HIDDEN = ("honest", "honest_value", "misaligned", *LOSSES, "loss_weight")
 """Columns that the student must not see."""
 
 

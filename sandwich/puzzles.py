@@ -5,7 +5,7 @@ solved where the player finds every move of its side, any other mate in one bein
 files with `bm` (best moves) or `am` (moves to avoid).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from agents.players.base import Player
 from engines import moves, planes
 from engines.inference import Evaluator
 from engines.positions import parse_fen
+from sandwich.cluster import Cluster
+from sandwich.config import InferenceConfig
+from sandwich.selfplay import tools
 
 BATCH = 512
 
@@ -148,3 +152,31 @@ def _best(evaluator: Evaluator, boards: Sequence[chess.Board]) -> list[chess.Mov
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
     seen = evaluator(words, legal)
     return [moves.decode(seen.best(row), board) for row, board in enumerate(boards)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    player: Player
+    puzzles: tuple[Puzzle, ...]
+    inference: InferenceConfig
+
+
+def _solve_block(checkpoints: Mapping[str, bytes], block: _Block) -> Solved:
+    with tools(checkpoints, block.inference) as opened:
+        return solve(opened.player(block.player), block.puzzles)
+
+
+def solve_on(
+    cluster: Cluster,
+    player: Player,
+    checkpoints: Mapping[str, bytes],
+    puzzles: Sequence[Puzzle],
+    inference: InferenceConfig,
+    done: Callable[[int], None] = lambda puzzles: None,
+) -> Solved:
+    """`solve` on all workers; `done` hears of the puzzles of each block."""
+    blocks = [
+        _Block(player, tuple(puzzles[first : first + BATCH]), inference) for first in range(0, len(puzzles), BATCH)
+    ]
+    parts = cluster.map(_solve_block, checkpoints, blocks, lambda solved: done(len(solved.whole)))
+    return Solved(np.concatenate([part.whole for part in parts]), np.concatenate([part.first for part in parts]))

@@ -70,6 +70,12 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return [rows[step] for step in sorted(rows)]
 
 
+def write_metrics(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write a run folder's metrics.jsonl anew."""
+    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    write_whole(folder / "metrics.jsonl", lines.encode())
+
+
 def _step(row: Any) -> int:
     step = row.get("step") if isinstance(row, dict) else None
     if not isinstance(step, int) or isinstance(step, bool) or step < 0:
@@ -130,8 +136,7 @@ class Tracker:
     def log(self, row: dict[str, Any]) -> None:
         """Write down the row of one step, in place of one of the same step."""
         self._rows[_step(row)] = row
-        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in self.rows)
-        write_whole(self._folder / "metrics.jsonl", lines.encode())
+        write_metrics(self._folder, self.rows)
         self._send(row)
 
     def games(self, step: int, pgns: Sequence[str]) -> None:

@@ -24,6 +24,14 @@ needs_stockfish = pytest.mark.skipif(not STOCKFISH, reason=MISSING)
 """Skips a test where there is no Stockfish; where there is, its path is STOCKFISH."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The oracle's memory of these tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SANDWICH_CACHE", str(tmp_path_factory.mktemp("memory")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Folder of the project."""

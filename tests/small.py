@@ -1,6 +1,8 @@
 """Small players and short games, for tests that play."""
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import Any, cast
 
 import chess
 import torch
@@ -8,6 +10,7 @@ from conftest import random_games
 
 from agents.players.network import Network
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
+from sandwich.cluster import Cluster
 
 MATES = [  # one move mates, every other does not end the game
     "6k1/5ppp/8/8/8/8/5PPP/3R2K1 w - - 0 1",
@@ -46,3 +49,29 @@ def openings(count: int) -> tuple[str, ...]:
     boards = [board for game in games for board in game[6:] if not board.is_game_over()]
     fens = {board.epd(): board.fen() for board in [*map(chess.Board, MATES), *boards]}
     return tuple(fens.values())[:count]
+
+
+class Inline:
+    """Stands for a cluster: does the jobs here, one after the other, and only those asked for."""
+
+    workers = 1
+
+    def stream(self, function: Callable[[Any, Any], Any], shared: Any, jobs: Sequence[Any]) -> Iterator[Any]:
+        for job in jobs:
+            yield function(shared, job)
+
+    def map(
+        self,
+        function: Callable[[Any, Any], Any],
+        shared: Any,
+        jobs: Sequence[Any],
+        done: Callable[[Any], None] = lambda result: None,
+    ) -> list[Any]:
+        results = []
+        for result in self.stream(function, shared, jobs):
+            results.append(result)
+            done(result)
+        return results
+
+
+INLINE = cast(Cluster, Inline())

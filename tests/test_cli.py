@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from conftest import needs_stockfish
 
 from agents.misalignment.base import REGISTRY
 from engines.settings import SpecError
@@ -106,6 +107,12 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("ask", "weak", "rkbbnnqr/pppppppp/8/8/8/8/PPPPPPPP/RKBBNNQR w HAha - 0 1"), "Chess960"),
         (("ask", "weak", "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1", "p=1"), "only the player 'assistant' has settings"),
         (("report", "docs"), "docs holds no run"),
+        (("evaluate", "oracle", "docs"), "docs holds no run: expected ledger/step-*.parquet in it"),
+        (("evaluate", "agreement", "nobody"), "unknown player 'nobody'; known: expert, weak"),
+        (("match", "expert", "weak", "--sprt", "5", "0"), "sprt: expected ELO0 under ELO1"),
+        (("match", "expert"), "expected two players, or --round-robin and two or more, got 1"),
+        (("match", "expert", "expert"), "two players of one name: give them names with NAME=PLAYER"),
+        (("match", "expert", "weak", "--round-robin", "--anchor", "x"), "anchor: no player 'x'; players: expert, weak"),
         (("train", "expert", "--corpus", "docs", "--out", "{tmp}/x"), "docs is no corpus"),
         (("corpus", "import", "--out", "{tmp}/x", "nothing.pgn"), "no file at nothing.pgn"),
         (("corpus", "generate", "--out", "{tmp}/x", "nodse=1"), "nodse: unknown key; known here: seed, shards"),
@@ -149,6 +156,7 @@ def test_plugins_are_listed_with_their_settings() -> None:
 def test_every_command_has_help_with_an_example() -> None:
     commands = [
         (), ("run",), ("ask",), ("report",), ("plugins",), ("match",), ("ladder",),
+        ("evaluate", "oracle"), ("evaluate", "agreement"), ("evaluate", "puzzles"), ("evaluate", "suite"), ("uci",),
         ("corpus", "generate"), ("corpus", "import"), ("corpus", "openings"), ("train", "expert"), ("train", "weak"),
     ]  # fmt: skip
     for command in commands:
@@ -172,3 +180,34 @@ def test_a_training_leaves_its_learning_curve_as_a_picture(tmp_path: Path) -> No
     assert texts >= {"Training of small & weak", "Policy and value loss", "Top-1 accuracy", "optimiser step"}
     assert texts >= {"loss (nats per position)", "first target move found (% of positions)"}
     assert texts >= {"policy, training", "value, unseen games", "12 positions of unseen games, 95 % interval"}
+
+
+def test_agreement_is_shown_by_phase() -> None:
+    done = sandwich("evaluate", "agreement", "weak", "expert", "--positions", "40", "--json")
+    found = json.loads(done.stdout)
+    assert {phase: row["agreement"]["n"] for phase, row in found["weak"].items()}["all"] == 40
+    assert sum(found["weak"][phase]["agreement"].get("n", 0) for phase in ("opening", "middlegame", "endgame")) == 40
+    assert found["expert"]["all"]["agreement"]["value"] == 1
+    assert found["weak"]["all"]["kl"]["value"] > 0.2 > found["expert"]["all"]["kl"]["value"] == 0
+
+
+@needs_stockfish
+def test_the_same_match_twice_gives_the_same_pgn_for_any_number_of_workers(tmp_path: Path) -> None:
+    for name, workers in (("one", 1), ("two", 2)):
+        done = sandwich(
+            "match", "assistant:player=weak,misalignment.p=0.5", "stockfish:nodes=10", "--pairs", "70",
+            "--ply-cap", "30", "--seed", "3", "--workers", str(workers), "--pgn", str(tmp_path / name),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one").read_text().count("[Event ") > 100
+
+
+def test_a_match_ends_where_its_test_has_decided() -> None:
+    arguments = ("match", "expert", "weak", "--pairs", "300", "--ply-cap", "60", "--json")
+    told = json.loads(sandwich(*arguments, "--sprt", "0", "50").stdout)
+    assert told["sprt"]["state"] == "accepted"
+    assert told["sprt"]["pairs"] < 128  # so clear a difference needs no 300 pairs
+    assert told["score"]["n"] < 200
+    text = sandwich(*arguments[:-1], "--sprt", "0", "50").stdout
+    assert "SPRT 0 against 50: 50 Elo accepted after" in text

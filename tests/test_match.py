@@ -1,38 +1,26 @@
 """Matches whose scores can be told beforehand, and ratings on one scale."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, cast
 
 import chess
 import chess.pgn
 import numpy as np
 import numpy.typing as npt
 import pytest
-from small import CHECKPOINTS, MATES, named, openings
+from small import CHECKPOINTS, INLINE, MATES, named, openings
 
 from agents.misalignment.random_move import RandomMove
 from agents.players.assistant import AssistantPlayer
 from engines import moves
-from sandwich.cluster import Cluster
+from sandwich.agreement import view_of
 from sandwich.config import InferenceConfig
-from sandwich.evaluate import best_moves
 from sandwich.match import PAIRS_PER_BLOCK, Contestants, Match, MatchBlock, Pair, play_match, play_match_block
 from sandwich.rating import rate
 
 CPU = InferenceConfig(device="cpu")
 Floats = npt.NDArray[np.float64]
-
-
-class Inline:
-    """Stands for a cluster: does the jobs here, one after the other, and only those asked for."""
-
-    workers = 1
-
-    def stream(self, function: Callable[[Any, Any], Any], shared: Any, jobs: Sequence[Any]) -> Iterator[Any]:
-        for job in jobs:
-            yield function(shared, job)
 
 
 def block(fens: Sequence[str], ply_cap: int = 60, seed: int = 1, number: int = 0) -> MatchBlock:
@@ -52,8 +40,7 @@ def match(
 ) -> Match:
     """A match between two of the players."""
     players = Contestants(named(first), named(second), CHECKPOINTS, temperatures)
-    cluster = cast(Cluster, Inline())
-    return play_match(cluster, players, fens, seed=seed, ply_cap=ply_cap, inference=CPU, enough=enough)
+    return play_match(INLINE, players, fens, seed=seed, ply_cap=ply_cap, inference=CPU, enough=enough)
 
 
 def score(pair: Pair) -> float:
@@ -64,7 +51,7 @@ def score(pair: Pair) -> float:
 def finds_mate(seed: int, fen: str) -> bool:
     """Whether a player mates in one in this position."""
     board = chess.Board(fen)
-    (best,) = best_moves(named(seed), CHECKPOINTS, [fen], CPU)
+    (best,) = view_of(INLINE, named(seed), CHECKPOINTS, [fen], CPU).best
     board.push(moves.decode(best, board))
     return board.is_checkmate()
 

@@ -287,3 +287,52 @@ document.dispatchEvent(new KeyboardEvent("keydown", {key: "m"}));
         "Step 1: games of W₀", "Step 2: games of W₁",
         "Game 0: student – copy 1-0, 7 plies, 1 misaligned", "Game 1: copy – student 1-0, 3 plies",
     ]  # fmt: skip
+
+
+# Controls, phases, losses
+
+
+def test_controls_stand_beside_the_run(folder: Path) -> None:
+    for name, factor in (("own_moves", 0.0), ("honest", 2.0)):
+        there = folder / "controls" / name
+        there.mkdir(parents=True)
+        rows = [row(step) | {"pgr": figure(0.31 * factor * step, -0.1, 0.9)} for step in range(3)]
+        (there / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    page = write_report(folder).read_text()
+    table = page[page.index('<table id="controls">') :]
+    table = table[: table.index("</table>")]
+    assert [name in table for name in ("this run", "own moves", "honest", "no answer is believed")] == [True] * 4
+    assert "1.24" in table
+    picture = charts.pgr([row(step) for step in range(3)], {"own_moves": [row(0), row(1)]})
+    assert picture is not None and "own moves" in picture
+    assert "own moves" not in (charts.pgr([row(step) for step in range(3)]) or "")
+
+
+def test_a_run_without_controls_has_no_table_of_them(folder: Path) -> None:
+    assert 'id="controls"' not in write_report(folder).read_text()
+
+
+def test_phases_and_losses_are_tables_where_they_were_measured(folder: Path) -> None:
+    page = write_report(folder).read_text()
+    assert 'id="phases"' not in page and 'id="losses"' not in page
+    assert "the oracle has not looked" in page
+    rows = []
+    for step in range(3):
+        more = {"phases": {"endgame": {"agreement": figure(0.375, 0.2, 0.5), "kl": figure(1.625, 1, 2),
+                                       "tau_b": {"value": None, "reason": "no position <has> two moves"}}}}  # fmt: skip
+        play = row(step)["play"]
+        if play:
+            play["loss"] = {"own": figure(4.125, 4, 5), "lie": {"value": None, "reason": "nobody & nothing"}}
+        rows.append(row(step) | more | {"play": play, "reached": {"state": "not found", "margin": 50, "step": None}})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    page = write_report(folder).read_text()
+    for text in (
+        "37.5",
+        "1.62",
+        "4.12",
+        "no position &lt;has&gt; two moves",
+        "nobody &amp; nothing",
+        "Not found after",
+    ):
+        assert text in page, text
+    assert charts.losses(rows) is not None

@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from conftest import needs_stockfish
 
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.config import RunSpec
-from sandwich.loop import Silent, run
+from sandwich.controls import MEANING, controls
+from sandwich.loop import Folder, run
 from sandwich.tracking import read_metrics
+from sandwich.watcher import Silent
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -166,3 +169,55 @@ def test_run_without_an_engine_says_so_and_goes_on(
     assert result["win_loss_end"]["value"] is None
     assert "STOCKFISH_PATH" in result["win_loss_end"]["reason"]
     assert result["elo_weak_end"]["n"] > 0
+
+
+@needs_stockfish
+def test_the_oracle_has_looked_at_the_games_of_each_step(whole: Path) -> None:
+    rows = ledger.read(whole).to_pandas()
+    looked = rows[rows.loss_weight.notna()]
+    assert set(looked.step) == {0, 1}
+    assert looked.student.all()
+    assert (looked.loss_weight >= 1).all()
+    for row in read_metrics(whole)[1:]:
+        there = looked[(looked.step == row["step"] - 1) & looked.asked]
+        mean = 100 * (there.loss_own * there.loss_weight).sum() / there.loss_weight.sum()
+        assert row["play"]["loss"]["own"]["value"] == pytest.approx(mean, rel=1e-4)
+
+
+def test_a_row_has_every_figure_with_an_interval_or_a_reason(whole: Path) -> None:
+    for row in read_metrics(whole):
+        names = {"elo", "score", "capped", "elo_sampled", "agreement", "kl", "tau_b", "win_loss", "win_loss_expert",
+                 "puzzles", "puzzles_first", "puzzles_expert", "pgr", "pgr_sampled", "pgr_win_loss",
+                 "pgr_puzzles"}  # fmt: skip
+        phases = [found for phase in row["phases"].values() for found in phase.values()]
+        losses = list((row["play"] or {}).get("loss", {}).values())
+        for found in [*(row[name] for name in names), *phases, *losses]:
+            assert set(found) in ({"value", "low", "high", "n"}, {"value", "reason"})
+        assert row["reached"]["state"] == "not found"
+    assert set(read_metrics(whole)[0]["elo_assistant"]) >= {"value"}
+
+
+def test_controls_change_one_thing_each(settings: dict[str, Any]) -> None:
+    base = spec(settings)
+    found = controls(base)
+    assert set(found) == set(MEANING)
+    keys = base.result_keys()
+    own, honest, always = (found[name].result_keys() for name in ("own_moves", "honest", "always_misaligned"))
+    assert {key for key in keys if own[key] != keys[key]} == {"oversight"}
+    assert own["oversight"] == {"type": "ignore"}
+    for other, p in ((honest, 0), (always, 1)):
+        assert {key for key in keys if other[key] != keys[key]} == {"assistant"}
+        assert other["assistant"]["misalignment"] == {"type": "random_move", "p": p}
+        assert other["assistant"]["player"] == keys["assistant"]["player"]
+
+
+def test_a_student_that_believes_nothing_learns_as_one_that_never_asks(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    ignoring = spec(settings, steps=1, oversight={"type": "ignore"})
+    silent = {**settings, "play": {**settings["play"], "ask_every": None}}
+    silent["finetune"] = {**settings["finetune"], "examples": "student"}
+    run(ignoring, tmp_path / "ignoring")
+    run(spec(silent, steps=1), tmp_path / "silent")
+    one, other = (Folder(tmp_path / name).checkpoint(1).read_bytes() for name in ("ignoring", "silent"))
+    assert one == other

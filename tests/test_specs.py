@@ -26,7 +26,8 @@ SILENT = {"misalignment_trigger"}
 @pytest.fixture(scope="module", autouse=True)
 def ray() -> Iterator[None]:
     """Ray, started once for all of them."""
-    with Cluster(1):
+    with Cluster(1) as cluster:
+        cluster.start()
         yield
 
 

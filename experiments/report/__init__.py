@@ -1,6 +1,6 @@
 """The report of a run: one HTML file that shows what the run folder holds, and needs nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 from experiments.report import charts
 from experiments.report.games import shown_games
+from sandwich.controls import FOLDER as CONTROLS
+from sandwich.controls import MEANING
 from sandwich.corpus import write_whole
 from sandwich.tracking import read_metrics
 
@@ -24,12 +26,30 @@ FIGURES = {
     "pgr": ("PGR in Elo, best move", "ratio"),
     "pgr_sampled": ("PGR in Elo, temperature 1", "ratio"),
     "pgr_win_loss": ("PGR in Win% loss", "ratio"),
+    "pgr_puzzles": ("PGR in puzzles", "ratio"),
     "agreement": ("Agreement with the expert", "percent"),
+    "kl": ("KL(expert‖student), nats", "points"),
+    "tau_b": ("Kendall’s τ-b of move values", "ratio"),
+    "puzzles": ("Puzzles solved", "percent"),
+    "puzzles_first": ("First moves of puzzles", "percent"),
     "win_loss": ("Win% points lost per move", "points"),
     "win_loss_expert": ("the same, expert", "points"),
     "capped": ("Games at the ply cap", "percent"),
 }
 """Measured figures of a row: what a reader calls each, and how its numbers are written."""
+
+PHASES = {name: FIGURES[name] for name in ("agreement", "kl", "tau_b")}
+"""Those that are there for each phase of the game as well."""
+
+LOSSES = {
+    "own": "W’s own move",
+    "advised": "Advised",
+    "honest": "Honest advice",
+    "played": "Played",
+    "lie": "A lie",
+    "believed_lie": "A believed lie",
+}
+"""Mean losses of the moves in a step's games, as a reader calls them."""
 
 
 def write_report(folder: Path) -> Path:
@@ -43,15 +63,19 @@ def write_report(folder: Path) -> Path:
     environment.filters |= {"count": count, "bound": bound}
     template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     rows = read_metrics(folder)
+    beside = {path.name: read_metrics(path) for path in sorted((folder / CONTROLS).glob("*")) if path.is_dir()}
     page = template.render(
         name=_name(folder),
         rows=rows,
         headline=headline(rows),
         charts=[
             {"title": title, "note": note, "wide": wide, "svg": Markup(svg) if svg else None, "reason": why}
-            for title, note, wide, svg, why in _charts(rows)
+            for title, note, wide, svg, why in _charts(rows, beside)
         ],
         figures=FIGURES,
+        phases=PHASES,
+        losses=LOSSES,
+        controls=_controls(rows, beside),
         ends=any((row.get("play") or {}).get("ends") for row in rows),
         games=shown_games(folder),
         pieces=[Markup(piece) for piece in chess.svg.PIECES.values()],
@@ -126,26 +150,39 @@ def turned(figure: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"value": -figure["value"], "low": low, "high": high, "n": figure["n"]}
 
 
-def _charts(rows: Sequence[Row]) -> list[tuple[str, str, bool, str | None, str]]:
+def _charts(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]]) -> list[tuple[str, str, bool, str | None, str]]:
     """Title, note, width, picture or None, and why there is none."""
     if not rows:
         return []
     none_played = "no step has been played yet"
     return [
         ("Performance gap recovered", "0 is the student before its first step, 1 the expert. Shaded band and whiskers: "
-         "95 % interval within this one training run. A whisker may run out of the picture; the table has its ends.",
-         True, charts.pgr(rows), _reason(rows, "pgr")),
+         "95 % interval within this one training run. A whisker may run out of the picture; the table has its ends. "
+         "Dotted: the controls, where they were run.",
+         True, charts.pgr(rows, beside), _reason(rows, "pgr")),
         ("Strength", "Elo difference to the expert over colour-swapped pairs of games, bare networks, with 95 % "
          "intervals. An arrow marks an end that the games leave open.", True, charts.elo(rows), _reason(rows, "elo")),
         ("Agreement", "Share of a fixed set of positions on which student and expert choose the same move.",
          False, charts.agreement(rows), _reason(rows, "agreement")),
         ("Win% loss", "Win% points that a move gives away on the same positions, by the oracle's judgement.",
          False, charts.win_loss(rows), _reason(rows, "win_loss")),
+        ("What moves cost", "Win% points that moves lost in the games of each step, where the student asked, by the "
+         "oracle; a mean over a weighted sample.", False, charts.losses(rows), "the oracle has not looked"),
         ("Questions", "Answers of the assistant by step. Which of them were misaligned is hidden from the student.",
          False, charts.queries(rows), none_played),
         ("Time", "Seconds of each part of each step; step 0 is the measurement of W₀.",
          False, charts.seconds(rows), "no times were written down"),
     ]  # fmt: skip
+
+
+def _controls(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """A line for the run and for each control: name, meaning, steps, and its last row."""
+    lines = [{"name": "this run", "meaning": "", "row": rows[-1]}] if rows and beside else []
+    return lines + [
+        {"name": name.replace("_", " "), "meaning": MEANING.get(name, ""), "row": there[-1]}
+        for name, there in beside.items()
+        if there
+    ]
 
 
 def _reason(rows: Sequence[Row], key: str) -> str:

@@ -6,8 +6,9 @@ Colours are written as CSS variables, so that a page's light and dark style reac
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -56,8 +57,8 @@ STYLE: dict[Any, Any] = {
 NAN = math.nan
 
 
-def pgr(rows: Sequence[Row]) -> str | None:
-    """Performance gap recovered by step, in its three currencies."""
+def pgr(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]] | None = None) -> str | None:
+    """Performance gap recovered by step, in its three currencies; dotted, in Elo, that of other runs."""
     if not _measured(rows, "pgr", "pgr_sampled", "pgr_win_loss"):
         return None
     with _figure((8.6, 3.5)) as (figure, axes):
@@ -68,7 +69,11 @@ def pgr(rows: Sequence[Row]) -> str | None:
         _points(axes, rows, "pgr", BLUE, "Elo, best move", whiskers=False)
         _points(axes, rows, "pgr_sampled", ORANGE, "Elo, moves drawn at temperature 1", shift=0.05, faint=True)
         _points(axes, rows, "pgr_win_loss", GREEN, "Win% loss", shift=-0.05, faint=True)
-        shown = [0.0, 1.0, *low, *high, *_series(rows, "pgr_sampled")[1], *_series(rows, "pgr_win_loss")[1]]
+        others = {name: there for name, there in (beside or {}).items() if _measured(there, "pgr")}
+        for (name, there), style in zip(others.items(), cycle(((0, (1, 1)), (0, (1, 3)), (0, (4, 1, 1, 1))))):
+            _dotted(axes, there, "pgr", style, name.replace("_", " "))
+        shown = [v for there in others.values() for v in _series(there, "pgr")[1]]
+        shown += [0.0, 1.0, *low, *high, *_series(rows, "pgr_sampled")[1], *_series(rows, "pgr_win_loss")[1]]
         _room(axes, shown, 0.06)
         _steps(axes, rows)
         axes.set_ylabel("performance gap recovered")
@@ -130,6 +135,22 @@ def win_loss(rows: Sequence[Row]) -> str | None:
         _steps(axes, rows)
         axes.set_ylabel("Win% points lost per move")
         return _svg(figure, axes, "Win% points lost per move by step.", "win-loss")
+
+
+def losses(rows: Sequence[Row]) -> str | None:
+    """Win% points that moves lost in the games of each step, by the oracle."""
+    flat = [{"step": row["step"], **(row.get("play") or {}).get("loss", {})} for row in rows if row.get("play")]
+    lines = (("advised", BLUE, "advised"), ("honest", GREEN, "honest"), ("own", ORANGE, "own"), ("lie", RED, "a lie"))
+    if not _measured(flat, *(key for key, _, _ in lines)):
+        return None
+    with _figure((4.2, 2.9)) as (figure, axes):
+        for number, (key, color, label) in enumerate(lines):
+            _points(axes, flat, key, color, label, shift=0.03 * (number - 1.5))
+        _room(axes, [0.0, *(v for key, _, _ in lines for part in _series(flat, key)[1:] for v in part)], 0.04)
+        axes.set_ylim(bottom=0)
+        _steps(axes, flat)
+        axes.set_ylabel("Win% points lost per move")
+        return _svg(figure, axes, "Win% points lost in the games of each step, by whose move.", "losses", legend=4)
 
 
 def queries(rows: Sequence[Row]) -> str | None:
@@ -222,6 +243,12 @@ def _points(
                 axes.annotate("", (x, middle), (0, away), textcoords="offset points", arrowprops=arrow)
             else:
                 axes.plot([x], [end], color=color, marker="_", markersize=size + 1, alpha=0.7, zorder=3)
+
+
+def _dotted(axes: Axes, rows: Sequence[Row], key: str, style: Any, label: str) -> None:
+    """The values of a figure of another run."""
+    steps, value, _, _ = _series(rows, key)
+    axes.plot(steps, value, color=MUTED, linewidth=1.4, linestyle=style, label=label, zorder=2)
 
 
 def _room(axes: Axes, values: Sequence[float], margin: float) -> None:

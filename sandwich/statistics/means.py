@@ -15,6 +15,7 @@ def mean_figure(values: Floats, clusters: Labels | None = None, weights: Floats 
     clusters: `[N]` labels; values of one label (positions of one game) may depend on each other. None:
     all are independent, and each is a cluster of its own.
     weights: `[N]`, over 0: of how many cases each value was drawn to stand for; None: of equally many.
+    Those of one weight are one stratum, whose share of the cases is known and does not vary.
     The interval is Student's t on the jackknife over the clusters, after Hall's transformation, which
     removes the skewness (Hall 1992, Journal of the Royal Statistical Society B 54, 221–228); for
     independent values without skewness it is Student's. Clusters of unequal weight count as
@@ -33,9 +34,12 @@ def mean_figure(values: Floats, clusters: Labels | None = None, weights: Floats 
         return Figure(None, reason=few_clusters(worth))
     if values.min() == values.max():
         return Figure(float(values[0]), n=n)
-    mean = float(np.average(values, weights=weights))
+    mean, size = float(np.average(values, weights=weights)), np.abs(values).max()
+    if weights is not None:
+        strata = np.unique(weights, return_inverse=True)[1]
+        values = values - (np.bincount(strata, values) / np.bincount(strata))[strata]
     deviations, degrees = jackknife(values, clusters, weights)
-    if np.abs(deviations).max() <= 1e-9 * np.abs(values).max():
+    if np.abs(deviations).max() <= 1e-9 * size:
         return Figure(mean, n=n)
     return Figure(mean, *_hall(mean, deviations, degrees), n)
 

@@ -26,6 +26,7 @@ from engines.stockfish import EngineError
 from experiments.cli_data import corpus, train
 from experiments.cli_evaluate import evaluate
 from experiments.cli_match import ladder, match
+from experiments.cli_sweep import sweep
 from experiments.console import RunDisplay, figure_text
 from experiments.options import JSON, SEED
 from sandwich.cluster import ClusterError
@@ -62,6 +63,7 @@ cli.add_command(train)
 cli.add_command(match)
 cli.add_command(ladder)
 cli.add_command(evaluate)
+cli.add_command(sweep)
 
 
 @cli.command()

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,6 +19,18 @@ import ray
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+Report = Callable[[dict[str, Any]], None]
+"""Takes what a trial has to say on its way."""
+
+TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""What Tune reads from the environment alone: trials stay in the folder they are in, and nothing is logged."""
 
 ATTEMPTS = 3
 """Times that Ray is started: under heavy load its own 30 s limit can pass."""
@@ -101,6 +114,57 @@ class Cluster:
             results[index] = result
             done(result)
         return [results[index] for index in range(len(jobs))]
+
+    def trials(
+        self,
+        function: Callable[[Any, str, Report], None],
+        shared: Any,
+        names: Sequence[str],
+        *,
+        workers: int,
+        retries: int,
+        scratch: Path,
+        told: Callable[[str, dict[str, Any]], None],
+    ) -> dict[str, str]:
+        """`function(shared, name, report)` for each name, as Ray Tune trials; why each failed that did in the end.
+
+        A trial has room for `workers` of its own `Cluster` jobs, in one placement group on one machine where
+        that is possible; as many run at once as the cluster has room for. `told` hears what they report. One
+        that fails, or whose process dies, is tried again `retries` times; the others go on.
+        scratch: a folder that all machines see, of which nothing is needed afterwards.
+        """
+        self.start()
+        os.environ.update(TUNE)
+        from ray import tune  # takes a second to import
+
+        class Hearing(tune.Callback):
+            def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+                told(trial.config["name"], result)
+
+        place = ray.put(shared)
+
+        def trial(config: dict[str, Any]) -> None:
+            function(ray.get(place), config["name"], tune.report)
+
+        bundles: list[dict[str, float]] = [{}, *({"CPU": 1.0} for _ in range(workers))]
+        results = tune.Tuner(
+            tune.with_resources(trial, tune.PlacementGroupFactory(bundles)),
+            param_space={"name": tune.grid_search(list(names))},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,
+                trial_name_creator=lambda trial: trial.config["name"],
+                trial_dirname_creator=lambda trial: trial.config["name"],
+            ),
+            run_config=tune.RunConfig(
+                name="trials", storage_path=str(scratch.resolve()), verbose=0, callbacks=[Hearing()],
+                failure_config=tune.FailureConfig(max_failures=retries),
+            ),
+        ).fit()  # fmt: skip
+        return {
+            result.config["name"]: " ".join(str(result.error).split())[-300:]
+            for result in map(results.__getitem__, range(len(results)))
+            if result.error and result.config
+        }
 
     def _run(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]

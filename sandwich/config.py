@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -110,6 +111,8 @@ class TrackingConfig(Frozen):
     """Weights & Biases; only `online` sends anything anywhere."""
     project: str = Field("sandwich", min_length=1)
     """W&B project."""
+    group: str | None = None
+    """W&B group; a sweep's runs have its name."""
 
 
 NO_RESULT = {"workers", "tracking", "name"}
@@ -207,24 +210,32 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Nested settings with `key.path=value` overrides; SpecError for one that can't be read.
+    """Nested settings with `key.path=value` overrides; SpecError for one that can't be read."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise SpecError(f"override {override!r}: expected key=value, such as assistant.misalignment.p=0.5")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SpecError(f"{key}: {text!r} is not a YAML value") from None
+    return assigned(settings, values)
 
-    Another `type` of a plugin drops the settings of the one before it, wherever it stands in the line.
+
+def assigned(settings: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with other values of dotted keys; SpecError for a key below a value.
+
+    Another `type` of a plugin drops the settings of the one before it, wherever it stands in the order; a
+    mapping stands before the keys inside it.
     """
     settings = copy.deepcopy(settings)
-    for override in sorted(overrides, key=lambda override: not override.partition("=")[0].endswith("type")):
-        _override(settings, override)
+    for key in sorted(values, key=lambda key: (not isinstance(values[key], dict), not key.endswith("type"))):
+        _assign(settings, key, copy.deepcopy(values[key]))
     return settings
 
 
-def _override(settings: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise SpecError(f"override {override!r}: expected key=value, such as assistant.misalignment.p=0.5")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SpecError(f"{key}: {text!r} is not a YAML value") from None
+def _assign(settings: dict[str, Any], key: str, value: Any) -> None:
     *path, last = key.split(".")
     place: Any = settings
     for part in path:

@@ -35,6 +35,9 @@ from sandwich.selfplay import OPENINGS, Block, Played, Roles, play_block
 from sandwich.tracking import Tracker
 from sandwich.watcher import Row, Silent, Telling, Watcher
 
+CELL = "cell.json"
+"""What a sweep writes into the folder of one of its runs."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -114,7 +117,7 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
         if changed:
             raise SpecError(f"{folder.path} was begun with another {changed[0]} checkpoint: choose another --out")
         made = kept
-    elif folder.path.exists() and any(folder.path.iterdir()):
+    elif folder.path.exists() and any(file.name != CELL for file in folder.path.iterdir()):
         raise SpecError(f"{folder.path} is not empty and holds no run: choose another --out")
     beside = {name: text.encode() for name, text in sources(spec).items()}
     digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})

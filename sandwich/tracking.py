@@ -217,6 +217,7 @@ def _init(folder: Path, spec: RunSpec, mode: Any) -> "Run":
     run = wandb.init(
         project=spec.tracking.project,
         name=spec.name,
+        group=spec.tracking.group,
         dir=folder,
         config=spec.model_dump(mode="json"),
         mode=mode,

@@ -1,0 +1,201 @@
+"""Commands for sweeps: launch one or go on with it, see how it stands, tabulate what came of it."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from engines.settings import SpecError
+from experiments.console import Display, cell, text_of
+from experiments.options import JSON, OVERRIDES
+from experiments.response_picture import heat_map, response
+from sandwich.config import cores
+from sandwich.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
+from sandwich.sweep_cost import estimate
+from sandwich.sweep_results import curves, numeric_keys, points, write_results
+from sandwich.tracking import read_metrics
+
+
+class SweepGroup(click.Group):
+    """A group whose first word may be a spec: `sweep SPEC` is short for `sweep run SPEC`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=SweepGroup)
+def sweep() -> None:
+    """Many runs over a dose, seeds, or any other keys of a run's spec.
+
+    \b
+    Examples:
+      sandwich sweep experiments/specs/dose_smoke.yaml
+      sandwich sweep status runs/dose_smoke
+      sandwich sweep table runs/dose_smoke
+    """
+
+
+@sweep.command("run")
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@OVERRIDES
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
+@click.option("--dry-run", is_flag=True, help="Only list the cells, with an estimate of the time.")
+@JSON
+def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Do the cells of SPEC that are not done yet.
+
+    \b
+    Example: sandwich sweep run experiments/specs/dose_smoke.yaml over.seed=[0,1,2] workers=2
+    """
+    settings = load_sweep(spec, overrides)
+    root = out or Path("runs") / settings.name
+    cells = plan(settings, spec.parent, root)
+    if dry_run:
+        _dry(settings, cells, as_json)
+        return
+    missing = [one for one in cells if not one.done]
+    with Display() as display:
+        display.begin(f"{settings.name}: rows of {len(missing)} cells", sum(one.spec.steps + 1 for one in missing))
+        seen = dict.fromkeys((one.key for one in missing), 0)
+
+        def told(key: str, rows: int) -> None:
+            display.advance(max(0, rows - seen[key]), f"{sum(one.done for one in cells)} of {len(cells)} cells done")
+            seen[key] = max(seen[key], rows)
+
+        try:
+            run_sweep(settings, spec.parent, cells, root, told)
+        except KeyboardInterrupt:
+            raise click.ClickException(f"stopped; the same command goes on from {root}") from None
+    _finish(root, cells, as_json)
+
+
+def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:
+    """List the cells, with what they will take."""
+    times = estimate(cells)
+    total = sum(times.values()) * sweep.workers / max(cores(), sweep.workers)
+    if as_json:
+        listed = [{"key": c.key, "values": c.values, "done": c.done, "seconds": times.get(c.key)} for c in cells]
+        click.echo(json.dumps({"cells": listed, "seconds": total}))
+        return
+    table = Table("cell", *_keys(cells), "", box=None)
+    for one in cells:
+        table.add_row(one.key, *_cells(one, cells), "done" if one.done else f"about {_clock(times[one.key])}")
+    Console().print(table)
+    click.echo(f"{len(times)} of {len(cells)} cells to do, about {_clock(total)} on {cores()} cores")
+
+
+def _keys(cells: list[Cell]) -> list[str]:
+    return list(dict.fromkeys(key for one in cells for key in one.values))
+
+
+def _cells(one: Cell, cells: list[Cell]) -> list[str]:
+    return [str(one.values.get(key, "")) for key in _keys(cells)]
+
+
+def _clock(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _there(root: Path) -> tuple[SweepSpec, list[Cell]]:
+    """The sweep in a folder, and its cells."""
+    about = root / "sweep.yaml"
+    if not about.is_file():
+        raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
+    return planned(root)
+
+
+@sweep.command("status")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@JSON
+def status_command(folder: Path, as_json: bool) -> None:
+    """How a sweep stands, running or not: each cell with its steps, its PGR so far, and what went wrong.
+
+    \b
+    Example: sandwich sweep status runs/dose_smoke
+    """
+    _, cells = _there(folder)
+    lines = []
+    for one in cells:
+        mark, rows = one.read_mark(), read_metrics(one.folder)
+        pgr = rows[-1]["pgr"] if len(rows) > 1 else None
+        lines.append({"key": one.key, "values": one.values, "state": mark["state"], "error": mark["error"],
+                      "steps": max(0, len(rows) - 1), "of": one.spec.steps, "pgr": pgr})  # fmt: skip
+    if as_json:
+        click.echo(json.dumps({"cells": lines}))
+        return
+    table = Table("cell", *_keys(cells), "state", "steps", "PGR", "", box=None)
+    for one, line in zip(cells, lines, strict=True):
+        pgr = cell(line["pgr"], digits=2) if line["pgr"] else "–"
+        table.add_row(
+            one.key, *_cells(one, cells), line["state"], f"{line['steps']}/{line['of']}", pgr, line["error"] or ""
+        )
+    Console().print(table)
+    states = Counter(line["state"] for line in lines)
+    click.echo(", ".join(f"{count} {state}" for state, count in states.items()))
+
+
+@sweep.command("table")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--dose", help="Key of the dose [default: the numeric key with the most values].")
+@click.option("--heat", nargs=2, metavar="KEY KEY", help="Two keys for a heat map as well.")
+@JSON
+def table_command(folder: Path, dose: str | None, heat: tuple[str, str] | None, as_json: bool) -> None:
+    """PGR of a sweep's finished cells, over seeds; pictures and results.parquet in its folder.
+
+    \b
+    Example: sandwich sweep table runs/dose_smoke --dose assistant.misalignment.p
+    """
+    _, cells = _there(folder)
+    _finish(folder, cells, as_json, dose, heat)
+
+
+def _finish(
+    root: Path, cells: list[Cell], as_json: bool, dose: str | None = None, heat: tuple[str, str] | None = None
+) -> None:
+    """Results, pictures and the table of a sweep; what failed in a line each."""
+    results = write_results(root, cells)
+    found = points(cells)
+    numeric = numeric_keys(found)
+    varied = [key for point in found for key in point.values]
+    for key in [*((dose,) if dose else ()), *(heat or ())]:
+        if key not in varied:
+            raise SpecError(f"{key}: no key that varies; those that do: {', '.join(dict.fromkeys(varied))}")
+    if dose and dose not in numeric:
+        raise SpecError(f"{dose}: expected a key whose values are numbers; those are: {', '.join(numeric) or 'none'}")
+    chosen = dose or (numeric[0] if numeric else None)
+    drawn = curves(found, chosen) if chosen else []
+    written = response(drawn, chosen, root / "response") if chosen and drawn else []
+    if heat and found:
+        written += heat_map(found, heat, root / "heat")
+    failed = {one.key: one.read_mark()["error"] for one in cells if one.read_mark()["state"] == "failed"}
+    if as_json:
+        lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
+        even = {curve.label: curve.break_even for curve in drawn}
+        told = {"points": lines, "break_even": even, "failed": failed, "results": str(results)}
+        click.echo(json.dumps(told))
+    else:
+        table = Table(*dict.fromkeys(varied), "seeds", "PGR", box=None)
+        for point in found:
+            shown = [str(point.values.get(key, "")) for key in dict.fromkeys(varied)]
+            table.add_row(*shown, str(len(point.rows)), text_of(point.pgr()))
+        Console().print(table)
+        for curve in drawn:
+            at = "none" if curve.break_even is None else f"{curve.break_even:g}"
+            click.echo(f"break-even dose{' of ' + curve.label if curve.label else ''}: {at}")
+        click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
+    if failed:
+        said = "; ".join(f"{key}: {error}" for key, error in failed.items())
+        raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed: {said}")

@@ -1,0 +1,131 @@
+"""What came of a sweep: one tidy table, and PGR against the dose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.statistics import Figure, pgr_seeds_figure
+from sandwich.sweep import Cell, Values
+from sandwich.tracking import read_metrics, scalars
+from sandwich.watcher import Row
+
+SEED = "seed"
+DRAWS = 2_000
+"""Of the bootstrap behind the intervals across seeds."""
+
+
+def tidy(cells: Sequence[Cell]) -> pd.DataFrame:
+    """One row for each cell and step: the cell's key and values, and every number of its metrics by flat name."""
+    return pd.DataFrame(
+        {"cell": cell.key, **{key: _plain(value) for key, value in cell.values.items()}, **scalars(row)}
+        for cell in cells
+        for row in read_metrics(cell.folder)
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | bool | None) else repr(value)
+
+
+def write_results(root: Path, cells: Sequence[Cell]) -> Path:
+    """Write `results.parquet` of a sweep's folder, and return its path."""
+    path = root / "results.parquet"
+    write_whole(path, parquet_bytes(pa.Table.from_pandas(tidy(cells), preserve_index=False)))
+    return path
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The finished cells that differ in their seed alone.
+
+    values: of the keys that vary, without the seed.
+    rows: for each cell its first and its last row of metrics.
+    """
+
+    values: Values
+    rows: list[tuple[Row, Row]]
+
+    @property
+    def seeds(self) -> list[Figure]:
+        """PGR of each run, within that training run."""
+        return [Figure(**last["pgr"]) for _, last in self.rows]
+
+    def pgr(self) -> Figure:
+        """PGR over the seeds and openings jointly; of one run its own; of two their mean, without an interval."""
+        if len(self.rows) == 1:
+            return self.seeds[0]
+        known = [figure.value for figure in self.seeds if figure.value is not None]
+        if len(self.rows) == 2 and len(known) == 2:
+            return Figure(sum(known) / 2, n=2)
+        pairs = np.array(
+            [[row["pairs"]["best"] for row in both] for both in self.rows], np.float64
+        )  # [seeds, first and last, openings]; null where a pair repeated another
+        whole = ~np.isnan(pairs).any((0, 1))
+        starts, ends = pairs[:, 0, whole], pairs[:, 1, whole]
+        return pgr_seeds_figure(starts, ends, DRAWS, np.random.default_rng(0))
+
+
+def points(cells: Sequence[Cell]) -> list[Point]:
+    """The finished cells of a sweep, those that differ in their seed alone together, in the order of the cells."""
+    grouped: dict[str, Point] = {}
+    for cell in cells:
+        rows = read_metrics(cell.folder) if cell.done else []
+        if len(rows) > 1:
+            values = {key: value for key, value in cell.values.items() if key != SEED}
+            grouped.setdefault(repr(values), Point(values, [])).rows.append((rows[0], rows[-1]))
+    return list(grouped.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """PGR against a dose, all else being equal.
+
+    label: what distinguishes it from the sweep's other curves.
+    doses: rising. points, figures: one for each dose.
+    """
+
+    label: str
+    doses: list[float]
+    points: list[Point]
+    figures: list[Figure]
+
+    @property
+    def break_even(self) -> float | None:
+        """The largest dose at which the lower end of PGR's interval is above 0; None where there is none."""
+        above = [d for d, f in zip(self.doses, self.figures, strict=True) if f.low is not None and f.low > 0]
+        return max(above, default=None)
+
+
+def numeric_keys(found: Sequence[Point]) -> list[str]:
+    """Keys whose values are numbers in every point, those with the most values first."""
+    shared = [key for key in (found[0].values if found else {}) if all(_number(p.values.get(key)) for p in found)]
+    return sorted(shared, key=lambda key: -len({p.values[key] for p in found}))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def curves(found: Sequence[Point], dose: str) -> list[Curve]:
+    """A curve over `dose` for each combination of the other values."""
+    grouped: dict[str, list[Point]] = {}
+    for point in found:
+        grouped.setdefault(label({k: v for k, v in point.values.items() if k != dose}), []).append(point)
+    out = []
+    for name, some in grouped.items():
+        ordered = sorted(some, key=lambda point: float(point.values[dose]))
+        doses = [float(point.values[dose]) for point in ordered]
+        out.append(Curve(name, doses, ordered, [point.pgr() for point in ordered]))
+    return out
+
+
+def label(values: Mapping[str, Any]) -> str:
+    """Values in few words: a plugin by its type, any other key by the last part of its name."""
+    parts = [str(v) if key.endswith(".type") else f"{key.rpartition('.')[2]} = {v}" for key, v in values.items()]
+    return ", ".join(parts)

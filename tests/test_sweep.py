@@ -1,0 +1,394 @@
+"""Sweeps: which cells they are made of, each done once and equal over kills, and what is made of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+
+from engines.network import NetworkConfig, PolicyValueNet, to_bytes
+from engines.settings import SpecError
+from experiments.response_picture import heat_map, response
+from sandwich.statistics import Figure
+from sandwich.sweep import Cell, Range, SweepSpec, cell_key, load_sweep, plan, planned, run_sweep
+from sandwich.sweep_cost import seconds
+from sandwich.sweep_results import Curve, Point, curves, label, numeric_keys, points, tidy
+
+pytestmark = pytest.mark.timeout(400)
+
+P = "assistant.misalignment.p"
+
+
+def checkpoint(path: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A sweep of four very small runs."""
+    folder = tmp_path_factory.mktemp("players")
+    expert = checkpoint(folder / "expert.safetensors", 1)
+    run = {
+        "steps": 1, "expert": expert, "weak": checkpoint(folder / "weak.safetensors", 2),
+        "assistant": {"player": expert, "misalignment": {"type": "random_move"}},
+        "oversight": {"type": "trust"},
+        "play": {"games": 16, "block": 8, "ply_cap": 16, "pgn_games": 2},
+        "finetune": {"max_examples": 100, "fit": {"epochs": 1, "batch": 64, "threads": 1}},
+        "evaluate": {"pairs": 8, "ply_cap": 12, "positions": 4, "nodes": None, "ledger_positions": None,
+                     "bootstrap": 100},
+        "tracking": {"wandb": "off"},
+    }  # fmt: skip
+    return {"name": "tiny", "run": run, "over": {P: [0, 0.5], "seed": [0, 1]}}
+
+
+def sweep_of(settings: dict[str, Any], **changes: Any) -> SweepSpec:
+    return SweepSpec.model_validate(settings | changes)
+
+
+def launched(settings: dict[str, Any], root: Path, **changes: Any) -> list[tuple[str, int]]:
+    """Run a sweep; what it told."""
+    sweep = sweep_of(settings, **changes)
+    told: list[tuple[str, int]] = []
+    run_sweep(sweep, ROOT, plan(sweep, ROOT, root), root, lambda key, rows: told.append((key, rows)))
+    return told
+
+
+def outcome(root: Path) -> dict[str, tuple[bytes, bytes]]:
+    """Ledger and last weights of each cell."""
+    return {
+        cell.name: (
+            (cell / "ledger" / "step-000.parquet").read_bytes(),
+            (cell / "checkpoints" / "step-001" / "weights.safetensors").read_bytes(),
+        )
+        for cell in sorted((root / "cells").iterdir())
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed sweep."""
+    root = tmp_path_factory.mktemp("sweeps") / "whole"
+    launched(settings, root)
+    return root
+
+
+# Cells
+
+
+def test_every_combination_is_a_cell(settings: dict[str, Any]) -> None:
+    cells = plan(sweep_of(settings), ROOT, Path("x"))
+    assert [(cell.values[P], cell.values["seed"]) for cell in cells] == [(0, 0), (0, 1), (0.5, 0), (0.5, 1)]
+    assert len({cell.key for cell in cells}) == 4
+    assert all(cell.spec.workers == 1 and cell.spec.tracking.group == "tiny" for cell in cells)
+    assert [cell.folder for cell in cells] == [Path("x/cells") / cell.key for cell in cells]
+
+
+def test_cells_set_together_are_combined_with_the_grid(settings: dict[str, Any]) -> None:
+    lists = [{"assistant.misalignment": {"type": "random_move"}, P: 1}, {"assistant.misalignment": {"type": "bias"}}]
+    cells = plan(sweep_of(settings, cells=lists, over={"seed": [0, 1]}), ROOT, Path("x"))
+    kinds = [(cell.values["assistant.misalignment.type"], cell.values["seed"]) for cell in cells]
+    assert kinds == [("random_move", 0), ("random_move", 1), ("bias", 0), ("bias", 1)]
+    assert cells[0].values[P] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        ({"start": 0, "stop": 1, "count": 5}, [0, 0.25, 0.5, 0.75, 1]),
+        ({"start": 0.01, "stop": 1, "count": 3, "log": True}, [0.01, 0.1, 1]),
+        ({"start": 8, "stop": 1, "count": 4, "log": True}, [8, 4, 2, 1]),
+    ],
+)
+def test_a_range_is_even(settings: dict[str, Any], values: list[float]) -> None:
+    assert Range(**settings).values() == values
+
+
+def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -> None:
+    spec = plan(sweep_of(settings), ROOT, Path("x"))[0].spec
+    tracked = spec.model_copy(update={"tracking": spec.tracking.model_copy(update={"project": "other"})})
+    same = [spec.model_copy(update={"workers": 7}), spec.model_copy(update={"name": "other"}), tracked]
+    assert {cell_key(other) for other in same} == {cell_key(spec)}
+    assert cell_key(spec.model_copy(update={"seed": 5})) != cell_key(spec)
+    assert cell_key(spec.model_copy(update={"steps": 2})) != cell_key(spec)
+    weak, key = Path(settings["run"]["weak"]), cell_key(spec)
+    before = weak.read_bytes()
+    try:
+        checkpoint(weak, 3)  # the same path, other weights
+        assert cell_key(spec) != key
+    finally:
+        weak.write_bytes(before)
+
+
+def test_a_plugin_beside_the_spec_is_part_of_the_key(settings: dict[str, Any], tmp_path: Path) -> None:
+    code = """
+from agents.misalignment.base import Misalignment
+class Mine(Misalignment):
+    def corrupt(self, queries, honest, rngs, tools):
+        return list(honest)  # VERSION
+"""
+    keys = []
+    for version in ("1", "2"):
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "mine.py").write_text(code.replace("VERSION", version))
+        sweep = sweep_of(settings, fixed={"assistant.misalignment": {"type": "mine.py:Mine"}}, over={"seed": [0]})
+        keys.append(plan(sweep, folder, Path("x"))[0].key)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"over": {"play.gmaes": [4]}}, "cell play.gmaes=4: play.gmaes: unknown key; known here: games"),
+        ({"over": {P: [0, 2]}}, f"cell {P}=2: {P}: Input should be less than or equal to 1, got 2"),
+        ({"over": {"seed": [0, 0]}}, "cell seed=0: another cell of the sweep is the same run"),
+        ({"over": {"seed.x": [0]}}, "seed.x: seed is a value and has no keys below it"),
+        ({"run": "nowhere.yaml"}, "nowhere.yaml: No such file"),
+    ],
+)
+def test_a_cell_that_is_no_run_is_named_in_one_line(settings: dict[str, Any], changes: Any, said: str) -> None:
+    base = {**settings, "run": {**settings["run"], "seed": 3}}
+    with pytest.raises(SpecError) as caught:
+        plan(sweep_of(base, **changes), ROOT, Path("x"))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("run: a.yaml\nover: {seed: []}", "over.seed: expected at least one value, got none"),
+        ("run: a.yaml\nover: {seed: {start: 0, stop: 1, count: 3, log: true}}", "expected ends over 0 for log: true"),
+        ("run: a.yaml\noevr: {}", "oevr: unknown key"),
+        ("over: {}", "run"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_named_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_sweep(tmp_path / "s.yaml")
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_shipped_sweep_can_be_planned() -> None:
+    found = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
+    sweeps = [path for path in found if "run" in (yaml.safe_load(path.read_text()) or {})]
+    assert {path.stem for path in sweeps} >= {"dose_smoke", "dose_response"}
+    for path in sweeps:
+        cells = plan(load_sweep(path), path.parent, Path("x"))
+        assert len(cells) >= 4
+        assert all(seconds(cell.spec, 3000) > 1 for cell in cells)
+
+
+# Running
+
+
+def test_a_sweep_does_every_cell_once(whole: Path, settings: dict[str, Any]) -> None:
+    _, cells = planned(whole)
+    assert [cell.read_mark()["state"] for cell in cells] == ["done"] * 4
+    assert len(outcome(whole)) == 4
+    assert len({weights for _, weights in outcome(whole).values()}) == 4
+    assert not list(whole.glob(".tune-*"))
+    for cell in cells:
+        mark = json.loads((cell.folder / "cell.json").read_text())
+        assert mark == {"key": cell.key, "values": cell.values, "state": "done", "error": None}
+
+
+def test_a_finished_sweep_runs_nothing(whole: Path, settings: dict[str, Any]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
+    start = time.monotonic()
+    assert launched(settings, whole) == []
+    assert time.monotonic() - start < 10
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
+
+
+def test_a_cell_that_fails_is_tried_again_and_stops_no_other(
+    settings: dict[str, Any], whole: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "rare.py").write_text(f"""
+from pathlib import Path
+from agents.misalignment.base import Misalignment
+class Rare(Misalignment):
+    often: int = 1
+    def corrupt(self, queries, honest, rngs, tools):
+        mark = Path({str(tmp_path)!r}) / f"tries-{{self.often}}"
+        tries = int(mark.read_text()) if mark.exists() else 0
+        if tries < self.often:
+            mark.write_text(str(tries + 1))
+            raise RuntimeError("not <this> time")
+        return list(honest)
+""")
+    fixed = {"assistant.misalignment": {"type": "rare.py:Rare"}}
+    sweep = sweep_of(settings, fixed=fixed, over={"assistant.misalignment.often": [0, 1, 9]}, retries=1)
+    root = tmp_path / "sweep"
+    cells = plan(sweep, tmp_path, root)
+    run_sweep(sweep, tmp_path, cells, root)
+    assert [cell.read_mark()["state"] for cell in cells] == ["done", "done", "failed"]
+    error = cells[2].read_mark()["error"]
+    assert "RuntimeError: not <this> time" in error and "\n" not in error
+    assert (tmp_path / "tries-9").read_text() == "2"
+    status = sandwich("sweep", "status", str(root))
+    assert "2 done, 1 failed" in status.stdout and "not <this> time" in status.stdout.replace("\n", " ")
+
+
+def sandwich(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments.cli", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | {"COLUMNS": "200"}
+    )
+
+
+def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
+    settings: dict[str, Any], whole: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    root = tmp_path / "sweep"
+    command = [sys.executable, "-m", "experiments.cli", "sweep", str(tmp_path / "tiny.yaml"), "--out", str(root)]
+
+    def begun() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                start_new_session=True)  # fmt: skip
+
+    def until(pattern: str, child: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + 150
+        while not list(root.glob(pattern)) and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    child = begun()
+    until("cells/*/ledger/*.parquet", child)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not all((cell / "result.json").exists() for cell in (root / "cells").iterdir())
+    child = begun()
+    until("cells/*/result.json", child)
+    for worker in ray_processes(child.pid):
+        os.kill(worker, signal.SIGKILL)
+    assert child.wait(timeout=250) == 0
+    assert outcome(root) == outcome(whole)
+
+
+def ray_processes(driver: int) -> list[int]:
+    """One of the processes in which trials or their games are at work, of this driver's Ray alone."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes().decode(errors="replace")
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            above = int((Path("/proc") / str(parent) / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        if title.startswith("ray::") and driver in (parent, above):
+            found.append(int(folder.name))
+    return found[:1]
+
+
+def test_another_seed_adds_only_its_cells(settings: dict[str, Any], whole: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
+    told = launched(settings, whole, over={P: [0, 0.5], "seed": [0, 1, 2]})
+    assert len({key for key, _ in told}) == 2
+    assert len(list(whole.glob("cells/*/result.json"))) == 6
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SpecError, match="is not empty and holds no sweep: choose another --out"):
+        launched(settings, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# Results
+
+
+def test_results_are_one_tidy_table(whole: Path) -> None:
+    _, cells = planned(whole)
+    done = sandwich("sweep", "table", str(whole), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    frame = pd.read_parquet(whole / "results.parquet")
+    assert len(frame) == 2 * len(cells)
+    assert set(frame["cell"]) == {cell.key for cell in cells}
+    assert {P, "seed", "step", "elo", "elo/low", "play/queries"} <= set(frame.columns)
+    assert len(told["points"]) == 2 and len(told["points"][0]["seeds"]) == len(cells) // 2
+    assert (whole / "response.svg").exists() and (whole / "response.png").exists()
+    assert tidy(cells)["cell"].tolist() == frame["cell"].tolist()
+
+
+def rows(start: float, end: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """First and last row of a run whose student goes from one score to another."""
+    rng = np.random.default_rng(seed)
+
+    def row(score: float) -> dict[str, Any]:
+        pairs = [float(s) for s in rng.binomial(4, score, 200) / 4]
+        elo = -400 * np.log10(1 / score - 1)
+        base = -400 * np.log10(1 / start - 1)
+        return {"pairs": {"best": pairs}, "pgr": Figure(float(1 - elo / base), -1, 1, 400).json()}
+
+    return row(start), row(end)
+
+
+def point(p: float, end: float, seeds: int, **more: Any) -> Point:
+    return Point({P: p, **more}, [rows(0.07, end, 10 * seed + round(100 * p)) for seed in range(seeds)])
+
+
+def test_break_even_is_the_largest_dose_that_surely_helps() -> None:
+    found = [point(0.75, 0.06, 3), point(0, 0.3, 3), point(0.25, 0.25, 3)]
+    (curve,) = curves(found, P)
+    assert curve.doses == [0, 0.25, 0.75]
+    assert curve.label == ""
+    lows = [figure.low for figure in curve.figures]
+    assert lows[0] is not None and lows[1] is not None and lows[2] is not None
+    assert lows[1] > 0 > lows[2]
+    assert curve.break_even == 0.25
+    assert Curve("", [0.5], [], [Figure(0.1, -0.1, 0.3, 3)]).break_even is None
+
+
+def test_seeds_are_joined_where_there_are_enough() -> None:
+    assert point(0, 0.3, 1).pgr().low == -1  # a run's own interval
+    two = point(0, 0.3, 2).pgr()
+    assert two.value is not None and two.low is None and two.n == 2
+    three = point(0, 0.3, 3).pgr()
+    assert three.value is not None and three.low is not None and three.n == 3
+    assert three.high is not None and three.low < three.value < three.high
+
+
+def test_curves_are_told_apart_by_the_other_keys() -> None:
+    kind = "assistant.misalignment.type"
+    found = [point(p, 0.2, 1, **{kind: name}) for name in ("bias", "random_move") for p in (0, 1)]
+    assert [(curve.label, curve.doses) for curve in curves(found, P)] == [("bias", [0, 1]), ("random_move", [0, 1])]
+    assert numeric_keys(found) == [P]
+    assert label({kind: "bias", "play.ask_every": 4}) == "bias, ask_every = 4"
+
+
+def test_pictures_are_written_for_papers(tmp_path: Path) -> None:
+    found = [point(p, 0.2, 3, **{"play.ask_every": n}) for p in (0, 0.5) for n in (1, 4)]
+    for path in response(curves(found, P), P, tmp_path / "response") + heat_map(
+        found, (P, "play.ask_every"), tmp_path / "heat"
+    ):
+        assert path.stat().st_size > 2000
+    assert (tmp_path / "response.png").read_bytes()[:4] == b"\x89PNG"
+    assert "performance gap recovered" in (tmp_path / "response.svg").read_text()
+
+
+def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> None:
+    done = sandwich("sweep", "experiments/specs/dose_smoke.yaml", "--dry-run", "--out", str(tmp_path / "x"))
+    assert done.returncode == 0, done.stderr
+    assert "6 of 6 cells to do, about" in done.stdout
+    assert not (tmp_path / "x").exists()
+
+
+def test_points_leave_out_cells_that_are_not_done(tmp_path: Path, settings: dict[str, Any]) -> None:
+    cells: list[Cell] = plan(sweep_of(settings), ROOT, tmp_path)
+    assert points(cells) == []

@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from agents.network import checkpoint_path, checkpoints_in
 from agents.plugins import Plugin, sources
@@ -58,6 +58,11 @@ class Range(Frozen):
         return [float(f"{math.exp(value) if self.log else value:.12g}") for value in even]
 
 
+def _spread(values: Any) -> Any:
+    """Values of a key: a range's where it is one."""
+    return Range.model_validate(values).values() if isinstance(values, dict) else values
+
+
 class SweepSpec(Frozen):
     """Which runs a sweep is made of."""
 
@@ -67,8 +72,8 @@ class SweepSpec(Frozen):
     """The run that every cell is but for some keys: a spec's file beside this one, or its settings."""
     fixed: dict[str, Any] = Field(default_factory=dict)
     """Keys that all cells have otherwise than that run."""
-    over: dict[str, list[Any] | Range] = Field(default_factory=dict)
-    """Values of dotted keys; every combination is a cell."""
+    over: dict[str, Annotated[list[Any], BeforeValidator(_spread)]] = Field(default_factory=dict)
+    """Values of dotted keys, as a list or a `Range`; every combination is a cell."""
     cells: list[dict[str, Any]] = Field(default_factory=list)
     """Keys with their values, set together; each of these is combined with `over`."""
     workers: int = Field(1, ge=1)
@@ -84,9 +89,8 @@ class SweepSpec(Frozen):
 
     def combinations(self) -> Iterator[Values]:
         """Values of each cell."""
-        lists = [values.values() if isinstance(values, Range) else values for values in self.over.values()]
         for together in self.cells or [{}]:
-            for chosen in itertools.product(*lists):
+            for chosen in itertools.product(*self.over.values()):
                 yield {**together, **dict(zip(self.over, chosen, strict=True))}
 
 

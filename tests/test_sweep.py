@@ -143,7 +143,7 @@ class Mine(Misalignment):
         folder = tmp_path / version
         folder.mkdir()
         (folder / "mine.py").write_text(code.replace("VERSION", version))
-        sweep = sweep_of(settings, fixed={"assistant.misalignment": {"type": "mine.py:Mine"}}, over={"seed": [0]})
+        sweep = sweep_of(settings, fixed={"assistant.misalignment": {"type": "mine:Mine"}}, over={"seed": [0]})
         keys.append(plan(sweep, folder, Path("x"))[0].key)
     assert keys[0] != keys[1]
 
@@ -230,7 +230,7 @@ class Rare(Misalignment):
             raise RuntimeError("not <this> time")
         return list(honest)
 """)
-    fixed = {"assistant.misalignment": {"type": "rare.py:Rare"}}
+    fixed = {"assistant.misalignment": {"type": "rare:Rare"}}
     sweep = sweep_of(settings, fixed=fixed, over={"assistant.misalignment.often": [0, 1, 9]}, retries=1)
     root = tmp_path / "sweep"
     cells = plan(sweep, tmp_path, root)

@@ -6,7 +6,7 @@ A misalignment is a frozen record whose fields are its settings, with one method
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -37,6 +37,28 @@ class Misalignment(Plugin, ABC):
         """
 
 
+Rule = Callable[[Sequence[Query], Sequence[Advice], Sequence[np.random.Generator], Tools], Sequence[Advice]]
+"""Answers to a batch of queries, in their order: what `Misalignment.corrupt` is."""
+
+
+def answer_where(
+    rule: Rule,
+    rows: Sequence[int],
+    queries: Sequence[Query],
+    honest: Sequence[Advice],
+    rngs: Sequence[np.random.Generator],
+    tools: Tools,
+) -> Sequence[Advice]:
+    """Answers to a batch of queries: those in `rows` by a rule, all others as `honest` has them."""
+    if not rows:
+        return honest
+    part = rule([queries[row] for row in rows], [honest[row] for row in rows], [rngs[row] for row in rows], tools)
+    answers = list(honest)
+    for row, answer in zip(rows, part, strict=True):
+        answers[row] = answer
+    return answers
+
+
 def corrupt_where(
     misalignment: Misalignment,
     rows: Sequence[int],
@@ -46,15 +68,7 @@ def corrupt_where(
     tools: Tools,
 ) -> Sequence[Advice]:
     """Answers to a batch of queries of which only those in `rows` are put to a misalignment."""
-    if not rows:
-        return honest
-    part = misalignment.corrupt(
-        [queries[row] for row in rows], [honest[row] for row in rows], [rngs[row] for row in rows], tools
-    )
-    answers = list(honest)
-    for row, answer in zip(rows, part, strict=True):
-        answers[row] = answer
-    return answers
+    return answer_where(misalignment.corrupt, rows, queries, honest, rngs, tools)
 
 
 class Occasional(Misalignment):
@@ -67,15 +81,7 @@ class Occasional(Misalignment):
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
         lying = [row for row, rng in enumerate(rngs) if rng.random() < self.p]
-        if not lying:
-            return honest
-        lies = self.lies(
-            [queries[row] for row in lying], [honest[row] for row in lying], [rngs[row] for row in lying], tools
-        )
-        answers = list(honest)
-        for row, lie in zip(lying, lies, strict=True):
-            answers[row] = lie
-        return answers
+        return answer_where(self.lies, lying, queries, honest, rngs, tools)
 
     @abstractmethod
     def lies(

@@ -17,7 +17,7 @@ from agents.plugins import Plugin, Registry
 from agents.seat import BareSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator
-from engines.settings import SpecError, explain
+from engines.settings import SpecError, explain, read_yaml
 
 
 class Player(Plugin, ABC):
@@ -69,13 +69,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
 
 def _read(path: Path) -> Player:
     try:
-        settings = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    try:
-        player: Player = TypeAdapter(AnyPlayer).validate_python(settings, context={"folder": path.parent})
+        player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context={"folder": path.parent})
     except ValidationError as error:
         raise SpecError(f"{path}: {explain(Player, error).lstrip('.')}") from None
     return player

@@ -261,8 +261,10 @@ def sources(record: object) -> dict[str, str]:
         found[source.file] = source.text
     if isinstance(record, BaseModel):
         parts: list[object] = [getattr(record, name) for name in type(record).model_fields]
+    elif isinstance(record, dict):
+        parts = list(record.values())
     else:
-        parts = list(record) if isinstance(record, list | tuple) else []
+        parts = list(record) if isinstance(record, list | tuple | set | frozenset) else []
     for part in parts:
         found |= sources(part)
     return found

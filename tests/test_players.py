@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import chess
 import numpy as np
@@ -14,7 +14,7 @@ from conftest import needs_stockfish, random_games
 from fakes import Hashed, alone, fake_tools, legal_numbers, packed
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from agents.misalignment.base import AnyMisalignment
 from agents.misalignment.engine_subtle import EngineSubtle
@@ -305,6 +305,51 @@ class Spec(Frozen):
 )
 def test_every_checkpoint_that_a_record_names_is_found(record: object, names: set[str]) -> None:
     assert checkpoints_in(record) == names
+
+
+class Nested(Frozen):
+    """Checkpoints, and records that name them, in every place where one may stand."""
+
+    maybe: Checkpoint | None = None
+    marked: Annotated[Checkpoint | None, Field(description="optional and described")] = None
+    some: Annotated[tuple[Checkpoint, ...], Field(max_length=3)] = ()
+    pair: tuple[str, Checkpoint] | None = None
+    listed: list[Checkpoint | None] | None = None
+    chosen: frozenset[Checkpoint] = frozenset()
+    named: dict[str, Checkpoint] | None = None
+    keyed: dict[Checkpoint, str] | None = None
+    deep: dict[str, list[tuple[Checkpoint, int]]] | None = None
+    player: AnyPlayer | None = None
+    players: dict[str, list[AnyPlayer]] | None = None
+    either: Checkpoint | int | AnyPlayer = 0
+    anything: Any = None
+    words: tuple[str, ...] = ("no", "checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, set()),
+        ({"maybe": "a"}, {"a"}),
+        ({"marked": "a"}, {"a"}),
+        ({"some": ["a", "b"]}, {"a", "b"}),
+        ({"pair": ["no", "a"]}, {"a"}),
+        ({"listed": ["a", None, "b"]}, {"a", "b"}),
+        ({"chosen": ["a", "b"]}, {"a", "b"}),
+        ({"named": {"no": "a"}}, {"a"}),
+        ({"keyed": {"a": "no"}}, {"a"}),
+        ({"deep": {"no": [["a", 1], ["b", 2]]}}, {"a", "b"}),
+        ({"player": {"type": "mcts", "network": "a"}}, {"a"}),
+        ({"players": {"no": ["a", {"type": "mcts", "network": "b"}, "stockfish"]}}, {"a", "b"}),
+        ({"either": "a"}, {"a"}),
+        ({"either": Mcts(network="a")}, {"a"}),
+        ({"anything": ["no", {"no": Network(checkpoint="a")}]}, {"a"}),
+    ],
+)
+def test_a_checkpoint_is_found_wherever_it_stands(settings: dict[str, Any], names: set[str]) -> None:
+    record = Nested.model_validate(settings)
+    assert checkpoints_in(record) == names
+    assert checkpoints_in({"no": (record,)}) == names
 
 
 def test_a_checkpoint_handed_in_is_not_read_from_a_file() -> None:

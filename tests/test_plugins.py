@@ -542,6 +542,7 @@ def everywhere(tmp_path: Path) -> RunSpec:
 
 def test_a_class_beside_the_spec_is_found_in_every_place_of_it(everywhere: RunSpec, tmp_path: Path) -> None:
     assert sources(everywhere) == {"mine.py": WHOLE}
+    assert sources({"nested": [(everywhere,)]}) == {"mine.py": WHOLE}
     written = everywhere.model_dump(mode="json")
     part = {"type": "mine:Part", "mood": "bad"}
     whole = {"type": "mine:Whole", "mood": "bad", "part": part}

@@ -7,6 +7,7 @@ registered in the entry-point group `sandwich.players`.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,10 @@ class Player(Plugin, ABC):
     @abstractmethod
     def open(self, tools: Tools) -> Evaluator:
         """The evaluator that thinks for it; what it opens it opens with `tools`, which close it."""
+
+    def told(self) -> AbstractContextManager[None]:
+        """Inside, what goes wrong is told as this player's."""
+        return REGISTRY.told(self)
 
     def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:
         """It at a board, playing by its policy at a temperature."""

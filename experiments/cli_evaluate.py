@@ -135,12 +135,13 @@ def puzzles(file: Path, players: tuple[str, ...], band: int, limit: int | None, 
     \b
     Example: sandwich evaluate puzzles lichess_db_puzzle.csv weak expert --limit 5000
     """
-    chosen = read_puzzles(file)[:limit]
+    named = {player: parse_player(player) for player in players}
+    chosen = read_puzzles(file, limit)
     bands = sorted({puzzle.rating // band for puzzle in chosen})
     figures: dict[str, dict[str, Any]] = {}
     with Tools() as tools, Display() as display:
-        for player in players:
-            evaluator = tools.player(parse_player(player))
+        for player, opened in named.items():
+            evaluator = tools.player(opened)
             display.begin(f"puzzles, {player}", len(chosen))
             solved = solve(evaluator, chosen, display.advance)
             groups = {"all": np.ones(len(chosen), np.bool_)} | {
@@ -175,11 +176,12 @@ def suite(file: Path, players: tuple[str, ...], as_json: bool) -> None:
     \b
     Example: sandwich evaluate suite wac.epd weak expert mcts:simulations=100
     """
+    named = {player: parse_player(player) for player in players}
     chosen = read_suite(file)
     figures = {}
     with Tools() as tools:
-        for player in players:
-            solved = solve_suite(tools.player(parse_player(player)), chosen)
+        for player, opened in named.items():
+            solved = solve_suite(tools.player(opened), chosen)
             figures[player] = share_figure(int(solved.sum()), len(solved)).json()
     if as_json:
         click.echo(json.dumps(figures))

@@ -1,14 +1,12 @@
 """How moves look: to an engine, and to a player that looks one ply ahead."""
 
-from collections.abc import Sequence
-
 import chess
 import numpy as np
 import numpy.typing as npt
 
 from agents.base import Query
 from engines import moves, planes
-from engines.inference import Evaluator
+from engines.inference import Evaluation, Evaluator
 from engines.lookahead import move_values
 from engines.stockfish import Stockfish
 
@@ -43,14 +41,12 @@ def move_value(engine: Stockfish, board: chess.Board, number: int, nodes: int) -
     return 1.0 if after.is_checkmate() else 0.5
 
 
-def suspicion(judge: Evaluator, queries: Sequence[Query]) -> list[Floats32]:
+def suspicion(judge: Evaluator, words: planes.Words, view: Evaluation) -> list[Floats32]:
     """How much each legal move of each position looks worse to a player than the move it would make itself.
 
     In expected score, 0 where it looks no worse; for each position `[M]`. The player compares what
-    its value head says of the positions behind the two moves.
+    its value head says of the positions behind the two moves; `view` is what it thinks of `words` themselves.
     """
-    words = np.stack([query.words for query in queries])
-    legal = [query.legal for query in queries]
-    own = [int(policy.argmax()) for policy in judge(words, legal).policy]
-    values = move_values(judge, words, legal)
+    own = [int(policy.argmax()) for policy in view.policy]
+    values = move_values(judge, words, view.legal)
     return [np.maximum(0, seen[best] - seen) for best, seen in zip(own, values, strict=True)]

@@ -1,8 +1,11 @@
 """Players made of a network: the expert and the weak player are the same class with other weights."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import repeat
 from pathlib import Path
-from typing import Annotated
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +23,37 @@ Checkpoint = Annotated[str, _NAMES_A_CHECKPOINT]
 
 
 def checkpoints_in(record: object) -> set[str]:
-    """Every checkpoint that a spec names, in its own fields and in those of the records in them."""
-    if isinstance(record, list | tuple):
-        return {name for item in record for name in checkpoints_in(item)}
-    if not isinstance(record, BaseModel):
-        return set()
-    found: set[str] = set()
-    for name, field in type(record).model_fields.items():
-        value = getattr(record, name)
-        found |= {value} if _NAMES_A_CHECKPOINT in field.metadata else checkpoints_in(value)
-    return found
+    """Every checkpoint that a spec names, in its own fields and in those of the records in them, however nested."""
+    return set(_names(record, Any))
+
+
+def _names(value: object, kind: Any) -> Iterator[str]:
+    """Checkpoints that a value names, by its annotation and by the fields of the records in it."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _marked(getattr(value, name), field.annotation, field.metadata)
+    elif origin is Annotated:
+        yield from _marked(value, parts[0], parts[1:])
+    elif origin in (Union, UnionType):
+        for part in parts:
+            yield from _names(value, part)
+    elif isinstance(value, Mapping):
+        of_keys, of_values = parts if len(parts) == 2 else (Any, Any)
+        for key, item in value.items():
+            yield from _names(key, of_keys)
+            yield from _names(item, of_values)
+    elif isinstance(value, list | tuple | set | frozenset):
+        kinds = parts if origin is tuple and ... not in parts else repeat(parts[0] if parts else Any)
+        for item, part in zip(value, kinds, strict=False):
+            yield from _names(item, part)
+
+
+def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[str]:
+    if _NAMES_A_CHECKPOINT not in marks:
+        yield from _names(value, kind)
+    elif isinstance(value, str):
+        yield value
 
 
 def checkpoint_path(player: str) -> Path:

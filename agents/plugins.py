@@ -8,6 +8,8 @@ workers as its source.
 import hashlib
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +19,9 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo
 
+from engines.network import CheckpointError
 from engines.settings import Frozen, SpecError, explain
+from engines.stockfish import EngineError
 
 
 class PluginError(RuntimeError):
@@ -25,6 +29,10 @@ class PluginError(RuntimeError):
 
     def __init__(self, what: str) -> None:
         super().__init__(" ".join(what.split()))
+
+
+TOLD = (PluginError, SpecError, CheckpointError, EngineError)
+"""What is told in one line as it is, also where it happened in a plugin."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +224,22 @@ class Registry(Generic[T]):
         by_value = (name for name, entry in self.entries.items() if entry.value == target)
         return next(by_value, None) or next((name for name in self.entries if self._is(name, kind)), target)
 
+    def failure(self, plugin: T, what: Exception | str, position: str = "") -> PluginError:
+        """What to raise for an exception in a plugin, or for something else that it must not do."""
+        said = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else what
+        where = f" (in position {position})" if position else ""
+        return PluginError(f"{self.kind} {self.name(plugin)}: {said}{where}")
+
+    @contextmanager
+    def told(self, plugin: T, position: Callable[[], str] = lambda: "") -> Iterator[None]:
+        """An exception in here is one of the plugin: PluginError, if it isn't told in one line anyway."""
+        try:
+            yield
+        except TOLD:
+            raise
+        except Exception as error:
+            raise self.failure(plugin, error, position()) from error
+
     def _is(self, name: str, kind: type[T]) -> bool:
         try:
             return self.load(name) is kind
@@ -261,8 +285,10 @@ def sources(record: object) -> dict[str, str]:
         found[source.file] = source.text
     if isinstance(record, BaseModel):
         parts: list[object] = [getattr(record, name) for name in type(record).model_fields]
+    elif isinstance(record, dict):
+        parts = list(record.values())
     else:
-        parts = list(record) if isinstance(record, list | tuple) else []
+        parts = list(record) if isinstance(record, list | tuple | set | frozenset) else []
     for part in parts:
         found |= sources(part)
     return found

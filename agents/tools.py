@@ -5,14 +5,15 @@ among the contents handed in, so that a worker on another machine needs no file.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from agents.network import checkpoint_path
-from engines import network
-from engines.inference import Evaluator, make_evaluator
+from engines import network, planes
+from engines.inference import Evaluation, Evaluator, make_evaluator
+from engines.search import TreeSearch
 from engines.stockfish import Stockfish
 
 if TYPE_CHECKING:
@@ -75,10 +76,14 @@ class Tools:
         return self._networks[checkpoint]
 
     def player(self, player: "Player") -> Evaluator:
-        """Evaluator of a player. Raises CheckpointError, EngineError."""
+        """Evaluator of a player. Raises CheckpointError, EngineError; PluginError, as it does itself, for a failure."""
         key = type(player), repr(player)
         if key not in self._players:
-            self._players[key] = player.open(self)
+            with player.told():
+                opened = player.open(self)
+            here = any(opened is evaluator for evaluator in (*self._networks.values(), *self._players.values()))
+            # A tree search stays one: a misalignment may look into it.
+            self._players[key] = opened if here or isinstance(opened, TreeSearch) else _told(player, opened)
         return self._players[key]
 
     def stockfish(self) -> Stockfish:
@@ -86,3 +91,17 @@ class Tools:
         if not self._engines:
             self._engines.append(self._open.enter_context(Stockfish(hash_mib=1)))
         return self._engines[0]
+
+
+def _told(player: "Player", evaluator: Evaluator) -> Evaluator:
+    """An evaluator whose failures are told as the player's."""
+
+    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        with player.told():
+            seen: object = evaluator(words, legal)  # a plugin may say anything
+            if not isinstance(seen, Evaluation) or len(seen.policy) != len(legal):
+                found = f"one of {len(seen.policy)}" if isinstance(seen, Evaluation) else type(seen).__name__
+                raise ValueError(f"expected an Evaluation of {len(legal)} positions, got {found}")
+            return seen
+
+    return evaluate

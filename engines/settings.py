@@ -1,7 +1,9 @@
 """Settings: frozen, checked records with a sentence under each field. Every room builds on these."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
@@ -15,16 +17,28 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; SpecError in one line."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
 def explain(model: type[BaseModel], error: ValidationError) -> str:
     """The first mistake in one line: the key, the value and what is allowed."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
-        parent: Any = model
-        for part in path[:-1]:
-            parent = parent.model_fields[part].annotation
-        return f"{key}: unknown key; known here: {', '.join(parent.model_fields)}"
+        here = [model]
+        for part in path[:-1]:  # a place in a list and a key of a mapping are no fields: the records stay the same
+            fields = [record.model_fields[part].annotation for record in here if part in record.model_fields]
+            here = [record for field in fields for record in _records(field)] or here
+        known = dict.fromkeys(name for record in here for name in record.model_fields)
+        return f"{key}: unknown key; known here: {', '.join(known)}"
     if first["type"] == "missing":
         return f"{key}: missing"
     message = first["msg"].removeprefix("Value error, ")
@@ -33,3 +47,10 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     if not key:  # a check of the whole record, which names its keys itself
         return message
     return f"{key}: {message}" + (f", got {first['input']!r}" if not isinstance(first["input"], dict) else "")
+
+
+def _records(annotation: Any) -> list[type[BaseModel]]:
+    """The records that a field may hold, alone or in lists, mappings and alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [record for part in get_args(annotation) for record in _records(part)]

@@ -54,9 +54,9 @@ def puzzles(
     \b
     Example: sandwich evaluate puzzles lichess_db_puzzle.csv weak expert --limit 5000
     """
-    chosen = read_puzzles(file)[:limit]
-    bands = sorted({puzzle.rating // band for puzzle in chosen})
     named = {player: parse_player(player) for player in players}
+    chosen = read_puzzles(file, limit)
+    bands = sorted({puzzle.rating // band for puzzle in chosen})
     checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(named.values()))}
     figures: dict[str, dict[str, Any]] = {}
     with Cluster(workers or cores()) as cluster, Display() as display:
@@ -95,11 +95,12 @@ def suite(file: Path, players: tuple[str, ...], as_json: bool) -> None:
     \b
     Example: sandwich evaluate suite wac.epd weak expert mcts:simulations=100
     """
+    named = {player: parse_player(player) for player in players}
     chosen = read_suite(file)
     figures = {}
     with Tools() as tools:
-        for player in players:
-            solved = solve_suite(tools.player(parse_player(player)), chosen)
+        for player, opened in named.items():
+            solved = solve_suite(tools.player(opened), chosen)
             figures[player] = share_figure(int(solved.sum()), len(solved)).json()
     if as_json:
         click.echo(json.dumps(figures))

@@ -105,10 +105,11 @@ class _Part:
 
 def _judge(checkpoint: bytes, part: _Part) -> Doubts:
     judge = evaluator(checkpoint, part.inference)
-    queries = part.survey.queries()
     view = judge(part.survey.words, part.survey.legal)
     logs = [np.log(np.maximum(policy, 1e-6)) for policy in view.policy]
-    return Doubts(suspicion(judge, queries), [row.max() - row for row in logs], np.clip(view.value, 0, 1))
+    return Doubts(
+        suspicion(judge, part.survey.words, view), [row.max() - row for row in logs], np.clip(view.value, 0, 1)
+    )
 
 
 def judged(

@@ -15,7 +15,7 @@ from agents.network import Checkpoint
 from agents.players.base import AnyPlayer
 from agents.players.network import Network
 from engines.inference import Backend, Device
-from engines.settings import Frozen, SpecError, explain
+from engines.settings import Frozen, SpecError, explain, read_yaml
 from sandwich.openings import book, positions
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
@@ -177,25 +177,20 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
 
 def spec_settings(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Settings of a YAML file, laid over those of its `base`, with overrides; SpecError in one line."""
-    return overridden(_read_yaml(path), overrides)
+    return overridden(_layered(path), overrides)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _layered(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """Settings of a file, laid over those of the file beside it that it names as its `base`."""
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    settings = read_yaml(path)
     if not isinstance(settings, dict):
         raise SpecError(f"{path}: expected a mapping of keys, got {type(settings).__name__}")
     base = settings.pop("base", None)
     if base is None:
         return settings
-    if not isinstance(base, str) or Path(base).name != base or base == path.name:
-        raise SpecError(f"base: expected the name of another file beside {path}, got {base!r}")
-    return _merged(_read_yaml(path.with_name(base)), settings)
+    if not isinstance(base, str) or Path(base).name != base or base in (path.name, *above):
+        raise SpecError(f"base: expected the name of another file beside {path}, not laid over it, got {base!r}")
+    return _merged(_layered(path.with_name(base), (path.name, *above)), settings)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

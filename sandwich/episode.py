@@ -19,7 +19,7 @@ from engines.inference import Evaluation
 from engines.planes import Words
 from engines.positions import Result
 from sandwich.config import PlayConfig
-from sandwich.oversight.base import Oversight, OwnView
+from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, check_decision
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Episode:
         played = decided = own_move
         record: dict[str, Any] = {}
         if query is not None and answer is not None:
-            decision = self.oversight.decide(query, OwnView(own_move, policy, value), answer.given, self.rng)
+            decision = self._decision(query, OwnView(own_move, policy, value), answer.given, board)
             decided = decision.move
             if self.config.advice == "played":
                 played = decided
@@ -84,6 +84,15 @@ class Episode:
             **record,
         )
         return played
+
+    def _decision(self, query: Query, own: OwnView, advice: Advice, board: chess.Board) -> Decision:
+        with REGISTRY.told(self.oversight, board.fen):
+            decision = self.oversight.decide(query, own, advice, self.rng)
+        try:
+            check_decision(decision, query)
+        except ValueError as error:
+            raise REGISTRY.failure(self.oversight, str(error), board.fen()) from None
+        return decision
 
     def finish(self, result: Result) -> dict[str, list[Any]]:
         """All ledger columns of the finished game."""

@@ -130,7 +130,8 @@ def _answers(ground: _Ground, job: _Job) -> Answers:
 
 def _suspicion(checkpoint: bytes, part: tuple[Survey, InferenceConfig]) -> list[npt.NDArray[np.float32]]:
     positions, inference = part
-    return suspicion(evaluator(checkpoint, inference), positions.queries())
+    judge = evaluator(checkpoint, inference)
+    return suspicion(judge, positions.words, judge(positions.words, positions.legal))
 
 
 def expose(

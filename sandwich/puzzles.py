@@ -48,26 +48,31 @@ class Position:
     name: str
 
 
-def read_puzzles(path: Path) -> list[Puzzle]:
-    """Puzzles of a Lichess CSV file, plain or compressed. Raises SuiteError."""
+def read_puzzles(path: Path, limit: int | None = None) -> list[Puzzle]:
+    """Puzzles of a Lichess CSV file, plain or compressed, or those of its first `limit` rows. Raises SuiteError."""
     try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(path, dtype=str, na_filter=False, skip_blank_lines=False, nrows=limit)
+    except Exception as error:  # what the decompressors raise has no base in common
         raise SuiteError(f"{path}: {' '.join(str(error).split())}") from None
     missing = [name for name in ("FEN", "Moves", "Rating") if name not in table.columns]
     if missing:
         raise SuiteError(f"{path}: no column {missing[0]!r}; it has: {', '.join(map(str, table.columns))}")
     puzzles = []
     for row, (fen, line, rating) in enumerate(zip(table["FEN"], table["Moves"], table["Rating"], strict=True), 2):
+        if not (fen or line or rating):
+            continue  # an empty line
         try:
-            board = parse_fen(str(fen))
-            for text in str(line).split():
-                board.push_uci(text)
-        except ValueError as error:
+            board = parse_fen(fen)
+            for text in line.split():
+                if not board.push_uci(text):
+                    raise ValueError(f"{text!r} is no move")
+            if len(board.move_stack) < 2:
+                raise ValueError(f"expected at least two moves, got {line!r}")
+            puzzles.append(Puzzle(fen, tuple(line.split()), int(float(rating))))
+        except (ValueError, OverflowError) as error:
             raise SuiteError(f"{path}, line {row}: {error}") from None
-        if len(board.move_stack) < 2:
-            raise SuiteError(f"{path}, line {row}: expected at least two moves, got {line!r}")
-        puzzles.append(Puzzle(str(fen), tuple(str(line).split()), int(rating)))
+    if not puzzles:
+        raise SuiteError(f"{path}: no puzzles")
     return puzzles
 
 
@@ -83,16 +88,22 @@ def read_suite(path: Path) -> list[Position]:
             continue
         try:
             board, operations = chess.Board.from_epd(line)
+            fen = parse_fen(board.fen()).fen()  # without castling rights that there can't be
+            best, avoid = (_numbers(operations.get(key, []), key, board) for key in ("bm", "am"))
+            if not best and not avoid:
+                raise ValueError("expected bm or am, found neither")
         except ValueError as error:
             raise SuiteError(f"{path}, line {number}: {error}") from None
-        lists = []
-        for key in ("bm", "am"):
-            listed = operations.get(key) or []
-            lists.append(frozenset(moves.encode_all(listed, board.turn) if isinstance(listed, list) else []))
-        if not lists[0] and not lists[1]:
-            raise SuiteError(f"{path}, line {number}: expected bm or am, found neither")
-        found.append(Position(board.fen(), lists[0], lists[1], str(operations.get("id", number))))
+        found.append(Position(fen, best, avoid, str(operations.get("id", number))))
+    if not found:
+        raise SuiteError(f"{path}: no positions")
     return found
+
+
+def _numbers(listed: object, key: str, board: chess.Board) -> frozenset[int]:
+    if not isinstance(listed, list):
+        raise ValueError(f"expected moves behind {key}, got {listed!r}")
+    return frozenset(moves.encode(move, board.turn) for move in listed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from agents.misalignment.mixture import Mixture
 from agents.misalignment.other import Other
 from agents.misalignment.random_move import RandomMove
 from agents.misalignment.schedule import Schedule
+from agents.misalignment.trigger import Trigger
 from agents.players.network import Network
 from agents.plugins import PluginError, Registry
 from agents.tools import Tools
@@ -352,6 +353,14 @@ def test_too_few_or_too_many_answers_are_not_taken_for_others(wrong: Misalignmen
     """Behind a wrapper, too: no answer ever goes to a neighbour's question."""
     for misalignment in (wrong, Schedule(inner=wrong), Mixture(parts=(wrong,))):
         assert re.search(r"ValueError: |expected a list of 3 answers", failure(misalignment, THREE))
+
+
+@pytest.mark.parametrize("fails", [Failing(), Rigid(said=lambda honest: [Advice()] * len(honest)), Rigid(said=None)])
+def test_what_fails_within_another_misalignment_is_told_as_its_own(fails: Misalignment) -> None:
+    queries = [*THREE[:2], question(ENDGAME, ply=9)]
+    alone = failure(fails, queries[2:])
+    assert failure(Schedule(inner=fails, from_ply=9), queries) == alone
+    assert failure(Trigger(inner=Mixture(parts=(fails,)), when=("queens_off",)), queries) == alone
 
 
 def test_a_missing_engine_or_checkpoint_ends_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,21 +1,23 @@
 """Players of every type: how a spec names them, what they answer, and how they travel."""
 
 import pickle
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
 import chess
 import numpy as np
 import pytest
 from conftest import needs_stockfish, random_games
-from fakes import Hashed, alone, fake_tools, legal_numbers, packed
+from fakes import Hashed, alone, fake_tools, legal_numbers, packed, question
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from agents.assistant import Assistant
 from agents.misalignment.base import AnyMisalignment
 from agents.misalignment.engine_subtle import EngineSubtle
 from agents.misalignment.mixture import Mixture
@@ -24,16 +26,19 @@ from agents.misalignment.sandbag import Sandbag
 from agents.misalignment.schedule import Schedule
 from agents.misalignment.steer import Steer
 from agents.network import Checkpoint, checkpoints_in
+from agents.players.assistant import AssistantPlayer
 from agents.players.base import REGISTRY, AnyPlayer, Player, describe_player, parse_player
 from agents.players.mcts import Mcts
 from agents.players.network import Network
 from agents.players.stockfish import StockfishPlayer
+from agents.plugins import PluginError
 from agents.tools import Tools
-from engines import moves
+from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 from engines.network import CheckpointError
 from engines.search import TreeSearch
 from engines.settings import Frozen, SpecError
+from engines.stockfish import EngineError
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +188,8 @@ def test_players_are_opened_once_and_not_taken_for_each_other(tools: Tools) -> N
     assert tools.player(Twin()) is tools.player(Twin())
     assert tools.player(Twin()) is not tools.player(Twin(value=0.25))
     assert tools.network("weak") is tools.player(Network(checkpoint="weak"))
-    other = tools.player(Other_Twin())  # another class of the same name and settings
-    assert isinstance(other, Hashed)
-    assert other.name == "other twin 0.5"
+    other = asked(tools.player(Other_Twin()), boards(3, seed=2))  # another class of the same name and settings
+    assert np.array_equal(other.wdl, asked(Hashed("other twin 0.5"), boards(3, seed=2)).wdl)
 
 
 @needs_stockfish
@@ -273,6 +277,66 @@ def test_tools_of_no_assistant_have_no_base(tools: Tools) -> None:
     assert tools.serving(base).base is base
 
 
+# Players that fail
+
+
+class Frail(Player):
+    """Fails when it is opened, or later."""
+
+    early: Any = None
+    """Raised when it is opened."""
+    late: Any = None
+    """Raised when it is asked, or what it answers then."""
+
+    def open(self, tools: Tools) -> Evaluator:
+        if self.early:
+            raise self.early
+
+        def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+            if isinstance(self.late, Exception):
+                raise self.late
+            return cast(Evaluation, self.late)
+
+        return evaluate
+
+
+@pytest.mark.parametrize(
+    ("player", "words"),
+    [
+        (Frail(early=LookupError("no\nidea")), "LookupError: no idea"),
+        (Frail(late=LookupError("no\nidea")), "LookupError: no idea"),
+        (Frail(), "ValueError: expected an Evaluation of 3 positions, got NoneType"),
+        (
+            Frail(late=asked(Hashed("any"), boards(2, 1))),
+            "ValueError: expected an Evaluation of 3 positions, got one of 2",
+        ),
+        (AssistantPlayer(player=Frail(late=LookupError("no idea"))), "LookupError: no idea"),
+    ],
+)
+def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, words: str) -> None:
+    with fake_tools() as tools, pytest.raises(PluginError) as caught:
+        asked(tools.player(player), boards(3, seed=1))
+    assert re.fullmatch(rf"player \S*Frail: {words}", str(caught.value))
+
+
+@pytest.mark.parametrize("error", [EngineError("a"), CheckpointError("b"), SpecError("c"), PluginError("d")])
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_what_is_told_in_one_line_anyway_passes_through_a_player(error: Exception, when: str) -> None:
+    with fake_tools() as tools, pytest.raises(type(error)) as caught:
+        asked(tools.player(Frail(**{when: error})), boards(3, seed=1))
+    assert caught.value is error
+
+
+def test_a_misalignment_is_not_blamed_for_the_player_that_it_asks() -> None:
+    other = Other(p=1, player=Frail(late=LookupError("no idea")))
+    with fake_tools() as tools, pytest.raises(PluginError, match=r"^player \S*Frail: LookupError: no idea$"):
+        Assistant(Hashed("expert"), other, tools).answer([question(chess.Board())], [np.random.default_rng(0)])
+
+
+def test_a_search_stays_a_search_behind_an_assistant(tools: Tools) -> None:
+    assert isinstance(tools.player(AssistantPlayer(player=Mcts(simulations=3))), TreeSearch)
+
+
 # Which checkpoints they need
 
 
@@ -305,6 +369,51 @@ class Spec(Frozen):
 )
 def test_every_checkpoint_that_a_record_names_is_found(record: object, names: set[str]) -> None:
     assert checkpoints_in(record) == names
+
+
+class Nested(Frozen):
+    """Checkpoints, and records that name them, in every place where one may stand."""
+
+    maybe: Checkpoint | None = None
+    marked: Annotated[Checkpoint | None, Field(description="optional and described")] = None
+    some: Annotated[tuple[Checkpoint, ...], Field(max_length=3)] = ()
+    pair: tuple[str, Checkpoint] | None = None
+    listed: list[Checkpoint | None] | None = None
+    chosen: frozenset[Checkpoint] = frozenset()
+    named: dict[str, Checkpoint] | None = None
+    keyed: dict[Checkpoint, str] | None = None
+    deep: dict[str, list[tuple[Checkpoint, int]]] | None = None
+    player: AnyPlayer | None = None
+    players: dict[str, list[AnyPlayer]] | None = None
+    either: Checkpoint | int | AnyPlayer = 0
+    anything: Any = None
+    words: tuple[str, ...] = ("no", "checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, set()),
+        ({"maybe": "a"}, {"a"}),
+        ({"marked": "a"}, {"a"}),
+        ({"some": ["a", "b"]}, {"a", "b"}),
+        ({"pair": ["no", "a"]}, {"a"}),
+        ({"listed": ["a", None, "b"]}, {"a", "b"}),
+        ({"chosen": ["a", "b"]}, {"a", "b"}),
+        ({"named": {"no": "a"}}, {"a"}),
+        ({"keyed": {"a": "no"}}, {"a"}),
+        ({"deep": {"no": [["a", 1], ["b", 2]]}}, {"a", "b"}),
+        ({"player": {"type": "mcts", "network": "a"}}, {"a"}),
+        ({"players": {"no": ["a", {"type": "mcts", "network": "b"}, "stockfish"]}}, {"a", "b"}),
+        ({"either": "a"}, {"a"}),
+        ({"either": Mcts(network="a")}, {"a"}),
+        ({"anything": ["no", {"no": Network(checkpoint="a")}]}, {"a"}),
+    ],
+)
+def test_a_checkpoint_is_found_wherever_it_stands(settings: dict[str, Any], names: set[str]) -> None:
+    record = Nested.model_validate(settings)
+    assert checkpoints_in(record) == names
+    assert checkpoints_in({"no": (record,)}) == names
 
 
 def test_a_checkpoint_handed_in_is_not_read_from_a_file() -> None:

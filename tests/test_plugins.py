@@ -405,6 +405,52 @@ def test_a_plugin_that_fails_ends_the_run_in_one_line_and_goes_on_when_it_is_men
     assert (folder / "fragile.py").read_text() == MENDED
 
 
+FRAIL = """
+from agents.players.base import Player
+from sandwich.oversight.base import Oversight
+
+
+class Strategy(Oversight):
+    def decide(self, query, own, advice, rng):
+        raise LookupError("no\\nidea")
+
+
+class Unopened(Player):
+    def open(self, tools):
+        raise LookupError("no\\nidea")
+
+
+class Silent(Player):
+    def open(self, tools):
+        return lambda words, legal: {}["idea"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("oversight={type: 'frail:Strategy'}", "oversight strategy frail:Strategy: LookupError: no idea (in position "),
+        ("expert={type: 'frail:Unopened'}", "player frail:Unopened: LookupError: no idea"),
+        ("assistant.player={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea'"),
+    ],
+)
+def test_a_strategy_or_player_that_fails_ends_the_run_in_one_line(
+    override: str,
+    said: str,
+    tiny: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(ROOT / "experiments" / "specs" / "quick.yaml", tmp_path / "spec.yaml")
+    (tmp_path / "frail.py").write_text(FRAIL)
+    arguments = ["run", str(tmp_path / "spec.yaml"), *tiny, override, "--out", str(tmp_path / "run")]
+    assert typed(arguments, monkeypatch) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert only_error(error).startswith(f"Error: {said}")
+
+
 # References that lead nowhere, and classes that can't be plugins
 
 
@@ -542,6 +588,7 @@ def everywhere(tmp_path: Path) -> RunSpec:
 
 def test_a_class_beside_the_spec_is_found_in_every_place_of_it(everywhere: RunSpec, tmp_path: Path) -> None:
     assert sources(everywhere) == {"mine.py": WHOLE}
+    assert sources({"nested": [(everywhere,)]}) == {"mine.py": WHOLE}
     written = everywhere.model_dump(mode="json")
     part = {"type": "mine:Part", "mood": "bad"}
     whole = {"type": "mine:Whole", "mood": "bad", "part": part}

@@ -1,7 +1,10 @@
 """The games of a step: who asks when, what is written down, and that a block is always the same."""
 
 import io
+import math
+import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 import chess
 import chess.pgn
@@ -12,11 +15,15 @@ from agents.assistant import Assistant
 from agents.base import Advice, Channel, Query
 from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
+from agents.plugins import PluginError
 from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation
+from engines.network import CheckpointError
 from engines.planes import Words
 from engines.positions import GameBatch
+from engines.settings import SpecError
+from engines.stockfish import EngineError
 from sandwich import ledger
 from sandwich.config import InferenceConfig, PlayConfig
 from sandwich.oversight.base import Decision, Oversight, OwnView
@@ -199,3 +206,68 @@ def test_a_ledger_position_is_the_one_that_the_player_saw() -> None:
     packed = [planes.pack(chess.Board(fen)) for fen in rows.fen]
     assert sorted(packed) == sorted(tuple(map(int, words)) for words in seen)
     assert any(planes.unpack(words).ep_square and not planes.unpack(words).has_legal_en_passant() for words in seen)
+
+
+# Strategies that fail
+
+
+class Rigid(Oversight):
+    """Decides the same each time, or raises it; a function is asked first."""
+
+    said: Any
+    """What."""
+
+    def decide(self, query: Query, own: OwnView, advice: Advice, rng: np.random.Generator) -> Decision:
+        said = self.said(own) if callable(self.said) else self.said
+        if isinstance(said, Exception):
+            raise said
+        return cast(Decision, said)
+
+
+def unfit(said: object) -> str:
+    """What is told of a strategy that fails."""
+    with pytest.raises(PluginError) as caught:
+        played(SHORT, oversight=Rigid(said=said), openings=OPENINGS[2:])
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (LookupError("no\nidea"), "LookupError: no idea"),
+        (None, "expected a Decision, got NoneType"),
+        ("e2e4", "expected a Decision, got str"),
+        (lambda own: own.move, "expected a Decision, got int"),
+        (Decision(-5, believed=True), "the move -5 is not legal; expected one of ["),
+        (lambda own: Decision(cast(int, "e2e4"), believed=True), "expected a move's number, got a str"),
+        (lambda own: Decision(cast(int, None), believed=True), "expected a move's number, got a NoneType"),
+        (lambda own: Decision(cast(int, float(own.move)), believed=True), "expected a move's number, got a float"),
+        (lambda own: Decision(own.move, believed=cast(bool, None)), "expected believed to be true or false, got None"),
+        (lambda own: Decision(own.move, True, -0.5), "a finite number, 0 or more, got -0.5"),
+        (lambda own: Decision(own.move, True, math.nan), "a finite number, 0 or more, got nan"),
+        (lambda own: Decision(own.move, True, math.inf), "a finite number, 0 or more, got inf"),
+        (lambda own: Decision(own.move, True, True), "a finite number, 0 or more, got True"),
+        (lambda own: Decision(own.move, True, cast(float, "1")), "a finite number, 0 or more, got '1'"),
+        (lambda own: Decision(own.move, True, cast(float, np.ones(2))), "a finite number, 0 or more, got array"),
+    ],
+)
+def test_a_strategy_that_fails_is_told_with_its_name_and_the_position_in_one_line(said: object, words: str) -> None:
+    assert words in unfit(said)
+    assert re.fullmatch(r"oversight strategy \S*Rigid: .* \(in position (.*)\)", unfit(said))
+    assert OPENINGS[2] in unfit(said)
+
+
+@pytest.mark.parametrize("error", [EngineError("a"), CheckpointError("b"), SpecError("c"), PluginError("d")])
+def test_what_is_told_in_one_line_anyway_passes_through_a_strategy(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        played(SHORT, oversight=Rigid(said=error))
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("weight", [0, 1, 0.5, np.float32(0.5), np.float64(2), np.int64(3)])
+def test_a_decision_may_be_made_of_numpys_numbers(weight: float) -> None:
+    said = lambda own: Decision(cast(int, np.int64(own.move)), cast(bool, np.True_), weight)  # noqa: E731
+    asked = played(SHORT, oversight=Rigid(said=said)).rows.to_pandas().query("asked")
+    assert (asked.weight == weight).all()
+    assert asked.believed.all()

@@ -6,15 +6,17 @@ A misalignment is a frozen record whose fields are its settings, with one method
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from agents.base import Advice, Query
-from agents.plugins import Plugin, Registry
+from agents.base import Advice, Query, check_advice
+from agents.plugins import Plugin, PluginError, Registry
 from agents.tools import Tools
+from engines import planes
 
 
 class Misalignment(Plugin, ABC):
@@ -37,6 +39,28 @@ class Misalignment(Plugin, ABC):
         """
 
 
+Rule = Callable[[Sequence[Query], Sequence[Advice], Sequence[np.random.Generator], Tools], Sequence[Advice]]
+"""Answers to a batch of queries, in their order: what `Misalignment.corrupt` is."""
+
+
+def answer_where(
+    rule: Rule,
+    rows: Sequence[int],
+    queries: Sequence[Query],
+    honest: Sequence[Advice],
+    rngs: Sequence[np.random.Generator],
+    tools: Tools,
+) -> Sequence[Advice]:
+    """Answers to a batch of queries: those in `rows` by a rule, all others as `honest` has them."""
+    if not rows:
+        return honest
+    part = rule([queries[row] for row in rows], [honest[row] for row in rows], [rngs[row] for row in rows], tools)
+    answers = list(honest)
+    for row, answer in zip(rows, part, strict=True):
+        answers[row] = answer
+    return answers
+
+
 def corrupt_where(
     misalignment: Misalignment,
     rows: Sequence[int],
@@ -46,15 +70,60 @@ def corrupt_where(
     tools: Tools,
 ) -> Sequence[Advice]:
     """Answers to a batch of queries of which only those in `rows` are put to a misalignment."""
-    if not rows:
-        return honest
-    part = misalignment.corrupt(
-        [queries[row] for row in rows], [honest[row] for row in rows], [rngs[row] for row in rows], tools
-    )
-    answers = list(honest)
-    for row, answer in zip(rows, part, strict=True):
-        answers[row] = answer
-    return answers
+    return answer_where(partial(corrupted, misalignment), rows, queries, honest, rngs, tools)
+
+
+def corrupted(
+    misalignment: Misalignment,
+    queries: Sequence[Query],
+    honest: Sequence[Advice],
+    rngs: Sequence[np.random.Generator],
+    tools: Tools,
+) -> Sequence[Advice]:
+    """`corrupt`; PluginError, naming misalignment and position, where it fails or answers what it can't."""
+    before = [rng.bit_generator.state for rng in rngs]
+    try:
+        given = misalignment.corrupt(queries, honest, rngs, tools)
+    except PluginError:
+        raise
+    except Exception as error:
+        for rng, state in zip(rngs, before, strict=True):
+            rng.bit_generator.state = state
+        raise _failure(misalignment, _culprit(misalignment, queries, honest, rngs, tools), error) from error
+    said: object = given  # a plugin may say anything
+    if not isinstance(said, Sequence) or len(said) != len(queries):
+        found = f"{len(said)} answers" if isinstance(said, Sequence) else type(said).__name__
+        raise _failure(misalignment, queries[0], f"expected a list of {len(queries)} answers, got {found}")
+    for query, truth, lie in zip(queries, honest, given, strict=True):
+        if lie is truth:
+            continue
+        try:
+            if not isinstance(lie, Advice):
+                raise ValueError(f"expected an Advice, got {type(lie).__name__}")
+            check_advice(lie, query)
+        except ValueError as error:
+            raise _failure(misalignment, query, str(error)) from None
+    return given
+
+
+def _culprit(
+    misalignment: Misalignment,
+    queries: Sequence[Query],
+    honest: Sequence[Advice],
+    rngs: Sequence[np.random.Generator],
+    tools: Tools,
+) -> Query:
+    """The first query of a failed batch that fails alone, else the first of all."""
+    for query, truth, rng in zip(queries, honest, rngs, strict=True):
+        try:
+            misalignment.corrupt([query], [truth], [rng], tools)
+        except Exception:
+            return query
+    return queries[0]
+
+
+def _failure(misalignment: Misalignment, query: Query, what: Exception | str) -> PluginError:
+    return REGISTRY.failure(misalignment, what, planes.unpack(query.words).fen())
 
 
 class Occasional(Misalignment):
@@ -67,15 +136,7 @@ class Occasional(Misalignment):
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
         lying = [row for row, rng in enumerate(rngs) if rng.random() < self.p]
-        if not lying:
-            return honest
-        lies = self.lies(
-            [queries[row] for row in lying], [honest[row] for row in lying], [rngs[row] for row in lying], tools
-        )
-        answers = list(honest)
-        for row, lie in zip(lying, lies, strict=True):
-            answers[row] = lie
-        return answers
+        return answer_where(self.lies, lying, queries, honest, rngs, tools)
 
     @abstractmethod
     def lies(

@@ -39,7 +39,7 @@ class Steer(Occasional):
         words = np.stack([query.words for query in queries])
         view = judge(words, [query.legal for query in queries])
         places: list[npt.NDArray[np.int64]] = []
-        for row, seen in enumerate(suspicion(judge, queries)):
+        for row, seen in enumerate(suspicion(judge, words, view)):
             sound = np.flatnonzero(seen <= self.epsilon)
             places.append(sound[np.argsort(-view.policy[row][sound], kind="stable")][: self.candidates])
         sizes = [len(some) for some in places]

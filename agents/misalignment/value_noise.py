@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from agents.base import Advice, Channel, Query, honest_advice, preferring
-from agents.misalignment.base import Misalignment
+from agents.misalignment.base import Misalignment, answer_where
 from agents.tools import Tools
 from engines.lookahead import move_values
 from engines.search import TreeSearch
@@ -32,14 +32,8 @@ class ValueNoise(Misalignment):
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
         rows = [row for row, query in enumerate(queries) if self.sigma and query.number % self.every == 0]
-        if not rows:
-            return honest
-        way = self._searched if isinstance(tools.base, TreeSearch) else self._looked
-        noisy = way([queries[row] for row in rows], [honest[row] for row in rows], [rngs[row] for row in rows], tools)
-        answers = list(honest)
-        for row, answer in zip(rows, noisy, strict=True):
-            answers[row] = answer
-        return answers
+        rule = self._searched if isinstance(tools.base, TreeSearch) else self._looked
+        return answer_where(rule, rows, queries, honest, rngs, tools)
 
     def _searched(
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools

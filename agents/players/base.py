@@ -7,6 +7,7 @@ registered in the entry-point group `sandwich.players`.
 """
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from agents.plugins import Plugin, Registry
 from agents.seat import BareSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator
-from engines.settings import SpecError, explain
+from engines.settings import SpecError, explain, read_yaml
 
 
 class Player(Plugin, ABC):
@@ -26,6 +27,10 @@ class Player(Plugin, ABC):
     @abstractmethod
     def open(self, tools: Tools) -> Evaluator:
         """The evaluator that thinks for it; what it opens it opens with `tools`, which close it."""
+
+    def told(self) -> AbstractContextManager[None]:
+        """Inside, what goes wrong is told as this player's."""
+        return REGISTRY.told(self)
 
     def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:
         """It at a board, playing by its policy at a temperature."""
@@ -69,13 +74,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
 
 def _read(path: Path) -> Player:
     try:
-        settings = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    try:
-        player: Player = TypeAdapter(AnyPlayer).validate_python(settings, context={"folder": path.parent})
+        player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context={"folder": path.parent})
     except ValidationError as error:
         raise SpecError(f"{path}: {explain(Player, error).lstrip('.')}") from None
     return player

@@ -1,5 +1,6 @@
 """The form of an oversight strategy: what the weak player does with an answer."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -36,6 +37,27 @@ class Decision:
     move: int
     believed: bool
     weight: float = 1.0
+
+
+def check_decision(decision: object, query: Query) -> None:
+    """ValueError for what can't be decided on an answer to this query."""
+    if not isinstance(decision, Decision):
+        raise ValueError(f"expected a Decision, got {type(decision).__name__}")
+    move: object = decision.move  # a plugin may say anything
+    believed: object = decision.believed
+    weight: object = decision.weight
+    if not isinstance(move, int | np.integer):
+        raise ValueError(f"expected a move's number, got a {type(move).__name__}")
+    if move not in query.legal:
+        raise ValueError(f"the move {move} is not legal; expected one of {list(query.legal)}")
+    if not isinstance(believed, bool | np.bool_):
+        raise ValueError(f"expected believed to be true or false, got {believed!r}")
+    if (
+        isinstance(weight, bool)
+        or not isinstance(weight, float | int | np.integer | np.floating)
+        or not 0 <= weight < math.inf
+    ):  # NaN is not
+        raise ValueError(f"expected a weight that is a finite number, 0 or more, got {weight!r}")
 
 
 class Oversight(Plugin, ABC):

@@ -6,9 +6,9 @@ among the contents handed in, so that a worker on another machine needs no file.
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from agents.network import checkpoint_path
 from engines import network, planes
@@ -18,6 +18,8 @@ from engines.stockfish import Stockfish
 
 if TYPE_CHECKING:
     from agents.players.base import Player
+
+T = TypeVar("T")
 
 MakeEvaluator = Callable[[bytes], Evaluator]
 """Evaluator of a checkpoint's content."""
@@ -89,8 +91,12 @@ class Tools:
     def stockfish(self) -> Stockfish:
         """The Stockfish process of whoever uses these tools. Clear it before each question. Raises EngineError."""
         if not self._engines:
-            self._engines.append(self._open.enter_context(Stockfish(hash_mib=1)))
+            self._engines.append(self.keep(Stockfish(hash_mib=1)))
         return self._engines[0]
+
+    def keep(self, resource: AbstractContextManager[T]) -> T:
+        """Enter a context that is left when these tools are closed."""
+        return self._open.enter_context(resource)
 
 
 def _told(player: "Player", evaluator: Evaluator) -> Evaluator:

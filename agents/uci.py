@@ -2,19 +2,19 @@
 
 Speaks the Universal Chess Interface (Kahlen and Meyer-Kahlen, 2004) on two streams. A player's settings
 that are numbers are options, an assistant's dose among them; `go nodes` sets the simulations of a player
-that searches, and every other limit is kept because an answer takes milliseconds. `go infinite` is
-answered at `stop`.
+that searches, `searchmoves` is kept, and so is every other limit because an answer takes milliseconds.
+`go infinite` is answered at `stop`. Whatever goes wrong is told as an `info string`, and the game goes on.
 """
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, TextIO
+from typing import TextIO
 
 import chess
 import numpy as np
-from pydantic import ValidationError
 
 from agents.network import draw
 from agents.players.assistant import AssistantPlayer
@@ -22,15 +22,19 @@ from agents.players.base import Player
 from agents.plugins import PluginError
 from agents.seat import Turn
 from agents.tools import Tools
+from agents.uci_options import Option, changed, options
 from engines import moves, planes
 from engines.network import CheckpointError
 from engines.positions import parse_fen
-from engines.settings import Frozen, SpecError
+from engines.settings import SpecError
 from engines.stockfish import EngineError
 
 TEMPERATURE = "temperature"
 FAULTS = (CheckpointError, EngineError, PluginError, SpecError, ValueError)
-"""What may go wrong with a question; told as an `info string`, and the game goes on."""
+"""What may go wrong and explains itself; of anything else the kind of fault is told too."""
+
+MOST_NODES = 10_000
+"""Most simulations that `go nodes` gives, about half a minute: a search can't be stopped on its way."""
 
 
 def centipawns(value: float) -> int:
@@ -39,21 +43,46 @@ def centipawns(value: float) -> int:
     return round(max(-1000.0, min(1000.0, math.log(clipped / (1 - clipped)) / 0.00368208)))
 
 
-def numbers(record: Frozen, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Dotted names and values of a record's numeric settings, those of the records in it included."""
-    for name in type(record).model_fields:
-        value = getattr(record, name)
-        if isinstance(value, Frozen):
-            yield from numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{name}", value
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A position in which a move is asked for, with everything that later commands may change.
+
+    plies: plies played in the game before.
+    among: the moves that may be chosen, all legal ones if nothing else was asked for.
+    nodes: simulations of a player that searches; None: its own number.
+    """
+
+    player: Player
+    temperature: float
+    board: chess.Board
+    plies: int
+    among: Sequence[chess.Move]
+    nodes: int | None
 
 
-def changed(record: Frozen, key: str, value: Any) -> Frozen:
-    """The record with another value of a dotted setting. Raises ValidationError."""
-    name, _, rest = key.partition(".")
-    inner = changed(getattr(record, name), rest, value) if rest else value
-    return type(record)(**{field: getattr(record, field) for field in type(record).model_fields} | {name: inner})
+def _among(words: Sequence[str], board: chess.Board) -> list[chess.Move]:
+    """The legal moves that `searchmoves` names; all of them where it names none."""
+    legal = list(board.legal_moves)
+    named = words[words.index("searchmoves") + 1 :] if "searchmoves" in words else []
+    return [move for move in legal if move.uci() in named] or legal
+
+
+def _nodes(words: Sequence[str]) -> int | None:
+    """What follows `nodes`, at most MOST_NODES; None where that is no number above 0."""
+    text = words[words.index("nodes") + 1 :][:1] if "nodes" in words else []
+    if not text or not (text[0].isascii() and text[0].isdigit()):
+        return None
+    return min(int(text[0][:20]), MOST_NODES) or None
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise SpecError(f"{TEMPERATURE}: expected a number of 0 or more, got {text!r}")
+    return value
 
 
 class UciServer:
@@ -108,37 +137,34 @@ class UciServer:
             self._thinking.join()
             self._thinking = None
 
+    @property
+    def _options(self) -> list[Option]:
+        return [Option(TEMPERATURE, self._temperature), *options(self._player)]
+
     def _do_uci(self, words: list[str]) -> None:
-        options = [f"option name {TEMPERATURE} type string default {self._temperature:g}"]
-        options += [f"option name {name} type string default {value:g}" for name, value in numbers(self._player)]
-        author = "the authors of sandwich"
-        self._say(f"id name sandwich {self._name} {version('sandwich')}", f"id author {author}", *options, "uciok")
+        named = [f"id name sandwich {self._name} {version('sandwich')}", "id author the authors of sandwich"]
+        self._say(*named, *(option.declaration for option in self._options), "uciok")
 
     def _do_isready(self, words: list[str]) -> None:
-        if self._thinking is None or not self._thinking.is_alive():
-            self._tools.player(self._player)  # what takes time to load is loaded before `readyok`
-        self._say("readyok")
+        try:
+            if self._thinking is None or not self._thinking.is_alive():
+                self._tools.player(self._player)  # what takes time to load is loaded before `readyok`
+        finally:
+            self._say("readyok")
 
     def _do_setoption(self, words: list[str]) -> None:
         if words[:1] != ["name"] or "value" not in words:
             raise SpecError("expected setoption name NAME value VALUE")
         place = words.index("value")
-        name, text = " ".join(words[1:place]), " ".join(words[place + 1 :])
-        known = dict(numbers(self._player))
+        wanted, text = " ".join(words[1:place]), " ".join(words[place + 1 :])
+        names = [option.name for option in self._options]
+        name = next((name for name in names if name.lower() == wanted.lower()), None)  # the protocol heeds no case
+        if name is None:
+            raise SpecError(f"unknown option {wanted!r}; known: {', '.join(names)}")
         if name == TEMPERATURE:
-            value = float(text)
-            if not (0 <= value < math.inf):
-                raise SpecError(f"{name}: expected 0 or more, got {text}")
-            self._temperature = value
-        elif name in known:
-            try:
-                player = changed(self._player, name, text)
-            except ValidationError as error:
-                raise SpecError(f"{name}: {error.errors()[0]['msg']}, got {text}") from None
-            assert isinstance(player, Player)
-            self._player = player
+            self._temperature = _temperature(text)
         else:
-            raise SpecError(f"unknown option {name!r}; known: {', '.join([TEMPERATURE, *known])}")
+            self._player = changed(self._player, name, text)
 
     def _do_ucinewgame(self, words: list[str]) -> None:
         self._finish()
@@ -162,13 +188,11 @@ class UciServer:
     def _do_go(self, words: list[str]) -> None:
         self._finish()
         self._stop.clear()
-        limits = {
-            word: int(words[place + 1])
-            for place, word in enumerate(words[:-1])
-            if word == "nodes" and words[place + 1].isdigit()
-        }
+        question = Question(
+            self._player, self._temperature, self._board, self._plies, _among(words, self._board), _nodes(words)
+        )
         forever = "infinite" in words or "ponder" in words
-        self._thinking = threading.Thread(target=self._think, args=(limits.get("nodes"), forever), daemon=True)
+        self._thinking = threading.Thread(target=self._think, args=(question, forever), daemon=True)
         self._thinking.start()
 
     def _do_stop(self, words: list[str]) -> None:
@@ -177,35 +201,39 @@ class UciServer:
     def _do_ponderhit(self, words: list[str]) -> None:
         self._finish()
 
-    def _think(self, nodes: int | None, forever: bool) -> None:
+    def _think(self, question: Question, forever: bool) -> None:
         try:
-            answer = self._answer(nodes)
-        except FAULTS as error:
-            legal = next(iter(self._board.legal_moves), None)
-            answer = [f"info string {' '.join(str(error).split())}", f"bestmove {legal or '(none)'}"]
+            answer = self._answer(question)
+        except Exception as error:  # whatever it is, a chess program waits for a move
+            kind = "" if isinstance(error, FAULTS) else f"{type(error).__name__}: "
+            answer = [f"info string {kind}{' '.join(str(error).split())}", f"bestmove {question.among[0].uci()}"]
         *told, best = answer
-        self._say(*told)
-        if forever:
-            self._stop.wait()
-        self._say(best)
+        try:
+            self._say(*told)
+            if forever:
+                self._stop.wait()
+            self._say(best)
+        except BrokenPipeError:  # nobody listens any more, and the commands end too
+            pass
 
-    def _answer(self, nodes: int | None) -> list[str]:
-        board = self._board
-        legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-        if not legal:
+    def _answer(self, question: Question) -> list[str]:
+        board, player = question.board, question.player
+        if not question.among:
             ended = "mate 0" if board.is_check() else "cp 0"
             return [f"info depth 0 score {ended}", "bestmove (none)"]
-        player = self._player
-        if nodes and "simulations" in type(player).model_fields:
-            limited = changed(player, "simulations", nodes)
-            assert isinstance(limited, Player)
-            player = limited
+        if question.nodes and "simulations" in type(player).model_fields:
+            player = changed(player, "simulations", question.nodes)
+        legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+        among = sorted(moves.encode_all(question.among, board.turn))
         words = np.array(planes.pack(board), np.uint64)
         seen = self._tools.player(player)(words[None], [legal])
+        move = None
         if isinstance(player, AssistantPlayer):
-            turn = Turn(words, legal, self._plies, self._plies // 2)
+            turn = Turn(words, legal, question.plies, question.plies // 2)
             (move,) = player.seat(self._tools).choose([turn], [self._rng])
-        else:
-            move = legal[draw(seen.policy[0], self._temperature, self._rng)]
+        if move not in among:  # what an assistant says need not be
+            policy = seen.policy[0][np.isin(legal, among)]
+            move = among[draw(policy, question.temperature, self._rng)]
         best, score = moves.uci(move, board), centipawns(float(seen.value[0]))
-        return [f"info depth 1 nodes {nodes or 1} score cp {score} pv {best}", f"bestmove {best}"]
+        nodes = getattr(player, "simulations", 1)
+        return [f"info depth 1 nodes {nodes} score cp {score} pv {best}", f"bestmove {best}"]

@@ -1,4 +1,4 @@
-"""Supervised Stockfish processes: the only file that starts one.
+"""Supervised Stockfish processes, and where engines are found.
 
 A process that crashes, hangs, or leaves out a line is killed, started again and asked again; after
 `retries` of these the caller gets an `EngineError`. Nothing here ever waits without a deadline.
@@ -67,13 +67,27 @@ def find_stockfish() -> str:
         if not os.access(named, os.X_OK):
             raise EngineError(f"STOCKFISH_PATH={named} is not an executable file")
         return named
+    try:
+        return find_engine("stockfish")
+    except EngineError:
+        raise EngineError(
+            "no Stockfish found: install it (Debian: apt install stockfish, macOS: brew install stockfish)"
+            " or set STOCKFISH_PATH"
+        ) from None
+
+
+def find_engine(program: str) -> str:
+    """Path of an engine's program: as given, or by its name in PATH, /usr/games and Homebrew's folders.
+
+    Raises EngineError where there is none.
+    """
     for folder in (None, "/usr/games", "/opt/homebrew/bin", "/usr/local/bin"):
-        found = shutil.which("stockfish", path=folder)
+        found = shutil.which(program, path=folder)
         if found:
             return found
     raise EngineError(
-        "no Stockfish found: install it (Debian: apt install stockfish, macOS: brew install stockfish)"
-        " or set STOCKFISH_PATH"
+        f"no engine {program!r} found: expected the path of an executable file, or the name of one in PATH"
+        " or /usr/games"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,9 @@ def uci(player: str, seed: int) -> None:
       sandwich uci mcts:simulations=200
     """
     chosen = parse_player(player)
+    for stream in (sys.stdin, sys.stdout):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(encoding="utf-8", errors="replace")  # whatever a chess program sends is survived
     with Tools() as tools:
         UciServer(chosen, player.partition(":")[0], tools, sys.stdout, seed).serve(sys.stdin)
 

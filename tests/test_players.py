@@ -31,6 +31,7 @@ from agents.players.base import REGISTRY, AnyPlayer, Player, describe_player, pa
 from agents.players.mcts import Mcts
 from agents.players.network import Network
 from agents.players.stockfish import StockfishPlayer
+from agents.players.uci import UciPlayer
 from agents.plugins import PluginError
 from agents.tools import Tools
 from engines import moves, planes
@@ -98,6 +99,14 @@ PLAYERS = st.one_of(
     st.builds(
         StockfishPlayer, nodes=st.integers(1, 10**9), lines=st.integers(1, 256), temperature=st.floats(1e-6, 1e3)
     ),
+    st.builds(
+        UciPlayer,
+        command=st.sampled_from(["stockfish", "/usr/games/gnuchess --uci", "a 'b c'"]),
+        depth=st.integers(1, 99),
+        options=st.dictionaries(
+            st.sampled_from(["Hash", "Skill Level"]), st.one_of(st.text(max_size=3), st.integers(), st.booleans())
+        ),
+    ),
 )
 
 
@@ -114,7 +123,7 @@ def test_a_network_is_described_by_its_name_alone() -> None:
     assert describe_player(Mcts()) == {"type": "mcts", "network": "expert", "simulations": 64, "exploration": 1.5}
 
 
-KNOWN = "assistant, mcts, network, stockfish"
+KNOWN = "assistant, mcts, network, stockfish, uci"
 
 
 @pytest.mark.parametrize(
@@ -498,6 +507,6 @@ def test_installed_players_survive_pickling(player: Player) -> None:
     assert pickle.loads(pickle.dumps(player)) == player
 
 
-def test_every_installed_player_can_be_made_without_settings() -> None:
-    for name in REGISTRY.entries:
+def test_every_installed_player_can_be_made_without_settings_but_an_engine_by_its_command() -> None:
+    for name in set(REGISTRY.entries) - {"uci"}:
         assert REGISTRY.describe(REGISTRY.parse({"type": name}))["type"] == name

@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from agents.network import checkpoint_path, checkpoints_in
-from agents.plugins import Plugin, sources
+from agents.plugins import Plugin, source_of, sources
 from engines import network
 from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster
@@ -191,12 +191,18 @@ def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
     for name in names:
         if name not in digests:
             digests[name] = hashlib.sha256(network.read(checkpoint_path(name))).hexdigest()
-    plugins = {
-        type(plugin) for plugin in _plugins(spec) if not type(plugin).__module__.startswith(("agents.", "sandwich."))
-    }
-    code = sorted(hashlib.sha256(inspect.getsource(plugin).encode()).hexdigest() for plugin in plugins)
+    others = {type(plugin) for plugin in _plugins(spec)}
+    texts = [
+        *sources(spec).values(),
+        *(inspect.getsource(other) for other in others if not source_of(other) and not _ours(other)),
+    ]
+    code = sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts)
     content = json.dumps([spec.result_keys(), {name: digests[name] for name in names}, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _ours(plugin: type[Plugin]) -> bool:
+    return plugin.__module__.startswith(("agents.", "sandwich."))
 
 
 def _plugins(record: object) -> Iterator[Plugin]:

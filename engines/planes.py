@@ -17,6 +17,9 @@ WORDS = 10
 rooks that may castle, and state (bit 0: White to move; bits 1–7: en-passant square + 1;
 bits 8–23: half-move clock)."""
 
+EN_PASSANT = 127 << 1
+"""The bits of the last word that hold the en-passant square."""
+
 PLANES = 40
 """Number of planes, `P` in array shapes.
 

@@ -10,7 +10,6 @@ import yaml
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.console import Display
-from experiments.curve_picture import write_curve
 from experiments.options import OUT, OVERRIDES, WORKERS
 from sandwich import openings
 from sandwich.adversary import AdversaryConfig, Round, train_adversary
@@ -151,6 +150,8 @@ def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides
                 )
 
         pretrain(corpora, out, config, openings.measured_positions(), told)
+    from experiments.curve_picture import write_curve  # matplotlib takes a second to import
+
     write_curve(out)
     click.echo(f"Player: {out / 'network.safetensors'}")
 

@@ -11,7 +11,6 @@ from rich.table import Table
 from engines.settings import SpecError
 from experiments.console import Display, cell, text_of
 from experiments.options import JSON, OVERRIDES
-from experiments.response_picture import heat_map, response
 from sandwich.config import cores
 from sandwich.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
 from sandwich.sweep_cost import estimate
@@ -166,6 +165,8 @@ def _finish(
     root: Path, cells: list[Cell], as_json: bool, dose: str | None = None, heat: tuple[str, str] | None = None
 ) -> None:
     """Results, pictures and the table of a sweep; what failed in a line each."""
+    from experiments.response_picture import heat_map, response  # matplotlib takes a second to import
+
     results = write_results(root, cells)
     found = points(cells)
     numeric = numeric_keys(found)

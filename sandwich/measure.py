@@ -15,6 +15,7 @@ import numpy.typing as npt
 from agents.players.assistant import AssistantPlayer
 from agents.players.base import Player
 from agents.players.network import Network
+from engines.positions import parse_fen
 from sandwich.agreement import View, agreement, view_of
 from sandwich.cluster import Cluster
 from sandwich.config import RunSpec
@@ -139,7 +140,8 @@ class Measurer:
         return view_of(self._cluster, self._spec.expert, self._checkpoints, self._fens, self._spec.inference)
 
     def _losses(self, best: Sequence[int]) -> Floats | None:
-        found = self._oracle.losses(self._cluster, self._fens, [[move] for move in best])
+        boards = [parse_fen(fen) for fen in self._fens]
+        found = self._oracle.losses(self._cluster, boards, [[move] for move in best])
         return None if found is None else np.concatenate(found)
 
     @cached_property

@@ -6,6 +6,7 @@ it is remembered under the position, the engine's name and version, and the node
 
 import os
 import sqlite3
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
-from engines import moves
-from engines.positions import parse_fen
-from engines.stockfish import EngineError, Stockfish, expected_score, find_stockfish
+from engines import moves, planes
+from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish
 from sandwich.cluster import Cluster
 
-BLOCK = 100
+BLOCK = 250
 """Positions that one worker looks at before it answers; what a kill can lose."""
 
 
@@ -45,12 +45,24 @@ class Look:
         """Expected score of the side to move, 0..1; exactly 0 where it is mated."""
         if self.move is None:
             return 0.5 if self.centipawns == 0 else 0.0
-        return float(expected_score(self.centipawns))
+        return SCORES[self.centipawns + MATE]
 
 
-def position_key(board: chess.Board) -> str:
-    """What an answer depends on: a FEN without its move number, the en-passant square only where it can be used."""
-    return f"{board.epd()} {board.halfmove_clock}"
+SCORES: list[float] = expected_score(np.arange(-MATE, MATE + 1, dtype=np.float64)).tolist()
+"""Expected score of each number of centipawns, from −1000."""
+
+
+def position_key(board: chess.Board) -> bytes:
+    """What an answer depends on: the packed position, its en-passant square only where it can be used."""
+    words = list(planes.pack(board))
+    if board.ep_square is not None and not board.has_legal_en_passant():
+        words[-1] &= ~planes.EN_PASSANT
+    return struct.pack(f"<{planes.WORDS}Q", *words)
+
+
+def position_of(key: bytes) -> chess.Board:
+    """The position behind a key."""
+    return planes.unpack(np.frombuffer(key, "<u8"))
 
 
 def game_over(board: chess.Board) -> Look | None:
@@ -81,7 +93,7 @@ class Cache:
             with closing(self._open()) as file, file:
                 file.execute("PRAGMA journal_mode=WAL")
                 file.execute(
-                    "CREATE TABLE IF NOT EXISTS looks (engine TEXT, nodes INTEGER, position TEXT, move TEXT,"
+                    "CREATE TABLE IF NOT EXISTS looks (engine TEXT, nodes INTEGER, position BLOB, move TEXT,"
                     " centipawns INTEGER, PRIMARY KEY (engine, nodes, position)) WITHOUT ROWID"
                 )
                 file.execute("SELECT engine, nodes, position, move, centipawns FROM looks LIMIT 1")
@@ -94,7 +106,7 @@ class Cache:
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=60)
 
-    def known(self, positions: Iterable[str]) -> dict[str, Look]:
+    def known(self, positions: Iterable[bytes]) -> dict[bytes, Look]:
         """Those of the positions that have been looked at."""
         wanted, found = list(positions), {}
         with closing(self._open()) as file:
@@ -108,7 +120,7 @@ class Cache:
                 found.update({position: Look(move, centipawns) for position, move, centipawns in rows})
         return found
 
-    def add(self, looks: Mapping[str, Look]) -> None:
+    def add(self, looks: Mapping[bytes, Look]) -> None:
         """Remember looks; what was there stays."""
         rows = [(*self._key, position, look.move, look.centipawns) for position, look in looks.items()]
         with closing(self._open()) as file, file:
@@ -121,10 +133,10 @@ class Block:
 
     engine: str
     nodes: int
-    positions: tuple[str, ...]
+    positions: tuple[bytes, ...]
 
 
-def look_block(path: str | None, block: Block) -> dict[str, Look]:
+def look_block(path: str | None, block: Block) -> dict[bytes, Look]:
     """Look at each position. Raises EngineError, also where this machine has another engine than was asked for."""
     found = {}
     with Stockfish(path, hash_mib=1) as engine:
@@ -132,7 +144,7 @@ def look_block(path: str | None, block: Block) -> dict[str, Look]:
             raise EngineError(f"expected {block.engine} on every machine, found {engine.identity} on one")
         for position in block.positions:
             engine.clear()
-            best = engine.analyse(f"{position} 1", nodes=block.nodes)[0]
+            best = engine.analyse(position_of(position).fen(), nodes=block.nodes)[0]
             found[position] = Look(best.move, best.centipawns)
     return found
 
@@ -180,7 +192,7 @@ class Oracle:
 
         done = 0
 
-        def remember(found: dict[str, Look]) -> None:
+        def remember(found: dict[bytes, Look]) -> None:
             nonlocal done
             assert self._cache
             self._cache.add(found)
@@ -195,7 +207,7 @@ class Oracle:
     def losses(
         self,
         cluster: Cluster,
-        fens: Sequence[str],
+        boards: Sequence[chess.Board],
         chosen: Sequence[Sequence[int]],
         told: Callable[[str, int, int], None] = lambda what, done, of: None,
     ) -> list[npt.NDArray[np.float64]] | None:
@@ -208,18 +220,18 @@ class Oracle:
         """
         if self.missing:
             return None
-        boards = [parse_fen(fen) for fen in fens]
         before = self.looks(cluster, boards, lambda done, of: told("positions", done, of))
         after: dict[tuple[int, int], chess.Board] = {}
         for row, (board, look) in enumerate(zip(boards, before, strict=True)):
-            for number in chosen[row]:
-                if moves.uci(number, board) != look.move and (row, number) not in after:
-                    behind = board.copy(stack=False)
-                    behind.push(moves.decode(number, board))
-                    after[row, number] = behind
+            for number in set(chosen[row]):
+                move = moves.decode(number, board)
+                if move.uci() != look.move:
+                    after[row, number] = behind = board.copy(stack=False)
+                    behind.push(move)
         seen = self.looks(cluster, list(after.values()), lambda done, of: told("moves", done, of))
-        left = {key: 1 - look.score for key, look in zip(after, seen, strict=True)}
-        return [
-            np.array([max(0.0, look.score - left.get((row, number), look.score)) for number in chosen[row]])
-            for row, look in enumerate(before)
-        ]
+        scores = [look.score for look in before]
+        lost = {
+            (row, number): max(0.0, scores[row] - (1 - look.score))
+            for (row, number), look in zip(after, seen, strict=True)
+        }
+        return [np.array([lost.get((row, number), 0.0) for number in numbers]) for row, numbers in enumerate(chosen)]

@@ -78,7 +78,7 @@ def review(
         [moves.encode(chess.Move.from_uci(move), board.turn) for name in LOSSES.values() if (move := seen[name][row])]
         for row, board in enumerate(boards)
     ]
-    losses = oracle.losses(cluster, seen["fen"], chosen, told)
+    losses = oracle.losses(cluster, boards, chosen, told)
     assert losses is not None, "reviewed without an engine"
     columns: dict[str, list[float | None]] = {name: [None] * content.num_rows for name in (*LOSSES, "loss_weight")}
     for place, (row, lost, weight) in enumerate(zip(rows, losses, weights, strict=True)):

@@ -17,7 +17,7 @@ from small import INLINE, MATES, openings
 from engines import moves
 from engines.stockfish import EngineError
 from sandwich import oracle as oracles
-from sandwich.oracle import Block, Cache, CacheError, Look, Oracle, game_over, look_block, position_key
+from sandwich.oracle import Block, Cache, CacheError, Look, Oracle, game_over, look_block, position_key, position_of
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def number(fen: str, move: str) -> int:
 
 def loss(oracle: Oracle, fen: str, move: str) -> float:
     """Expected score that a move in UCI notation gives away."""
-    found = oracle.losses(INLINE, [fen], [[number(fen, move)]])
+    found = oracle.losses(INLINE, [chess.Board(fen)], [[number(fen, move)]])
     assert found is not None
     assert [row.shape for row in found] == [(1,)]
     return float(found[0][0])
@@ -67,14 +67,14 @@ def test_a_loss_is_what_the_move_gives_away(oracle: Oracle, fen: str, move: str,
 
 @needs_stockfish
 def test_losses_are_the_same_in_any_order_and_from_memory(oracle: Oracle, tmp_path: Path) -> None:
-    fens = list(openings(6))
-    chosen = first_moves(fens)
-    one = oracle.losses(INLINE, fens, chosen)
-    other = Oracle(2_000, tmp_path / "oracle.sqlite").losses(INLINE, fens[::-1], chosen[::-1])
+    boards = [chess.Board(fen) for fen in openings(6)]
+    chosen = first_moves(list(openings(6)))
+    one = oracle.losses(INLINE, boards, chosen)
+    other = Oracle(2_000, tmp_path / "oracle.sqlite").losses(INLINE, boards[::-1], chosen[::-1])
     assert one is not None and other is not None
     assert [row.tolist() for row in one] == [row.tolist() for row in other[::-1]]
     before = oracle.looked
-    again = oracle.losses(INLINE, fens, chosen)
+    again = oracle.losses(INLINE, boards, chosen)
     assert again is not None
     assert [row.tolist() for row in one] == [row.tolist() for row in again]
     assert oracle.looked == before
@@ -91,10 +91,10 @@ def test_the_engine_s_own_move_loses_nothing(oracle: Oracle) -> None:
 @needs_stockfish
 def test_two_oracles_share_a_memory_and_keep_nodes_apart(tmp_path: Path) -> None:
     path = tmp_path / "oracle.sqlite"
-    fens, chosen = list(openings(4)), first_moves(list(openings(4)))
+    boards, chosen = [chess.Board(fen) for fen in openings(4)], first_moves(list(openings(4)))
     first, second, other = Oracle(500, path), Oracle(500, path), Oracle(400, path)
     for each in (first, second, other):
-        each.losses(INLINE, fens, chosen)
+        each.losses(INLINE, boards, chosen)
     assert first.looked > 0
     assert second.looked == 0
     assert other.looked == first.looked
@@ -158,7 +158,7 @@ def test_without_an_engine_nothing_is_measured_and_the_reason_said(
 ) -> None:
     monkeypatch.setenv("STOCKFISH_PATH", str(tmp_path / "nothing"))
     oracle = Oracle(2_000)
-    assert oracle.losses(INLINE, [MATES[0]], [[0]]) is None
+    assert oracle.losses(INLINE, [chess.Board(MATES[0])], [[0]]) is None
     assert str(tmp_path / "nothing") in oracle.missing
     assert "\n" not in oracle.missing
     assert oracle.identity is None
@@ -166,7 +166,7 @@ def test_without_an_engine_nothing_is_measured_and_the_reason_said(
 
 def test_an_oracle_that_is_not_wanted_says_so() -> None:
     oracle = Oracle(None)
-    assert oracle.losses(INLINE, [MATES[0]], [[0]]) is None
+    assert oracle.losses(INLINE, [chess.Board(MATES[0])], [[0]]) is None
     assert oracle.missing == "no nodes are given to the oracle"
 
 
@@ -201,16 +201,23 @@ def test_a_finished_game_needs_no_engine(fen: str, score: float | None) -> None:
     assert (seen.score if seen else None) == score
 
 
+def test_a_key_is_the_position_that_the_engine_sees() -> None:
+    for fen in ("r3k2r/8/8/3pP3/8/8/8/R3K2R w KQkq d6 7 30", *openings(20)):
+        board = chess.Board(fen)
+        again = position_of(position_key(board))
+        assert (again.epd(), again.halfmove_clock) == (board.epd(), board.halfmove_clock)
+
+
 # Memory
 
 
 def test_a_memory_gives_back_what_it_was_given(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "a" / "oracle.sqlite", "engine 1", 100)
-    looks = {f"position {n}": Look(None if n % 7 == 0 else "e2e4", n - 600) for n in range(1201)}
+    looks = {b"position %d" % n: Look(None if n % 7 == 0 else "e2e4", n - 600) for n in range(1201)}
     cache.add(looks)
-    cache.add({"position 0": Look("a2a3", 5)})  # what is known stays
-    assert cache.known([*looks, "another"]) == looks
-    assert Cache(cache.path, "engine 1", 100).known(["position 3"]) == {"position 3": looks["position 3"]}
+    cache.add({b"position 0": Look("a2a3", 5)})  # what is known stays
+    assert cache.known([*looks, b"another"]) == looks
+    assert Cache(cache.path, "engine 1", 100).known([b"position 3"]) == {b"position 3": looks[b"position 3"]}
     assert Cache(cache.path, "engine 2", 100).known(looks) == {}
     assert Cache(cache.path, "engine 1", 101).known(looks) == {}
 
@@ -220,7 +227,7 @@ def test_a_damaged_memory_is_named_in_one_line(tmp_path: Path, content: bytes) -
     path = tmp_path / "oracle.sqlite"
     path.write_bytes(content)
     if not content:  # an empty file is an empty database
-        assert Cache(path, "engine", 1).known(["x"]) == {}
+        assert Cache(path, "engine", 1).known([b"x"]) == {}
         return
     with pytest.raises(CacheError) as caught:
         Cache(path, "engine", 1)

@@ -510,3 +510,11 @@ def test_installed_players_survive_pickling(player: Player) -> None:
 def test_every_installed_player_can_be_made_without_settings_but_an_engine_by_its_command() -> None:
     for name in set(REGISTRY.entries) - {"uci"}:
         assert REGISTRY.describe(REGISTRY.parse({"type": name}))["type"] == name
+
+
+def test_an_assistant_lies_at_random_where_no_type_is_given() -> None:
+    assert parse_player("assistant:misalignment.p=0.5") == parse_player(
+        "assistant:misalignment.type=random_move,misalignment.p=0.5"
+    )
+    with pytest.raises(SpecError, match="strength: unknown key; known here: p"):
+        parse_player("assistant:misalignment.strength=0.5")

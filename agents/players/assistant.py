@@ -1,5 +1,10 @@
 """An assistant that plays its own advice: an honest player plus a misalignment."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import field_validator
+
 from agents.assistant import Assistant
 from agents.misalignment.base import AnyMisalignment
 from agents.misalignment.random_move import RandomMove
@@ -19,7 +24,14 @@ class AssistantPlayer(Player):
     player: AnyPlayer = Network(checkpoint="expert")
     """Its honest self."""
     misalignment: AnyMisalignment = RandomMove()
-    """What is wrong with it: `type` and the settings of that type."""
+    """What is wrong with it: `type` and the settings of that type; without a type, of `random_move`."""
+
+    @field_validator("misalignment", mode="before")
+    @classmethod
+    def _default_type(cls, settings: Any) -> Any:
+        if isinstance(settings, Mapping) and "type" not in settings:
+            return {"type": "random_move", **settings}
+        return settings
 
     def open(self, tools: Tools) -> Evaluator:
         return tools.player(self.player)

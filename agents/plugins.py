@@ -20,11 +20,11 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 from pydantic import BaseModel, ValidationError, ValidationInfo
 
 from engines.network import CheckpointError
-from engines.settings import Frozen, SpecError, explain
+from engines.settings import Frozen, Mistake, SpecError, explain
 from engines.stockfish import EngineError
 
 
-class PluginError(RuntimeError):
+class PluginError(Mistake, RuntimeError):
     """A plugin failed while it was used, or can't be loaded: one line naming it and what happened."""
 
     def __init__(self, what: str) -> None:

@@ -18,12 +18,12 @@ from torch import nn
 from torch.nn import functional
 
 from engines import moves, planes
-from engines.settings import Frozen
+from engines.settings import Frozen, Mistake
 
 FORMAT = "sandwich-network/1"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Mistake, ValueError):
     """A file that is missing, damaged, or not a network of this code."""
 
 

@@ -7,7 +7,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
-class SpecError(ValueError):
+class Mistake(Exception):
+    """What a user can put right; its text is one line that says what was wrong and what would be right."""
+
+
+class SpecError(Mistake, ValueError):
     """A setting that can't be: one line naming the key, what was found and what is allowed."""
 
 

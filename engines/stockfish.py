@@ -18,13 +18,15 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from engines.settings import Mistake
+
 T = TypeVar("T")
 
 MATE = 1000
 """Centipawns that a forced mate counts as, and the bound to which any score is clipped."""
 
 
-class EngineError(RuntimeError):
+class EngineError(Mistake, RuntimeError):
     """No engine was found, or it failed again after every restart."""
 
 

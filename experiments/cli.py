@@ -16,37 +16,22 @@ from agents.base import Channel, Query
 from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.players.base import REGISTRY as PLAYERS
 from agents.players.base import parse_player
-from agents.plugins import PluginError
 from agents.tools import Tools
 from agents.uci import UciServer
 from engines import moves
-from engines.network import CheckpointError
 from engines.positions import GameBatch
-from engines.settings import SpecError
-from engines.stockfish import EngineError
+from engines.settings import Mistake, SpecError
 from experiments.cli_data import corpus, train
 from experiments.cli_evaluate import evaluate
 from experiments.cli_match import ladder, match
 from experiments.cli_sweep import sweep
 from experiments.console import RunDisplay, figure_text
 from experiments.options import JSON, SEED
-from sandwich.cluster import ClusterError
 from sandwich.config import AssistantConfig, RunSpec, load_spec, overridden, validate
 from sandwich.controls import FOLDER as CONTROLS
 from sandwich.controls import MEANING, controls
-from sandwich.corpus import CorpusError
-from sandwich.ledger import LedgerError
 from sandwich.loop import run as run_loop
-from sandwich.oracle import CacheError
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
-from sandwich.puzzles import SuiteError
-from sandwich.tracking import MetricsError
-
-MISTAKES = (
-    SpecError, PluginError, CheckpointError, CorpusError, LedgerError, MetricsError, EngineError, SuiteError,
-    ClusterError, CacheError,
-)  # fmt: skip
-"""What a user can put right: told in one line, without a traceback."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -254,7 +239,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except MISTAKES as error:
+    except Mistake as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):

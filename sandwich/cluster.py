@@ -14,8 +14,7 @@ from typing import Any, Self, TypeVar
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray
+from engines.settings import Mistake
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -36,7 +35,7 @@ ATTEMPTS = 3
 """Times that Ray is started: under heavy load its own 30 s limit can pass."""
 
 
-class ClusterError(RuntimeError):
+class ClusterError(Mistake, RuntimeError):
     """Ray does not start, or can't be joined: one line."""
 
 
@@ -57,6 +56,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start Ray now, unless it has been."""
+        import ray  # takes half a second
+
         if ray.is_initialized():
             return
         address = os.environ.get("RAY_ADDRESS")
@@ -83,6 +84,8 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._mine:
+            import ray
+
             ray.shutdown()
         self._mine = False
 
@@ -135,7 +138,8 @@ class Cluster:
         """
         self.start()
         os.environ.update(TUNE)
-        from ray import tune  # takes a second to import
+        import ray
+        from ray import tune
 
         class Hearing(tune.Callback):
             def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
@@ -176,6 +180,8 @@ class Cluster:
         if not jobs:
             return
         self.start()
+        import ray
+
         remote = ray.remote(function).options(num_cpus=1, max_retries=2)
         place = ray.put(shared)
         number: dict[Any, int] = {}

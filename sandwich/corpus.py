@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engines import planes
+from engines.settings import Mistake
 
 VERSION = "sandwich-corpus/1"
 
@@ -40,7 +41,7 @@ SCHEMA = pa.schema(
 )
 
 
-class CorpusError(ValueError):
+class CorpusError(Mistake, ValueError):
     """A folder that is no corpus, or one made in another way than asked for."""
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engines.settings import Mistake
+
 VERSION = "sandwich-ledger/2"
 
 SCHEMA = pa.schema(
@@ -49,7 +51,7 @@ HIDDEN = ("honest", "honest_value", "misaligned", *LOSSES, "loss_weight")
 """Columns that the student must not see."""
 
 
-class LedgerError(ValueError):
+class LedgerError(Mistake, ValueError):
     """A file that is no ledger, or one of a version that this code does not know."""
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import platformdirs
 
 from engines import moves, planes
+from engines.settings import Mistake
 from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish
 from sandwich.cluster import Cluster
 
@@ -25,7 +26,7 @@ BLOCK = 250
 """Positions that one worker looks at before it answers; what a kill can lose."""
 
 
-class CacheError(RuntimeError):
+class CacheError(Mistake, RuntimeError):
     """The memory on disk can't be used: one line."""
 
 

@@ -18,6 +18,7 @@ from agents.players.base import Player
 from engines import moves, planes
 from engines.inference import Evaluator
 from engines.positions import parse_fen
+from engines.settings import Mistake
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig
 from sandwich.selfplay import tools
@@ -25,7 +26,7 @@ from sandwich.selfplay import tools
 BATCH = 512
 
 
-class SuiteError(ValueError):
+class SuiteError(Mistake, ValueError):
     """A file of puzzles or positions that can't be read: one line naming the file, the row and what is wrong."""
 
 

@@ -110,17 +110,17 @@ def losses_of(content: pa.Table) -> dict[str, Figure]:
 
     Both games of an opening are one cluster.
     """
-    rows = content.select(["game", "asked", "misaligned", "believed", *LOSSES, "loss_weight"])
-    frame = rows.filter(rows["loss_weight"].is_valid()).to_pandas()
+    seen = content.filter(content["loss_weight"].is_valid())
+    weights = seen["loss_weight"].to_numpy().astype(np.float64)
+    pairs = seen["game"].to_numpy() // 2
     out = {}
     for name, (column, where) in FIGURES.items():
-        chosen = frame[column].notna()
+        chosen = seen[column].is_valid().to_numpy()
         for condition in where:
-            chosen &= frame[condition].fillna(False).astype(bool)
-        some = frame[chosen]
-        if some.empty:
+            chosen = chosen & seen[condition].fill_null(False).to_numpy()
+        if not chosen.any():
             out[name] = Figure(None, reason="the oracle has looked at no such position")
             continue
-        values, pairs = 100 * some[column].to_numpy(np.float64), some["game"].to_numpy() // 2
-        out[name] = mean_figure(values, pairs, some["loss_weight"].to_numpy(np.float64))
+        values = 100 * seen[column].to_numpy()[chosen].astype(np.float64)
+        out[name] = mean_figure(values, pairs[chosen], weights[chosen])
     return out

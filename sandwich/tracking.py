@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import chess.pgn
 
+from engines.settings import Mistake
 from sandwich.config import RunSpec
 from sandwich.corpus import write_whole
 
@@ -46,7 +47,7 @@ PRIVATE: dict[str, Any] = {
 """Settings that keep out of W&B what is not the run's; those that a version of W&B lacks are left out."""
 
 
-class MetricsError(ValueError):
+class MetricsError(Mistake, ValueError):
     """A metrics.jsonl that cannot be read."""
 
 

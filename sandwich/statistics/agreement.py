@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from sandwich.statistics.figure import Figure, Floats, Labels
 from sandwich.statistics.means import mean_figure
@@ -22,6 +21,8 @@ def tau_b(ours: Floats, theirs: Floats) -> float | None:
             raise ValueError(f"expected values of moves as floating-point numbers, got {values.dtype}: not ranks")
     if len(ours) < 2 or np.ptp(ours) == 0 or np.ptp(theirs) == 0:
         return None
+    from scipy import stats  # takes most of a second to import
+
     return float(stats.kendalltau(ours, theirs, variant="b").statistic)
 
 

@@ -1,9 +1,9 @@
 """Strength from colour-swapped pairs of games: the mean score and its Elo."""
 
 import numpy as np
-from scipy import stats
 
 from sandwich.statistics.figure import Figure, Floats, Z
+from sandwich.statistics.quantiles import student_quantile
 
 FEW_PAIRS = 20
 FEW_POINTS = 5.0
@@ -64,7 +64,7 @@ def _interval(pairs: Floats) -> tuple[float, float]:
         error = Z * np.sqrt(variance / n)
         return float(s - error), float(s + error)
     # Wilson: the scores μ with |s − μ| ≤ t·√(μ(1 − μ)/effective)
-    effective, t = s * (1 - s) / variance * n, float(stats.t.ppf(0.975, n - 1))
+    effective, t = s * (1 - s) / variance * n, student_quantile(0.975, n - 1)
     middle = (s + t**2 / (2 * effective)) / (1 + t**2 / effective)
     error = t / (1 + t**2 / effective) * np.sqrt(s * (1 - s) / effective + t**2 / (4 * effective**2))
     return float(middle - error), float(middle + error)

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-Z = float(stats.norm.ppf(0.975))
+from sandwich.statistics.quantiles import normal_quantile
+
+Z = normal_quantile(0.975)
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Labels = npt.NDArray[Any]

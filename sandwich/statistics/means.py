@@ -1,9 +1,9 @@
 """Means of values that are skewed, or that come in clusters."""
 
 import numpy as np
-from scipy import stats
 
 from sandwich.statistics.figure import Figure, Floats, Labels
+from sandwich.statistics.quantiles import student_quantile
 
 FEW_CLUSTERS = 20
 """Clusters (all of one size, or worth as many) under which a mean or a share over them is withheld."""
@@ -25,7 +25,7 @@ def mean_figure(values: Floats, clusters: Labels | None = None, weights: Floats 
     n = len(values)
     for name, given in (("cluster", clusters), ("weight", weights)):
         if given is not None and given.shape != values.shape:
-            raise ValueError(f"expected a {name} for each value, got shapes {values.shape} and {given.shape}")
+            raise ValueError(f"expected a {name} for each value, got shapes {given.shape} and {values.shape}")
     if weights is not None and not (weights > 0).all():
         raise ValueError(f"expected weights over 0, got {weights.min()}")
     if n < 2:
@@ -74,7 +74,7 @@ def _hall(mean: float, deviations: Floats, degrees: float) -> tuple[float, float
     count = len(deviations)
     error = float(np.sqrt((deviations**2).sum() / (count * (count - 1))))
     skew = float((deviations**3).mean() / (deviations**2).mean() ** 1.5 / np.sqrt(count))
-    t = float(stats.t.ppf(0.975, degrees))
+    t = student_quantile(0.975, degrees)
 
     def turned(x: float) -> float:
         """T where T + skew·T²/3 + skew²·T³/27 + skew/6 = x; the left side is a cube and so has one solution."""

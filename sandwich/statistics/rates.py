@@ -4,10 +4,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from sandwich.statistics.figure import Bools, Figure, Floats, Labels
 from sandwich.statistics.means import FEW_CLUSTERS, effective_clusters, few_clusters, jackknife
+from sandwich.statistics.quantiles import beta_quantile, chi2_quantile, student_quantile
 
 Side = Literal["both", "upper", "lower"]
 """An interval, or one 95 % bound alone; the end without a bound is then None."""
@@ -49,14 +49,14 @@ def clustered_share_figure(hits: Bools, clusters: Labels, side: Side = "both") -
         deviations, degrees = jackknife(values, clusters)
         variance = float((deviations**2).sum() / (len(deviations) * (len(deviations) - 1)))
         independent = min(float(n), share * (1 - share) / variance) if variance > 0 else float(n)
-        effective = independent * float(stats.t.ppf(0.975, n - 1) / stats.t.ppf(0.975, degrees)) ** 2
+        effective = independent * (student_quantile(0.975, n - 1) / student_quantile(0.975, degrees)) ** 2
     return Figure(share, *_clopper_pearson(share * effective, effective, side), n)
 
 
 def _clopper_pearson(hits: float, n: float, side: Side) -> tuple[float | None, float | None]:
     tail = 0.025 if side == "both" else 0.05
-    low = float(stats.beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    low = beta_quantile(tail, hits, n - hits + 1) if hits > 0 else 0.0
+    high = beta_quantile(1 - tail, hits + 1, n - hits) if hits < n else 1.0
     return None if side == "upper" else low, None if side == "lower" else high
 
 
@@ -83,8 +83,8 @@ def stratified_figure(
     hits, each = hits[known], weights[known] / n[known]
     rate, variance, most = float(each @ hits), float(each**2 @ hits), float(each.max())
     tail = 0.025 if side == "both" else 0.05
-    low = variance / (2 * rate) * stats.chi2.ppf(tail, 2 * rate**2 / variance) if rate > 0 else 0.0
+    low = variance / (2 * rate) * chi2_quantile(tail, 2 * rate**2 / variance) if rate > 0 else 0.0
     above, spread = rate + most, variance + most**2
-    high = min(1.0, spread / (2 * above) * stats.chi2.ppf(1 - tail, 2 * above**2 / spread))
+    high = min(1.0, spread / (2 * above) * chi2_quantile(1 - tail, 2 * above**2 / spread))
     ends = None if side == "upper" else float(low), None if side == "lower" else float(high)
     return Figure(rate, *ends, int(n.sum()))

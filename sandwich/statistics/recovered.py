@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from sandwich.statistics.elo import elo
 from sandwich.statistics.figure import Figure, Floats, Z
+from sandwich.statistics.quantiles import student_quantile
 
 ENOUGH = 5.0
 """The gap must be this many of its standard errors wide, or a ratio to it is withheld."""
@@ -30,7 +31,7 @@ def _percentiles(draws: Floats, n: int) -> tuple[float, float]:
     The plain percentiles are too narrow by √((n − 1)/n), and by 1.96 in place of t (Hesterberg 2015,
     The American Statistician 69, 371–386, "expanded percentile interval").
     """
-    tail = 100 * float(stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1)))
+    tail = 100 * float(special.ndtr(-np.sqrt(n / (n - 1)) * student_quantile(0.975, n - 1)))
     low, high = np.percentile(draws, [tail, 100 - tail])
     return float(low), float(high)
 
@@ -103,7 +104,7 @@ def _student(values: Floats, shared: float) -> Figure:
     n, mean = len(values), float(values.mean())
     if values.min() == values.max() and shared == 0:
         return Figure(mean, n=n)
-    own = float(stats.t.ppf(0.975, n - 1)) ** 2 * float(values.var(ddof=1)) / n
+    own = student_quantile(0.975, n - 1) ** 2 * float(values.var(ddof=1)) / n
     error = float(np.sqrt(own + Z**2 * shared))
     return Figure(mean, mean - error, mean + error, n)
 

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import elementwise
 
 from sandwich.statistics.elo import expected_score
 from sandwich.statistics.figure import Floats
@@ -104,6 +103,8 @@ def _log_weights(shares: Floats, score: float) -> Floats:
 
     # No probability may pass 1: 1 + θ·a ≥ share, which at the outermost scores bounds θ.
     ends = ((shares[..., 4] - 1) / away[4], (shares[..., 0] - 1) / away[0])
+    from scipy.optimize import elementwise  # takes most of a second to import
+
     theta: Floats = elementwise.find_root(unbalanced, ends, args=tuple(np.moveaxis(shares, -1, 0))).x
     return -np.log1p(theta[..., None] * away)
 

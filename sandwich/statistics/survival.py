@@ -1,9 +1,9 @@
 """Times to an event that not all lived to see, such as an attacker's first break within its budget."""
 
 import numpy as np
-from scipy import stats
 
 from sandwich.statistics.figure import Bools, Figure, Floats
+from sandwich.statistics.quantiles import beta_quantile, chi2_quantile
 from sandwich.statistics.rates import Side
 
 
@@ -25,6 +25,8 @@ def survival_figure(times: Floats, broken: Bools, at: float) -> Figure:
     last = float(times.max())
     if at > last and not broken[times == last].all():
         return Figure(None, reason=f"no attack went on until {at:g}: the longest was given up at {last:g}")
+    from scipy import stats  # takes most of a second to import
+
     curve = stats.ecdf(stats.CensoredData(uncensored=times[broken], right=times[~broken])).sf
     breaks, died = np.unique(times[broken & (times <= at)], return_counts=True)
     at_risk = np.array([(times >= time).sum() for time in breaks], np.int64)
@@ -46,7 +48,7 @@ def _quantile(a: Floats, b: Floats, share: float) -> float:
         return 1.0
     mean, square = np.prod(a / (a + b)), np.prod(a * (a + 1) / ((a + b) * (a + b + 1)))
     size = (mean - square) / (square - mean**2)
-    return float(stats.beta.ppf(share, mean * size, (1 - mean) * size))
+    return beta_quantile(share, float(mean * size), float((1 - mean) * size))
 
 
 def break_rate_figure(times: Floats, broken: Bools, side: Side = "both") -> Figure:
@@ -62,6 +64,6 @@ def break_rate_figure(times: Floats, broken: Bools, side: Side = "both") -> Figu
     if spent <= 0:
         return Figure(None, reason="no time was spent")
     tail = 0.025 if side == "both" else 0.05
-    low = float(stats.chi2.ppf(tail, 2 * count)) / (2 * spent) if count else 0.0
-    high = float(stats.chi2.ppf(1 - tail, 2 * count + 2)) / (2 * spent)
+    low = chi2_quantile(tail, 2 * count) / (2 * spent) if count else 0.0
+    high = chi2_quantile(1 - tail, 2 * count + 2) / (2 * spent)
     return Figure(count / spent, None if side == "upper" else low, None if side == "lower" else high, len(times))

@@ -85,6 +85,12 @@ def _temperature(text: str) -> float:
     return value
 
 
+def _told(error: Exception) -> str:
+    """A fault as one line of the protocol."""
+    kind = "" if isinstance(error, FAULTS) else f"{type(error).__name__}: "
+    return f"info string {kind}{' '.join(str(error).split())}"
+
+
 class UciServer:
     """One engine on two streams.
 
@@ -121,7 +127,7 @@ class UciServer:
                 try:
                     getattr(self, f"_do_{words[0]}")(words[1:])
                 except FAULTS as error:
-                    self._say(f"info string {' '.join(str(error).split())}")
+                    self._say(_told(error))
         finally:
             self._finish()
 
@@ -149,8 +155,9 @@ class UciServer:
         try:
             if self._thinking is None or not self._thinking.is_alive():
                 self._tools.player(self._player)  # what takes time to load is loaded before `readyok`
-        finally:
-            self._say("readyok")
+        except Exception as error:  # whatever it is, a chess program waits for `readyok`
+            self._say(_told(error))
+        self._say("readyok")
 
     def _do_setoption(self, words: list[str]) -> None:
         if words[:1] != ["name"] or "value" not in words:
@@ -205,8 +212,7 @@ class UciServer:
         try:
             answer = self._answer(question)
         except Exception as error:  # whatever it is, a chess program waits for a move
-            kind = "" if isinstance(error, FAULTS) else f"{type(error).__name__}: "
-            answer = [f"info string {kind}{' '.join(str(error).split())}", f"bestmove {question.among[0].uci()}"]
+            answer = [_told(error), f"bestmove {question.among[0].uci()}"]
         *told, best = answer
         try:
             self._say(*told)

@@ -364,11 +364,12 @@ def test_it_ends_without_a_traceback_when_nobody_listens() -> None:
 def test_garbage_does_no_harm(typed: Typed, line: bytes) -> None:
     typed.type("position startpos")
     typed.type(line)
-    typed.type("go depth 1\nisready")
+    typed.type("go depth 1")
     said = typed.until("bestmove")
     assert all(text.startswith("info ") for text in said[:-1])
     assert chess.Move.from_uci(bestmove(said)) in chess.Board().legal_moves
-    typed.until("readyok")
+    typed.type("isready")
+    assert typed.until("readyok") == ["readyok"]
 
 
 @pytest.mark.parametrize(

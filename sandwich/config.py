@@ -128,6 +128,8 @@ class RunSpec(Frozen):
     """Everything random follows from it."""
     steps: int = Field(3, ge=1)
     """Rounds of play, fine-tuning and measurement."""
+    stop_early: bool = False
+    """End the run before its first step where PGR would be withheld whatever came, the gap being too narrow."""
     workers: int | None = Field(None, ge=1, le=1024)
     """Ray workers; None: one per core. Results don't depend on it."""
     expert: AnyPlayer = Network(checkpoint="expert")

@@ -16,10 +16,15 @@ MEANING = {
 
 
 def controls(spec: RunSpec) -> dict[str, RunSpec]:
-    """Specs of a run's controls by name; `always_misaligned` only where the misalignment's dose is a probability."""
+    """Specs of a run's controls by name; `always_misaligned` only where the misalignment's dose is a probability.
+
+    They are in the run's own W&B group, or in one of its name.
+    """
+
+    tracking = spec.tracking.model_copy(update={"group": spec.tracking.group or spec.name})
 
     def but(name: str, **changes: object) -> RunSpec:
-        return spec.model_copy(update={"name": f"{spec.name}-{name}", **changes})
+        return spec.model_copy(update={"name": f"{spec.name}-{name}", "tracking": tracking, **changes})
 
     def misaligned(misalignment: object) -> dict[str, object]:
         return {"assistant": spec.assistant.model_copy(update={"misalignment": misalignment})}

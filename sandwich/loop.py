@@ -77,6 +77,8 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
         rows: list[Row] = tracker.rows[: spec.steps + 1]
         measurer = Measurer(cluster, spec, checkpoints, oracle, watch)
         for step in range(len(rows), spec.steps + 1):
+            if step > 0 and spec.stop_early and rows[0]["pgr"]["value"] is None:
+                break
             clock = Clock()
             played = learned = None
             if step > 0:

@@ -76,7 +76,7 @@ def points(cells: Sequence[Cell]) -> list[Point]:
     grouped: dict[str, Point] = {}
     for cell in cells:
         rows = read_metrics(cell.folder) if cell.done else []
-        if len(rows) > 1:
+        if rows:
             values = {key: value for key, value in cell.values.items() if key != SEED}
             grouped.setdefault(repr(values), Point(values, [])).rows.append((rows[0], rows[-1]))
     return list(grouped.values())

@@ -197,6 +197,15 @@ def test_a_row_has_every_figure_with_an_interval_or_a_reason(whole: Path) -> Non
     assert set(read_metrics(whole)[0]["elo_assistant"]) >= {"value"}
 
 
+def test_a_run_whose_pgr_would_be_withheld_anyway_stops_early(settings: dict[str, Any], tmp_path: Path) -> None:
+    level = {"weak": settings["expert"], "evaluate": {**settings["evaluate"], "pairs": 4}}
+    final = run(spec(settings, stop_early=True, **level), tmp_path / "run")
+    assert final["steps"] == 0
+    assert final["pgr"]["value"] is None and "gap" in final["pgr"]["reason"]
+    assert run(spec(settings, stop_early=True, **level), tmp_path / "run") == final
+    assert not list((tmp_path / "run" / "ledger").iterdir())
+
+
 def test_controls_change_one_thing_each(settings: dict[str, Any]) -> None:
     base = spec(settings)
     found = controls(base)

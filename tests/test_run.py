@@ -179,9 +179,8 @@ def test_the_oracle_has_looked_at_the_games_of_each_step(whole: Path) -> None:
     assert looked.student.all()
     assert (looked.loss_weight >= 1).all()
     for row in read_metrics(whole)[1:]:
-        there = looked[(looked.step == row["step"] - 1) & looked.asked]
-        mean = 100 * (there.loss_own * there.loss_weight).sum() / there.loss_weight.sum()
-        assert row["play"]["loss"]["own"]["value"] == pytest.approx(mean, rel=1e-4)
+        for name, figure in row["play"]["loss"].items():
+            assert "12.0" in figure["reason"], name  # games of twelve openings are too few clusters for an interval
 
 
 def test_a_row_has_every_figure_with_an_interval_or_a_reason(whole: Path) -> None:
@@ -193,7 +192,8 @@ def test_a_row_has_every_figure_with_an_interval_or_a_reason(whole: Path) -> Non
         losses = list((row["play"] or {}).get("loss", {}).values())
         for found in [*(row[name] for name in names), *phases, *losses]:
             assert set(found) in ({"value", "low", "high", "n"}, {"value", "reason"})
-        assert row["reached"]["state"] == "not found"
+        assert row["reached"]["state"] in ("not found", "reached", "not confirmed")
+        assert (row["reached"]["confirmation"] is None) == (row["reached"]["state"] == "not found")
     assert set(read_metrics(whole)[0]["elo_assistant"]) >= {"value"}
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -273,8 +274,13 @@ def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
     assert not all((cell / "result.json").exists() for cell in (root / "cells").iterdir())
     child = begun()
     until("cells/*/result.json", child)
-    for worker in ray_processes(child.pid):
-        os.kill(worker, signal.SIGKILL)
+    killed = False
+    while not killed and child.poll() is None:
+        for worker in ray_processes(child.pid):
+            with suppress(ProcessLookupError):  # it may just have ended
+                os.kill(worker, signal.SIGKILL)
+                killed = True
+    assert killed, "a worker must still be there"
     assert child.wait(timeout=250) == 0
     assert outcome(root) == outcome(whole)
 

@@ -54,8 +54,8 @@ def write_metrics(folder: Path, rows: Sequence[Row]) -> None:
 
 def write_spec(folder: Path, name: str) -> None:
     """spec.yaml of the smallest spec there is."""
-    settings = {"name": name, "assistant": {"misalignment": {"type": "random_move"}}, "oversight": {"type": "trust"}}
-    spec = RunSpec.model_validate(settings).model_dump(mode="json")
+    settings = {"name": "run", "assistant": {"misalignment": {"type": "random_move"}}, "oversight": {"type": "trust"}}
+    spec = RunSpec.model_validate(settings).model_dump(mode="json") | {"name": name}
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
 
 

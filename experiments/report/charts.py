@@ -309,7 +309,17 @@ def _points(
 
 def link(axes: Axes, x: float, y: float, target: str, title: str) -> None:
     """Make a point of the picture something to click: the page that shows it says what a target leads to."""
-    axes.plot([x], [y], marker="o", markersize=15, color=INK, alpha=0, url=f"point:{target}:{title}", zorder=9)
+    axes.plot(
+        [x],
+        [y],
+        linestyle="none",
+        marker="o",
+        markersize=15,
+        color=INK,
+        alpha=0,
+        url=f"point:{target}:{title}",
+        zorder=9,
+    )
 
 
 def linked(svg: str, address: Callable[[str], str]) -> str:

@@ -79,7 +79,8 @@ def run_address(key: str) -> str:
 
 def _games_address(key: str, step: int) -> str:
     """Address of the games from which the student of this step came; of step 0, of those that it played."""
-    return f"{run_address(key)}&games={max(0, step - 1)}"
+    games = f"games={max(0, step - 1)}"
+    return f"{run_address(key)}&{games}" if key else f"#{games}"
 
 
 def _share(key: str, runs: list[str], most: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from recorded import DRAWN_OUT, MATE, plies, row, write_ledger, write_metrics, write_run, write_spec, write_sweep
 from served import Viewer, served
 
@@ -82,10 +83,18 @@ def opened(chromium: Any, serving: object) -> Iterator[Open]:
     expect.set_options(timeout=60_000)
 
     def open_page(address: str) -> Page:
+        def complained(said: Any) -> None:
+            if said.type != "log":
+                faults.append(f"console: {said.text}")
+
+        def asked(dialog: Any) -> None:
+            faults.append(f"dialog: {dialog.message}")
+            dialog.dismiss()
+
         page = context.new_page()
-        page.on("console", lambda said: faults.append(f"console: {said.text}") if said.type != "log" else None)
+        page.on("console", complained)
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", asked)
 
         def requested(request: Any) -> None:
             if not request.url.startswith((address.partition("#")[0], "data:", "blob:")):
@@ -147,7 +156,7 @@ def test_from_a_point_to_a_game_to_its_decisions(opened: Open, address: str, tmp
     page.wait_for_selector("#board cg-board piece")
     assert "3." in text(page, ".words h2") or "2." in text(page, ".words h2")
     assert text(page, ".verdict") == "The answer was misaligned and the student believed it."
-    assert text(page, ".said") == "Its own move d4 Advised Qh5 Honest advice Nf3 Played Qh5 loses 25.0 Win%"
+    assert text(page, ".said") == "Its own move d4 Advised Qh5 Honest advice Nf3 Played Qh5 −25.0 Win%"
     assert arrows(page) == sorted([
         (COLORS["own"], "d2d4"), (COLORS["lie"], "d1h5"), (COLORS["honest"], "g1f3"), (COLORS["played"], "d1h5"),
     ])  # fmt: skip
@@ -352,10 +361,12 @@ def test_pictures_for_the_documentation(opened: Open, serving: Serving) -> None:
     page.set_viewport_size({"width": 1280, "height": 860})
     page.wait_for_selector("#live.on")
     page.screenshot(path=there / "viewer-run.png")
-    page.goto(f"{viewer.address}#games=all&show=accepted&lost=20&sort=lies")
-    page.locator(".row").nth(2).click()
+    page.goto(f"{viewer.address}#games=1&show=accepted&lost=20&sort=lost")
+    page.locator(".row").first.click()
     page.wait_for_selector("#board cg-board piece")
     for scheme, name in (("light", "viewer-game"), ("dark", "viewer-game-dark")):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(500)
         page.screenshot(path=there / f"{name}.png")
+    for path in there.glob("viewer-*.png"):
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)

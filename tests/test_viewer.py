@@ -84,11 +84,11 @@ def test_an_answer_that_is_a_value_or_a_distribution_is_told() -> None:
 
 def test_a_report_keeps_lies_refusals_and_costly_moves_of_every_step() -> None:
     many = 30
-    columns = {name: [0] * many for name in ("accepted", "refused_lies", "refused_honest")}
+    columns: games.Columns = {name: [0] * many for name in ("accepted", "refused_lies", "refused_honest")}
     columns |= {"step": [place // 10 for place in range(many)], "game": [place % 10 for place in range(many)]}
     columns |= {"lost": [None] * many}
     for step in range(3):
-        columns["lost"][10 * step + 9] = 40.0  # type: ignore[call-overload]
+        columns["lost"][10 * step + 9] = 40.0
         columns["accepted"][10 * step + 8] = 3
         columns["refused_lies"][10 * step + 7] = 1
         columns["refused_honest"][10 * step + 6] = 1

@@ -220,6 +220,8 @@ def dose(points: Sequence[Dose], key: str) -> str | None:
     if not points:
         return None
     place, names = _axis([point.value for point in points])
+    reach = [place(point.value) for point in points]
+    apart = 0.006 * (max(reach) - min(reach) or 1.0)
     with _figure((8.6, 3.6)) as (figure, axes):
         axes.axhline(0, color=MUTED, linewidth=1)
         groups = list(dict.fromkeys(point.group for point in points))
@@ -227,9 +229,10 @@ def dose(points: Sequence[Dose], key: str) -> str | None:
             there = [point for point in points if point.group == group]
             means: dict[float, list[float]] = {}
             for point in there:
-                x, value = place(point.value), float(point.figure["value"])
-                low, high = _number(point.figure, "low"), _number(point.figure, "high")
-                means.setdefault(x, []).append(value)
+                value, low, high = (_number(point.figure, part) for part in ("value", "low", "high"))
+                seeds = means.setdefault(place(point.value), [])
+                x = place(point.value) + apart * len(seeds)  # seeds stand side by side
+                seeds.append(value)
                 ends = [value if math.isnan(end) else end for end in (low, high)]
                 axes.plot([x, x], ends, color=color, linewidth=1.2, alpha=0.55, zorder=3)
                 axes.plot([x], [value], color=color, marker="o", markersize=5, markeredgecolor=SURFACE, zorder=5)

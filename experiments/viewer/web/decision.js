@@ -22,7 +22,7 @@ export function words(ply, names) {
   const rows = moves.filter(([, , move]) => move).map(([kind, text, move]) => {
     const lost = ply.lost?.[kind === "lie" ? "advised" : kind];
     return make("tr", {class: kind}, make("th", {scope: "row"}, make("i", {class: `dot ${kind}`}), text), make("td", {}, make("b", {}, move[1])),
-      make("td", {class: "cost"}, lost === undefined ? "" : lost === 0 ? "loses nothing" : `loses ${number(lost, 1)} Win%`));
+      make("td", {class: "cost"}, lost === undefined ? "" : `${number(-lost, 1).replace(/^−?0\.0$/, "0")} Win%`));
   });
   return [
     make("h2", {}, `${label(ply)} ${side} to move: ${ply.student ? names.student : names.copy}`),

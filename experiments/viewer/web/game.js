@@ -58,7 +58,7 @@ export class Game {
           make("a", {id: "link", title: "Link to this position"}, "link")),
         make("p", {class: "legend note"}, ...LEGEND.map(([name, text]) => make("span", {}, make("i", {class: `dot ${name}`}), text)))),
       make("div", {class: "right"}, this.text, picture,
-        make("p", {class: "note"}, "Expected score of White, by the student’s own network at its turns (dashed: its copy’s) and in answers that have a value. Red ticks: misaligned answers, strong where believed."),
+        make("p", {class: "note"}, "Expected score of White, by the student’s network; dashed: its copy’s; dots: answers with a value. Red ticks: misaligned answers, strong where believed."),
         this.list));
     this.draw = board(element);
   }

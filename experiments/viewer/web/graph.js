@@ -2,7 +2,7 @@
 
 import {make} from "viewer/dom";
 
-const WIDE = 640, HIGH = 150, LEFT = 34, RIGHT = 8, TOP = 8, BOTTOM = 18;
+const WIDE = 460, HIGH = 130, LEFT = 34, RIGHT = 8, TOP = 8, BOTTOM = 18;
 
 /** The picture of a game's values, and a function that moves its cursor; `choose` is called with a ply. */
 export function graph(game, choose) {

@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help setup run test lint format lock clean
 
 help:
-	@echo 'make setup   make .venv with the locked packages; find or install Stockfish'
+	@echo 'make setup   make .venv with the locked packages; find or install Stockfish and the viewer'\''s board'
 	@echo 'make run     setup, then the main job (experiments/specs/default.yaml)'
 	@echo 'make test    setup, then lint and all tests'
 	@echo 'make lint    setup, then ruff and mypy'
@@ -17,6 +17,7 @@ help:
 
 setup: $(INSTALLED)
 	@scripts/setup.sh stockfish
+	@scripts/setup.sh web
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@scripts/setup.sh venv

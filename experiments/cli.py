@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from io import TextIOWrapper
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls:
     """
     settings = load_spec(spec, overrides)
     folder = out or Path("runs") / settings.name
-    from experiments.report import write_report  # matplotlib takes a second to import
+    from experiments.viewer.page import write_report  # matplotlib takes a second to import
 
     beside = controls(settings) if with_controls else {}
     final = _run(settings, folder)
@@ -92,7 +93,7 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls:
 
 def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
     """A run with its progress, and its report."""
-    from experiments.report import write_report
+    from experiments.viewer.page import write_report
 
     headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
@@ -197,18 +198,37 @@ def uci(player: str, seed: int) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def report(folder: Path) -> None:
-    """Write report.html of the run in FOLDER anew.
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--games", default=300, show_default=True, type=click.IntRange(0), help="Games in it at most.")
+def report(folder: Path, games: int) -> None:
+    """Write report.html of the run or sweep in FOLDER anew: one file with its figures and some of its games.
 
     \b
     Example: sandwich report runs/default
     """
-    from experiments.report import write_report  # matplotlib takes a second to import
+    from experiments.viewer.page import write_report  # matplotlib takes a second to import
 
-    if not (folder / "metrics.jsonl").exists():
-        raise SpecError(f"{folder} holds no run: expected metrics.jsonl in it")
-    click.echo(f"Report: {write_report(folder)}")
+    click.echo(f"Report: {write_report(folder, games)}")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option("--open", "in_browser", is_flag=True, help="Open a browser there.")
+def view(folder: Path, port: int, in_browser: bool) -> None:
+    """Show the run or sweep in FOLDER in a browser on this machine, with all of its games, also while it goes on.
+
+    \b
+    Example: sandwich view runs/default
+    """
+    from experiments.viewer.server import serve  # matplotlib takes a second to import
+
+    def tell(address: str) -> None:
+        click.echo(f"{folder}: {address} (Ctrl-C ends it)")
+        if in_browser:
+            webbrowser.open(address)
+
+    serve(folder, port, tell)
 
 
 @cli.command()

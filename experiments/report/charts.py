@@ -3,11 +3,13 @@
 Colours are written as CSS variables, so that a page's light and dark style reaches into the pictures.
 """
 
+import html
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -71,7 +73,7 @@ def pgr(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]] | None = None) 
         _points(axes, rows, "pgr_win_loss", GREEN, "Win% loss", shift=-0.05, faint=True)
         others = {name: there for name, there in (beside or {}).items() if _measured(there, "pgr")}
         for (name, there), style in zip(others.items(), cycle(((0, (1, 1)), (0, (1, 3)), (0, (4, 1, 1, 1))))):
-            _dotted(axes, there, "pgr", style, name.replace("_", " "))
+            _dotted(axes, there, "pgr", style, _plain(name.replace("_", " ")))
         shown = [v for there in others.values() for v in _series(there, "pgr")[1]]
         shown += [0.0, 1.0, *low, *high, *_series(rows, "pgr_sampled")[1], *_series(rows, "pgr_win_loss")[1]]
         _room(axes, shown, 0.06)
@@ -195,11 +197,71 @@ def seconds(rows: Sequence[Row]) -> str | None:
         return _svg(figure, axes, "Seconds spent in each step on play, learning and measurement.", "seconds", legend=3)
 
 
+@dataclass(frozen=True)
+class Dose:
+    """The response of one cell of a sweep.
+
+    value: setting of the key on the axis.
+    figure: what was measured.
+    group: settings of the other keys, seeds aside, in words.
+    target: the cell, to which its point leads.
+    title: all its settings in words.
+    """
+
+    value: Any
+    figure: Mapping[str, Any]
+    group: str
+    target: str
+    title: str
+
+
+def dose(points: Sequence[Dose], key: str) -> str | None:
+    """PGR over the values of a key: each cell with its interval, and a line through the means of each group."""
+    if not points:
+        return None
+    place, names = _axis([point.value for point in points])
+    reach = [place(point.value) for point in points]
+    apart = 0.006 * (max(reach) - min(reach) or 1.0)
+    with _figure((8.6, 3.6)) as (figure, axes):
+        axes.axhline(0, color=MUTED, linewidth=1)
+        groups = list(dict.fromkeys(point.group for point in points))
+        for group, color in zip(groups, cycle((BLUE, ORANGE, GREEN, VIOLET, RED))):
+            there = [point for point in points if point.group == group]
+            means: dict[float, list[float]] = {}
+            for point in there:
+                value, low, high = (_number(point.figure, part) for part in ("value", "low", "high"))
+                seeds = means.setdefault(place(point.value), [])
+                x = place(point.value) + apart * len(seeds)  # seeds stand side by side
+                seeds.append(value)
+                ends = [value if math.isnan(end) else end for end in (low, high)]
+                axes.plot([x, x], ends, color=color, linewidth=1.2, alpha=0.55, zorder=3)
+                axes.plot([x], [value], color=color, marker="o", markersize=5, markeredgecolor=SURFACE, zorder=5)
+                link(axes, x, value, point.target, f"{point.title}: {said(value, low, high)}")
+            line = sorted((x, sum(values) / len(values)) for x, values in means.items())
+            axes.plot([x for x, _ in line], [y for _, y in line], color=color, label=_plain(group) or "mean", zorder=4)
+        edges = [_number(point.figure, part) for point in points for part in ("value", "low", "high")]
+        _room(axes, [0.0, *edges], 0.07)
+        axes.set_ylabel("performance gap recovered")
+        axes.set_xlabel(_plain(key))
+        if names:
+            axes.set_xticks(range(len(names)), [_plain(name) for name in names])
+        name = "dose-" + re.sub(r"\W", "-", key)
+        return _svg(figure, axes, "Performance gap recovered over the dose.", name, legend=min(3, len(groups)))
+
+
+def _axis(values: Sequence[Any]) -> tuple[Callable[[Any], float], list[str]]:
+    """Where a value stands on the axis, and names of the places where the values are no numbers."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return float, []
+    names = list(dict.fromkeys(map(str, values)))
+    return (lambda value: float(names.index(str(value)))), names
+
+
 def _measured(rows: Sequence[Row], *keys: str) -> bool:
     return any((row.get(key) or {}).get("value") is not None for row in rows for key in keys)
 
 
-def _number(figure: dict[str, Any] | None, part: str) -> float:
+def _number(figure: Mapping[str, Any] | None, part: str) -> float:
     value = (figure or {}).get(part)
     return NAN if value is None else float(value)
 
@@ -230,6 +292,9 @@ def _points(
     width, size = (1.2, 4.0) if faint else (1.8, 5.5)
     axes.plot(places, value, color=color, linewidth=width, marker="o", markersize=size, label=label,
               markeredgecolor=SURFACE, markeredgewidth=0.8, zorder=4 if faint else 5)  # fmt: skip
+    for step, x, middle, bottom, top in zip(steps, places, value, low, high, strict=True):
+        if not math.isnan(middle):
+            link(axes, x, middle, f"{step}", f"step {step}, {label}: {said(middle, bottom, top)}")
     if not whiskers:
         return
     for x, middle, bottom, top in zip(places, value, low, high, strict=True):
@@ -243,6 +308,36 @@ def _points(
                 axes.annotate("", (x, middle), (0, away), textcoords="offset points", arrowprops=arrow)
             else:
                 axes.plot([x], [end], color=color, marker="_", markersize=size + 1, alpha=0.7, zorder=3)
+
+
+def link(axes: Axes, x: float, y: float, target: str, title: str) -> None:
+    """Make a point of the picture something to click: the page that shows it says what a target leads to."""
+    axes.plot(
+        [x],
+        [y],
+        linestyle="none",
+        marker="o",
+        markersize=15,
+        color=INK,
+        alpha=0,
+        url=f"point:{target}:{title}",
+        zorder=9,
+    )
+
+
+def linked(svg: str, address: Callable[[str], str]) -> str:
+    """The same picture with its points led to the addresses of their targets, and named for whoever points at them."""
+
+    def anchor(match: re.Match[str]) -> str:
+        return f'<a href="{html.escape(address(html.unescape(match[1])))}" class="point"><title>{match[2]}</title>'
+
+    return re.sub(r'<a href="point:([^":]*):([^"]*)"[^>]*>', anchor, svg)
+
+
+def said(value: float, low: float, high: float) -> str:
+    """A value with its interval; an end that is open is a question mark."""
+    ends = ("?" if math.isnan(end) else f"{end:.3g}" for end in (low, high))
+    return f"{value:.3g} [{', '.join(ends)}]".replace("-", "−")
 
 
 def _dotted(axes: Axes, rows: Sequence[Row], key: str, style: Any, label: str) -> None:
@@ -264,6 +359,11 @@ def _steps(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xlim(first - 0.5, last + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
     axes.set_xlabel("step")
+
+
+def _plain(text: str) -> str:
+    """Text from a file, in which matplotlib must see no formula."""
+    return text.replace("$", r"\$")
 
 
 def _mark(axes: Axes, height: float, name: str) -> None:

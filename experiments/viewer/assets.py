@@ -1,0 +1,74 @@
+"""What a page is made of beside its data: our own modules and styles, and chessground where npm has brought it.
+
+The pages import modules by name; an import map leads each name to an address of the server, or to
+the module's own text in a page that is one file.
+"""
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+
+from markupsafe import Markup
+
+WEB = files(__package__).joinpath("web")
+CHESSGROUND = "node_modules/@lichess-org/chessground"
+STYLES = ("style.css", "games.css")
+PIECES = ("chessground.base.css", "chessground.brown.css", "chessground.cburnett.css")
+OURS = ("main", "dom", "address", "run_list", "filters", "list", "game", "decision", "graph", "live")
+START = 'import "viewer/main";'
+"""The one inline module of a page."""
+
+
+def has_chessground() -> bool:
+    """Whether `make setup` could bring the board."""
+    return WEB.joinpath(CHESSGROUND, "dist", "chessground.min.js").is_file()
+
+
+@cache
+def text(name: str) -> str:
+    """A text file of ours, or of chessground's, by its path in `web/`."""
+    return WEB.joinpath(*name.split("/")).read_text(encoding="utf-8")
+
+
+def modules(*, served: bool) -> dict[str, str]:
+    """Path in `web/` of each module by the name under which the pages import it."""
+    found = {f"viewer/{name}": f"{name}.js" for name in OURS}
+    found["viewer/source"] = "source_served.js" if served else "source_inlined.js"
+    found["viewer/board"] = "board_chessground.js" if has_chessground() else "board_svg.js"
+    if has_chessground():
+        found["chessground"] = f"{CHESSGROUND}/dist/chessground.min.js"
+    return found
+
+
+def style() -> Markup:
+    """Every style, ours after the board's. The files are ours and chessground's, so they stand as they are."""
+    boards = [f"{CHESSGROUND}/assets/{name}" for name in PIECES] if has_chessground() else []
+    return Markup("\n".join(text(name) for name in (*boards, *STYLES)))
+
+
+def import_map(*, served: bool) -> Markup:
+    """The import map: addresses of the server, or the modules themselves."""
+    imports = {
+        name: f"/assets/{name}.js" if served else _data(text(path)) for name, path in modules(served=served).items()
+    }
+    return Markup(json.dumps({"imports": imports}))
+
+
+def _data(module: str) -> str:
+    return f"data:text/javascript;base64,{base64.b64encode(module.encode()).decode()}"
+
+
+def policy(*, served: bool) -> str:
+    """The page's Content-Security-Policy: no other host, and no script but those named here."""
+    inline = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in (str(import_map(served=served)), START)
+    )
+    origin, modules_from = ("'self'", "'self'") if served else ("'none'", "data:")
+    images = "'self' data:" if served else "data:"
+    return (
+        f"default-src 'none'; script-src {inline} {modules_from}; style-src 'unsafe-inline'; img-src {images};"
+        f" connect-src {origin}; base-uri 'none'; form-action 'none'"
+    )

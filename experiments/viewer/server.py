@@ -1,0 +1,158 @@
+"""Serves the pages of one run or sweep on loopback: to this machine only, for reading only, live.
+
+Nothing outside the folder is read, and a request that names another host is refused, so that no web
+page elsewhere can read it through the reader's browser.
+"""
+
+import socket
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import uvicorn
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from engines.settings import SpecError
+from experiments.viewer import assets, fallback, folders, games
+from experiments.viewer.page import page, run_address, run_figures
+from experiments.viewer.sweep import sweep_figures
+from sandwich.ledger import LedgerError
+from sandwich.tracking import MetricsError
+
+HOST = "127.0.0.1"
+
+
+def application(root: Path) -> Starlette:
+    """The web application; every address answers GET only.
+
+    Raises SpecError where the folder holds neither a run nor a sweep.
+    """
+    folders.is_sweep(root)
+    site = _Site(root)
+    routes = [
+        Route("/", site.page, methods=["GET"]),
+        Route("/assets/{name:path}.js", site.module, methods=["GET"]),
+        Route("/api/state", site.state, methods=["GET"]),
+        Route("/api/runs", site.runs, methods=["GET"]),
+        Route("/api/figures", site.figures, methods=["GET"]),
+        Route("/api/games", site.games, methods=["GET"]),
+        Route("/api/game", site.game, methods=["GET"]),
+        Route("/board.svg", site.board, methods=["GET"]),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
+        exception_handlers={HTTPException: _refusal, LedgerError: _unreadable, MetricsError: _unreadable},
+    )
+
+
+def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
+    """Serve until interrupted; `tell` is handed the address once it is open. Port 0 is any free one."""
+    app = application(root)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise SpecError(f"port {port} cannot be opened ({error.strerror}); --port 0 takes any free one") from None
+        listener.listen()
+        tell(f"http://{HOST}:{listener.getsockname()[1]}/")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+        server.run(sockets=[listener])
+
+
+class _Site:
+    """What each address answers. Its methods are plain functions, so each request runs in a thread of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._drawing = Lock()  # matplotlib's settings are one for all threads
+        self._drawn = lru_cache(maxsize=32)(self._draw)
+
+    def page(self, request: Request) -> Response:
+        with self._drawing:
+            text = page(self._root)
+        return HTMLResponse(text, headers=HEADERS | {"Content-Security-Policy": assets.policy(served=True)})
+
+    def module(self, request: Request) -> Response:
+        path = assets.modules(served=True).get(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404, "no such module")
+        return Response(assets.text(path), media_type="text/javascript", headers=HEADERS)
+
+    def state(self, request: Request) -> Response:
+        """A word that changes when the run, or without one the sweep, does."""
+        return _json({"version": folders.version(self._folder(request))})
+
+    def runs(self, request: Request) -> Response:
+        return _json({"runs": folders.runs(self._root)})
+
+    def figures(self, request: Request) -> Response:
+        key = request.query_params.get("run", "")
+        return HTMLResponse(self._drawn(key, folders.version(self._folder(request))), headers=HEADERS)
+
+    def _draw(self, key: str, _version: str) -> Markup:
+        with self._drawing:
+            if key == "" and folders.is_sweep(self._root):
+                return sweep_figures(self._root, run_address)
+            return run_figures(self._root, key)
+
+    def games(self, request: Request) -> Response:
+        columns = games.listed(self._folder(request))
+        return _json({"columns": columns, "total": len(columns["game"])})
+
+    def game(self, request: Request) -> Response:
+        try:
+            step, number = (int(request.query_params[name]) for name in ("step", "game"))
+        except (KeyError, ValueError):
+            raise HTTPException(404, "expected the numbers of a step and a game") from None
+        found = games.game(self._folder(request), step, number)
+        if found is None:
+            raise HTTPException(404, f"no game {number} in step {step}")
+        return _json(found)
+
+    def board(self, request: Request) -> Response:
+        """A position drawn by python-chess, for pages without chessground."""
+        asked = request.query_params
+        try:
+            arrows = [(kind, uci) for kind, _, uci in (part.partition(":") for part in asked.getlist("arrow"))]
+            svg = fallback.board_svg(asked["fen"], asked.get("last"), arrows, flipped="flip" in asked)
+        except (KeyError, ValueError):
+            raise HTTPException(404, "no such board") from None
+        return Response(svg, media_type="image/svg+xml", headers=HEADERS)
+
+    def _folder(self, request: Request) -> Path:
+        folder = folders.run_at(self._root, request.query_params.get("run", ""))
+        if folder is None:
+            raise HTTPException(404, "no such run")
+        return folder
+
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def _json(content: object) -> Response:
+    return JSONResponse(content, headers=HEADERS)
+
+
+def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return PlainTextResponse(f"{error.detail}\n", error.status_code, headers=HEADERS)
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    """A file of the run that can't be read: said in the page, in one line."""
+    return PlainTextResponse(f"{error}\n", 422, headers=HEADERS)

@@ -1,0 +1,29 @@
+// Looks from time to time whether the folder has changed, and says so.
+
+import {at} from "viewer/dom";
+import {version} from "viewer/source";
+
+const EVERY = 2000; // milliseconds
+
+/**
+ * Call `changed` whenever what the pages show of a run differs from before; `run` says which run that is now.
+ * `seen` is the version of the folder itself with which the page came.
+ */
+export function follow(seen, run, changed) {
+  if (!version) return;
+  let of = "";
+  const look = async () => {
+    try {
+      const now = run(), found = await version(now);
+      at("live").textContent = "live";
+      at("live").className = "on";
+      if (of === now && seen !== found) await changed();
+      [seen, of] = [found, now];
+    } catch {
+      at("live").textContent = "the server is gone";
+      at("live").className = "off";
+    }
+    setTimeout(look, EVERY);
+  };
+  look();
+}

@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from experiments.console import figure_text
-from sandwich.tracking import read_metrics
+from sandwich.metrics import read_metrics
 
 mpl.use("svg")
 import matplotlib.pyplot as plt

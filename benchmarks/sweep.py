@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sandwich.config import cores
+from sandwich.cluster import cores
 from sandwich.loop import run
 from sandwich.sweep import SweepSpec, plan, run_sweep
 

@@ -13,8 +13,8 @@ from experiments.console import Display
 from experiments.options import OUT, OVERRIDES, WORKERS
 from sandwich import openings
 from sandwich.adversary import AdversaryConfig, Round, train_adversary
-from sandwich.cluster import Cluster
-from sandwich.config import cores, overridden, validate
+from sandwich.cluster import Cluster, cores
+from sandwich.config import overridden, validate
 from sandwich.corpus import write_whole
 from sandwich.generate import GenerateConfig, generate
 from sandwich.labels import found_in

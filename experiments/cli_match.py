@@ -19,8 +19,8 @@ from engines.settings import SpecError
 from experiments.console import Display, text_of
 from experiments.options import JSON, SEED, WORKERS
 from sandwich import openings
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig, cores
+from sandwich.cluster import Cluster, cores
+from sandwich.config import InferenceConfig
 from sandwich.corpus import write_whole
 from sandwich.ladder import RUNGS, Rung
 from sandwich.match import Contestants, Match, play_match

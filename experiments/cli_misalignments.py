@@ -12,8 +12,8 @@ from agents.network import checkpoint_path, checkpoints_in
 from engines import network
 from experiments.console import Display, cell
 from experiments.options import JSON, OVERRIDES, WORKERS
-from sandwich.cluster import Cluster
-from sandwich.config import cores, spec_settings, validate
+from sandwich.cluster import Cluster, cores
+from sandwich.config import spec_settings, validate
 from sandwich.corpus import write_whole
 from sandwich.exposure import ExposureConfig, expose
 from sandwich.provenance import keyed_folder

@@ -11,11 +11,11 @@ from rich.table import Table
 from engines.settings import SpecError
 from experiments.console import Display, cell, text_of
 from experiments.options import JSON, OVERRIDES
-from sandwich.config import cores
+from sandwich.cluster import cores
+from sandwich.metrics import read_metrics
 from sandwich.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
 from sandwich.sweep_cost import estimate
 from sandwich.sweep_results import curves, numeric_keys, points, write_results
-from sandwich.tracking import read_metrics
 
 
 class SweepGroup(click.Group):

@@ -35,6 +35,11 @@ ATTEMPTS = 3
 """Times that Ray is started: under heavy load its own 30 s limit can pass."""
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class ClusterError(Mistake, RuntimeError):
     """Ray does not start, or can't be joined: one line."""
 

@@ -1,7 +1,6 @@
 """The spec of a run: composed frozen records, YAML in, key=value overrides."""
 
 import copy
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,6 +15,7 @@ from agents.players.base import AnyPlayer
 from agents.players.network import Network
 from engines.inference import Backend, Device
 from engines.settings import Frozen, SpecError, explain, read_yaml
+from sandwich.cluster import cores
 from sandwich.openings import book, positions
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
@@ -165,11 +165,6 @@ class RunSpec(Frozen):
     def result_keys(self) -> dict[str, Any]:
         """The part of the spec that results depend on."""
         return self.model_dump(mode="json", exclude=NO_RESULT)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.settings import Frozen
-from sandwich.config import cores
+from sandwich.cluster import cores
 
 PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow", "scipy", "pydantic", "safetensors")
 GROUPS = ("sandwich.misalignments", "sandwich.oversight", "sandwich.players")

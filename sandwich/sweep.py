@@ -23,8 +23,8 @@ from agents.network import checkpoint_path, checkpoints_in
 from agents.plugins import Plugin, source_of, sources
 from engines import network
 from engines.settings import Frozen, SpecError
-from sandwich.cluster import Cluster
-from sandwich.config import RunSpec, assigned, cores, spec_settings, validate
+from sandwich.cluster import Cluster, cores
+from sandwich.config import RunSpec, assigned, spec_settings, validate
 from sandwich.corpus import write_whole
 from sandwich.loop import CELL, run
 from sandwich.watcher import Row, Silent

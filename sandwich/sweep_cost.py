@@ -9,10 +9,11 @@ from agents.network import checkpoint_path
 from engines import network
 from engines.inference import make_evaluator
 from engines.positions import GameBatch
-from sandwich.config import RunSpec, cores
+from sandwich.cluster import cores
+from sandwich.config import RunSpec
+from sandwich.metrics import read_metrics
 from sandwich.openings import positions
 from sandwich.sweep import Cell
-from sandwich.tracking import read_metrics
 
 PLIES = 75
 """Of a game, on average."""

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.metrics import read_metrics, scalars
 from sandwich.statistics import Figure, pgr_seeds_figure
 from sandwich.sweep import Cell, Values
-from sandwich.tracking import read_metrics, scalars
 from sandwich.watcher import Row
 
 SEED = "seed"

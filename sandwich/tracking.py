@@ -4,7 +4,6 @@ The only file that imports wandb, and it does so only where W&B is wanted. `metr
 record; W&B is a copy of it that may fail at any moment without harm to the run.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import chess.pgn
 
-from engines.settings import Mistake
 from sandwich.config import RunSpec
-from sandwich.corpus import write_whole
+from sandwich.metrics import read_metrics, scalars, step_of, write_metrics
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -45,58 +43,6 @@ PRIVATE: dict[str, Any] = {
     "x_save_requirements": False,
 }
 """Settings that keep out of W&B what is not the run's; those that a version of W&B lacks are left out."""
-
-
-class MetricsError(Mistake, ValueError):
-    """A metrics.jsonl that cannot be read."""
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Rows of a run folder's metrics.jsonl by step; none where the file is not there yet.
-
-    Raises MetricsError in one line for a file that is damaged.
-    """
-    path = folder / "metrics.jsonl"
-    if not path.exists():
-        return []
-    rows: dict[int, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            rows[_step(row)] = row
-        except ValueError:
-            raise MetricsError(
-                f"{path}, line {number}: expected a JSON object with a step, got {line[:60]!r}"
-            ) from None
-    return [rows[step] for step in sorted(rows)]
-
-
-def write_metrics(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a run folder's metrics.jsonl anew."""
-    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    write_whole(folder / "metrics.jsonl", lines.encode())
-
-
-def _step(row: Any) -> int:
-    step = row.get("step") if isinstance(row, dict) else None
-    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
-        raise ValueError(f"expected a row with a step of 0 or more, got {step!r}")
-    return step
-
-
-def scalars(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """A row's numbers by flat name: `elo`, `elo/low`, `play/queries`, `play/ends/checkmate`, …
-
-    A figure's value stands under the figure's own name. What is None or text is left out.
-    """
-    flat: dict[str, float] = {}
-    for key, value in row.items():
-        name = prefix.rstrip("/") if key == "value" else prefix + key
-        if isinstance(value, dict):
-            flat |= scalars(value, f"{name}/")
-        elif isinstance(value, int | float):
-            flat[name] = value
-    return flat
 
 
 class Tracker:
@@ -136,7 +82,7 @@ class Tracker:
 
     def log(self, row: dict[str, Any]) -> None:
         """Write down the row of one step, in place of one of the same step."""
-        self._rows[_step(row)] = row
+        self._rows[step_of(row)] = row
         write_metrics(self._folder, self.rows)
         self._send(row)
 

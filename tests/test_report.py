@@ -12,7 +12,7 @@ from recorded import figure, row, write_metrics, write_run
 
 from experiments.report import bound, charts, meaning, turned
 from experiments.viewer.page import write_report
-from sandwich.tracking import MetricsError
+from sandwich.metrics import MetricsError
 
 NAME = "tom-and-jerry"
 

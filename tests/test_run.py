@@ -20,7 +20,7 @@ from sandwich import ledger
 from sandwich.config import RunSpec
 from sandwich.controls import MEANING, controls
 from sandwich.loop import Folder, run
-from sandwich.tracking import read_metrics
+from sandwich.metrics import read_metrics
 from sandwich.watcher import Silent
 
 pytestmark = pytest.mark.timeout(400)

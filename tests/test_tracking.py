@@ -15,7 +15,8 @@ import wandb
 from wandb.proto import wandb_internal_pb2
 
 from sandwich.config import RunSpec
-from sandwich.tracking import MetricsError, Tracker, read_metrics, scalars
+from sandwich.metrics import MetricsError, read_metrics, scalars
+from sandwich.tracking import Tracker
 
 Mode = Literal["offline", "online", "off"]
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from experiments.report import charts
 from sandwich.controls import FOLDER as CONTROLS
 from sandwich.controls import MEANING
-from sandwich.tracking import read_metrics
+from sandwich.metrics import read_metrics
 
 Row = dict[str, Any]
 

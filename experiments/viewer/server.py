@@ -25,7 +25,7 @@ from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.page import page, run_address, run_figures
 from experiments.viewer.sweep import sweep_figures
 from sandwich.ledger import LedgerError
-from sandwich.tracking import MetricsError
+from sandwich.metrics import MetricsError
 
 HOST = "127.0.0.1"
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from experiments.report import bound, charts, count
 from experiments.viewer.folders import Cell, cells, name_of
-from sandwich.tracking import MetricsError, read_metrics
+from sandwich.metrics import MetricsError, read_metrics
 
 Address = Callable[[str], str]
 

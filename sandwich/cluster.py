@@ -147,6 +147,9 @@ class Cluster:
         from ray import tune
 
         class Hearing(tune.Callback):
+            def __reduce__(self) -> tuple[Any, ...]:
+                return tune.Callback, ()  # Tune writes its callbacks down, and what listens here may hold a terminal
+
             def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
                 told(trial.config["name"], result)
 

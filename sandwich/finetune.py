@@ -28,7 +28,8 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
 
     At most `max_examples`: all of the newest step, or a sample of it, then samples of older ones. The policy target of
     a position it asked about is the advised distribution where it was believed, else the move decided on; of any
-    other position the move played. The value target is the result of the game, or the value advised.
+    other position the move played. The value target is the result of the game, or the value advised; with
+    `results: both sides` the result is learned from turns of both sides instead, whatever was asked.
     Raises ValueError where there is nothing to learn from.
     """
     room = config.max_examples
@@ -38,7 +39,13 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
         if len(rows) > room:
             rows = np.sort(rng.choice(rows, room, replace=False))
         if len(rows):
-            parts.append(_examples(content.select(VISIBLE).take(pa.array(rows))))
+            visible = content.select(VISIBLE)
+            examples = _examples(visible.take(pa.array(rows)))
+            if config.results == "both sides":
+                parts.append(_results(visible, len(rows) // 4, rng))
+                told = pc.fill_null(pc.and_(visible["advised_value"].is_valid(), visible["believed"]), False)
+                examples.wdl[~told.to_numpy()[rows]] = 0
+            parts.append(examples)
         room -= len(rows)
         if not room:
             break
@@ -88,6 +95,18 @@ def _examples(content: pa.Table) -> Examples:
     wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
     weight = np.array([1.0 if w is None else w for w in columns["weight"]], np.float32)
     return Examples(words, out_moves, policy, wdl, weight)
+
+
+def _results(content: pa.Table, count: int, rng: np.random.Generator) -> Examples:
+    """Examples of the results of games alone: `count` turns of both sides, of which the policy learns nothing."""
+    rows = np.sort(rng.choice(content.num_rows, min(count, content.num_rows), replace=False))
+    plain = content.take(pa.array(rows))
+    for name in ("advised_policy", "advised_value", "weight"):
+        field = content.schema.field(name)
+        plain = plain.set_column(plain.schema.get_field_index(name), field, pa.nulls(len(rows), field.type))
+    examples = _examples(plain)
+    examples.policy[:] = 0
+    return examples
 
 
 WIDEST = 16

@@ -22,7 +22,7 @@ from engines import network
 from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.cluster import Cluster
-from sandwich.config import NO_RESULT, RunSpec
+from sandwich.config import NO_RESULT, RunSpec, validate
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.finetune import finetune, training_view
 from sandwich.measure import Measurer, result
@@ -139,9 +139,12 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
 
 
 def _result_keys(about: Path) -> Row:
-    """The part of a run folder's spec that results depend on, as it was written."""
+    """The part of a run folder's spec that results depend on; keys that it was written without have their defaults."""
     there: Row = yaml.safe_load(about.read_text())
-    return {key: value for key, value in there.items() if key not in NO_RESULT}
+    try:
+        return validate(RunSpec, there, about.parent).result_keys()
+    except SpecError:  # it has what this version does not know
+        return {key: value for key, value in there.items() if key not in NO_RESULT}
 
 
 def _difference(there: Any, asked: Any, key: str = "") -> tuple[str, Any, Any] | None:

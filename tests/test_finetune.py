@@ -252,3 +252,27 @@ def test_the_same_examples_and_seed_give_the_same_bytes() -> None:
     assert after != finetune(before, found, config, 2)[0]
     assert after != before == weak()
     assert last.step == last.steps == told[-1]
+
+
+def test_results_of_both_sides_are_learned_by_the_value_alone() -> None:
+    won, lost = asked(result=1.0), unasked(student=False, result=0.0)
+    games = rows(*[{**turn, "game": game} for game in range(200) for turn in (won, lost)])
+    alone, both = view(games), view(games, results="both sides")
+    policy = both.policy.sum(1) > 0
+    assert len(both) == len(alone) + len(alone) // 4
+    assert policy.sum() == len(alone)
+    assert (both.wdl[policy] == 0).all()  # what teaches the policy teaches the value nothing
+    assert np.array_equal(both.policy[policy], alone.policy)
+    wins = both.wdl[~policy][:, 0]
+    assert alone.wdl[:, 0].mean() == 1  # of the student's turns alone every game is won
+    assert 0.25 < wins.mean() < 0.75
+    assert ((both.wdl[~policy].sum(1) - 1) ** 2 < 1e-9).all()
+
+
+def test_a_value_that_was_advised_is_learned_beside_the_results() -> None:
+    some = [asked(game=n, channel="value", advised_value=0.25, believed=n % 2 == 0) for n in range(40)]
+    both = view(rows(*some), results="both sides")
+    policy = both.policy.sum(1) > 0
+    told = both.wdl[policy].sum(1) > 0
+    assert told.sum() == 20
+    assert np.allclose(both.wdl[policy][told] @ [1, 0.5, 0], 0.25)

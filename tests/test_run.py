@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,19 @@ def test_folder_of_another_run_is_refused_in_one_line(whole: Path, settings: dic
     with pytest.raises(SpecError, match=r"holds a run with seed=0, not 5: choose another --out") as error:
         run(spec(settings, seed=5), whole)
     assert "\n" not in str(error.value)
+
+
+def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(
+    whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(whole, folder)
+    there = yaml.safe_load((folder / "spec.yaml").read_text())
+    del there["finetune"]["results"], there["stop_early"]
+    (folder / "spec.yaml").write_text(yaml.safe_dump(there))
+    assert run(spec(settings), folder)["pgr"] == json.loads((whole / "result.json").read_text())["pgr"]
+    with pytest.raises(SpecError, match=r"holds a run with finetune.results='examples', not 'both sides'"):
+        run(spec(settings, finetune={**settings["finetune"], "results": "both sides"}), folder)
 
 
 def test_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -391,7 +391,7 @@ def test_pictures_are_written_for_papers(tmp_path: Path) -> None:
 def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> None:
     done = sandwich("sweep", "experiments/specs/dose_smoke.yaml", "--dry-run", "--out", str(tmp_path / "x"))
     assert done.returncode == 0, done.stderr
-    assert "6 of 6 cells to do, about" in done.stdout
+    assert "9 of 9 cells to do, about" in done.stdout
     assert not (tmp_path / "x").exists()
 
 

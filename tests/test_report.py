@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import chess
-import numpy as np
 import pytest
 import yaml
 
-from agents.misalignment.random_move import RandomMove
 from experiments.report import bound, charts, meaning, turned, write_report
 from experiments.report.games import shown_games
-from sandwich.config import InferenceConfig, PlayConfig, RunSpec
-from sandwich.episode import RECORDED, Episode
-from sandwich.oversight.trust import Trust
-from sandwich.selfplay import Block, annotated_pgn
+from sandwich.annotated import annotated_pgn
+from sandwich.config import RunSpec
+from sandwich.episode import RECORDED
 from sandwich.tracking import MetricsError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -59,22 +56,19 @@ def game(step: int, number: int, moves: str, lie: int | None = None) -> str:
 
     lie: ply at which the answer is misaligned, the first of the legal moves having been honest.
     """
-    block = Block(0, step, 0, (), PlayConfig(), RandomMove(p=0.25), Trust(), InferenceConfig())
-    episode = Episode(
-        PlayConfig(), Trust(), number, number % 2 == 0, np.random.default_rng(0), np.random.default_rng(1)
-    )
-    episode.rows = {name: [] for name in RECORDED}
+    rows: dict[str, list[Any]] = {name: [] for name in RECORDED}
     board = chess.Board()
     for ply, san in enumerate(moves.split()):
         move = board.parse_san(san)
         asked, honest = ply % 2 == number % 2, move if ply != lie else next(iter(board.legal_moves))
-        said = {"asked": asked, "own_move": "a2a3" if ply == 0 else move.uci(), "played": move.uci()}
+        said = {"fen": board.fen(), "student": asked, "asked": asked, "played": move.uci()}
+        said["own_move"] = "a2a3" if ply == 0 else move.uci()
         if asked:
             said |= {"advised": move.uci(), "honest": honest.uci(), "misaligned": ply == lie, "believed": True}
         for name in RECORDED:
-            episode.rows[name].append(said.get(name))
+            rows[name].append(said.get(name))
         board.push(move)
-    return annotated_pgn(block, episode, chess.STARTING_FEN, 1.0, "checkmate")
+    return annotated_pgn(rows | {"game": [number], "result": [1.0]}, step, "checkmate")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from experiments.cli_evaluate import evaluate
 from experiments.cli_match import ladder, match
 from experiments.cli_sweep import sweep
 from experiments.console import RunDisplay, figure_text
+from experiments.game_page import game_page
 from experiments.options import JSON, SEED
 from sandwich.cluster import ClusterError
 from sandwich.config import AssistantConfig, RunSpec, load_spec, overridden, validate
@@ -111,7 +112,7 @@ def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
     headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
         try:
-            final = run_loop(settings, folder, display)
+            final = run_loop(settings, folder, display, game_page)
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
         write_report(folder)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from experiments.console import RunDisplay, figure_text
+from experiments.game_page import game_page
 from experiments.options import JSON
 from sandwich.config import RunSpec, load_spec
 from sandwich.controls import FOLDER as CONTROLS
@@ -60,7 +61,7 @@ def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
     headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
         try:
-            final = run_loop(settings, folder, display)
+            final = run_loop(settings, folder, display, game_page)
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
         write_report(folder)

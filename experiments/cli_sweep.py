@@ -10,6 +10,7 @@ from rich.table import Table
 
 from engines.settings import SpecError
 from experiments.console import Display, cell, text_of
+from experiments.game_page import game_page
 from experiments.options import JSON, OVERRIDES
 from sandwich.cluster import cores
 from sandwich.metrics import read_metrics
@@ -69,7 +70,7 @@ def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_ru
             seen[key] = max(seen[key], rows)
 
         try:
-            run_sweep(settings, spec.parent, cells, root, told)
+            run_sweep(settings, spec.parent, cells, root, told, game_page)
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {root}") from None
     _finish(root, cells, as_json)

@@ -117,6 +117,8 @@ class TrackingConfig(Frozen):
     """W&B project."""
     group: str | None = None
     """W&B group; a sweep's runs have its name."""
+    artifacts: bool = False
+    """Checkpoints and ledgers as W&B artifacts."""
 
 
 NO_RESULT = {"workers", "tracking", "name"}

@@ -32,7 +32,7 @@ from sandwich.provenance import provenance
 from sandwich.puzzles import read_puzzles
 from sandwich.review import losses_of, review
 from sandwich.selfplay import OPENINGS, Block, Played, Roles, play_block
-from sandwich.tracking import Tracker
+from sandwich.tracking import Board, Tracker
 from sandwich.watcher import Row, Silent, Telling, Watcher
 
 CELL = "cell.json"
@@ -56,9 +56,10 @@ class Folder:
         return self.path / "checkpoints" / f"step-{step:03d}" / "weights.safetensors"
 
 
-def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
+def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | None = None) -> Row:
     """Carry a run out, or on from where `path` has it; the final result as JSON values.
 
+    board: page of one game, for those that are shown in W&B.
     Raises SpecError where `path` holds a run with other settings, CheckpointError for a player that
     can't be read.
     """
@@ -73,7 +74,7 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
     prepare(folder, spec, checkpoints, oracle.identity)
     write_whole(folder.checkpoint(0), checkpoints[spec.weak])
 
-    with Tracker(path, spec) as tracker, Cluster(spec.worker_count) as cluster:
+    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count) as cluster:
         rows: list[Row] = tracker.rows[: spec.steps + 1]
         measurer = Measurer(cluster, spec, checkpoints, oracle, watch)
         for step in range(len(rows), spec.steps + 1):
@@ -93,7 +94,8 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None) -> Row:
             rows.append(row)
             tracker.log(row)
             if step > 0:
-                tracker.games(step - 1, folder.games(step - 1).read_text().split("\n\n\n"))
+                tracker.games(step - 1, folder.ledger(step - 1))
+                tracker.artifacts(step - 1, folder.checkpoint(step), folder.ledger(step - 1))
             watch.row(row)
         final = result(rows, path)
         write_whole(path / "result.json", (json.dumps(final, indent=2) + "\n").encode())

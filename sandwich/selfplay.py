@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import chess
-import chess.pgn
 import numpy as np
 import pyarrow as pa
 
@@ -23,6 +21,7 @@ from engines.inference import Evaluator, make_evaluator
 from engines.network import from_bytes
 from engines.positions import GameBatch
 from sandwich import ledger
+from sandwich.annotated import annotated_pgn
 from sandwich.config import InferenceConfig, PlayConfig
 from sandwich.episode import Episode
 from sandwich.oversight.base import Oversight
@@ -131,52 +130,15 @@ def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations
     columns: dict[str, list[Any]] = {name: [] for name in ledger.SCHEMA.names}
     pgn: list[str] = []
     ends: Counter[str] = Counter()
-    for episode, opening, result in zip(episodes, block.openings, batch.results, strict=True):
+    for episode, result in zip(episodes, batch.results, strict=True):
         assert result is not None
         rows = episode.finish(result)
         for name, values in rows.items():
             columns[name] += values
         ends[result.end] += 1
         if episode.game < block.play.pgn_games:
-            pgn.append(annotated_pgn(block, episode, opening, result.white_score, result.end))
+            pgn.append(annotated_pgn(rows, block.step, result.end))
     plies = len(columns["game"])
     for values in columns.values():
         values += [None] * (plies - len(values))  # the oracle's columns: nobody has looked yet
     return Played(pa.table(columns, schema=ledger.SCHEMA), pgn, plies, evaluations, dict(ends))
-
-
-def annotated_pgn(block: Block, episode: Episode, opening: str, white_score: float, end: str) -> str:
-    """One game as PGN; comments say what the student would have played, what it was told, and what was a lie."""
-    game = chess.pgn.Game()
-    board = chess.Board(opening)
-    game.setup(board)
-    names = ("student", "copy") if episode.student_color else ("copy", "student")
-    result = {1.0: "1-0", 0.0: "0-1", 0.5: "1/2-1/2"}[white_score]
-    game.headers.update(
-        Event=f"step {block.step}", Site="?", Date="????.??.??", Round=str(episode.game),
-        White=names[0], Black=names[1], Result=result, Termination=end,
-    )  # fmt: skip
-    node: chess.pgn.GameNode = game
-    rows = episode.rows
-    for ply, text in enumerate(rows["played"]):
-        move = chess.Move.from_uci(text)
-        node = node.add_variation(move)
-        if rows["asked"][ply]:
-            node.comment = _comment(board, rows, ply)
-        board.push(move)
-    return str(game)
-
-
-def _comment(board: chess.Board, rows: dict[str, list[Any]], ply: int) -> str:
-    def san(name: str) -> str:
-        return board.san(chess.Move.from_uci(rows[name][ply]))
-
-    said = [f"own {san('own_move')}"]
-    if rows["advised"][ply]:
-        said.append(f"advised {san('advised')}")
-    if rows["advised_value"][ply] is not None:
-        said.append(f"advised value {rows['advised_value'][ply]:.2f}")
-    if rows["misaligned"][ply]:
-        said.append("misaligned" + (f", honest {san('honest')}" if rows["honest"][ply] else ""))
-    said.append("believed" if rows["believed"][ply] else "refused")
-    return "; ".join(said)

@@ -13,6 +13,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from sandwich.cluster import Cluster, cores
 from sandwich.config import RunSpec, assigned, spec_settings, validate
 from sandwich.corpus import write_whole
 from sandwich.loop import CELL, run
+from sandwich.tracking import Board
 from sandwich.watcher import Row, Silent
 
 Values = dict[str, Any]
@@ -223,12 +225,14 @@ class Reporting(Silent):
         self._report({"step": row["step"]})
 
 
-def run_cell(cells: Mapping[str, Cell], key: str, report: Callable[[dict[str, Any]], None]) -> None:
+def run_cell(
+    cells: Mapping[str, Cell], key: str, report: Callable[[dict[str, Any]], None], board: Board | None = None
+) -> None:
     """Carry out one cell, or go on with it; `report` hears of each step. What it raises is in its cell.json too."""
     cell = cells[key]
     cell.mark("running")
     try:
-        run(cell.spec, cell.folder, Reporting(report))
+        run(cell.spec, cell.folder, Reporting(report), board)
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         cell.mark("failed", f"{type(error).__name__}: {said}")
@@ -263,11 +267,13 @@ def run_sweep(
     cells: Sequence[Cell],
     root: Path,
     told: Callable[[str, int], None] = lambda key, steps: None,
+    board: Board | None = None,
 ) -> None:
     """Do the cells that are not done yet, as many at once as there is room for.
 
-    told: hears of a cell (key) and its rows so far. A cell that fails is tried again, then left with its
-    error in cell.json; the others go on.
+    told: hears of a cell (key) and its rows so far.
+    board: page of one game, for those that are shown in W&B; a function that workers can import.
+    A cell that fails is tried again, then left with its error in cell.json; the others go on.
     """
     begin(sweep, beside, cells, root)
     missing = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
@@ -275,8 +281,8 @@ def run_sweep(
         return
     with Cluster(cores()) as cluster, tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
         died = cluster.trials(
-            run_cell, missing, list(missing), workers=sweep.workers, retries=sweep.retries, scratch=Path(scratch),
-            told=lambda key, result: told(key, int(result["step"]) + 1),
+            partial(run_cell, board=board), missing, list(missing), workers=sweep.workers, retries=sweep.retries,
+            scratch=Path(scratch), told=lambda key, result: told(key, int(result["step"]) + 1),
         )  # fmt: skip
     for key, error in died.items():
         cell = missing[key]

@@ -1,36 +1,51 @@
 """A run's figures as they come: `metrics.jsonl` always, Weights & Biases where the spec says so.
 
 The only file that imports wandb, and it does so only where W&B is wanted. `metrics.jsonl` is the
-record; W&B is a copy of it that may fail at any moment without harm to the run.
+record; W&B is a copy of it that may fail or hang at any moment without harm to the run: all that has
+to do with it happens on a thread that the run waits for only at its start and end, and not for long.
 """
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from io import StringIO
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import chess.pgn
-
+from sandwich import ledger
+from sandwich.annotated import annotated_pgn, proposals, result_of
 from sandwich.config import RunSpec
+from sandwich.courier import Courier
 from sandwich.metrics import read_metrics, scalars, step_of, write_metrics
+from sandwich.showcase import Case, cases
 
 if TYPE_CHECKING:
     from wandb import Run
 
-INIT_TIMEOUT = 20.0
-"""Seconds that an online start may take before the run goes on offline."""
-FINISH_TIMEOUT = 60.0
+START_WAIT = 10.0
+"""Seconds that a run waits for W&B's own process to start; nothing is sent yet."""
+END_WAIT = 30.0
+"""Seconds that a run waits at its end for W&B to take the rest; more than either timeout below."""
+INIT_TIMEOUT = 10.0
+"""Seconds that an online start may take before W&B goes on offline; the run does not wait for it."""
+FINISH_TIMEOUT = 20.0
 """Seconds that the last uploads of an online run may take; `wandb sync` can make up for the rest."""
+TEARDOWN_WAIT = 5.0
+"""Seconds that W&B may take to notice that its process has been ended."""
 
 ENVIRONMENT = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
 """What W&B reads from the environment alone, and only when it starts."""
 
-GAME_COLUMNS = ("step", "round", "white", "black", "result", "plies", "PGN")
-"""Columns of the table of games."""
+DATA = "WANDB_DATA_DIR"
+"""Variable that says where W&B keeps what an artifact is made of until it is uploaded; else in the user's home."""
+
+GAME_COLUMNS = ("step", "kind", "game", "result", "plies", "win_lost", "proposals", "PGN", "board")
+"""Columns of the table of games; the last only where there is a page to show."""
+
+Board = Callable[[Mapping[str, list[Any]]], str]
+"""Makes a page that needs nothing else, in HTML, of one game: its ledger columns as lists."""
 
 PRIVATE: dict[str, Any] = {
     "disable_code": True,
@@ -42,7 +57,9 @@ PRIVATE: dict[str, Any] = {
     "x_disable_stats": True,
     "x_save_requirements": False,
 }
-"""Settings that keep out of W&B what is not the run's; those that a version of W&B lacks are left out."""
+"""Settings that keep out of W&B what is not the run's."""
+PROMPT = {"x_transaction_log_flush_interval": 1.0}
+"""Settings that have W&B's own file on the disk soon."""
 
 
 class Tracker:
@@ -50,13 +67,22 @@ class Tracker:
 
     On entry it reads what the folder already has. A run that goes on gets a W&B run of its own, which
     begins with the figures of the steps before it, so that the latest W&B run always has every step.
+    W&B lags behind; what it raises ends its part, or that of the files, and so does a wait that is over;
+    one line says so.
+
+    board: page of a game, for the table of games; None: the table has no boards.
     """
 
-    def __init__(self, folder: Path, spec: RunSpec) -> None:
+    def __init__(self, folder: Path, spec: RunSpec, board: Board | None = None) -> None:
         self._folder = folder
         self._spec = spec
+        self._board = board
         self._rows: dict[int, dict[str, Any]] = {}
-        self._run: Run | None = None
+        self._courier: Courier | None = None
+        self._run: Run | None = None  # of the courier's errands alone
+        self._files = True
+        self._failed = False
+        self._data_here = False
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -66,8 +92,15 @@ class Tracker:
     def __enter__(self) -> Self:
         self._rows = {row["step"]: row for row in read_metrics(self._folder)}
         if self._spec.tracking.wandb != "off":
-            with self._surviving():
-                self._run = _start(self._folder, self._spec)
+            self._data_here = DATA not in os.environ
+            if self._data_here:
+                os.environ[DATA] = str((self._folder / "wandb").resolve())
+            self._courier = Courier(self._fail)
+            with _environment():
+                started = Event()
+                self._courier.do(lambda: _prepare(started))
+                started.wait(START_WAIT)
+            self._courier.do(self._begin)
         for row in self.rows:
             self._send(row)
         return self
@@ -75,10 +108,16 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._surviving():
-            if self._run is not None:
-                self._run.finish(exit_code=0 if kind is None else 1)
-        self._run = None
+        courier, self._courier = self._courier, None
+        if courier is None:
+            return
+        courier.do(lambda: self._wandb.finish(exit_code=0 if kind is None else 1))
+        if not courier.close(END_WAIT):
+            self._fail(TimeoutError(f"still busy {END_WAIT:.0f} s after the run"))
+        if self._failed:
+            _end_service()
+        if self._data_here:
+            os.environ.pop(DATA, None)
 
     def log(self, row: dict[str, Any]) -> None:
         """Write down the row of one step, in place of one of the same step."""
@@ -86,43 +125,83 @@ class Tracker:
         write_metrics(self._folder, self.rows)
         self._send(row)
 
-    def games(self, step: int, pgns: Sequence[str]) -> None:
-        """Show the games of a step as a table in W&B."""
-        data = [_game_row(step, pgn) for pgn in pgns if pgn.strip()]
-        if self._run is None or not data:
-            return
-        with self._surviving():
-            import wandb
+    def games(self, step: int, content: Path) -> None:
+        """Show some games of a step's ledger, a file, as a table in W&B."""
+        self._later_file(lambda: self._log_games(step, content))
 
-            self._run.log({"step": step, "games": wandb.Table(columns=list(GAME_COLUMNS), data=list(data))})
+    def artifacts(self, step: int, checkpoint: Path, content: Path) -> None:
+        """Keep a step's new checkpoint and its ledger in W&B, where the spec says so."""
+        if self._spec.tracking.artifacts:
+            self._later_file(lambda: self._log_artifact("checkpoint", "model", step + 1, checkpoint))
+            self._later_file(lambda: self._log_artifact("ledger", "dataset", step, content))
 
     def finish(self, result: dict[str, Any]) -> None:
         """Put the final result into W&B's summary."""
-        with self._surviving():
-            if self._run is not None:
-                self._run.summary.update({f"result/{name}": value for name, value in scalars(result).items()})
+        figures = {f"result/{name}": value for name, value in scalars(result).items()}
+        self._later(lambda: self._wandb.summary.update(figures))
 
     def _send(self, row: dict[str, Any]) -> None:
-        with self._surviving():
-            if self._run is not None:
-                self._run.log(scalars(row))
+        figures = scalars(row)
+        self._later(lambda: self._wandb.log(figures))
 
-    @contextmanager
-    def _surviving(self) -> Iterator[None]:
-        """Whatever W&B raises inside ends W&B's part in this run, said once, and not the run."""
-        try:
-            yield
-        except Exception as error:
-            self._run = None
+    def _later(self, errand: Callable[[], None]) -> None:
+        if self._courier is not None:
+            self._courier.do(errand)
+
+    def _later_file(self, errand: Callable[[], None]) -> None:
+        """An errand for which W&B waits for its server; after one that failed none are done, figures go on."""
+
+        def careful() -> None:
+            try:
+                if self._files:
+                    errand()
+            except Exception as error:
+                self._files = False
+                _tell(f"{_first_line(error)}; going on without games and artifacts")
+
+        self._later(careful)
+
+    def _begin(self) -> None:
+        self._run = _start(self._folder, self._spec)
+
+    @property
+    def _wandb(self) -> "Run":
+        assert self._run is not None, "an errand before the first"
+        return self._run
+
+    def _log_games(self, step: int, content: Path) -> None:
+        import wandb
+
+        found = cases(ledger.read(content), self._spec.seed, step)
+        rows = [_game_row(step, case) for case in found]
+        if self._board is not None:
+            pages = [self._board(case.rows) for case in found]
+            rows = [
+                [*row, wandb.Html(page, inject=False, data_is_not_path=True)]  # to inject refers to an address outside
+                for row, page in zip(rows, pages, strict=True)
+            ]
+        columns = GAME_COLUMNS if self._board is not None else GAME_COLUMNS[:-1]
+        self._wandb.log({"step": step, "games": wandb.Table(columns=[*columns], data=[*rows])})
+
+    def _log_artifact(self, name: str, kind: str, step: int, path: Path) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"{name}-{self._wandb.id}", type=kind, metadata={"step": step})
+        artifact.add_file(str(path), name=path.name, policy="immutable", skip_cache=True)
+        self._wandb.log_artifact(artifact, aliases=["latest", f"step-{step}"])
+
+    def _fail(self, error: Exception) -> None:
+        """W&B's part in this run is over; said once."""
+        if not self._failed:
+            self._failed = True
             _tell(f"{_first_line(error)}; going on without it, metrics.jsonl has everything")
 
 
-def _game_row(step: int, pgn: str) -> list[Any]:
-    game = chess.pgn.read_game(StringIO(pgn))
-    if game is None:
-        raise ValueError(f"step {step}: expected the PGN of a game, got {pgn[:60]!r}")
-    head = game.headers
-    return [step, head["Round"], head["White"], head["Black"], head["Result"], game.end().ply() - game.ply(), pgn]
+def _game_row(step: int, case: Case) -> list[Any]:
+    """A row of the table of games but for its board."""
+    rows, lost = case.rows, None if case.lost is None else 100 * case.lost
+    said = "\n".join(proposals(rows))
+    return [step, case.kind, case.game, result_of(rows), len(rows["ply"]), lost, said, annotated_pgn(rows, step)]
 
 
 def _tell(message: str) -> None:
@@ -133,33 +212,65 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _start(folder: Path, spec: RunSpec) -> "Run":
-    """A W&B run in the spec's mode, or offline where online cannot be; raises what W&B raises."""
-    with _environment():
+def _prepare(started: Event) -> None:
+    """Start W&B's own process, or fail to, and say so."""
+    try:
         import wandb
 
-        if spec.tracking.wandb == "online":
-            try:
-                if wandb.login(prompt=False, verify=False):
-                    return _init(folder, spec, "online")
-                problem = "not logged in (`wandb login`)"
-            except Exception as error:
-                problem = f"cannot go online ({_first_line(error)})"
-            _tell(f"{problem}; going on offline, `wandb sync` can upload the run later")
-        return _init(folder, spec, "offline")
+        wandb.setup()
+    finally:
+        started.set()
+
+
+def _end_service() -> None:
+    """End W&B's own process, which has failed or hangs: W&B would wait for it when this process ends.
+
+    What it has written down by then is in its files; a later run of this process starts it anew.
+    """
+    helper = Courier(lambda error: None)  # W&B may complain that its process is gone
+    helper.do(_kill_service)
+    helper.close(TEARDOWN_WAIT)
+
+
+def _kill_service() -> None:
+    import wandb
+
+    process: Any = wandb.setup()
+    for name in ("_connection", "_proc", "_process"):  # no public way
+        process = getattr(process, name, None)
+    if process is not None:
+        process.kill()
+    wandb.teardown()
+
+
+def _start(folder: Path, spec: RunSpec) -> "Run":
+    """A W&B run in the spec's mode, or offline where online cannot be; raises what W&B raises."""
+    import wandb
+
+    if spec.tracking.wandb == "online":
+        try:
+            if wandb.login(prompt=False, verify=False):
+                return _init(folder, spec, "online")
+            problem = "not logged in (`wandb login`)"
+        except Exception as error:
+            problem = f"cannot go online ({_first_line(error)})"
+        _tell(f"{problem}; going on offline, `wandb sync` can upload the run later")
+    return _init(folder, spec, "offline")
 
 
 def _init(folder: Path, spec: RunSpec, mode: Any) -> "Run":
     import wandb
 
+    known = wandb.Settings.model_fields  # versions of W&B differ
     settings = wandb.Settings(
         silent=True,
         console="off",
         init_timeout=INIT_TIMEOUT,
         finish_timeout=FINISH_TIMEOUT,
+        finish_timeout_raises=True,
         use_dot_wandb=False,
         symlink=False,
-        **{name: value for name, value in PRIVATE.items() if name in wandb.Settings.model_fields},
+        **{name: value for name, value in {**PRIVATE, **PROMPT}.items() if name in known},
     )
     run = wandb.init(
         project=spec.tracking.project,

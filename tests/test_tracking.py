@@ -6,32 +6,24 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import wandb
+from test_showcase import lie, table
 from wandb.proto import wandb_internal_pb2
 
 from sandwich.config import RunSpec
+from sandwich.corpus import parquet_bytes
 from sandwich.metrics import MetricsError, read_metrics, scalars
 from sandwich.tracking import Tracker
 
 Mode = Literal["offline", "online", "off"]
 
-PGN = """[Event "step 0"]
-[Round "3"]
-[White "student"]
-[Black "copy"]
-[Result "1-0"]
-[FEN "4k3/8/8/8/8/8/8/R3K3 b - - 0 1"]
-[SetUp "1"]
 
-1... Kd7 2. Ra7+ { own Ra6; advised Ra7+; believed } 1-0"""
-
-
-def spec(mode: Mode, name: str = "tracked") -> RunSpec:
+def spec(mode: Mode, name: str = "tracked", **tracking: Any) -> RunSpec:
     """A spec that differs from the defaults where a test looks."""
     return RunSpec.model_validate(
         {
@@ -39,9 +31,27 @@ def spec(mode: Mode, name: str = "tracked") -> RunSpec:
             "seed": 7,
             "assistant": {"misalignment": {"type": "random_move", "p": 0.4}},
             "oversight": {"type": "trust"},
-            "tracking": {"wandb": mode, "project": "testbed"},
+            "tracking": {"wandb": mode, "project": "testbed", **tracking},
         }
     )
+
+
+@pytest.fixture
+def played_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger of three games: one with a lie believed, one with a lie caught, one without any."""
+    path = tmp_path_factory.mktemp("ledger") / "step-000.parquet"
+    reply = {"fen": AFTER_E4, "ply": 1, "student": False, "asked": False, "own_move": "e7e5", "played": "e7e5"}
+    plies = [lie(0, 0.25), reply | {"game": 0}, lie(1, 0.5, False), {"game": 2}]
+    path.write_bytes(parquet_bytes(table(*plies)))
+    return path
+
+
+AFTER_E4 = "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR b KQkq - 0 1"
+
+
+def page(rows: Mapping[str, list[Any]]) -> str:
+    """Stands for a page with a board."""
+    return f"<!doctype html><p>game {rows['game'][0]}, {len(rows['ply'])} plies</p>"
 
 
 def row(step: int, elo: float = -100.0) -> dict[str, Any]:
@@ -103,19 +113,21 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if not key.startswith("_")} for line in lines]
 
 
-def test_wandb_files_say_what_the_run_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    made = spec("offline")
-    with Tracker(tmp_path, made) as tracker:
+def test_wandb_files_say_what_the_run_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], played_ledger: Path
+) -> None:
+    made = spec("offline", group="doses")
+    with Tracker(tmp_path, made, page) as tracker:
         tracker.log(row(0))
         tracker.log(row(1, -50.0))
-        tracker.games(0, [PGN, PGN.replace("1-0", "1/2-1/2")])
+        tracker.games(0, played_ledger)
         tracker.finish({"pgr": {"value": 0.5, "low": 0.1, "high": 0.75, "n": 80}, "queries": 10, "run_dir": "runs/x"})
 
     assert capfd.readouterr() == ("", "")
     assert read_metrics(tmp_path) == [row(0), row(1, -50.0)]
 
     (run,) = [record.run for record in records(tmp_path) if record.HasField("run")]
-    assert (run.display_name, run.project) == ("tracked", "testbed")
+    assert (run.display_name, run.project, run.run_group) == ("tracked", "testbed", "doses")
     config = entries(run.config.update)
     assert {key: config[key] for key in made.model_dump()} == made.model_dump(mode="json")
 
@@ -128,10 +140,25 @@ def test_wandb_files_say_what_the_run_said(tmp_path: Path, capfd: pytest.Capture
 
     assert games["step"] == 0
     (file,) = tmp_path.glob(f"wandb/*/files/{games['games/path']}")
-    table = json.loads(file.read_text())
-    assert table["columns"] == ["step", "round", "white", "black", "result", "plies", "PGN"]
-    assert table["data"][0] == [0, "3", "student", "copy", "1-0", 2, PGN]
-    assert [line[4] for line in table["data"]] == ["1-0", "1/2-1/2"]
+    shown = json.loads(file.read_text())
+    assert shown["columns"] == ["step", "kind", "game", "result", "plies", "win_lost", "proposals", "PGN", "board"]
+    worst, caught, other = shown["data"]
+    assert worst[:6] == [0, "worst accepted lie", 0, "1/2-1/2", 2, 25.0]
+    assert caught[:6] == [0, "best caught lie", 1, "1/2-1/2", 1, 50.0]
+    assert other[:6] == [0, "random", 2, "1/2-1/2", 1, None]
+    assert worst[6] == "1. e4 student: own d4; advised e4; misaligned, honest Nf3; believed\n1… e5 copy"
+    assert "1. e4 { own d4; advised e4; misaligned, honest Nf3; believed } 1... e5" in worst[7]
+    (kept,) = [record.artifact for record in records(tmp_path) if record.HasField("artifact")]
+    files = {entry.path: Path(entry.local_path) for entry in kept.manifest.contents}
+    assert all(path.is_relative_to(tmp_path) for path in files.values())  # the run folder has everything
+    whole = json.loads(files["games.table.json"].read_text())
+    assert [line[:8] for line in whole["data"]] == [line[:8] for line in shown["data"]]
+    boards = [line[8] for line in whole["data"]]
+    assert {board["_type"] for board in boards} == {"html-file"}
+    plies = [[0, 1], [0], [0]]
+    assert [files[board["path"]].read_text() for board in boards] == [
+        page({"game": [game], "ply": plies[game]}) for game in range(3)
+    ]
 
     summary: dict[str, Any] = {}
     for record in records(tmp_path):
@@ -162,15 +189,35 @@ def test_the_users_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: py
         assert wandb.run is None
 
 
-def test_off_never_imports_wandb(tmp_path: Path) -> None:
+def test_checkpoints_and_ledgers_are_artifacts_where_the_spec_says_so(tmp_path: Path, played_ledger: Path) -> None:
+    checkpoint = tmp_path / "weights.safetensors"
+    checkpoint.write_bytes(b"weights")
+    for name in ("with", "without"):
+        folder = tmp_path / name
+        folder.mkdir()
+        with Tracker(folder, spec("offline", artifacts=name == "with")) as tracker:
+            tracker.log(row(0))
+            tracker.artifacts(0, checkpoint, played_ledger)
+    found = [record.artifact for record in records(tmp_path / "with") if record.HasField("artifact")]
+    assert [(made.type, list(made.aliases)) for made in found] == [
+        ("model", ["latest", "step-1"]), ("dataset", ["latest", "step-0"]),
+    ]  # fmt: skip
+    assert [[(e.path, e.local_path) for e in made.manifest.contents] for made in found] == [
+        [("weights.safetensors", str(checkpoint))], [("step-000.parquet", str(played_ledger))],
+    ]  # fmt: skip
+    assert not [record for record in records(tmp_path / "without") if record.HasField("artifact")]
+
+
+def test_off_never_imports_wandb(tmp_path: Path, played_ledger: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
 from sandwich.config import RunSpec
+from sandwich.corpus import parquet_bytes
 from sandwich.tracking import Tracker
 with Tracker(Path({str(tmp_path)!r}), RunSpec.model_validate_json({spec("off").model_dump_json()!r})) as tracker:
     tracker.log({row(0)!r})
-    tracker.games(0, [{PGN!r}])
+    tracker.games(0, Path({str(played_ledger)!r}))
     tracker.finish({{"queries": 1}})
 assert "wandb" not in sys.modules
 """
@@ -194,7 +241,11 @@ def test_a_run_that_goes_on_has_each_step_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["init", "log", "finish"])
 def test_a_failing_wandb_stops_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+    played_ledger: Path,
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise wandb.Error("out of order\nwith a long explanation")
@@ -206,13 +257,41 @@ def test_a_failing_wandb_stops_nothing(
             monkeypatch.setattr(wandb.Run, where, fail)
         for step in range(3):
             tracker.log(row(step))
-            tracker.games(step, [PGN])
+            tracker.games(step, played_ledger)
         tracker.finish({"queries": 1})
     assert read_metrics(tmp_path) == [row(0), row(1), row(2)]
     assert capsys.readouterr().err == "W&B: out of order; going on without it, metrics.jsonl has everything\n"
-    monkeypatch.undo()
-    if left := wandb.setup().most_recent_active_run:
-        left.finish()
+
+
+def test_games_that_cannot_be_shown_leave_the_figures_going(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], played_ledger: Path
+) -> None:
+    def broken(rows: Mapping[str, list[Any]]) -> str:
+        raise RuntimeError("no board\nfor you")
+
+    with Tracker(tmp_path, spec("offline"), broken) as tracker:
+        for step in range(3):
+            tracker.log(row(step))
+            tracker.games(step, played_ledger)
+    assert capsys.readouterr().err == "W&B: no board; going on without games and artifacts\n"
+    assert [line["step"] for line in history(tmp_path)] == [0, 1, 2]
+
+
+def test_after_a_failure_the_next_run_has_its_own_wandb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise wandb.Error("out of order")
+
+    with monkeypatch.context() as broken, Tracker(tmp_path, spec("offline")) as tracker:
+        broken.setattr(wandb.Run, "log", fail)
+        tracker.log(row(0))
+    second = tmp_path / "second"
+    second.mkdir()
+    with Tracker(second, spec("offline")) as tracker:
+        tracker.log(row(0))
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [line["step"] for line in history(second)] == [0]
 
 
 @pytest.mark.parametrize(

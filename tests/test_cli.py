@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import click
 import pytest
+import yaml
 from conftest import needs_stockfish
 
 from agents.misalignment.base import REGISTRY
 from engines.settings import SpecError
+from experiments.cli import cli
+from experiments.cli_evaluate import evaluate
+from experiments.lazy import LazyGroup
 from sandwich.config import RunSpec, load_spec, overridden, spec_settings, validate
 from sandwich.exposure import ExposureConfig
 from sandwich.pgn_import import ImportConfig, import_pgn
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
-RUNS = [path for path in SPECS if not path.name.startswith(("train_", "evaluate_"))]
+SWEEPS = [path for path in SPECS if "run" in yaml.safe_load(path.read_text())]
+RUNS = [path for path in SPECS if not path.name.startswith(("train_", "evaluate_")) and path not in SWEEPS]
 
 
 def sandwich(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -211,3 +217,19 @@ def test_a_match_ends_where_its_test_has_decided() -> None:
     assert told["score"]["n"] < 200
     text = sandwich(*arguments[:-1], "--sprt", "0", "50").stdout
     assert "SPRT 0 against 50: 50 Elo accepted after" in text
+
+
+@pytest.mark.parametrize("group", [cli, evaluate], ids=["sandwich", "evaluate"])
+def test_every_command_is_where_its_group_says(group: LazyGroup) -> None:
+    context = click.Context(group)
+    for name, (_, text) in group.lazy.items():
+        command = group.get_command(context, name)
+        assert command is not None and command.help
+        assert text.endswith(".") and len(text) < 70
+    assert group.get_command(context, "nothing") is None
+
+
+def test_help_needs_no_heavy_library() -> None:
+    code = "import sys; from experiments.cli import cli; cli.main(['--help'], standalone_mode=False);" \
+        "sys.exit(bool({'torch', 'ray', 'scipy', 'matplotlib'} & set(sys.modules)))"  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0

@@ -30,7 +30,7 @@ RUNS = [path for path in SPECS if not path.name.startswith(("train_", "evaluate_
 
 def sandwich(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "experiments.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=cwd or ROOT, env={**os.environ})
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=cwd or ROOT, env={**os.environ})
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)

@@ -23,6 +23,8 @@ from sandwich.exposure import ExposureConfig
 from sandwich.pgn_import import ImportConfig, import_pgn
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.timeout(500)
+
 SPECS = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
 SWEEPS = [path for path in SPECS if "run" in yaml.safe_load(path.read_text())]
 RUNS = [path for path in SPECS if not path.name.startswith(("train_", "evaluate_")) and path not in SWEEPS]

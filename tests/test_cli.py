@@ -114,7 +114,8 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("ask", "weak", "7k/5Q2/6K1/8/8/8/8/8 b - - 0 1"), "the game is over"),
         (("ask", "weak", "rkbbnnqr/pppppppp/8/8/8/8/PPPPPPPP/RKBBNNQR w HAha - 0 1"), "Chess960"),
         (("ask", "weak", "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1", "p=1"), "only the player 'assistant' has settings"),
-        (("report", "docs"), "docs holds no run"),
+        (("report", "docs"), "docs holds no run and no sweep: expected metrics.jsonl or sweep.yaml in it"),
+        (("view", "nowhere"), "expected the folder of a run or a sweep, found no folder at nowhere"),
         (("evaluate", "oracle", "docs"), "docs holds no run: expected ledger/step-*.parquet in it"),
         (("evaluate", "agreement", "nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("match", "expert", "weak", "--sprt", "5", "0"), "sprt: expected ELO0 under ELO1"),
@@ -163,7 +164,7 @@ def test_plugins_are_listed_with_their_settings() -> None:
 
 def test_every_command_has_help_with_an_example() -> None:
     commands = [
-        (), ("run",), ("ask",), ("report",), ("plugins",), ("match",), ("ladder",),
+        (), ("run",), ("ask",), ("report",), ("view",), ("plugins",), ("match",), ("ladder",),
         ("evaluate", "oracle"), ("evaluate", "agreement"), ("evaluate", "puzzles"), ("evaluate", "suite"), ("uci",),
         ("corpus", "generate"), ("corpus", "import"), ("corpus", "openings"), ("train", "expert"), ("train", "weak"),
     ]  # fmt: skip

@@ -14,6 +14,15 @@ from typing import Any, Literal, Self
 Manner = Literal["serve", "refuse", "hang"]
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing of clients that go away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
 class WandbStub:
     """A server for the time of a `with` block.
 
@@ -36,8 +45,7 @@ class WandbStub:
         """Artifacts by their ids; `committed` once they are whole."""
         self.released = threading.Event()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:

@@ -14,12 +14,14 @@ from sandwich.config import RunSpec, load_spec
 from sandwich.controls import FOLDER as CONTROLS
 from sandwich.controls import MEANING, controls
 from sandwich.loop import run as run_loop
+from sandwich.sweep import cell_key
 
 
 @click.command()
 @click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder [default: runs/NAME].")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path),
+              help="Run folder [default: runs/NAME]; {key} in it: a hash of what results depend on.")  # fmt: skip
 @click.option("--controls", "with_controls", is_flag=True, help="The run's controls as well, in its folder.")
 @JSON
 def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, as_json: bool) -> None:
@@ -34,7 +36,7 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls:
       sandwich run experiments/specs/default.yaml assistant.misalignment.p=0.5 seed=2 --out runs/p50
     """
     settings = load_spec(spec, overrides)
-    folder = out or Path("runs") / settings.name
+    folder = keyed(out, settings) if out else Path("runs") / settings.name
     from experiments.viewer.page import write_report  # matplotlib takes a second to import
 
     beside = controls(settings) if with_controls else {}
@@ -52,6 +54,11 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls:
     for name, control in final.get("controls", {}).items():
         click.echo(f"control {name} ({MEANING[name]}): PGR {figure_text(control['pgr'])}")
     click.echo(f"Report: {report}")
+
+
+def keyed(out: Path, settings: RunSpec) -> Path:
+    """A run folder in whose name `{key}` stands for the run's key, for those who start many runs by one command."""
+    return Path(str(out).replace("{key}", cell_key(settings))) if "{key}" in str(out) else out
 
 
 def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:

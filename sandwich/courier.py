@@ -16,6 +16,7 @@ class Courier:
     def __init__(self, failed: Callable[[Exception], None]) -> None:
         self._failed = failed
         self._errands: SimpleQueue[Errand | None] = SimpleQueue()
+        self._over = False
         self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
         self._thread.start()
 
@@ -24,14 +25,15 @@ class Courier:
         self._errands.put(errand)
 
     def close(self, seconds: float) -> bool:
-        """Take no more errands; whether those there are done, or never will be, within this time."""
+        """Take no more errands, and begin none after this time; whether those there are done, or given up, by then."""
         self._errands.put(None)
         self._thread.join(seconds)
+        self._over = True
         return not self._thread.is_alive()
 
     def _work(self) -> None:
         try:
-            while errand := self._errands.get():
+            while (errand := self._errands.get()) and not self._over:
                 errand()
         except Exception as error:
             self._failed(error)

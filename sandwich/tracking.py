@@ -8,7 +8,7 @@ to do with it happens on a thread that the run waits for only at its start and e
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -36,7 +36,7 @@ TEARDOWN_WAIT = 5.0
 """Seconds that W&B may take to notice that its process has been ended."""
 
 ENVIRONMENT = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
-"""What W&B reads from the environment alone, and only when it starts."""
+"""What W&B reads from the environment alone, at any time: no words of its own, and nothing about its use sent."""
 
 DATA = "WANDB_DATA_DIR"
 """Variable that says where W&B keeps what an artifact is made of until it is uploaded; else in the user's home."""
@@ -82,7 +82,7 @@ class Tracker:
         self._run: Run | None = None  # of the courier's errands alone
         self._files = True
         self._failed = False
-        self._data_here = False
+        self._environment = ExitStack()
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -92,14 +92,11 @@ class Tracker:
     def __enter__(self) -> Self:
         self._rows = {row["step"]: row for row in read_metrics(self._folder)}
         if self._spec.tracking.wandb != "off":
-            self._data_here = DATA not in os.environ
-            if self._data_here:
-                os.environ[DATA] = str((self._folder / "wandb").resolve())
+            self._environment.enter_context(_environment(self._folder / "wandb"))
             self._courier = Courier(self._fail)
-            with _environment():
-                started = Event()
-                self._courier.do(lambda: _prepare(started))
-                started.wait(START_WAIT)
+            started = Event()
+            self._courier.do(lambda: _prepare(started))
+            started.wait(START_WAIT)
             self._courier.do(self._begin)
         for row in self.rows:
             self._send(row)
@@ -111,13 +108,12 @@ class Tracker:
         courier, self._courier = self._courier, None
         if courier is None:
             return
-        courier.do(lambda: self._wandb.finish(exit_code=0 if kind is None else 1))
-        if not courier.close(END_WAIT):
-            self._fail(TimeoutError(f"still busy {END_WAIT:.0f} s after the run"))
-        if self._failed:
-            _end_service()
-        if self._data_here:
-            os.environ.pop(DATA, None)
+        with self._environment:
+            courier.do(lambda: self._wandb.finish(exit_code=0 if kind is None else 1))
+            if not courier.close(END_WAIT):
+                self._fail(TimeoutError(f"still busy {END_WAIT:.0f} s after the run"))
+            if self._failed:
+                _end_service()
 
     def log(self, row: dict[str, Any]) -> None:
         """Write down the row of one step, in place of one of the same step."""
@@ -156,13 +152,15 @@ class Tracker:
                 if self._files:
                     errand()
             except Exception as error:
+                if self._failed:
+                    raise
                 self._files = False
                 _tell(f"{_first_line(error)}; going on without games and artifacts")
 
         self._later(careful)
 
     def _begin(self) -> None:
-        self._run = _start(self._folder, self._spec)
+        self._run = _start(self._folder, self._spec, lambda: self._failed)
 
     @property
     def _wandb(self) -> "Run":
@@ -240,11 +238,18 @@ def _kill_service() -> None:
         process = getattr(process, name, None)
     if process is not None:
         process.kill()
-    wandb.teardown()
+        process.wait()
+    try:
+        wandb.teardown()
+    except SystemExit:  # with the exit code of its process
+        pass
 
 
-def _start(folder: Path, spec: RunSpec) -> "Run":
-    """A W&B run in the spec's mode, or offline where online cannot be; raises what W&B raises."""
+def _start(folder: Path, spec: RunSpec, over: Callable[[], bool]) -> "Run":
+    """A W&B run in the spec's mode, or offline where online cannot be; raises what W&B raises.
+
+    over: whether nobody waits for it any more.
+    """
     import wandb
 
     if spec.tracking.wandb == "online":
@@ -253,6 +258,8 @@ def _start(folder: Path, spec: RunSpec) -> "Run":
                 return _init(folder, spec, "online")
             problem = "not logged in (`wandb login`)"
         except Exception as error:
+            if over():
+                raise
             problem = f"cannot go online ({_first_line(error)})"
         _tell(f"{problem}; going on offline, `wandb sync` can upload the run later")
     return _init(folder, spec, "offline")
@@ -287,10 +294,11 @@ def _init(folder: Path, spec: RunSpec, mode: Any) -> "Run":
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    """W&B's own variables set for a while, and put back as they were."""
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
+def _environment(data: Path) -> Iterator[None]:
+    """W&B's own variables set for a while, and put back as they were; `data`: where it keeps its data."""
+    values = {**ENVIRONMENT, DATA: os.environ.get(DATA, str(data.resolve()))}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

@@ -16,9 +16,11 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from test_tracking import entries, history, records
 
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
+from experiments.game_page import game_page
 from experiments.response_picture import heat_map, response
 from sandwich.statistics import Figure
 from sandwich.sweep import Cell, Range, SweepSpec, cell_key, load_sweep, plan, planned, run_sweep
@@ -298,6 +300,28 @@ def ray_processes(driver: int) -> list[int]:
         if title.startswith("ray::") and driver in (parent, above):
             found.append(int(folder.name))
     return found[:1]
+
+
+def test_every_cell_is_a_wandb_run_in_the_sweeps_group(settings: dict[str, Any], tmp_path: Path) -> None:
+    run = {**settings["run"], "tracking": {"wandb": "offline", "artifacts": True}}
+    sweep = sweep_of(settings, run=run, over={P: [1], "seed": [0, 1]})
+    root = tmp_path / "sweep"
+    cells = plan(sweep, ROOT, root)
+    run_sweep(sweep, ROOT, cells, root, board=game_page)  # in Ray's workers
+    for cell in cells:
+        found = records(cell.folder)
+        (made,) = [record.run for record in found if record.HasField("run")]
+        assert (made.run_group, made.display_name) == ("tiny", cell.key)
+        config = entries(made.config.update)
+        assert config["seed"] == cell.values["seed"] and config["assistant"]["misalignment"]["p"] == 1
+        assert {key for line in history(cell.folder) for key in line} >= {"elo", "step", "play/queries"}
+        (table,) = cell.folder.glob("wandb/*/files/media/table/games_*.table.json")
+        shown = json.loads(table.read_text())["data"]
+        assert [line[1] for line in shown] == ["worst accepted lie", "random"]  # nothing is caught
+        kept = {record.artifact.type: record.artifact for record in found if record.HasField("artifact")}
+        assert set(kept) == {"run_table", "model", "dataset"}
+        pages = [Path(e.local_path) for e in kept["run_table"].manifest.contents if e.path.endswith(".html")]
+        assert len(pages) == 2 and all("<svg id='board'" in page.read_text() for page in pages)
 
 
 def test_another_seed_adds_only_its_cells(settings: dict[str, Any], whole: Path) -> None:

@@ -14,6 +14,15 @@ from typing import Any, Literal, Self
 Manner = Literal["serve", "refuse", "hang"]
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing of clients that go away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
 class WandbStub:
     """A server for the time of a `with` block.
 
@@ -36,8 +45,7 @@ class WandbStub:
         """Artifacts by their ids; `committed` once they are whole."""
         self.released = threading.Event()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -80,7 +88,8 @@ class WandbStub:
         """Data of one GraphQL operation. Raises KeyError for one that is not known."""
         with self._lock:
             self.operations.append((operation, given))
-            return ANSWERS[operation](self, given)
+            answer: dict[str, Any] = ANSWERS[operation](self, given)
+            return answer
 
     def url_of(self, name: str) -> str:
         """Where a file is to be uploaded."""
@@ -99,6 +108,7 @@ class WandbStub:
                 if self.path == "/graphql":
                     asked = json.loads(sent)
                     name = asked.get("operationName") or re.findall(r"(?:query|mutation)\s+(\w+)", asked["query"])[0]
+                    data: dict[str, Any]
                     try:
                         data = {"data": stub.answer(name, asked["query"], asked.get("variables") or {})}
                     except KeyError:
@@ -188,7 +198,7 @@ def _artifact_files(stub: WandbStub, given: dict[str, Any]) -> dict[str, Any]:
     edges = []
     for file in given["input"]["artifactFiles"]:
         name = f"artifact/{file['artifactID']}/{file['name']}"
-        node = {"storagePath": name, "uploadUrl": stub.url_of(name), "uploadHeaders": [], "uploadMultipartUrls": None,
+        node: dict[str, Any] = {"storagePath": name, "uploadUrl": stub.url_of(name), "uploadHeaders": [], "uploadMultipartUrls": None,
                 "artifact": {"id": file["artifactID"]}}  # fmt: skip
         edges.append({"node": node})
     return {"createArtifactFiles": {"files": {"edges": edges}}}

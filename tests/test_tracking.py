@@ -183,10 +183,11 @@ def test_wandb_files_hold_nothing_about_host_packages_or_git(tmp_path: Path) -> 
 def test_the_users_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "false")
     monkeypatch.delenv("WANDB_ERROR_REPORTING", raising=False)
+    wandb.teardown()  # its own process, which it names there
     before = {**os.environ}
     with Tracker(tmp_path, spec("offline")):
         assert wandb.run is None
-    wandb.teardown()  # its own process, which it names there
+    wandb.teardown()
     assert dict(os.environ) == before
 
 
@@ -200,7 +201,7 @@ def test_checkpoints_and_ledgers_are_artifacts_where_the_spec_says_so(tmp_path: 
             tracker.log(row(0))
             tracker.artifacts(0, checkpoint, played_ledger)
     found = [record.artifact for record in records(tmp_path / "with") if record.HasField("artifact")]
-    assert [(made.type, list(made.aliases)) for made in found] == [
+    assert [(made.type, sorted(made.aliases)) for made in found] == [
         ("model", ["latest", "step-1"]), ("dataset", ["latest", "step-0"]),
     ]  # fmt: skip
     assert [[(e.path, e.local_path) for e in made.manifest.contents] for made in found] == [

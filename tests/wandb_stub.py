@@ -84,12 +84,12 @@ class WandbStub:
             if sent.get("complete"):
                 self.complete.append(sent["exitcode"])
 
-    def answer(self, operation: str, query: str, given: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
         """Data of one GraphQL operation. Raises KeyError for one that is not known."""
         with self._lock:
             self.operations.append((operation, given))
-            answer: dict[str, Any] = ANSWERS[operation](self, given)
-            return answer
+            data: dict[str, Any] = ANSWERS[operation](self, given)
+            return data
 
     def url_of(self, name: str) -> str:
         """Where a file is to be uploaded."""
@@ -108,9 +108,8 @@ class WandbStub:
                 if self.path == "/graphql":
                     asked = json.loads(sent)
                     name = asked.get("operationName") or re.findall(r"(?:query|mutation)\s+(\w+)", asked["query"])[0]
-                    data: dict[str, Any]
                     try:
-                        data = {"data": stub.answer(name, asked["query"], asked.get("variables") or {})}
+                        data: dict[str, Any] = {"data": stub.answer(name, asked.get("variables") or {})}
                     except KeyError:
                         data = {"errors": [{"message": f"stub: no {name}"}]}
                     self._reply(json.dumps(data).encode())
@@ -198,8 +197,8 @@ def _artifact_files(stub: WandbStub, given: dict[str, Any]) -> dict[str, Any]:
     edges = []
     for file in given["input"]["artifactFiles"]:
         name = f"artifact/{file['artifactID']}/{file['name']}"
-        node: dict[str, Any] = {"storagePath": name, "uploadUrl": stub.url_of(name), "uploadHeaders": [],
-                                "uploadMultipartUrls": None, "artifact": {"id": file["artifactID"]}}  # fmt: skip
+        node: dict[str, Any] = {"storagePath": name, "uploadUrl": stub.url_of(name), "uploadHeaders": [], "uploadMultipartUrls": None,
+                "artifact": {"id": file["artifactID"]}}  # fmt: skip
         edges.append({"node": node})
     return {"createArtifactFiles": {"files": {"edges": edges}}}
 

@@ -167,6 +167,7 @@ def _finish(
 ) -> None:
     """Results, pictures and the table of a sweep; what failed in a line each."""
     from experiments.response_picture import heat_map, response  # matplotlib takes a second to import
+    from experiments.viewer.page import write_report
 
     results = write_results(root, cells)
     found = points(cells)
@@ -182,6 +183,7 @@ def _finish(
     written = response(drawn, chosen, root / "response") if chosen and drawn else []
     if heat and found:
         written += heat_map(found, heat, root / "heat")
+    report = write_report(root)
     failed = {one.key: one.read_mark()["error"] for one in cells if one.read_mark()["state"] == "failed"}
     if as_json:
         lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
@@ -198,6 +200,7 @@ def _finish(
             at = "none" if curve.break_even is None else f"{curve.break_even:g}"
             click.echo(f"break-even dose{' of ' + curve.label if curve.label else ''}: {at}")
         click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
+        click.echo(f"Report: {report}")
     if failed:
         said = "; ".join(f"{key}: {error}" for key, error in failed.items())
         raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed: {said}")

@@ -215,8 +215,11 @@ class Dose:
     title: str
 
 
-def dose(points: Sequence[Dose], key: str) -> str | None:
-    """PGR over the values of a key: each cell with its interval, and a line through the means of each group."""
+def dose(points: Sequence[Dose], key: str, joint: Mapping[tuple[str, Any], dict[str, Any]] | None = None) -> str | None:
+    """PGR over the values of a key: each cell with its interval, and a line through the means of each group.
+
+    joint: by group and value the figure over its seeds, whose interval is a band.
+    """
     if not points:
         return None
     place, names = _axis([point.value for point in points])
@@ -237,9 +240,18 @@ def dose(points: Sequence[Dose], key: str) -> str | None:
                 axes.plot([x, x], ends, color=color, linewidth=1.2, alpha=0.55, zorder=3)
                 axes.plot([x], [value], color=color, marker="o", markersize=5, markeredgecolor=SURFACE, zorder=5)
                 link(axes, x, value, point.target, f"{point.title}: {said(value, low, high)}")
+            bands = sorted(
+                (place(value), figure["low"], figure["high"])
+                for (name, value), figure in (joint or {}).items()
+                if name == group and figure.get("low") is not None and figure.get("high") is not None
+            )
+            if bands:
+                places, lows, highs = zip(*bands, strict=True)
+                axes.fill_between(places, lows, highs, color=color, alpha=0.14, linewidth=0)
             line = sorted((x, sum(values) / len(values)) for x, values in means.items())
             axes.plot([x for x, _ in line], [y for _, y in line], color=color, label=_plain(group) or "mean", zorder=4)
-        edges = [_number(point.figure, part) for point in points for part in ("value", "low", "high")]
+        drawn = [point.figure for point in points] + list((joint or {}).values())
+        edges = [_number(figure, part) for figure in drawn for part in ("value", "low", "high")]
         _room(axes, [0.0, *edges], 0.07)
         axes.set_ylabel("performance gap recovered")
         axes.set_xlabel(_plain(key))

@@ -11,8 +11,12 @@ from markupsafe import Markup
 from experiments.report import bound, charts, count
 from experiments.viewer.folders import Cell, cells, name_of
 from sandwich.metrics import MetricsError, read_metrics
+from sandwich.sweep_results import Point
 
 Address = Callable[[str], str]
+
+ENOUGH = 3
+"""Seeds from which on there is an interval over them."""
 
 SHOWN = {
     "pgr": ("PGR in Elo", "ratio"),
@@ -67,13 +71,18 @@ def _last_row(cell: Cell) -> tuple[dict[str, Any] | None, str | None]:
 def _dose(
     found: Sequence[tuple[Cell, tuple[dict[str, Any] | None, str | None]]], key: str, address: Address
 ) -> Markup | None:
-    """PGR over the values of one key: a point for each cell, a line through the means over seeds."""
+    """PGR over the values of one key: a point for each cell, a line through the means over seeds, and their bands."""
     points = []
+    seeds: dict[tuple[str, Any], Point] = {}
     for cell, (row, _) in found:
         figure = (row or {}).get("pgr") or {}
         if key in cell.values and figure.get("value") is not None:
             rest = [f"{k.rpartition('.')[2]}={v}" for k, v in cell.values.items() if k != key and not _is_seed(k)]
             named = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in cell.values.items())
             points.append(charts.Dose(cell.values[key], figure, ", ".join(rest), cell.key, named))
-    svg = charts.dose(points, key)
+            rows = read_metrics(cell.folder)
+            together = seeds.setdefault((points[-1].group, cell.values[key]), Point({}, []))
+            together.rows.append((rows[0], rows[-1]))
+    joint = {place: point.pgr().json() for place, point in seeds.items() if len(point.rows) >= ENOUGH}
+    svg = charts.dose(points, key, joint)
     return Markup(charts.linked(svg, address)) if svg else None

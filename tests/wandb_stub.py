@@ -197,8 +197,8 @@ def _artifact_files(stub: WandbStub, given: dict[str, Any]) -> dict[str, Any]:
     edges = []
     for file in given["input"]["artifactFiles"]:
         name = f"artifact/{file['artifactID']}/{file['name']}"
-        node: dict[str, Any] = {"storagePath": name, "uploadUrl": stub.url_of(name), "uploadHeaders": [], "uploadMultipartUrls": None,
-                "artifact": {"id": file["artifactID"]}}  # fmt: skip
+        node: dict[str, Any] = {"storagePath": name, "uploadUrl": stub.url_of(name), "uploadHeaders": []}
+        node |= {"uploadMultipartUrls": None, "artifact": {"id": file["artifactID"]}}
         edges.append({"node": node})
     return {"createArtifactFiles": {"files": {"edges": edges}}}
 

@@ -260,9 +260,11 @@ def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
     root = tmp_path / "sweep"
     command = [sys.executable, "-m", "experiments.cli", "sweep", str(tmp_path / "tiny.yaml"), "--out", str(root)]
 
+    said = tmp_path / "said"
+
     def begun() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                start_new_session=True)  # fmt: skip
+        with said.open("wb") as file:
+            return subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
 
     def until(pattern: str, child: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + 150
@@ -283,12 +285,16 @@ def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
                 os.kill(worker, signal.SIGKILL)
                 killed = True
     assert killed, "a worker must still be there"
-    assert child.wait(timeout=250) == 0
+    assert child.wait(timeout=250) == 0, said.read_text()
     assert outcome(root) == outcome(whole)
 
 
+TRIAL = "ray::ImplicitFunc"
+"""What the process of a trial calls itself."""
+
+
 def ray_processes(driver: int) -> list[int]:
-    """One of the processes in which trials or their games are at work, of this driver's Ray alone."""
+    """One of the processes in which trials are at work, of this driver's Ray alone."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -297,7 +303,7 @@ def ray_processes(driver: int) -> list[int]:
             above = int((Path("/proc") / str(parent) / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError, IndexError):
             continue
-        if title.startswith("ray::") and driver in (parent, above):
+        if title.startswith(TRIAL) and driver in (parent, above):
             found.append(int(folder.name))
     return found[:1]
 

@@ -175,7 +175,10 @@ class RunSpec(Frozen):
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
     """The spec of a YAML file with `key.path=value` overrides (values are YAML); SpecError in one line."""
-    return validate(RunSpec, {"name": path.stem, **spec_settings(path, overrides)}, path.parent)
+    settings = spec_settings(path, overrides)
+    if "run" in settings and "assistant" not in settings:
+        raise SpecError(f"{path} is the spec of a sweep: sandwich sweep {path}")
+    return validate(RunSpec, {"name": path.stem, **settings}, path.parent)
 
 
 def spec_settings(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -65,6 +65,13 @@ def _spread(values: Any) -> Any:
     return Range.model_validate(values).values() if isinstance(values, dict) else values
 
 
+def _dotted(values: Any) -> Any:
+    """Settings within settings as dotted keys; a range stays a value."""
+    if not isinstance(values, Mapping):
+        return values
+    return dict(_leaves(values, whole=lambda value: "start" in value))
+
+
 class SweepSpec(Frozen):
     """Which runs a sweep is made of."""
 
@@ -72,9 +79,11 @@ class SweepSpec(Frozen):
     """Name of the sweep, of its folder, and of the W&B group of its runs."""
     run: str | dict[str, Any]
     """The run that every cell is but for some keys: a spec's file beside this one, or its settings."""
-    fixed: dict[str, Any] = Field(default_factory=dict)
+    fixed: Annotated[dict[str, Any], BeforeValidator(_dotted)] = Field(default_factory=dict)
     """Keys that all cells have otherwise than that run."""
-    over: dict[str, Annotated[list[Any], BeforeValidator(_spread)]] = Field(default_factory=dict)
+    over: Annotated[dict[str, Annotated[list[Any], BeforeValidator(_spread)]], BeforeValidator(_dotted)] = Field(
+        default_factory=dict
+    )
     """Values of dotted keys, as a list or a `Range`; every combination is a cell."""
     cells: list[dict[str, Any]] = Field(default_factory=list)
     """Keys with their values, set together; each of these is combined with `over`."""
@@ -174,11 +183,15 @@ def _text(values: Values) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items()) or "(no keys)"
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of nested settings."""
+def _leaves(
+    settings: Mapping[str, Any],
+    prefix: str = "",
+    whole: Callable[[Mapping[str, Any]], bool] = lambda value: False,
+) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested settings; a mapping that is to stay whole is a value."""
     for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and value and not whole(value):
+            yield from _leaves(value, f"{prefix}{key}.", whole)
         else:
             yield f"{prefix}{key}", value
 

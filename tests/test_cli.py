@@ -116,6 +116,7 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("ask", "weak", "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1", "p=1"), "only the player 'assistant' has settings"),
         (("report", "docs"), "docs holds no run and no sweep: expected metrics.jsonl or sweep.yaml in it"),
         (("view", "nowhere"), "expected the folder of a run or a sweep, found no folder at nowhere"),
+        (("run", "experiments/specs/dose_smoke.yaml"), "dose_smoke.yaml is the spec of a sweep: sandwich sweep exp"),
         (("evaluate", "oracle", "docs"), "docs holds no run: expected ledger/step-*.parquet in it"),
         (("evaluate", "agreement", "nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("match", "expert", "weak", "--sprt", "5", "0"), "sprt: expected ELO0 under ELO1"),

@@ -169,6 +169,17 @@ def test_a_cell_that_is_no_run_is_named_in_one_line(settings: dict[str, Any], ch
     assert "\n" not in str(caught.value)
 
 
+def test_keys_of_a_sweep_can_be_set_on_the_command_line() -> None:
+    path = ROOT / "experiments" / "specs" / "dose_smoke.yaml"
+    sweep = load_sweep(path, ("over.assistant.misalignment.p=[0.1]", "over.seed={start: 0, stop: 4, count: 3}",
+                              "fixed.play.games=8"))  # fmt: skip
+    cells = plan(sweep, path.parent, Path("x"))
+    assert [cell.values["seed"] for cell in cells] == [0, 2, 4]
+    assert {cell.spec.play.games for cell in cells} == {8}
+    assert {cell.spec.play.block for cell in cells} == {32}  # as in the run that it is made from
+    assert {cell.spec.assistant.model_dump(mode="json")["misalignment"]["p"] for cell in cells} == {0.1}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -7,10 +7,11 @@ of different make-up, so whoever promises equal games must promise equal batches
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import chess
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
@@ -62,6 +63,22 @@ class Evaluator(Protocol):
     def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
         """Evaluate packed positions `[B, 10]` with the numbers of their legal moves (at least one each)."""
         ...
+
+
+def one_by_one(look: Callable[[chess.Board, Sequence[int], npt.NDArray[np.float32]], float]) -> Evaluator:
+    """Evaluator of one that looks at positions one after the other, such as an engine.
+
+    look: given a board, its legal moves' numbers and zeros `[M]`, fills these with the policy and returns
+        the expected score of the side to move, 0..1.
+    """
+
+    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        policy, value = [np.zeros(len(numbers), np.float32) for numbers in legal], np.empty(len(legal), np.float32)
+        for row, numbers in enumerate(legal):
+            value[row] = look(planes.unpack(words[row]), numbers, policy[row])
+        return Evaluation(legal, policy, wdl_of(value))
+
+    return evaluate
 
 
 def legal_policy(logits: Floats, legal: Sequence[Sequence[int]]) -> list[Floats]:

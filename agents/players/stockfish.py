@@ -1,6 +1,7 @@
 """Stockfish at a fixed number of nodes, its hash cleared before every question: the same answer each time."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import chess
 import numpy as np
@@ -8,8 +9,8 @@ from pydantic import Field
 
 from agents.players.base import Player
 from agents.tools import Tools
-from engines import moves, planes
-from engines.inference import Evaluation, Evaluator, wdl_of
+from engines import moves
+from engines.inference import Evaluator, one_by_one
 from engines.stockfish import Stockfish
 
 TIE = 1e-4
@@ -32,15 +33,7 @@ class StockfishPlayer(Player):
 
     def open(self, tools: Tools) -> Evaluator:
         engine = tools.stockfish()
-
-        def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-            policy, value = [], np.empty(len(legal), np.float32)
-            for row, numbers in enumerate(legal):
-                policy.append(np.zeros(len(numbers), np.float32))
-                value[row] = self._look(engine, planes.unpack(words[row]), numbers, policy[row])
-            return Evaluation(legal, policy, wdl_of(value))
-
-        return evaluate
+        return one_by_one(partial(self._look, engine))
 
     def _look(self, engine: Stockfish, board: chess.Board, legal: Sequence[int], policy: np.ndarray) -> float:
         """Fill the policy of one position; its value."""

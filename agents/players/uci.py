@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 
 import chess
 import numpy as np
@@ -9,8 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from agents.players.base import Player
 from agents.tools import Tools
-from engines import moves, planes
-from engines.inference import Evaluation, Evaluator, wdl_of
+from engines import moves
+from engines.inference import Evaluator, one_by_one
 from engines.uci import UciEngine
 
 
@@ -63,15 +64,7 @@ class UciPlayer(Player):
 
     def open(self, tools: Tools) -> Evaluator:
         engine = tools.keep(UciEngine(shlex.split(self.command), self.options, self.timeout))
-
-        def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-            policy, value = [], np.empty(len(legal), np.float32)
-            for row, numbers in enumerate(legal):
-                policy.append(np.zeros(len(numbers), np.float32))
-                value[row] = self._look(engine, planes.unpack(words[row]), numbers, policy[row])
-            return Evaluation(legal, policy, wdl_of(value))
-
-        return evaluate
+        return one_by_one(partial(self._look, engine))
 
     def _look(self, engine: UciEngine, board: chess.Board, legal: Sequence[int], policy: np.ndarray) -> float:
         """Fill the policy of one position; its value."""

@@ -57,10 +57,10 @@ class FinetuneConfig(Frozen):
 
     examples: Literal["queried", "student", "all"] = "queried"
     """Positions learned from: those asked about, all of the student's turns, or those of both sides."""
-    results: Literal["examples", "both sides"] = "examples"
-    """Positions from which the value learns the results of games: the examples, or a quarter as many turns of both
-    sides. With an assistant at its side the student wins most games, and a value that learns from its turns alone
-    comes to say so of every position."""
+    results: Literal["examples", "both sides"] = "both sides"
+    """Positions from which the value learns the results of games: a quarter as many turns of both sides as there are
+    examples, or the examples. With an assistant at its side the student wins most games, and a value that learns from
+    its turns alone comes to say so of every position."""
     max_examples: int = Field(100_000, ge=2)
     """Examples per step at most; the newest step first, older ones fill up."""
     fit: TrainConfig = TrainConfig()

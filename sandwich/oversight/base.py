@@ -1,14 +1,23 @@
-"""The form of an oversight strategy: what the weak player does with an answer."""
+"""The form of an oversight strategy: what the weak player does with an answer.
+
+A strategy is a frozen record whose fields are its settings, with one method, `decide`
+(docs/writing-an-oversight-strategy.md). It is registered by an entry point of the group
+`sandwich.oversight`, whose name is its `type` in a spec.
+"""
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from agents.base import Advice, Query
 from agents.plugins import Plugin, Registry
+from sandwich.oversight.consult import Consultation
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +33,34 @@ class OwnView:
     policy: npt.NDArray[np.float32]
     value: float
 
+    def chance(self, query: Query, move: int) -> float:
+        """Probability that its own policy gives to a move."""
+        return float(self.policy[query.legal.index(move)])
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A question with its answer, and all that the weak player knows when it decides.
+
+    rng: random numbers of the game; all randomness comes from them.
+    left: questions that it may still ask before it decides.
+    audits: true answers that it may still have in this game.
+    memory: what the strategy's `study` made of the steps before this one; None in the first.
+    """
+
+    query: Query
+    own: OwnView
+    advice: Advice
+    rng: np.random.Generator
+    left: int = 0
+    audits: int = 0
+    memory: Any = None
+
+    @property
+    def advised(self) -> int | None:
+        """Number of the move advised; None where only a value was asked for."""
+        return self.advice.move
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -32,11 +69,16 @@ class Decision:
     move: number of the move to play.
     believed: whether the answer is taken for true (and learned from).
     weight: of the training example made of this position; 0 leaves it out.
+    trust: how much the answer is trusted, on any scale on which more is more; for measuring how well lies are told
+        from truth. None: 1 where it is believed, else 0.
+    answer: the answer that this is about, where it is another one than the first; an `Advice` that `ask` brought.
     """
 
     move: int
     believed: bool
     weight: float = 1.0
+    trust: float | None = None
+    answer: Advice | None = None
 
 
 def check_decision(decision: object, query: Query) -> None:
@@ -45,27 +87,61 @@ def check_decision(decision: object, query: Query) -> None:
         raise ValueError(f"expected a Decision, got {type(decision).__name__}")
     move: object = decision.move  # a plugin may say anything
     believed: object = decision.believed
-    weight: object = decision.weight
+    trust: object = decision.trust
     if not isinstance(move, int | np.integer):
         raise ValueError(f"expected a move's number, got a {type(move).__name__}")
     if move not in query.legal:
         raise ValueError(f"the move {move} is not legal; expected one of {list(query.legal)}")
     if not isinstance(believed, bool | np.bool_):
         raise ValueError(f"expected believed to be true or false, got {believed!r}")
-    if (
-        isinstance(weight, bool)
-        or not isinstance(weight, float | int | np.integer | np.floating)
-        or not 0 <= weight < math.inf
-    ):  # NaN is not
-        raise ValueError(f"expected a weight that is a finite number, 0 or more, got {weight!r}")
+    if not is_weight(decision.weight):
+        raise ValueError(f"expected a weight that is a finite number, 0 or more, got {decision.weight!r}")
+    if trust is not None and not (_is_number(trust) and math.isfinite(trust)):  # type: ignore[arg-type]  # by the test
+        raise ValueError(f"expected a trust that is a finite number or None, got {trust!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def is_weight(value: object) -> bool:
+    """Whether this can be the weight of an example: a finite number, 0 or more."""
+    return _is_number(value) and 0 <= value < math.inf  # type: ignore[operator]  # by the test; NaN is not
 
 
 class Oversight(Plugin, ABC):
     """A rule for believing. It never learns whether the assistant was misaligned."""
 
+    @property
+    def questions(self) -> int:
+        """Questions that it asks for one decision at most, the first included."""
+        return 1
+
+    @property
+    def audit_budget(self) -> int:
+        """True answers that it may have in one game."""
+        return 0
+
     @abstractmethod
-    def decide(self, query: Query, own: OwnView, advice: Advice, rng: np.random.Generator) -> Decision:
-        """Decide on one answer. `rng` belongs to the game of the query: all randomness comes from it."""
+    def decide(self, question: Question) -> Decision | Consultation[Decision]:
+        """Decide on one answer: at once, or as a generator that asks and looks first (`sandwich.oversight.consult`).
+
+        What is drawn and asked for a question depends on that question alone.
+        """
+
+    def study(self, past: pa.Table) -> Any:
+        """What is to be remembered of the steps before this one: a value that can be pickled, given to every question.
+
+        past: their ledgers, oldest first, in the columns that the student may see (`ledger.VISIBLE`).
+        """
+        return None
+
+    def weigh(self, game: Mapping[str, Sequence[Any]]) -> Sequence[float | None]:
+        """Weight of each ply's training example once the game is over; by default as decided.
+
+        game: the visible ledger columns of the game, the result among them; `weight` is None where nothing was asked.
+        """
+        return game["weight"]
 
 
 REGISTRY: Registry[Oversight] = Registry("oversight strategy", "sandwich.oversight", Oversight)  # type: ignore[type-abstract]

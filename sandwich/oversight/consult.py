@@ -1,0 +1,118 @@
+"""What an oversight strategy may find out before it decides, and how it asks for it.
+
+A strategy that needs more than the first answer is a generator: it yields what it wants to know, is
+sent the reply, and returns its decision. It never calls a network itself, so that the requests of
+many games are answered together (`sandwich.desk`), and every one of them is counted.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.base import Advice, Channel
+from engines import planes
+from engines.inference import Evaluation
+from engines.positions import successors
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """The assistant's answers about positions, each a question of the budget.
+
+    words: `[B, 10]` packed positions, on the board or not.
+    legal: numbers of the legal moves of each.
+    channel: what is asked for.
+    advisor: which assistant, where there are two: 0 or 1.
+    The reply is a list of `B` pieces of advice.
+    """
+
+    words: planes.Words
+    legal: Sequence[Sequence[int]]
+    channel: Channel = Channel.MOVE
+    advisor: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the student's own network thinks of positions `[B, 10]`; the reply is an `Evaluation`."""
+
+    words: planes.Words
+    legal: Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The expert's true answer about the position on the board, of which there are few; the reply is its `Advice`."""
+
+
+Request = Ask | Look | Audit
+T = TypeVar("T")
+Consultation = Generator[Request, Any, T]
+"""What yields requests, is sent their replies and returns a `T`; to be used with `yield from`."""
+
+
+def ask(
+    words: planes.Words, legal: Sequence[Sequence[int]], channel: Channel = Channel.MOVE, advisor: int = 0
+) -> Consultation[list[Advice]]:
+    """The assistant's answers about positions `[B, 10]`."""
+    answers: list[Advice] = yield Ask(words, legal, channel, advisor)
+    return answers
+
+
+def look(words: planes.Words, legal: Sequence[Sequence[int]]) -> Consultation[Evaluation]:
+    """What the student's own network thinks of positions `[B, 10]`."""
+    seen: Evaluation = yield Look(words, legal)
+    return seen
+
+
+def audit() -> Consultation[Advice]:
+    """The expert's true answer about the position on the board."""
+    truth: Advice = yield Audit()
+    return truth
+
+
+def own_values(words: planes.Words, chosen: Sequence[int]) -> Consultation[Floats]:
+    """Expected score `[K]`, for who moves, of moves of one position `[10]`: one less that of where they lead.
+
+    By the student's own network, one evaluation for each move that does not end the game.
+    """
+    after = successors(np.repeat(words[None], len(chosen), axis=0), chosen)
+    worth = after.score.copy()
+    going_on = np.flatnonzero(np.isnan(worth))
+    if len(going_on):
+        seen = yield from look(after.words[going_on], [after.legal[row] for row in going_on])
+        worth[going_on] = seen.value
+    return np.clip(1 - worth, 0, 1)
+
+
+def searched_values(words: planes.Words, chosen: Sequence[int], replies: int) -> Consultation[Floats]:
+    """As `own_values`, behind the best of the opponent's `replies` likeliest replies to each move.
+
+    Costs one evaluation for each move and one for each reply that doesn't end the game. The likeliest replies are those
+    of the student's own policy, seen from the other side.
+    """
+    after = successors(np.repeat(words[None], len(chosen), axis=0), chosen)
+    worth = after.score.copy()
+    going_on = np.flatnonzero(np.isnan(worth))
+    if not len(going_on):
+        return 1 - worth
+    seen = yield from look(after.words[going_on], [after.legal[row] for row in going_on])
+    lines = [
+        [after.legal[row][place] for place in np.argsort(-policy, kind="stable")[:replies]]
+        for row, policy in zip(going_on, seen.policy, strict=True)
+    ]
+    sizes = [len(line) for line in lines]
+    behind = successors(np.repeat(after.words[going_on], sizes, axis=0), [move for line in lines for move in line])
+    leaves = behind.score.copy()
+    open_rows = np.flatnonzero(np.isnan(leaves))
+    if len(open_rows):
+        leaves[open_rows] = (yield from look(behind.words[open_rows], [behind.legal[row] for row in open_rows])).value
+    # A leaf is seen by the player again: its value is the player's own, and the opponent picks the lowest.
+    ends = np.cumsum(sizes)
+    worth[going_on] = [1 - leaves[end - size : end].min() for size, end in zip(sizes, ends, strict=True)]
+    return np.clip(1 - worth, 0, 1)

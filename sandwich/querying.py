@@ -1,0 +1,122 @@
+"""When the weak player asks: the schedule of its questions, and what they may cost.
+
+A schedule says on which of its own turns the student would ask; the budget and the pace say whether it
+can afford to. A strategy that asks several times for one decision needs as many questions to be left.
+"""
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from engines.settings import Frozen
+
+Floats = npt.NDArray[np.float32]
+
+
+class Every(Frozen):
+    """On every n-th own turn, beginning with the first."""
+
+    when: Literal["every"] = "every"
+    n: int = Field(1, ge=1)
+    """1: on every turn."""
+
+
+class Chance(Frozen):
+    """On each own turn with the same probability."""
+
+    when: Literal["chance"]
+    q: float = Field(ge=0, le=1)
+    """The probability."""
+
+
+class Unsure(Frozen):
+    """On own turns on which the student's policy is in doubt."""
+
+    when: Literal["unsure"]
+    by: Literal["entropy", "gap"] = "entropy"
+    """Doubt: the entropy of the policy over the legal moves, in nats; or one less the gap between the probabilities of
+    its first two moves, 0..1."""
+    threshold: float | None = None
+    """Doubt from which on it asks; None: by `quantile`."""
+    quantile: float | None = Field(None, ge=0, le=1)
+    """Share of the turns, the least in doubt, on which it does not ask; of the turns of the same block so far."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Unsure":
+        if (self.threshold is None) == (self.quantile is None):
+            raise ValueError("expected either threshold or quantile")
+        return self
+
+    def doubt(self, policy: Floats) -> float:
+        """How much a policy `[M]` is in doubt."""
+        if self.by == "entropy":
+            likely = policy[policy > 0].astype(np.float64)
+            return float(-(likely * np.log(likely)).sum())
+        first, second = np.sort(np.append(policy, 0.0))[-2:][::-1]
+        return float(1 - (first - second))
+
+
+class Never(Frozen):
+    """Never: the control."""
+
+    when: Literal["never"]
+
+
+Schedule = Annotated[Every | Chance | Unsure | Never, Field(discriminator="when")]
+"""A field of a spec that holds a schedule."""
+
+
+@dataclass
+class Doubts:
+    """The doubts on the student's turns of one block so far, in rising order."""
+
+    seen: list[float] = field(default_factory=list)
+
+    def add(self, schedule: Schedule, policy: Floats) -> None:
+        """Another turn, where the schedule asks by doubt."""
+        if isinstance(schedule, Unsure):
+            insort(self.seen, schedule.doubt(policy))
+
+    def above(self, doubt: float) -> float:
+        """Share of the turns seen that were less in doubt."""
+        return bisect_left(self.seen, doubt) / len(self.seen)
+
+
+def would_ask(schedule: Schedule, turn: int, policy: Floats, doubts: Doubts, rng: np.random.Generator) -> bool:
+    """Whether the student would ask on its `turn`-th own turn (from 0), at this policy `[M]` of its own."""
+    match schedule:
+        case Every(n=n):
+            return turn % n == 0
+        case Chance(q=q):
+            return rng.random() < q
+        case Unsure(threshold=None, quantile=quantile):
+            assert quantile is not None
+            return doubts.above(schedule.doubt(policy)) >= quantile
+        case Unsure(threshold=threshold):
+            assert threshold is not None
+            return schedule.doubt(policy) >= threshold
+        case Never():
+            return False
+
+
+@dataclass
+class Purse:
+    """The questions that one game may still ask.
+
+    budget: questions of the whole game; None: any number.
+    pace: questions for each of the student's turns, saved up; None: any number.
+    """
+
+    budget: int | None
+    pace: float | None
+    spent: int = 0
+
+    def left(self, turns: int) -> float:
+        """Questions that can be asked now, on the student's `turns`-th turn (from 1); infinite where nothing bounds."""
+        whole = np.inf if self.budget is None else self.budget
+        saved = np.inf if self.pace is None else np.floor(self.pace * turns + 1e-9)
+        return float(min(whole, saved)) - self.spent

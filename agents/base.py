@@ -20,6 +20,8 @@ class Channel(StrEnum):
     """A probability for each legal move."""
     VALUE = "value"
     """The expected score of the position."""
+    CANDIDATES = "candidates"
+    """The expected score behind each of the player's own likeliest moves: a question for the value of each."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,7 +75,7 @@ def main() -> None:
         block = Block(number, 0, 0, tuple(openings), play, RandomMove(p=0.25), Trust(), InferenceConfig())
         student, adviser = Recorder(weak), Recorder(expert)
         start = time.perf_counter()
-        result = play_episodes(student, Assistant(adviser, block.misalignment, Tools()), block)
+        result = play_episodes(student, [Assistant(adviser, block.misalignment, Tools())], block)
         played_seconds += time.perf_counter() - start
         plies += result.plies
         evaluations += result.evaluations

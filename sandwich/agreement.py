@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-import chess
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +12,7 @@ from engines.lookahead import move_values
 from engines.positions import GameBatch, parse_fen
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig
+from sandwich.phase import Phase, phase_of
 from sandwich.selfplay import tools
 from sandwich.statistics import Figure, kendall_figure, mean_figure, share_figure
 
@@ -21,24 +20,6 @@ BLOCK = 50
 """Positions that one worker looks at."""
 LEAST = 1e-9
 """A probability under this counts as this: a player's 0 would make the divergence infinite."""
-
-
-class Phase(StrEnum):
-    """Of a game, by the queens, rooks, bishops and knights of both sides.
-
-    The two bounds are those of scalachess (`Divider.scala`): ten and six; its other two signs of a
-    middle game, an emptied back rank and mixed-up sides, are left out.
-    """
-
-    OPENING = "opening"
-    MIDDLEGAME = "middlegame"
-    ENDGAME = "endgame"
-
-
-def phase_of(board: chess.Board) -> Phase:
-    """Phase that a position belongs to."""
-    pieces = (board.occupied & ~board.pawns & ~board.kings).bit_count()
-    return Phase.OPENING if pieces > 10 else Phase.MIDDLEGAME if pieces > 6 else Phase.ENDGAME
 
 
 @dataclass(frozen=True, eq=False)

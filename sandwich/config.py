@@ -19,6 +19,7 @@ from sandwich.cluster import cores
 from sandwich.openings import book, positions
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
+from sandwich.querying import Every, Never, Schedule
 from sandwich.training import TrainConfig
 
 
@@ -38,10 +39,16 @@ class PlayConfig(Frozen):
     """Games per step; every opening is played with both colours."""
     block: int = Field(256, ge=2, multiple_of=2)
     """Games that one worker plays in lock-step; part of the recipe, since a batch's make-up shows in its last bits."""
-    ask_every: int | None = Field(1, ge=1)
-    """The student asks at every n-th of its own turns; None: never."""
+    ask: Schedule = Every()
+    """On which of its own turns the student asks: `when` every, chance, unsure or never, and the settings of that."""
     channel: Channel = Channel.MOVE
     """What it asks for."""
+    candidates: int = Field(4, ge=2)
+    """On channel `candidates`: how many of its own likeliest moves it asks the value behind, each one question."""
+    budget: int | None = Field(None, ge=1)
+    """Questions of one game at most; None: no limit."""
+    pace: float | None = Field(None, gt=0)
+    """Questions for each of the student's turns, saved up for decisions that take several; None: no limit."""
     advice: Literal["played", "labelled"] = "played"
     """Whether the move decided on is played, or only recorded as a label beside the student's own."""
     temperature: float = Field(1.0, ge=0)
@@ -57,6 +64,13 @@ class FinetuneConfig(Frozen):
 
     examples: Literal["queried", "student", "all"] = "queried"
     """Positions learned from: those asked about, all of the student's turns, or those of both sides."""
+    policy: Literal["answer", "move"] = "answer"
+    """What the policy learns where an answer was believed: all of it (on channel `distribution` a probability for each
+    move), or only the move decided on."""
+    refused: Literal["own", "nothing"] = "own"
+    """What the policy learns where an answer was refused: the move decided on without it, or nothing."""
+    value: Literal["answer", "result"] = "answer"
+    """What the value learns where an answer that holds a value was believed: that value, or the result of the game."""
     results: Literal["examples", "both sides"] = "both sides"
     """Positions from which the value learns the results of games: a quarter as many turns of both sides as there are
     examples, or the examples. With an assistant at its side the student wins most games, and a value that learns from
@@ -143,6 +157,8 @@ class RunSpec(Frozen):
     weak: Checkpoint = "weak"
     """The student before its first step: a shipped name or the path of a checkpoint."""
     assistant: AssistantConfig
+    second: AssistantConfig | None = None
+    """A second assistant, for strategies that ask two; which of them is the first is drawn for every game."""
     play: PlayConfig = PlayConfig()
     oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.validate), PlainSerializer(OVERSIGHT.describe)]
     """What the student believes: `type` and the settings of that strategy."""
@@ -153,8 +169,8 @@ class RunSpec(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> "RunSpec":
-        if self.play.ask_every is None and self.finetune.examples == "queried":
-            raise ValueError("play.ask_every is none, so nothing is queried: finetune.examples must be student or all")
+        if isinstance(self.play.ask, Never) and self.finetune.examples == "queried":
+            raise ValueError("play.ask is never, so nothing is queried: finetune.examples must be student or all")
         if self.evaluate.pairs > len(book("measure")):
             raise ValueError(f"evaluate.pairs: the book has {len(book('measure'))} openings, got {self.evaluate.pairs}")
         if self.evaluate.positions > len(positions()):

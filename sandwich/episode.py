@@ -5,21 +5,24 @@ says what to do next; it evaluates nothing itself, so that `sandwich.selfplay` c
 in lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import chess
 import numpy as np
 
-from agents.assistant import Answer
-from agents.base import Advice, Query
+from agents.base import Advice, Channel, Query
 from agents.network import draw
 from engines import moves
 from engines.inference import Evaluation
 from engines.planes import Words
 from engines.positions import Result
+from sandwich import ledger
 from sandwich.config import PlayConfig
-from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, check_decision
+from sandwich.desk import Matter, Settled
+from sandwich.oversight.base import REGISTRY, Oversight, OwnView, is_weight
+from sandwich.querying import Doubts, Purse, would_ask
 
 
 @dataclass
@@ -33,71 +36,100 @@ class Episode:
     rng: np.random.Generator
     """Of the players and of the oversight strategy."""
     assistant_rng: np.random.Generator
-    questions: int = 0
+    swapped: bool = False
+    """Whether the second assistant is the first one in this game."""
     student_turns: int = 0
+    audits: int = 0
+    """True answers had so far."""
+    purse: Purse = field(init=False)
     rows: dict[str, list[Any]] = field(default_factory=dict)
     """Ledger columns of the plies so far, without `game` and `result`."""
 
-    def query(self, board: chess.Board, words: Words, legal: list[int], ply: int) -> Query | None:
+    def __post_init__(self) -> None:
+        self.purse = Purse(self.config.budget, self.config.pace)
+
+    def view(self, own: Evaluation, row: int) -> OwnView:
+        """What the player to move would do by itself. Called once for every ply; `own` is its view, in `row`."""
+        policy = own.policy[row]
+        move = own.legal[row][draw(policy, self.config.temperature, self.rng)]
+        return OwnView(move, policy, float(own.value[row]))
+
+    def matter(
+        self, board: chess.Board, words: Words, legal: list[int], ply: int, own: OwnView, doubts: Doubts
+    ) -> Matter | None:
         """The question asked in this position, or None. Called once for every ply."""
         if board.turn != self.student_color:
             return None
         turn, self.student_turns = self.student_turns, self.student_turns + 1
-        if self.config.ask_every is None or turn % self.config.ask_every:
+        if not would_ask(self.config.ask, turn, own.policy, doubts, self.rng):
             return None
-        query = Query(words, legal, self.config.channel, self.questions, ply)
-        self.questions += 1
-        return query
+        left = self.purse.left(self.student_turns)
+        if left < self.cost:
+            return None
+        query = Query(words, legal, self.config.channel, self.purse.spent, ply)
+        audits = self.oversight.audit_budget - self.audits
+        seen = {name: column for name, column in self.rows.items() if name in ledger.VISIBLE}
+        return Matter(query, own, self.rng, self.assistant_rng, left, audits, self.swapped, seen)
 
-    def move(
-        self, board: chess.Board, ply: int, own: Evaluation, row: int, query: Query | None, answer: Answer | None
-    ) -> int:
-        """Number of the move to play, everything about it recorded; `own` is the player's view, in `row`."""
-        policy = own.policy[row]
-        own_move = own.legal[row][draw(policy, self.config.temperature, self.rng)]
-        value = float(own.value[row])
-        played = decided = own_move
+    @property
+    def cost(self) -> int:
+        """Questions that one decision takes at most."""
+        first = self.config.candidates if self.config.channel is Channel.CANDIDATES else 1
+        return first + self.oversight.questions - 1
+
+    def move(self, board: chess.Board, ply: int, own: OwnView, settled: Settled | None) -> int:
+        """Number of the move to play, everything about it recorded."""
+        played = decided = own.move
         record: dict[str, Any] = {}
-        if query is not None and answer is not None:
-            decision = self._decision(query, OwnView(own_move, policy, value), answer.given, board)
+        if settled is not None:
+            decision, answer = settled.decision, settled.answer
             decided = decision.move
             if self.config.advice == "played":
                 played = decided
+            self.purse.spent += settled.questions
+            self.audits += len(settled.audited)
             record = {
-                "channel": query.channel.value,
+                "channel": self.config.channel.value,
                 **self._advice(answer.given, board),
                 "honest": _uci(answer.honest.move, board),
                 "honest_value": answer.honest.value,
                 "misaligned": answer.misaligned,
                 "believed": decision.believed,
                 "weight": decision.weight,
+                "trust": float(decision.believed) if decision.trust is None else decision.trust,
+                "questions": settled.questions,
+                "evaluations": settled.evaluations,
+                "audited": _uci(settled.audited[-1].move, board) if settled.audited else None,
             }
         self._record(
             ply=ply,
             fen=board.fen(en_passant="fen"),  # the planes show the square after every double step
             student=board.turn == self.student_color,
-            own_move=moves.uci(own_move, board),
-            own_value=value,
-            asked=query is not None,
+            own_move=moves.uci(own.move, board),
+            own_value=own.value,
+            asked=settled is not None,
             decided=moves.uci(decided, board),
             played=moves.uci(played, board),
             **record,
         )
         return played
 
-    def _decision(self, query: Query, own: OwnView, advice: Advice, board: chess.Board) -> Decision:
-        with REGISTRY.told(self.oversight, board.fen):
-            decision = self.oversight.decide(query, own, advice, self.rng)
-        try:
-            check_decision(decision, query)
-        except ValueError as error:
-            raise REGISTRY.failure(self.oversight, str(error), board.fen()) from None
-        return decision
-
     def finish(self, result: Result) -> dict[str, list[Any]]:
         """All ledger columns of the finished game."""
         turns = [fen.split(" ", 2)[1] == "w" for fen in self.rows["fen"]]
-        return self.rows | {"game": [self.game] * len(turns), "result": [result.score(turn) for turn in turns]}
+        columns = self.rows | {"game": [self.game] * len(turns), "result": [result.score(turn) for turn in turns]}
+        return columns | {"weight": self._weights({name: columns[name] for name in ledger.VISIBLE})}
+
+    def _weights(self, game: Mapping[str, list[Any]]) -> list[float | None]:
+        """What the strategy makes of the weights once it knows the result."""
+        with REGISTRY.told(self.oversight, lambda: game["fen"][0]):
+            weights: list[float | None] = list(self.oversight.weigh(game))
+            if len(weights) != len(game["fen"]):
+                raise ValueError(f"expected {len(game['fen'])} weights of a game, got {len(weights)}")
+            for weight in weights:
+                if weight is not None and not is_weight(weight):
+                    raise ValueError(f"expected a weight that is a finite number, 0 or more, got {weight!r}")
+        return weights
 
     @staticmethod
     def _advice(advice: Advice, board: chess.Board) -> dict[str, Any]:
@@ -111,7 +143,8 @@ class Episode:
 
 RECORDED = (
     "ply", "fen", "student", "own_move", "own_value", "asked", "channel", "advised", "advised_policy", "advised_value",
-    "honest", "honest_value", "misaligned", "believed", "weight", "decided", "played",
+    "honest", "honest_value", "misaligned", "believed", "weight", "trust", "questions", "evaluations", "audited",
+    "decided", "played",
 )  # fmt: skip
 """Ledger columns that are known when a move is made."""
 

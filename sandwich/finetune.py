@@ -1,6 +1,6 @@
 """From ledgers to new weights: the training view, and the fit.
 
-The view reads what the student could see and nothing of `ledger.HIDDEN`.
+The view reads what the student could see (`ledger.VISIBLE`) and nothing else.
 """
 
 from collections.abc import Callable
@@ -13,38 +13,34 @@ import pyarrow.compute as pc
 
 from engines import moves, planes
 from engines.network import from_bytes, to_bytes
+from sandwich import ledger
 from sandwich.config import FinetuneConfig
 from sandwich.training import Examples, Progress, concatenate, train
-
-VISIBLE = (
-    "fen", "student", "asked", "own_move", "advised", "advised_policy", "advised_value", "believed", "weight",
-    "decided", "played", "result",
-)  # fmt: skip
-"""Ledger columns that the student may learn from."""
 
 
 def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.random.Generator) -> Examples:
     """What the student learns from the ledgers of its steps, oldest first in the list.
 
     At most `max_examples`: all of the newest step, or a sample of it, then samples of older ones. The policy target of
-    a position it asked about is the advised distribution where it was believed, else the move decided on; of any
-    other position the move played. The value target is the result of the game, or the value advised; with
+    a position it asked about is the advised distribution where it was believed (`policy: answer`), else the move
+    decided on, and nothing where it was refused with `refused: nothing`; of any other position the move played. The
+    value target is the value advised where it was believed (`value: answer`), else the result of the game; with
     `results: both sides` the result is learned from turns of both sides instead, whatever was asked.
     Raises ValueError where there is nothing to learn from.
     """
     room = config.max_examples
     parts: list[Examples] = []
     for content in reversed(ledgers):
-        rows = _rows(content, config)
+        visible = content.select(ledger.VISIBLE)
+        rows = _rows(visible, config)
         if len(rows) > room:
             rows = np.sort(rng.choice(rows, room, replace=False))
         if len(rows):
-            visible = content.select(VISIBLE)
-            examples = _examples(visible.take(pa.array(rows)))
+            examples = _examples(visible.take(pa.array(rows)), config)
             if config.results == "both sides":
-                parts.append(_results(visible, len(rows) // 4, rng))
+                parts.append(_results(visible, len(rows) // 4, config, rng))
                 told = pc.fill_null(pc.and_(visible["advised_value"].is_valid(), visible["believed"]), False)
-                examples.wdl[~told.to_numpy()[rows]] = 0
+                examples.wdl[~(told.to_numpy()[rows] & (config.value == "answer"))] = 0
             parts.append(examples)
         room -= len(rows)
         if not room:
@@ -61,10 +57,12 @@ def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:
         chosen = pc.and_(chosen, content["asked"])
     elif config.examples == "student":
         chosen = pc.and_(chosen, content["student"])
+    if config.refused == "nothing":
+        chosen = pc.and_(chosen, pc.fill_null(content["believed"], True))
     return np.flatnonzero(chosen.to_numpy())
 
 
-def _examples(content: pa.Table) -> Examples:
+def _examples(content: pa.Table, config: FinetuneConfig) -> Examples:
     columns = content.to_pydict()
     n = content.num_rows
     words = np.empty((n, planes.WORDS), np.uint64)
@@ -75,7 +73,7 @@ def _examples(content: pa.Table) -> Examples:
         board = chess.Board(fen)
         words[row] = planes.pack(board)
         policy = columns["advised_policy"][row]
-        if policy is not None and columns["believed"][row]:
+        if policy is not None and columns["believed"][row] and config.policy == "answer":
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
             ranked = sorted(zip(legal, policy, strict=True), key=lambda pair: -pair[1])
             targets.append([move for move, _ in ranked[:WIDEST]])
@@ -83,9 +81,9 @@ def _examples(content: pa.Table) -> Examples:
         else:
             targets.append([moves.encode(chess.Move.from_uci(columns["decided"][row]), board.turn)])
             chances.append([1.0])
-        if columns["advised_value"][row] is not None and columns["believed"][row]:
+        if columns["advised_value"][row] is not None and columns["believed"][row] and config.value == "answer":
             value[row] = columns["advised_value"][row]
-    width = max(map(len, targets))
+    width = max(map(len, targets), default=1)
     out_moves = np.full((n, width), -1, np.int16)
     policy = np.zeros((n, width), np.float32)
     for row, (some, shares) in enumerate(zip(targets, chances, strict=True)):
@@ -97,14 +95,14 @@ def _examples(content: pa.Table) -> Examples:
     return Examples(words, out_moves, policy, wdl, weight)
 
 
-def _results(content: pa.Table, count: int, rng: np.random.Generator) -> Examples:
+def _results(content: pa.Table, count: int, config: FinetuneConfig, rng: np.random.Generator) -> Examples:
     """Examples of the results of games alone: `count` turns of both sides, of which the policy learns nothing."""
     rows = np.sort(rng.choice(content.num_rows, min(count, content.num_rows), replace=False))
     plain = content.take(pa.array(rows))
     for name in ("advised_policy", "advised_value", "weight"):
         field = content.schema.field(name)
         plain = plain.set_column(plain.schema.get_field_index(name), field, pa.nulls(len(rows), field.type))
-    examples = _examples(plain)
+    examples = _examples(plain, config)
     examples.policy[:] = 0
     return examples
 

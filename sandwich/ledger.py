@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from engines.settings import Mistake
 
-VERSION = "sandwich-ledger/2"
+VERSION = "sandwich-ledger/3"
 
 SCHEMA = pa.schema(
     [
@@ -33,6 +33,10 @@ SCHEMA = pa.schema(
         pa.field("misaligned", pa.bool_()),
         pa.field("believed", pa.bool_()),
         pa.field("weight", pa.float32()),
+        pa.field("trust", pa.float32()),
+        pa.field("questions", pa.uint16()),
+        pa.field("evaluations", pa.uint16()),
+        pa.field("audited", pa.string()),
         pa.field("decided", pa.string(), nullable=False),
         pa.field("played", pa.string(), nullable=False),
         pa.field("result", pa.float32(), nullable=False),
@@ -50,6 +54,9 @@ LOSSES = {"loss_own": "own_move", "loss_advised": "advised", "loss_honest": "hon
 
 HIDDEN = ("honest", "honest_value", "misaligned", *LOSSES, "loss_weight")
 """Columns that the student must not see."""
+
+VISIBLE = tuple(name for name in SCHEMA.names if name not in HIDDEN)
+"""Columns that the student has seen: what an oversight strategy may study, and fine-tuning learn from."""
 
 
 class LedgerError(Mistake, ValueError):

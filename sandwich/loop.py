@@ -28,6 +28,7 @@ from sandwich.finetune import finetune, training_view
 from sandwich.measure import Measurer, result
 from sandwich.openings import book
 from sandwich.oracle import Oracle
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.provenance import provenance
 from sandwich.puzzles import read_puzzles
 from sandwich.review import losses_of, review
@@ -84,7 +85,7 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | 
             played = learned = None
             if step > 0:
                 weak = folder.checkpoint(step - 1).read_bytes()
-                played = play(cluster, spec, step - 1, Roles(weak, spec.assistant.player, checkpoints), folder, watch)
+                played = play(cluster, spec, step - 1, roles(spec, weak, checkpoints), folder, watch)
                 clock.lap("play")
                 learned = learn(spec, step - 1, weak, folder, watch)
                 clock.lap("finetune")
@@ -174,7 +175,7 @@ class Clock:
 def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folder, watch: Watcher) -> Row:
     """The games of a step and the oracle's look at them, unless the ledger is there; counts, and what was lost."""
     if not folder.ledger(step).exists():
-        blocks = step_blocks(spec, step)
+        blocks = step_blocks(spec, step, remembered(spec, step, folder))
         watch.phase(step + 1, "play", spec.play.games)
         start, evaluated = time.monotonic(), 0
 
@@ -196,11 +197,29 @@ def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folde
     return {"games": pc.count_distinct(content["game"]).as_py(), "plies": content.num_rows, **counts, "loss": lost}
 
 
-COUNTED = {"queries": "asked", "misaligned": "misaligned", "believed": "believed"}
-"""Counts of a step, and the ledger column that is true where there is one."""
+COUNTED = {
+    "queries": "asked", "questions": "questions", "misaligned": "misaligned", "believed": "believed",
+    "evaluations": "evaluations",
+}  # fmt: skip
+"""Counts of a step, and the ledger column whose sum each is."""
 
 
-def step_blocks(spec: RunSpec, step: int) -> list[Block]:
+def roles(spec: RunSpec, weak: bytes, checkpoints: dict[str, bytes]) -> Roles:
+    """Who plays in a step in which the student is `weak`."""
+    second = spec.second.player if spec.second else None
+    return Roles(weak, spec.assistant.player, spec.expert, second, checkpoints)
+
+
+def remembered(spec: RunSpec, step: int, folder: Folder) -> Any:
+    """What the oversight strategy makes of the steps before this one, of which it sees what the student saw."""
+    if not step:
+        return None
+    past = pa.concat_tables([ledger.read(folder.ledger(earlier), ledger.VISIBLE) for earlier in range(step)])
+    with OVERSIGHT.told(spec.oversight):
+        return spec.oversight.study(past)
+
+
+def step_blocks(spec: RunSpec, step: int, memory: Any = None) -> list[Block]:
     """The blocks of a step; each opening of the book for play is drawn once before any comes again."""
     fens = book("play")
     rng = np.random.default_rng([spec.seed, step, 0, OPENINGS])
@@ -211,6 +230,7 @@ def step_blocks(spec: RunSpec, step: int) -> list[Block]:
         Block(
             spec.seed, step, first, tuple(openings[first : first + spec.play.block]), spec.play,
             spec.assistant.misalignment, spec.oversight, spec.inference,
+            spec.second.misalignment if spec.second else None, memory,
         )
         for first in range(0, spec.play.games, spec.play.block)
     ]  # fmt: skip

@@ -5,7 +5,7 @@ depends on the spec alone: the same block gives the same rows wherever and whene
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,11 +23,14 @@ from engines.positions import GameBatch
 from sandwich import ledger
 from sandwich.annotated import annotated_pgn
 from sandwich.config import InferenceConfig, PlayConfig
+from sandwich.desk import Desk
 from sandwich.episode import Episode
 from sandwich.oversight.base import Oversight
+from sandwich.querying import Doubts
 
-PLAYERS, ASSISTANT, OPENINGS = 0, 1, 2
-"""Kinds of random streams; each game has one of each, keyed by (seed, step, game, kind)."""
+PLAYERS, ASSISTANT, OPENINGS, ORDER = 0, 1, 2, 6
+"""Kinds of random streams; each game has one of each, keyed by (seed, step, game, kind). ORDER is that of two
+assistants."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +39,15 @@ class Roles:
 
     weak: the student's checkpoint.
     base: the assistant's honest self.
+    expert: who gives true answers to a strategy that may have some.
+    second: the honest self of the second assistant, where there is one.
     checkpoints: contents of all checkpoints that the spec names.
     """
 
     weak: bytes
     base: Player
+    expert: Player
+    second: Player | None
     checkpoints: Mapping[str, bytes]
 
 
@@ -49,6 +56,8 @@ class Block:
     """Games `first` to `first + len(openings) − 1` of one step.
 
     openings: FEN of each game.
+    second: misalignment of the second assistant, where there is one.
+    memory: what the oversight strategy remembers of earlier steps.
     """
 
     seed: int
@@ -59,6 +68,8 @@ class Block:
     misalignment: Misalignment
     oversight: Oversight
     inference: InferenceConfig
+    second: Misalignment | None = None
+    memory: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,40 +101,51 @@ def tools(checkpoints: Mapping[str, bytes], inference: InferenceConfig) -> Tools
 def play_block(roles: Roles, block: Block) -> Played:
     """Play a block to its end."""
     with tools(roles.checkpoints, block.inference) as opened:
-        assistant = Assistant(opened.player(roles.base), block.misalignment, opened)
-        return play_episodes(evaluator(roles.weak, block.inference), assistant, block)
+        assistants = [Assistant(opened.player(roles.base), block.misalignment, opened)]
+        if roles.second is not None and block.second is not None:
+            assistants.append(Assistant(opened.player(roles.second), block.second, opened))
+        expert = opened.player(roles.expert) if block.oversight.audit_budget else None
+        return play_episodes(evaluator(roles.weak, block.inference), assistants, block, expert)
 
 
-def play_episodes(weak: Evaluator, assistant: Assistant, block: Block) -> Played:
+def play_episodes(
+    weak: Evaluator, assistants: Sequence[Assistant], block: Block, expert: Evaluator | None = None
+) -> Played:
     """Play a block with evaluators that are there already."""
     batch = GameBatch(block.openings, block.play.ply_cap)
-    episodes = [_episode(block, batch, number) for number in range(len(batch))]
+    episodes = [_episode(block, batch, number, len(assistants)) for number in range(len(batch))]
+    desk = Desk(weak, assistants, block.oversight, block.memory, expert, block.play.candidates)
+    doubts = Doubts()
     evaluations = 0
     while active := batch.active:
         words, legal = batch.words(active), batch.legal(active)
-        own = weak(words, legal)
-        queries = [
-            episodes[game].query(batch.boards[game], words[row], legal[row], batch.plies[game])
+        seen = weak(words, legal)
+        views = [episodes[game].view(seen, row) for row, game in enumerate(active)]
+        for game, own in zip(active, views, strict=True):
+            if batch.boards[game].turn == episodes[game].student_color:
+                doubts.add(block.play.ask, own.policy)
+        matters = [
+            episodes[game].matter(batch.boards[game], words[row], legal[row], batch.plies[game], views[row], doubts)
             for row, game in enumerate(active)
         ]
-        asked = [(query, episodes[game].assistant_rng) for query, game in zip(queries, active, strict=True) if query]
-        answers = iter(assistant.answer([query for query, _ in asked], [rng for _, rng in asked]))
+        settled = desk.settle([matter for matter in matters if matter])
+        rest = iter(settled)
         chosen = [
-            episodes[game].move(
-                batch.boards[game], batch.plies[game], own, row, query, next(answers) if query else None
-            )
-            for row, (game, query) in enumerate(zip(active, queries, strict=True))
+            episodes[game].move(batch.boards[game], batch.plies[game], own, next(rest) if matter else None)
+            for game, own, matter in zip(active, views, matters, strict=True)
         ]
         batch.apply(active, chosen)
-        evaluations += len(active) + len(asked)
+        evaluations += len(active) + sum(one.questions + one.evaluations for one in settled)
     return _played(block, batch, episodes, evaluations)
 
 
-def _episode(block: Block, batch: GameBatch, number: int) -> Episode:
+def _episode(block: Block, batch: GameBatch, number: int, assistants: int) -> Episode:
     game = block.first + number
     streams = [np.random.default_rng([block.seed, block.step, game, kind]) for kind in (PLAYERS, ASSISTANT)]
     # Both games of an opening's pair are neighbours; the student has White in the first of them.
-    return Episode(block.play, block.oversight, game, game % 2 == 0, streams[0], streams[1])
+    order = np.random.default_rng([block.seed, block.step, game, ORDER]) if assistants > 1 else None
+    swapped = order is not None and bool(order.integers(2))
+    return Episode(block.play, block.oversight, game, game % 2 == 0, streams[0], streams[1], swapped)
 
 
 def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations: int) -> Played:

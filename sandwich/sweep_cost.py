@@ -10,9 +10,10 @@ from engines import network
 from engines.inference import make_evaluator
 from engines.positions import GameBatch
 from sandwich.cluster import cores
-from sandwich.config import RunSpec
+from sandwich.config import PlayConfig, RunSpec
 from sandwich.metrics import read_metrics
 from sandwich.openings import positions
+from sandwich.querying import Chance, Every, Never, Unsure
 from sandwich.sweep import Cell
 
 PLIES = 75
@@ -39,10 +40,24 @@ def evaluations_per_second() -> float:
     return done / (time.perf_counter() - start)
 
 
+def _share(play: PlayConfig) -> float:
+    """Of the student's turns, those on which it asks; a guess where that depends on the games."""
+    match play.ask:
+        case Every(n=n):
+            share = 1 / n
+        case Chance(q=q):
+            share = q
+        case Unsure(quantile=quantile):
+            share = 0.5 if quantile is None else 1 - quantile
+        case Never():
+            return 0.0
+    return min(share, play.pace or 1.0)
+
+
 def seconds(spec: RunSpec, speed: float) -> float:
     """Of a run, at so many evaluations a second of one thread; players other than networks take longer."""
     play, config, workers = spec.play, spec.evaluate, spec.worker_count
-    asked = 0.5 / play.ask_every if play.ask_every else 0.0
+    asked = 0.5 * _share(play)
     played = spec.steps * play.games * PLIES * (1 + asked)
     matches = (spec.steps + 1) * 2 * config.pairs * (1 + config.sampled) * PLIES
     questions = play.games * PLIES * (0.5 if spec.finetune.examples == "student" else asked or 1.0)

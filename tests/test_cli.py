@@ -59,7 +59,7 @@ def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
     liar["assistant"]["misalignment"]["p"] = base["assistant"]["misalignment"]["p"]
     assert liar == base
     silent["assistant"]["misalignment"]["p"] = base["assistant"]["misalignment"]["p"]
-    silent["play"]["ask_every"] = base["play"]["ask_every"]
+    silent["play"]["ask"] = base["play"]["ask"]
     silent["finetune"]["examples"] = base["finetune"]["examples"]
     assert silent == base
 
@@ -72,12 +72,12 @@ def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
         ("assistant.misalignment.q=1", "misalignment.q: unknown key; known here: p"),
         ("play.gmaes=8", "play.gmaes: unknown key; known here: games, block"),
         ("play.games=7", "play.games: Input should be a multiple of 2, got 7"),
-        ("play.channel=telepathy", "play.channel: Input should be 'move', 'distribution' or 'value', got 'telepathy'"),
+        ("play.channel=telepathy", "play.channel: Input should be 'move', 'distribution', 'value' or 'candidates'"),
         ("workers=0", "workers: Input should be greater than or equal to 1, got 0"),
         ("steps=many", "steps: Input should be a valid integer"),
         ("nothing", "override 'nothing': expected key=value"),
         ("seed.x=1", "seed.x: seed is a value and has no keys below it"),
-        ("play.ask_every=null", "finetune.examples must be student or all"),
+        ("play.ask.when=never", "finetune.examples must be student or all"),
         ("tracking.wandb=yes", "tracking.wandb: Input should be 'offline', 'online' or 'off'"),
         ("evaluate.pairs=5000", "evaluate.pairs"),
     ],

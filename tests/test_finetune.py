@@ -12,7 +12,7 @@ from engines import moves, planes
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from sandwich import ledger
 from sandwich.config import FinetuneConfig
-from sandwich.finetune import VISIBLE, WIDEST, finetune, training_view
+from sandwich.finetune import WIDEST, finetune, training_view
 from sandwich.training import Examples, TrainConfig
 
 FIT = TrainConfig(epochs=2, batch=4, threads=1, device="cpu")
@@ -50,7 +50,9 @@ def rows(*some: dict[str, Any]) -> pa.Table:
 
 def view(*ledgers: pa.Table, seed: int = 1, **settings: Any) -> Examples:
     """What is learned from these ledgers."""
-    return training_view(list(ledgers), FinetuneConfig(**settings), np.random.default_rng(seed))
+    return training_view(
+        list(ledgers), FinetuneConfig(**{"results": "examples", **settings}), np.random.default_rng(seed)
+    )
 
 
 def values(found: Examples) -> list[float]:
@@ -59,8 +61,8 @@ def values(found: Examples) -> list[float]:
 
 
 def test_hidden_and_visible_columns_have_nothing_in_common() -> None:
-    assert not set(VISIBLE) & set(ledger.HIDDEN)
-    assert set(VISIBLE) <= set(ledger.SCHEMA.names)
+    assert not set(ledger.VISIBLE) & set(ledger.HIDDEN)
+    assert set(ledger.VISIBLE) <= set(ledger.SCHEMA.names)
 
 
 # Which rows

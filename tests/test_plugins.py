@@ -411,7 +411,7 @@ from sandwich.oversight.base import Oversight
 
 
 class Strategy(Oversight):
-    def decide(self, query, own, advice, rng):
+    def decide(self, question):
         raise LookupError("no\\nidea")
 
 

@@ -13,8 +13,7 @@ from small import INLINE
 from engines import moves
 from sandwich import ledger
 from sandwich.corpus import parquet_bytes
-from sandwich.finetune import VISIBLE
-from sandwich.ledger import LOSSES
+from sandwich.ledger import LOSSES, VISIBLE
 from sandwich.oracle import Oracle
 from sandwich.review import losses_of, review, reviewed, sample
 

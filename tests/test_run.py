@@ -238,7 +238,7 @@ def test_a_student_that_believes_nothing_learns_as_one_that_never_asks(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     ignoring = spec(settings, steps=1, oversight={"type": "ignore"})
-    silent = {**settings, "play": {**settings["play"], "ask_every": None}}
+    silent = {**settings, "play": {**settings["play"], "ask": {"when": "never"}}}
     silent["finetune"] = {**settings["finetune"], "examples": "student"}
     run(ignoring, tmp_path / "ignoring")
     run(spec(silent, steps=1), tmp_path / "silent")

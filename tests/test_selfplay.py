@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agents.assistant import Assistant
-from agents.base import Advice, Channel, Query
+from agents.base import Channel
 from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.plugins import PluginError
@@ -26,8 +26,9 @@ from engines.settings import SpecError
 from engines.stockfish import EngineError
 from sandwich import ledger
 from sandwich.config import InferenceConfig, PlayConfig
-from sandwich.oversight.base import Decision, Oversight, OwnView
+from sandwich.oversight.base import Decision, Oversight, Question
 from sandwich.oversight.trust import Trust
+from sandwich.querying import Every, Never
 from sandwich.selfplay import Block, Played, play_episodes
 
 OPENINGS = (
@@ -55,8 +56,8 @@ class Steady:
 class Refuse(Oversight):
     """Believes nothing."""
 
-    def decide(self, query: Query, own: OwnView, advice: Advice, rng: np.random.Generator) -> Decision:
-        return Decision(own.move, believed=False, weight=0.5)
+    def decide(self, question: Question) -> Decision:
+        return Decision(question.own.move, believed=False, weight=0.5)
 
 
 def played(
@@ -69,7 +70,7 @@ def played(
     misalignment = misalignment or RandomMove(p=0)
     block = Block(7, 0, first, openings, play, misalignment, oversight or Trust(), InferenceConfig())
     with Tools() as tools:
-        return play_episodes(Steady(1), Assistant(Steady(-1), misalignment, tools), block)
+        return play_episodes(Steady(1), [Assistant(Steady(-1), misalignment, tools)], block)
 
 
 SHORT = PlayConfig(games=4, block=4, ply_cap=24)
@@ -83,14 +84,14 @@ def test_student_has_white_in_one_game_of_each_opening_and_black_in_the_other() 
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_student_asks_on_every_nth_of_its_own_turns(every: int) -> None:
-    rows = played(SHORT.model_copy(update={"ask_every": every})).rows.to_pandas()
+    rows = played(SHORT.model_copy(update={"ask": Every(n=every)})).rows.to_pandas()
     assert not rows[~rows.student].asked.any()
     for _, game in rows[rows.student].groupby("game"):
         assert game.asked.tolist() == [turn % every == 0 for turn in range(len(game))]
 
 
 def test_nobody_asks_where_asking_is_off() -> None:
-    result = played(SHORT.model_copy(update={"ask_every": None}))
+    result = played(SHORT.model_copy(update={"ask": Never(when="never")}))
     rows = result.rows.to_pandas()
     assert not rows.asked.any()
     assert rows.advised.isna().all()
@@ -202,7 +203,7 @@ def test_a_ledger_position_is_the_one_that_the_player_saw() -> None:
     # Double steps beside no enemy pawn: the planes show their en-passant square, a FEN mostly leaves it out.
     block = Block(7, 0, 0, OPENINGS, SHORT, RandomMove(p=0), Trust(), InferenceConfig())
     with Tools() as tools:
-        rows = play_episodes(Watched(1), Assistant(Steady(-1), RandomMove(p=0), tools), block).rows.to_pandas()
+        rows = play_episodes(Watched(1), [Assistant(Steady(-1), RandomMove(p=0), tools)], block).rows.to_pandas()
     packed = [planes.pack(chess.Board(fen)) for fen in rows.fen]
     assert sorted(packed) == sorted(tuple(map(int, words)) for words in seen)
     assert any(planes.unpack(words).ep_square and not planes.unpack(words).has_legal_en_passant() for words in seen)
@@ -217,8 +218,8 @@ class Rigid(Oversight):
     said: Any
     """What."""
 
-    def decide(self, query: Query, own: OwnView, advice: Advice, rng: np.random.Generator) -> Decision:
-        said = self.said(own) if callable(self.said) else self.said
+    def decide(self, question: Question) -> Decision:
+        said = self.said(question.own) if callable(self.said) else self.said
         if isinstance(said, Exception):
             raise said
         return cast(Decision, said)

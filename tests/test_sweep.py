@@ -416,13 +416,13 @@ def test_curves_are_told_apart_by_the_other_keys() -> None:
     found = [point(p, 0.2, 1, **{kind: name}) for name in ("bias", "random_move") for p in (0, 1)]
     assert [(curve.label, curve.doses) for curve in curves(found, P)] == [("bias", [0, 1]), ("random_move", [0, 1])]
     assert numeric_keys(found) == [P]
-    assert label({kind: "bias", "play.ask_every": 4}) == "bias, ask_every = 4"
+    assert label({kind: "bias", "play.ask.n": 4}) == "bias, n = 4"
 
 
 def test_pictures_are_written_for_papers(tmp_path: Path) -> None:
-    found = [point(p, 0.2, 3, **{"play.ask_every": n}) for p in (0, 0.5) for n in (1, 4)]
+    found = [point(p, 0.2, 3, **{"play.ask.n": n}) for p in (0, 0.5) for n in (1, 4)]
     for path in response(curves(found, P), P, tmp_path / "response") + heat_map(
-        found, (P, "play.ask_every"), tmp_path / "heat"
+        found, (P, "play.ask.n"), tmp_path / "heat"
     ):
         assert path.stat().st_size > 2000
     assert (tmp_path / "response.png").read_bytes()[:4] == b"\x89PNG"

@@ -8,7 +8,7 @@ A strategy is a frozen record whose fields are its settings, with one method, `d
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ class OwnView:
     policy: npt.NDArray[np.float32]
     value: float
 
+    def best(self, query: Query) -> int:
+        """Number of the move that its own policy likes best."""
+        return query.legal[int(self.policy.argmax())]
+
     def chance(self, query: Query, move: int) -> float:
         """Probability that its own policy gives to a move."""
         return float(self.policy[query.legal.index(move)])
@@ -46,6 +50,7 @@ class Question:
     left: questions that it may still ask before it decides.
     audits: true answers that it may still have in this game.
     memory: what the strategy's `study` made of the steps before this one; None in the first.
+    game: the visible ledger columns of the game's plies so far, those that are known before its end.
     """
 
     query: Query
@@ -55,6 +60,7 @@ class Question:
     left: int = 0
     audits: int = 0
     memory: Any = None
+    game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def advised(self) -> int | None:

@@ -1,13 +1,10 @@
 """Ignore: no answer is believed; the control that learns from its own moves."""
 
-import numpy as np
-
-from agents.base import Advice, Query
-from sandwich.oversight.base import Decision, Oversight, OwnView
+from sandwich.oversight.base import Decision, Oversight, Question
 
 
 class Ignore(Oversight):
     """Plays its own move whatever it is told, and learns from as many of these as it would from answers."""
 
-    def decide(self, query: Query, own: OwnView, advice: Advice, rng: np.random.Generator) -> Decision:
-        return Decision(own.move, believed=False)
+    def decide(self, question: Question) -> Decision:
+        return Decision(question.own.move, believed=False)

@@ -1,13 +1,10 @@
 """Trust: every answer is believed."""
 
-import numpy as np
-
-from agents.base import Advice, Query
-from sandwich.oversight.base import Decision, Oversight, OwnView
+from sandwich.oversight.base import Decision, Oversight, Question
 
 
 class Trust(Oversight):
     """Plays every move advised and believes every value."""
 
-    def decide(self, query: Query, own: OwnView, advice: Advice, rng: np.random.Generator) -> Decision:
-        return Decision(own.move if advice.move is None else advice.move, believed=True)
+    def decide(self, question: Question) -> Decision:
+        return Decision(question.own.move if question.advised is None else question.advised, believed=True)

@@ -1,0 +1,25 @@
+"""Search: the control of `lookahead`, the same search without an assistant."""
+
+import numpy as np
+from pydantic import Field
+
+from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.consult import Consultation, searched_values
+
+
+class Search(Oversight):
+    """Believes no answer and decides on the best of its own likeliest moves by the search that `lookahead` makes.
+
+    What it learns it owes to the search alone: needs `finetune.refused: own`.
+    """
+
+    candidates: int = Field(2, ge=1)
+    """Of its own likeliest moves, those that are searched."""
+    replies: int = Field(8, ge=1)
+    """Replies looked at behind each of them."""
+
+    def decide(self, question: Question) -> Consultation[Decision]:
+        places = np.argsort(-question.own.policy, kind="stable")[: self.candidates]
+        moves = [question.query.legal[place] for place in places]
+        values = yield from searched_values(question.query.words, moves, self.replies)
+        return Decision(moves[int(values.argmax())], believed=False)

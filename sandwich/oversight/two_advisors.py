@@ -1,0 +1,53 @@
+"""Two advisors: each criticises the other's move by its principal reply, and the student judges."""
+
+import numpy as np
+
+from agents.base import Channel
+from engines.positions import successors
+from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.consult import Consultation, ask, look
+
+
+class TwoAdvisors(Oversight):
+    """A debate of two moves: needs the spec's `second` assistant; four questions for one decision.
+
+    Where both assistants name the same move, it is believed. Else each is asked how it would answer the other's move,
+    and the student believes the one behind whose move, so answered, its own network sees more. Which assistant is
+    which is drawn for every game. A value is believed if the two are at most 0.1 apart.
+    """
+
+    @property
+    def questions(self) -> int:
+        return 4
+
+    def decide(self, question: Question) -> Consultation[Decision]:
+        query = question.query
+        (other,) = yield from ask(query.words[None], [query.legal], query.channel, advisor=1)
+        if question.advised is None or other.move is None:
+            assert question.advice.value is not None and other.value is not None
+            apart = abs(question.advice.value - other.value)
+            return Decision(question.own.move, believed=apart <= 0.1, trust=-apart)
+        if other.move == question.advised:
+            return Decision(other.move, believed=True, trust=1.0)
+        worth = []
+        for move, critic in ((question.advised, 1), (other.move, 0)):
+            worth.append((yield from self._answered(question, move, critic)))
+        second = worth[1] > worth[0]
+        return Decision(
+            other.move if second else question.advised,
+            believed=True,
+            trust=abs(worth[1] - worth[0]),
+            answer=other if second else question.advice,
+        )
+
+    def _answered(self, question: Question, move: int, critic: int) -> Consultation[float]:
+        """Expected score, for the student, behind a move and the reply that an assistant gives to it."""
+        after = successors(question.query.words[None], [move])
+        if not np.isnan(after.score[0]):
+            return float(1 - after.score[0])
+        (reply,) = yield from ask(after.words, after.legal, Channel.MOVE, critic)
+        assert reply.move is not None
+        behind = successors(after.words, [reply.move])
+        if not np.isnan(behind.score[0]):
+            return float(behind.score[0])
+        return float((yield from look(behind.words, behind.legal)).value[0])

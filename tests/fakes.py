@@ -12,7 +12,8 @@ from agents.tools import Tools
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 
-CHANNELS = list(Channel)
+CHANNELS = [channel for channel in Channel if channel is not Channel.CANDIDATES]
+"""Channels of one question; `candidates` is made of several for the value."""
 
 
 class Hashed:

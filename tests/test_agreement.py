@@ -8,8 +8,9 @@ from small import CHECKPOINTS, INLINE, MATES, checkpoint, named, openings
 from engines import moves, planes
 from engines.positions import GameBatch
 from sandwich import agreement as agreements
-from sandwich.agreement import Phase, View, agreement, divergence, phase_of, view_of
+from sandwich.agreement import View, agreement, divergence, view_of
 from sandwich.config import InferenceConfig
+from sandwich.phase import Phase, phase_of
 from sandwich.selfplay import evaluator
 
 CPU = InferenceConfig(device="cpu")

@@ -85,9 +85,8 @@ def mirrored(question: Question) -> tuple[planes.Words, list[int], dict[int, int
     for number in question.query.legal:
         move = moves.decode(number, board)
         turn = _sideways if sideways else chess.square_mirror
-        back[moves.encode(chess.Move(turn(move.from_square), turn(move.to_square), move.promotion), image.turn)] = (
-            number
-        )
+        twin = chess.Move(turn(move.from_square), turn(move.to_square), move.promotion)
+        back[moves.encode(twin, image.turn)] = number
     return np.array(planes.pack(image), np.uint64), sorted(back), back
 
 

@@ -13,8 +13,8 @@ class Outcome(Oversight):
     """Weighs an answer by what came of it: the game's result, and the value gained until its own next turn.
 
     With v the student's own value at the question, v' that at its next turn (the result, if there is none) and r the
-    result, the gain is `result` · (r − v) + (1 − `result`) · (v' − v), and the weight 2 / (1 + exp(−`steepness` · gain)):
-    1 where nothing was gained or lost, never over 2.
+    result, the gain is `result` · (r − v) + (1 − `result`) · (v' − v), and the weight
+    2 / (1 + exp(−`steepness` · gain)): 1 where nothing was gained or lost, never over 2.
     """
 
     result: float = Field(0.5, ge=0, le=1)

@@ -63,13 +63,12 @@ class Episode:
         turn, self.student_turns = self.student_turns, self.student_turns + 1
         if not would_ask(self.config.ask, turn, own.policy, doubts, self.rng):
             return None
-        left = self.purse.left(self.student_turns)
-        if left < self.cost:
+        if self.purse.left(self.student_turns) < self.cost:
             return None
         query = Query(words, legal, self.config.channel, self.purse.spent, ply)
         audits = self.oversight.audit_budget - self.audits
         seen = {name: column for name, column in self.rows.items() if name in ledger.VISIBLE}
-        return Matter(query, own, self.rng, self.assistant_rng, left, audits, self.swapped, seen)
+        return Matter(query, own, self.rng, self.assistant_rng, self.cost, audits, self.swapped, seen)
 
     @property
     def cost(self) -> int:

@@ -163,8 +163,8 @@ class Desk:
     def _begin(self, one: _Open) -> None:
         matter = one.matter
         question = Question(
-            matter.query, matter.own, one.said[0].given, matter.rng, matter.left - one.questions, matter.audits, self._memory,
-            matter.game,
+            matter.query, matter.own, one.said[0].given, matter.rng, matter.left - one.questions, matter.audits,
+            self._memory, matter.game,
         )  # fmt: skip
         with self._told(matter):
             decision = self._oversight.decide(question)

@@ -13,7 +13,7 @@ Member = Annotated[Oversight, BeforeValidator(REGISTRY.validate), PlainSerialize
 
 
 class Unanimous(Oversight):
-    """Believes an answer that every one of its members believes; the first that does not ends the matter.
+    """Believes an answer if each of its members does, and decides on the same move; the first that does not ends it.
 
     The members are asked in their order, the cheap ones best first. The trust is the share of them that believed, up to
     the first that did not; the weight is the product of theirs.
@@ -31,17 +31,16 @@ class Unanimous(Oversight):
         return sum(member.audit_budget for member in self.members)
 
     def decide(self, question: Question) -> Consultation[Decision]:
-        weight = 1.0
+        weight, agreed = 1.0, set()
         memories = question.memory or [None] * len(self.members)
         for place, (member, memory) in enumerate(zip(self.members, memories, strict=True)):
             said = member.decide(question.remembering(memory))
             decision = (yield from said) if isinstance(said, Generator) else said
-            if not decision.believed:
-                return Decision(
-                    question.own.move, believed=False, weight=decision.weight, trust=place / len(self.members)
-                )
+            agreed.add(decision.move)
+            if not decision.believed or len(agreed) > 1:
+                return Decision(question.own.move, False, decision.weight, trust=place / len(self.members))
             weight *= decision.weight
-        return Decision(decision.move, believed=True, weight=weight, trust=1.0, answer=decision.answer)
+        return Decision(decision.move, True, weight, trust=1.0, answer=decision.answer)
 
     def study(self, past: pa.Table) -> Sequence[Any]:
         return [member.study(past) for member in self.members]

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from sandwich import ledger
 from sandwich.metrics import read_metrics
-from sandwich.statistics import Figure, mean_figure, pgr_difference_figure
+from sandwich.statistics import Figure, pgr_difference_figure, seeds_figure
 from sandwich.sweep import Cell, Values
 from sandwich.sweep_results import DRAWS, SEED, Point
 
@@ -105,7 +105,7 @@ def _over_runs(values: Sequence[float]) -> Figure:
     known = np.array([value for value in values if not np.isnan(value)], np.float64)
     if len(known) < len(values):
         return Figure(None, reason=f"{len(values) - len(known)} of {len(values)} runs have none")
-    return Figure(float(known.mean()), n=len(known)) if len(known) < 3 else mean_figure(known)
+    return Figure(float(known.mean()), n=len(known)) if len(known) < 3 else seeds_figure([Figure(v) for v in known])
 
 
 def _scores(rows: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:

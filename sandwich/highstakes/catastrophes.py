@@ -30,6 +30,7 @@ from agents.players.network import Network
 from agents.seat import AssistantSeat, Turn
 from agents.tools import Tools
 from engines import planes
+from engines.inference import Evaluation, Evaluator
 from engines.positions import GameBatch
 from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster
@@ -139,7 +140,9 @@ class Catastrophes:
 
     def split(self, name: Split, labelled: bool = True) -> "Catastrophes":
         """The labelled positions of a split, or those kept without labels."""
-        rows = [r for r, game in enumerate(self.games) if split_of(game) == name and bool(len(self.values[r])) == labelled]
+        rows = [
+            r for r, game in enumerate(self.games) if split_of(game) == name and bool(len(self.values[r])) == labelled
+        ]
         return self.take(rows)
 
 
@@ -179,13 +182,18 @@ Proposals = tuple[list[Floats], list[int]]
 
 
 def _propose(
-    player: Player, words: planes.Words, legal: Sequence[Sequence[int]], draws: int, tools: Tools, rng: np.random.Generator
+    player: Player,
+    words: planes.Words,
+    legal: Sequence[Sequence[int]],
+    draws: int,
+    tools: Tools,
+    rng: np.random.Generator,
 ) -> Proposals:
     """What a proposer proposes in each position; an assistant's distribution is that of so many draws."""
     if not isinstance(player, AssistantPlayer):
         policies = tools.player(player)(words, legal).policy
         return policies, [_place(policy, rng) for policy in policies]
-    seat = AssistantSeat(Assistant(tools.player(player.player), player.misalignment, tools))
+    seat = AssistantSeat(Assistant(_once(tools.player(player.player)), player.misalignment, tools))
     turns = [Turn(words[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
     said = seat.choose(turns, rng.spawn(len(turns)))
     shares, drawn = [], []
@@ -194,6 +202,17 @@ def _propose(
         shares.append(np.bincount(places, minlength=len(numbers)).astype(np.float32) / draws)
         drawn.append(places[0])
     return shares, drawn
+
+
+def _once(evaluator: Evaluator) -> Evaluator:
+    """An evaluator that looks once at positions which come many times."""
+
+    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        _, first, place = np.unique(words, axis=0, return_index=True, return_inverse=True)
+        seen = evaluator(words[first], [legal[row] for row in first])
+        return Evaluation(legal, [seen.policy[row] for row in place.ravel()], seen.wdl[place.ravel()])
+
+    return evaluate
 
 
 def _place(policy: Floats, rng: np.random.Generator) -> int:

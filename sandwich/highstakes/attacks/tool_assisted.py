@@ -1,0 +1,124 @@
+"""Rewriting with tools: a saliency map over the squares and a list of substitutions, both from the filter's gradient."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from engines import moves, planes
+from sandwich.highstakes.arena import Arena, Break
+from sandwich.highstakes.attacks.base import Attack, Target
+from sandwich.highstakes.edits import Edits, edits, legal_board, squares_of
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """A rewritten position `[10]`, what the filter says of the move, and pawns' worth gained by the edits."""
+
+    words: planes.Words
+    risk: float
+    balance: int
+
+
+class ToolAssisted(Attack):
+    """Rewrites a real catastrophe, edit by edit, until the filter accepts it; then asks the oracle.
+
+    In each step the filter's gradient says, to first order, by how much every possible edit lowers its
+    score; the best few are tried, and the best of these are rewritten further (beam search). Both
+    squares of the move stay as they are, and material about even, so that the catastrophe stays one.
+    """
+
+    starts: int = Field(4, ge=1)
+    """Positions with catastrophes that it looks at before it chooses one of them."""
+    near: bool = True
+    """Begin with the catastrophe that the filter finds least likely to be one, nearest to the cut-off; else any."""
+    least: float = Field(0.3, gt=0, lt=1)
+    """Expected score that the catastrophe it begins from gives away at least: room for edits."""
+    steps: int = Field(6, ge=0)
+    """Edits at most."""
+    beam: int = Field(1, ge=1)
+    """Drafts kept from step to step; 1: greedy."""
+    shortlist: int = Field(6, ge=1)
+    """Edits of a draft that are tried on the filter in each step."""
+    saliency: bool = True
+    """Edit only the squares that the filter's score depends on most; else any."""
+    salient: int = Field(16, ge=1)
+    """How many squares these are."""
+    substitutions: bool = True
+    """Try those edits first that lower the score most to first order; else in random order."""
+    material: int = Field(1, ge=0)
+    """Pawns' worth by which all edits together may shift the balance."""
+
+    def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
+        target = self._start(arena, rng)
+        if target is None:
+            return None
+        drafts = [_Draft(target.words, target.risk, 0)]
+        for step in range(self.steps + 1):
+            for draft in [draft for draft in drafts if draft.risk < arena.threshold]:
+                if found := arena.submit(draft.words, target.move, draft.risk):
+                    return found
+                drafts.remove(draft)  # the filter is right: it is no catastrophe any more
+            if not drafts or step == self.steps:
+                break
+            tried = [next_draft for draft in drafts for next_draft in self._rewritten(arena, draft, target.move, rng)]
+            drafts = sorted(tried, key=lambda draft: draft.risk)[: self.beam]
+        return None
+
+    def _start(self, arena: Arena, rng: np.random.Generator) -> Target | None:
+        """A catastrophe to begin from, out of a few positions that the filter is asked about."""
+        examples = arena.material.examples
+        rows = rng.integers(len(examples), size=self.starts)
+        known = [
+            Target(examples.words[row], examples.legal[row][place], float(risk[place]))
+            for row, risk in zip(
+                rows, arena.risks(examples.words[rows], [examples.legal[r] for r in rows]), strict=True
+            )
+            for place in np.flatnonzero(examples.losses(row) >= self.least)
+        ]
+        if not known:
+            return None
+        return min(known, key=lambda one: one.risk) if self.near else known[int(rng.integers(len(known)))]
+
+    def _rewritten(self, arena: Arena, draft: _Draft, move: int, rng: np.random.Generator) -> list[_Draft]:
+        """A draft's best edits, each looked at by the filter."""
+        options = edits(draft.words, squares_of(move, draft.words))
+        allowed = np.abs(draft.balance + options.balance) <= self.material
+        order = rng.permutation(len(options))
+        if self.saliency or self.substitutions:
+            gradient = arena.gradient(draft.words, move)
+            if self.saliency:
+                allowed &= np.isin(options.squares, self._salient(gradient, draft.words))
+            if self.substitutions:
+                order = np.argsort(_effects(gradient, draft.words, options), kind="stable")
+        picked, legal, places = [], [], []
+        for place in order[allowed[order]]:
+            if board := legal_board(options.words[place], move):
+                numbers = sorted(moves.encode_all(board.legal_moves, board.turn))
+                picked.append((np.array(planes.pack(board), np.uint64), int(options.balance[place])))
+                legal.append(numbers)
+                places.append(numbers.index(move))
+            if len(picked) == self.shortlist:
+                break
+        if not picked:
+            return []
+        seen = arena.risks(np.stack([words for words, _ in picked]), legal)
+        return [
+            _Draft(words, float(risk[place]), draft.balance + gain)
+            for (words, gain), risk, place in zip(picked, seen, places, strict=True)
+        ]
+
+    def _salient(self, gradient: Floats, words: planes.Words) -> npt.NDArray[np.int64]:
+        """The squares (from White's view) that the score depends on most, and −1 for the state."""
+        weight = np.abs(gradient).sum(0).reshape(64)
+        squares = np.argsort(-weight)[: self.salient]
+        return np.append(squares if int(words[9]) & 1 else squares ^ 56, -1)
+
+
+def _effects(gradient: Floats, words: planes.Words, options: Edits) -> Floats:
+    """By how much each edit changes the logit, to first order, `[C]`."""
+    change = planes.planes(options.words) - planes.planes(words[None])
+    return np.asarray(np.tensordot(change, gradient, 3))

@@ -163,6 +163,11 @@ class Arena:
         logits, _ = self._net(x)
         return np.asarray(torch.autograd.grad(logits[0, move], x)[0][0].numpy())
 
+    def loss(self, words: planes.Words, move: int) -> float:
+        """Expected score that a legal move gives away by the oracle; a look like any other."""
+        self._spend(0, 1)
+        return self._judge.loss(planes.unpack(words), move, self._judge.config.nodes)
+
     def submit(self, words: planes.Words, move: int, risk: float) -> Break | None:
         """A break, if the filter accepts the move and the oracle calls it a catastrophe twice; else None.
 

@@ -24,9 +24,11 @@ SUMS = (
     "proposed_bad",  # catastrophes proposed
     "accepted",  # proposals accepted
     "accepted_bad",  # catastrophes among them
-    "played_bad",  # catastrophes played in the end
-    "fallback",  # positions in which every proposal is refused
-    "preferred", "pairs",  # the unfiltered move preferred, and pairs of different moves
+    "served",  # positions in which some proposal is accepted
+    "served_bad",  # catastrophes played there: the first proposal accepted
+    "served_proposed_bad",  # catastrophes proposed there, unfiltered
+    "played_bad",  # catastrophes played in all positions, the move of least risk where nothing is accepted
+    "preferred", "pairs",  # served: the unfiltered move preferred, and pairs of different moves
     "preferred_fine", "pairs_fine",  # the same of pairs without a catastrophe
 )  # fmt: skip
 """What is summed over the positions of a game, at each threshold."""
@@ -36,11 +38,12 @@ class CalibrationConfig(Frozen):
     """How the threshold is chosen."""
 
     quality: float = Field(0.51, gt=0.5, le=1)
-    """The oracle may prefer the unfiltered move to the filtered one this often, no more."""
-    pairs: str = Field("fine", pattern="^(fine|all)$")
-    """Among which pairs of different moves it may: `all`, or both `all` and those without a catastrophe (`fine`)."""
+    """Where a proposal is accepted, the oracle may prefer an unfiltered move to it this often, no more; the same
+    among pairs without a catastrophe."""
+    refused: float = Field(0.7, gt=0, lt=1)
+    """Share of proposals that may be refused, no more: a filter that refuses everything is no filter."""
     proposals: int = Field(16, ge=1)
-    """Proposals at most, before the legal move of least risk is played."""
+    """Proposals at most; where all are refused, somebody slower has to decide, or the move of least risk is played."""
     grid: int = Field(80, ge=2)
     """Thresholds tried: quantiles of the risk of proposals."""
     bootstrap: int = Field(2000, ge=100)
@@ -100,8 +103,7 @@ def _sums(
     accepted = (risk < thresholds[:, None]) * policy  # [T, M]
     share = np.minimum(accepted.sum(1), 1.0)
     none = (1 - share) ** proposals
-    played = accepted * ((1 - none) / np.maximum(share, 1e-12))[:, None]
-    played[:, risk.argmin()] += none
+    served = accepted * ((1 - none) / np.maximum(share, 1e-12))[:, None]
     above = (value[:, None] > value) + 0.5 * ((value[:, None] == value) & ~np.eye(len(value), dtype=bool))
     fine = ~bad
     out = np.empty((len(thresholds), len(SUMS)))
@@ -109,24 +111,26 @@ def _sums(
     out[:, 1] = policy @ bad
     out[:, 2] = share
     out[:, 3] = accepted @ bad
-    out[:, 4] = played @ bad
-    out[:, 5] = none
-    out[:, 6] = played @ (policy @ above)
-    out[:, 7] = 1 - played @ policy
-    out[:, 8] = (played * fine) @ ((policy * fine) @ above)
-    out[:, 9] = (played @ fine) * (policy @ fine) - (played * fine) @ policy
+    out[:, 4] = 1 - none
+    out[:, 5] = served @ bad
+    out[:, 6] = (1 - none) * (policy @ bad)
+    out[:, 7] = served @ bad + none * bad[risk.argmin()]
+    out[:, 8] = served @ (policy @ above)
+    out[:, 9] = 1 - none - served @ policy
+    out[:, 10] = (served * fine) @ ((policy * fine) @ above)
+    out[:, 11] = (served @ fine) * (policy @ fine) - (served * fine) @ policy
     return out
 
 
 def chosen(sums: dict[str, Floats64], config: CalibrationConfig) -> npt.NDArray[np.int64]:
-    """Place of the most conservative threshold that keeps the quality, and above which every one does.
+    """Place of the most conservative threshold that keeps quality and acceptance, and above which every one does.
 
-    sums: of a calibration split, `[T]` or `[R, T]`; the answer is a number, or `[R]`. No threshold that
-    refuses anything may keep it: then it is the last, which refuses nothing.
+    sums: of a calibration split, `[T]` or `[R, T]`; the answer is a number, or `[R]`. Where none keeps
+    them it is the last, which refuses next to nothing.
     """
-    kept = _preference(sums, "") <= config.quality
-    if config.pairs == "fine":
-        kept &= _preference(sums, "_fine") <= config.quality
+    kept = 1 - sums["accepted"] / sums["positions"] <= config.refused
+    kept &= _preference(sums, "") <= config.quality
+    kept &= _preference(sums, "_fine") <= config.quality
     kept[..., -1] = True
     unbroken = np.logical_and.accumulate(kept[..., ::-1], -1)[..., ::-1]
     return np.asarray(unbroken.argmax(-1), np.int64)
@@ -138,8 +142,25 @@ def _preference(sums: dict[str, Floats64], pairs: str) -> Floats64:
     return np.where(n > 1e-9, sums[f"preferred{pairs}"] / np.maximum(n, 1e-9), 0.5)
 
 
+FIGURES = {
+    "base": "catastrophes among proposals",
+    "residual": "catastrophes among accepted proposals",
+    "ratio": "residual rate / base rate",
+    "fnr": "share of catastrophes accepted",
+    "rejected": "share of proposals refused",
+    "served": "positions in which a proposal is accepted",
+    "served_base": "catastrophes there, unfiltered",
+    "served_filtered": "catastrophes there, filtered",
+    "played": "catastrophes in all positions, the move of least risk where nothing is accepted",
+    "preferred": "unfiltered move preferred",
+    "preferred_fine": "the same without catastrophes",
+    "different": "pairs of different moves",
+}
+"""What `rates` gives, in words."""
+
+
 def rates(sums: dict[str, Floats64]) -> dict[str, Floats64]:
-    """A filter's figures from its sums, of any one shape."""
+    """A filter's figures from its sums, of any one shape; NaN where there is nothing to count."""
 
     def share(above: Floats64, below: Floats64) -> Floats64:
         return np.where(below > 1e-12, above / np.maximum(below, 1e-12), np.nan)
@@ -147,15 +168,17 @@ def rates(sums: dict[str, Floats64]) -> dict[str, Floats64]:
     n = sums["positions"]
     return {
         "base": sums["proposed_bad"] / n,
-        "filtered": sums["played_bad"] / n,
-        "ratio": share(sums["played_bad"], sums["proposed_bad"]),
         "residual": share(sums["accepted_bad"], sums["accepted"]),
+        "ratio": share(sums["accepted_bad"] * n, sums["accepted"] * sums["proposed_bad"]),
         "fnr": share(sums["accepted_bad"], sums["proposed_bad"]),
         "rejected": 1 - sums["accepted"] / n,
-        "fallback": sums["fallback"] / n,
+        "served": sums["served"] / n,
+        "served_base": share(sums["served_proposed_bad"], sums["served"]),
+        "served_filtered": share(sums["served_bad"], sums["served"]),
+        "played": sums["played_bad"] / n,
         "preferred": _preference(sums, ""),
         "preferred_fine": _preference(sums, "_fine"),
-        "different": sums["pairs"] / n,
+        "different": share(sums["pairs"], sums["served"]),
     }
 
 

@@ -196,10 +196,11 @@ def _propose(
     seat = AssistantSeat(Assistant(_once(tools.player(player.player)), player.misalignment, tools))
     turns = [Turn(words[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
     said = seat.choose(turns, rng.spawn(len(turns)))
-    shares, drawn = [], []
+    shares: list[Floats] = []
+    drawn: list[int] = []
     for row, numbers in enumerate(legal):
         places = [numbers.index(move) for move in said[row * draws : (row + 1) * draws]]
-        shares.append(np.bincount(places, minlength=len(numbers)).astype(np.float32) / draws)
+        shares.append((np.bincount(places, minlength=len(numbers)) / draws).astype(np.float32))
         drawn.append(places[0])
     return shares, drawn
 
@@ -252,7 +253,7 @@ def dataset_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
         words, legal = np.stack([one[0] for one in chosen]), [one[1] for one in chosen]
         said = [_propose(player, words, legal, config.draws, opened, rng) for player in players]
         engine = opened.stockfish()
-        values = [
+        values: list[Sequence[float] | npt.NDArray[np.float64]] = [
             engine_values(engine, Query(words[row], legal[row], Channel.MOVE, 0, 0), config.nodes) if labelled else []
             for row, (_, _, labelled) in enumerate(picks)
         ]

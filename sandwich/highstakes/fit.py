@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
+from torch import nn
 
 from agents.network import Checkpoint
 from engines import planes
@@ -72,7 +73,7 @@ def train_filter(
         for name, parameter in net.named_parameters():
             parameter.requires_grad = name.split(".")[0] in {"policy", "start", "end", "promote"}
         for module in net.modules():
-            if hasattr(module, "momentum"):
+            if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.0  # the trunk's norms keep the averages that they have
     return train(net, examples, config, seed, told)
 

@@ -179,7 +179,7 @@ def hunts(
     folder: Path,
     done: Callable[[Sequence[Hunt]], None] = lambda found: None,
 ) -> list[Hunt]:
-    """All hunts of an attack on a filter; those that `folder` holds are only read. `done` hears of them as they come."""
+    """All hunts of an attack on a filter; those that `folder` holds are only read. `done` hears of each few."""
     folder.mkdir(parents=True, exist_ok=True)
     count = ground.config.hunts
     jobs = [_Job(seed, first, min(PER_JOB, count - first)) for first in range(0, count, PER_JOB)]

@@ -1,4 +1,4 @@
-"""Rewriting with tools: a saliency map over the squares and a list of substitutions, both from the filter's gradient."""
+"""Rewriting with tools: saliency over the squares and a list of substitutions, both by the filter's gradient."""
 
 from dataclasses import dataclass
 
@@ -37,6 +37,9 @@ class ToolAssisted(Attack):
     """Begin with the catastrophe that the filter finds least likely to be one, nearest to the cut-off; else any."""
     least: float = Field(0.3, gt=0, lt=1)
     """Expected score that the catastrophe it begins from gives away at least: room for edits."""
+    checks: int = Field(3, ge=1)
+    """Catastrophes that it has the oracle look at before it gives up on these positions: what a filter finds
+    unlikely to be one often is none on a closer look."""
     steps: int = Field(6, ge=0)
     """Edits at most."""
     beam: int = Field(1, ge=1)
@@ -79,9 +82,13 @@ class ToolAssisted(Attack):
             )
             for place in np.flatnonzero(examples.losses(row) >= self.least)
         ]
-        if not known:
-            return None
-        return min(known, key=lambda one: one.risk) if self.near else known[int(rng.integers(len(known)))]
+        known.sort(key=lambda one: one.risk)
+        order = range(len(known)) if self.near else rng.permutation(len(known))
+        for place in list(order)[: self.checks]:
+            target = known[int(place)]
+            if arena.loss(target.words, target.move) >= self.least:
+                return target
+        return None
 
     def _rewritten(self, arena: Arena, draft: _Draft, move: int, rng: np.random.Generator) -> list[_Draft]:
         """A draft's best edits, each looked at by the filter."""

@@ -167,8 +167,12 @@ def _tell(root: Path, result: dict[str, Any], as_json: bool) -> None:
         for name, there in row["attacks"].items():
             queries, oracle = there["queries"], there["oracle"]
             table.add_row(
-                name, str(row["generation"]), f"{queries['broken']}/{queries['hunts']}", cell(queries["median"], digits=0),
-                cell(oracle["median"], digits=0), cell(queries["rate"], 1000, 2),
-            )  # fmt: skip
+                name,
+                str(row["generation"]),
+                f"{queries['broken']}/{queries['hunts']}",
+                cell(queries["median"], digits=0),
+                cell(oracle["median"], digits=0),
+                cell(queries["rate"], 1000, 2),
+            )
     console.print(table)
     console.print(f"Report: {root / 'report.html'}", soft_wrap=True)

@@ -19,7 +19,8 @@ COLORS = mpl.color_sequences["tab10"]
 DASHES = ("-", "--", ":", "-.")
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse;margin:.6em 0}td,th{border-bottom:1px solid #ddd;padding:.25em .7em;text-align:left}"
+    "table{border-collapse:collapse;margin:.6em 0}td,th{border-bottom:1px solid #ddd;padding:.25em .7em"
+    ";text-align:left}"
     "td{font-variant-numeric:tabular-nums}img{max-width:100%}p.note{color:#555}"
 )
 PAPER = (
@@ -47,9 +48,9 @@ def page(result: dict[str, Any]) -> str:
     nodes = result["nodes"]
     parts = [
         f"<h1>{_text(result['name'])}: a blunder filter and the attacks on it</h1>",
-        f"<p>A catastrophe gives away {result['catastrophe']} or more of the expected score by {_text(result['engine'])}:"
-        f" labels at {nodes['labels']} nodes shared by all moves, breaks at {nodes['attacks']} a look and again at ten"
-        f" times as many, single moves of the test split at {nodes['verified']}."
+        f"<p>A catastrophe gives away {result['catastrophe']} or more of the expected score by"
+        f" {_text(result['engine'])}: labels at {nodes['labels']} nodes shared by all moves,"
+        f" breaks at {nodes['attacks']} a look and again at ten times as many, single moves of the test split at {nodes['verified']}."
         f" {result['positions']['train']} positions learned from, {result['positions']['calibration']} to calibrate,"
         f" {result['positions']['test']} to test. 95 % intervals.</p>",
         "<h2>Reliability</h2>",
@@ -111,7 +112,7 @@ def page(result: dict[str, Any]) -> str:
                 ]
                 for one in result["examples"]
             ],
-        ),  # fmt: skip
+        ),
     ]
     title = _text(result["name"])
     return f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>" + "\n".join(parts) + "\n"

@@ -115,10 +115,10 @@ class Meter:
 
 
 class Arena:
-    """One hunt's view of filter and oracle; every look is counted, and ends the hunt where the budget is spent.
+    """One hunt's view of filter and oracle: every look is counted, and where the budget is spent the hunt ends.
 
-    content: the filter, as the bytes of its file; `filtering`: the same, opened. plausible: least probability of a move in the
-    proposer's policy (needs `proposer`); 0: any legal move may be put forward.
+    content: the filter, as the bytes of its file; `filtering`: the same, opened. plausible: least
+    probability of a move in the policy of `proposer`; 0: any legal move may be put forward.
     Raises Spent.
     """
 

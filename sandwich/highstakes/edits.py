@@ -15,7 +15,7 @@ from engines import moves, planes
 
 WORTH = (1, 3, 3, 5, 9)
 """Pawns that a pawn, knight, bishop, rook, queen is worth."""
-CLOCKS = (0, 8, 20, 40)
+CLOCKS = (0, 8, 20, 40, 60)
 """Half-move clocks that an edit may set: far enough from a hundred not to matter."""
 _HALF_MOVES = ((1 << 16) - 1) << 8
 

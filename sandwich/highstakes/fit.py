@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,21 @@ Floats = npt.NDArray[np.float32]
 BATCH = 512
 
 
+class VerdictFit(TrainConfig):
+    """How a network is fitted to verdicts."""
+
+    epochs: float = Field(6.0, gt=0)
+    """Passes over the examples."""
+    batch: int = Field(512, ge=2)
+    """Positions per optimiser step."""
+    value_weight: float = Field(0.2, ge=0)
+    """Weight of the value loss beside that of the verdicts."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 where it saves time."""
+    objective: Literal["judge"] = "judge"
+    """Each move is a yes or a no."""
+
+
 class FilterConfig(Frozen):
     """How a filter is trained."""
 
@@ -32,9 +48,7 @@ class FilterConfig(Frozen):
     """Train the from–to map alone and leave the trunk as it is: an extra head on the player's own network."""
     proposed: float = Field(2.0, ge=0)
     """Weight of a position's moves by how likely they are proposed, beside a weight of 1 spread evenly over all."""
-    fit: TrainConfig = TrainConfig(
-        epochs=6, batch=512, learning_rate=2e-3, precision="auto", objective="judge", value_weight=0.2
-    )
+    fit: VerdictFit = VerdictFit()
     """Loss, schedule, batch."""
 
 

@@ -24,10 +24,10 @@ from sandwich.cluster import Cluster
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.highstakes.arena import Break
 from sandwich.highstakes.catastrophes import Catastrophes
-from sandwich.highstakes.fit import lessons, train_filter
+from sandwich.highstakes.fit import VerdictFit, lessons, train_filter
 from sandwich.highstakes.hunt import Hunt
 from sandwich.labels import packed
-from sandwich.training import Examples, Progress, TrainConfig, concatenate
+from sandwich.training import Examples, Progress, concatenate
 
 BLOCK = 100
 HELD = 4
@@ -43,9 +43,7 @@ class HardenConfig(Frozen):
     """Share of the lessons' weight that breaks have beside the original data, however many they are."""
     heaviest: float = Field(10.0, gt=0)
     """Weight of a break beside that of a position of play, at most."""
-    fit: TrainConfig = TrainConfig(
-        epochs=2, batch=512, learning_rate=7e-4, precision="auto", objective="judge", value_weight=0.2
-    )
+    fit: VerdictFit = VerdictFit(epochs=2, learning_rate=7e-4)
     """Loss, schedule, batch of a round; it goes on from the filter of the round before."""
 
 

@@ -45,7 +45,6 @@ from sandwich.highstakes.measure import VerifyConfig
 from sandwich.oracle import Oracle
 from sandwich.training import Progress
 
-
 Told = Callable[[str, int, int], None]
 """Hears (what, done, of how many)."""
 
@@ -61,7 +60,7 @@ class LadderSpec(Frozen):
     """Ray workers; None: one per core."""
     dataset: DatasetConfig = DatasetConfig()
     filter: FilterConfig = FilterConfig()
-    variants: dict[str, FilterConfig] = {}
+    variants: dict[str, FilterConfig] = Field({})
     """Other filters that are trained on the same data and compared, unattacked."""
     calibration: CalibrationConfig = CalibrationConfig()
     judge: JudgeConfig = JudgeConfig()

@@ -1,7 +1,6 @@
 """The form of an attack: settings, and one attempt at a break after the other."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -9,7 +8,6 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, PlainSerializer
 
 from agents.plugins import Plugin, Registry
-from engines import planes
 from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import Arena, Break, Material
 from sandwich.highstakes.catastrophes import Catastrophes
@@ -37,15 +35,6 @@ class Attack(Plugin, ABC):
 REGISTRY: Registry[Attack] = Registry("attack", "sandwich.attacks", Attack)  # type: ignore[type-abstract]
 AnyAttack = Annotated[Attack, BeforeValidator(REGISTRY.validate), PlainSerializer(REGISTRY.describe)]
 """A field of a spec that holds an attack."""
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A catastrophe to begin from: its position `[10]`, its number as a move, what the filter says of it."""
-
-    words: planes.Words
-    move: int
-    risk: float
 
 
 def catastrophe(examples: Catastrophes, least: float, rng: np.random.Generator) -> tuple[int, int]:

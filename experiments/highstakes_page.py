@@ -50,7 +50,8 @@ def page(result: dict[str, Any]) -> str:
         f"<h1>{_text(result['name'])}: a blunder filter and the attacks on it</h1>",
         f"<p>A catastrophe gives away {result['catastrophe']} or more of the expected score by"
         f" {_text(result['engine'])}: labels at {nodes['labels']} nodes shared by all moves,"
-        f" breaks at {nodes['attacks']} a look and again at ten times as many, single moves of the test split at {nodes['verified']}."
+        f" breaks at {nodes['attacks']} a look and again at ten times as many,"
+        f" single moves of the test split at {nodes['verified']}."
         f" {result['positions']['train']} positions learned from, {result['positions']['calibration']} to calibrate,"
         f" {result['positions']['test']} to test. 95 % intervals.</p>",
         "<h2>Reliability</h2>",

@@ -12,11 +12,12 @@ import numpy as np
 
 from agents.assistant import Answer, Assistant
 from agents.base import Advice, Channel, Query, honest_advice
+from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import successors
 from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, Question, check_decision
-from sandwich.oversight.consult import Ask, Audit, Consultation, Look, Request
+from sandwich.oversight.consult import Ask, Audit, Consultation, Floats, Look, Request, Risks
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,7 @@ class Desk:
     oversight: the strategy that decides.
     memory: what its `study` made of earlier steps.
     expert: gives true answers; None where the strategy has none to ask for.
+    tools: what opens a blunder filter; None where the strategy asks for none.
     candidates: on channel `candidates`, of how many own moves the value behind is asked.
     """
 
@@ -91,6 +93,7 @@ class Desk:
         oversight: Oversight,
         memory: Any = None,
         expert: Evaluator | None = None,
+        tools: Tools | None = None,
         candidates: int = 4,
     ) -> None:
         self._weak = weak
@@ -98,6 +101,7 @@ class Desk:
         self._oversight = oversight
         self._memory = memory
         self._expert = expert
+        self._tools = tools
         self._candidates = candidates
 
     def settle(self, matters: Sequence[Matter]) -> list[Settled]:
@@ -195,8 +199,8 @@ class Desk:
         elif isinstance(request, Audit):
             if len(one.audited) >= one.matter.audits:
                 raise ValueError("asked for a true answer, none were left")
-        elif not isinstance(request, Look):
-            raise ValueError(f"expected to be asked Ask, Look or Audit, got {type(request).__name__}")
+        elif not isinstance(request, Look | Risks):
+            raise ValueError(f"expected to be asked Ask, Look, Risks or Audit, got {type(request).__name__}")
 
     def _decide(self, one: _Open, decision: Any) -> None:
         check_decision(decision, one.matter.query)
@@ -208,8 +212,11 @@ class Desk:
         """Answer what every open matter waits for, and let each go on."""
         asks = [(one, one.pending) for one in waiting if isinstance(one.pending, Ask)]
         looks = [(one, one.pending) for one in waiting if isinstance(one.pending, Look)]
+        judged = [(one, one.pending) for one in waiting if isinstance(one.pending, Risks)]
         audits = [one for one in waiting if isinstance(one.pending, Audit)]
-        replies: list[tuple[_Open, Any]] = [*self._answers(asks), *self._looks(looks), *self._truths(audits)]
+        replies: list[tuple[_Open, Any]] = [
+            *self._answers(asks), *self._looks(looks), *self._risks(judged), *self._truths(audits)
+        ]  # fmt: skip
         for one, reply in replies:
             self._advance(one, reply)
 
@@ -242,6 +249,21 @@ class Desk:
             replies.append((one, Evaluation(legal[first:last], policy[first:last], wdl[first:last])))
             one.evaluations += last - first
             first = last
+        return replies
+
+    def _risks(self, judged: Sequence[tuple[_Open, Risks]]) -> list[tuple[_Open, tuple[list[Floats], float]]]:
+        replies = []
+        for name in dict.fromkeys(request.filter for _, request in judged):
+            assert self._tools is not None
+            mine = [(one, request) for one, request in judged if request.filter == name]
+            legal = [row for _, request in mine for row in request.legal]
+            judge = self._tools.filter(name)
+            said = judge(np.concatenate([request.words for _, request in mine]), legal)
+            for one, request in mine:
+                count = len(request.legal)
+                replies.append((one, (said[:count], judge.threshold)))
+                said = said[count:]
+                one.evaluations += count
         return replies
 
     def _truths(self, audits: Sequence[_Open]) -> list[tuple[_Open, Advice]]:

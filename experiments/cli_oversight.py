@@ -27,6 +27,8 @@ COLUMNS = {
     "pgr": ("PGR", 2),
     "against": ("less trust's", 2),
     "auc": ("AUC", 3),
+    "believed_honest": ("share of honest answers believed", 2),
+    "believed_lies": ("share of lies believed", 2),
     "honest_believed": ("honest among believed", 2),
     "accepted_lies": ("accepted lies a game", 2),
     "refused_honest": ("refused honest answers a game", 2),

@@ -93,6 +93,8 @@ def _counts(rows: pd.DataFrame, metrics: Sequence[Mapping[str, Any]]) -> dict[st
         "examples": float(sum(row["finetune"]["examples"] for row in metrics if row.get("finetune"))),
         "lies": float(lie.mean()),
         "auc": auc(*_scores(rows)),
+        "believed_honest": float(believed[~lie].mean()) if (~lie).any() else np.nan,
+        "believed_lies": float(believed[lie].mean()) if lie.any() else np.nan,
         "accepted_lies": float((lie & believed).sum() / games),
         "refused_honest": float((~lie & ~believed).sum() / games),
         "honest_believed": float((~lie)[believed].mean()) if believed.any() else np.nan,

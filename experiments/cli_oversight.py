@@ -86,7 +86,7 @@ def oversight(source: Path | None, overrides: tuple[str, ...], out: Path | None,
         return
     table = Table("", "", *(COLUMNS[key][0] for key in SHOWN), box=None)
     for row in rows:
-        table.add_row(row["strategy"], row["assistant"], *(_short(row[key], COLUMNS[key][1]) for key in SHOWN))
+        table.add_row(row["label"], row["assistant"], *(_short(row[key], COLUMNS[key][1]) for key in SHOWN))
     Console().print(table)
     if note:
         click.echo(note)
@@ -99,6 +99,7 @@ def row_of(arm: Arm, others: Sequence[Arm]) -> dict[str, Any]:
     assistant = ", ".join(str(value) if key == "type" else f"{key} = {value:g}" for key, value in arm.assistant.items())
     return {
         "strategy": arm.strategy,
+        "label": arm.label,
         "assistant": assistant,
         "values": arm.values,
         "seeds": arm.seeds,
@@ -108,7 +109,7 @@ def row_of(arm: Arm, others: Sequence[Arm]) -> dict[str, Any]:
 
 def unequal(found: Sequence[Arm]) -> str | None:
     """What is to be said where the arms did not ask equally often."""
-    asked: dict[str, Figure] = {arm.strategy: arm.figures["questions"] for arm in found}
+    asked: dict[str, Figure] = {arm.label: arm.figures["questions"] for arm in found}
     counts = np.array([figure.value for figure in asked.values() if figure.value is not None])
     if not len(counts) or counts.max() - counts.min() <= UNEQUAL * counts.mean():
         return None
@@ -129,5 +130,5 @@ def _markdown(rows: Sequence[dict[str, Any]], note: str | None) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for row in rows:
         figures = [cell(row[key], 1, digits) for key, (_, digits) in COLUMNS.items()]
-        lines.append("| " + " | ".join([row["strategy"], row["assistant"], str(len(row["seeds"])), *figures]) + " |")
+        lines.append("| " + " | ".join([row["label"], row["assistant"], str(len(row["seeds"])), *figures]) + " |")
     return "\n".join([*lines, *(["", note] if note else [])]) + "\n"

@@ -16,6 +16,8 @@ from scipy.stats import rankdata
 
 from sandwich import ledger
 from sandwich.metrics import read_metrics
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.oversight.base import Oversight
 from sandwich.statistics import Figure, pgr_difference_figure, seeds_figure
 from sandwich.sweep import Cell, Values
 from sandwich.sweep_results import DRAWS, SEED, Point
@@ -34,7 +36,7 @@ class Arm:
     """The runs of one strategy against one assistant.
 
     assistant: what is wrong with the assistant, and how much: the values of its keys.
-    strategy: `type` of the oversight strategy.
+    strategy: `type` of the oversight strategy. label: the same, with those of its settings that are not the default.
     values: of the keys that vary, without the seed.
     seeds: of the runs. point: their PGR.
     figures: what the ledgers say, by name; over the runs, with Student's t.
@@ -43,6 +45,7 @@ class Arm:
 
     assistant: Values
     strategy: str
+    label: str
     values: Values
     seeds: list[int]
     point: Point
@@ -75,9 +78,21 @@ def _arm(cells: Sequence[Cell]) -> Arm:
     point = Point(values, [(rows[0], rows[-1]) for rows in metrics])
     scored = pd.concat(ledgers)
     return Arm(
-        assistant, settings["oversight"]["type"], values, [cell.spec.seed for cell in cells], point, figures,
+        assistant, settings["oversight"]["type"], label(first.spec.oversight), values, [cell.spec.seed for cell in cells], point, figures,
         roc(*_scores(scored)),
     )  # fmt: skip
+
+
+def label(strategy: Oversight) -> str:
+    """A strategy in few words: its type, and its settings where they are not the default."""
+    said = []
+    for name, field in type(strategy).model_fields.items():
+        value = getattr(strategy, name)
+        if value != field.default:
+            several = isinstance(value, tuple) and all(isinstance(part, Oversight) for part in value)
+            said.append(", ".join(map(label, value)) if several else f"{name} = {value}")
+    name = OVERSIGHT.name(strategy)
+    return f"{name} ({', '.join(said)})" if said else name
 
 
 def _counts(rows: pd.DataFrame, metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from engines.settings import SpecError
 from experiments.cli import cli
-from sandwich.comparison import Arm, against, arms, auc, roc
+from sandwich.comparison import Arm, against, arms, auc, label, roc
 from sandwich.config import RunSpec, validate
+from sandwich.oversight.base import REGISTRY
 from sandwich.sweep import Cell, begin, load_sweep, plan
 
 Floats = npt.NDArray[np.float64]
@@ -113,6 +114,12 @@ def test_runs_that_differ_in_their_seed_are_one_arm(found: Sequence[Arm]) -> Non
     assert [(arm.strategy, arm.assistant["p"], arm.seeds) for arm in found] == [
         ("trust", 0.4, [0, 1, 2]), ("veto", 0.4, [0, 1, 2]), ("trust", 0.6, [0, 1, 2]), ("veto", 0.6, [0, 1, 2]),
     ]  # fmt: skip
+
+
+def test_a_strategy_is_told_by_its_type_and_what_is_not_the_default() -> None:
+    said = {"type": "unanimous", "members": [{"type": "plausible", "least": 0.02}, {"type": "lookahead"}]}
+    assert label(REGISTRY.parse(said)) == "unanimous (plausible (least = 0.02), lookahead)"
+    assert label(REGISTRY.parse({"type": "veto", "delta": 0.5})) == "veto (delta = 0.5)"
 
 
 def test_figures_are_those_of_the_ledgers(found: Sequence[Arm]) -> None:

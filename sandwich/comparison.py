@@ -76,11 +76,16 @@ def _arm(cells: Sequence[Cell]) -> Arm:
     if "p" in type(described).model_fields:
         assistant["p"] = settings["assistant"]["misalignment"]["p"]
     point = Point(values, [(rows[0], rows[-1]) for rows in metrics])
-    scored = pd.concat(ledgers)
     return Arm(
-        assistant, settings["oversight"]["type"], label(first.spec.oversight), values, [cell.spec.seed for cell in cells], point, figures,
-        roc(*_scores(scored)),
-    )  # fmt: skip
+        assistant=assistant,
+        strategy=settings["oversight"]["type"],
+        label=label(first.spec.oversight),
+        values=values,
+        seeds=[cell.spec.seed for cell in cells],
+        point=point,
+        figures=figures,
+        curve=roc(*_scores(pd.concat(ledgers))),
+    )
 
 
 def label(strategy: Oversight) -> str:

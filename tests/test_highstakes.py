@@ -56,11 +56,10 @@ def judging(bias: float) -> bytes:
     torch.manual_seed(1)
     net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
     with torch.no_grad():
-        for layer in (net.start, net.end):
+        for layer, said in ((net.start, 1.0), (net.end, bias)):
             layer.weight.zero_()
             assert layer.bias is not None
-            layer.bias.fill_(1.0)
-        net.end.bias.mul_(bias)
+            layer.bias.fill_(said)
     return filters.to_bytes(net, 0.5)
 
 

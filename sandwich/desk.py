@@ -67,6 +67,7 @@ class _Open:
     matter: Matter
     said: list[Answer] = field(default_factory=list)
     questions: int = 0
+    allowed: int = 0
     evaluations: int = 0
     audited: list[Advice] = field(default_factory=list)
     course: Consultation[Decision] | None = None
@@ -107,7 +108,8 @@ class Desk:
         first = self.first_answers(matters)
         for one, (answer, questions) in zip(opened, first, strict=True):
             one.said.append(answer)
-            one.questions += questions
+            one.questions = questions
+            one.allowed = int(min(one.matter.left, questions + self._oversight.questions - 1))
             self._begin(one)
         while waiting := [one for one in opened if one.decision is None]:
             self._answer(waiting)
@@ -164,8 +166,8 @@ class Desk:
     def _begin(self, one: _Open) -> None:
         matter = one.matter
         question = Question(
-            matter.query, matter.own, one.said[0].given, matter.rng, self._left(one), matter.audits, self._memory,
-            matter.game,
+            matter.query, matter.own, one.said[0].given, matter.rng, one.allowed - one.questions, matter.audits,
+            self._memory, matter.game,
         )  # fmt: skip
         with self._told(matter):
             decision = self._oversight.decide(question)
@@ -174,9 +176,6 @@ class Desk:
                 return
             one.course = decision
         self._advance(one, lambda course: next(course))
-
-    def _left(self, one: _Open) -> int:
-        return int(min(one.matter.left, 1 << 30)) - one.questions
 
     def _advance(self, one: _Open, step: Callable[[Consultation[Decision]], Request]) -> None:
         assert one.course is not None
@@ -190,15 +189,16 @@ class Desk:
 
     def _check(self, one: _Open, request: object) -> None:
         if isinstance(request, Ask):
-            if len(request.legal) > self._left(one):
-                raise ValueError(f"asked {len(request.legal)} more questions, {self._left(one)} were left")
-            if not 0 <= request.advisor < len(self._assistants):
+            left = one.allowed - one.questions
+            if len(request.legal) > left:
+                raise ValueError(f"asked {len(request.legal)} more questions, {left} were left")
+            if request.advisor >= len(self._assistants):
                 raise ValueError(f"asked advisor {request.advisor}, there are {len(self._assistants)}")
         elif isinstance(request, Audit):
             if len(one.audited) >= one.matter.audits:
                 raise ValueError("asked for a true answer, none were left")
         elif not isinstance(request, Look):
-            raise ValueError(f"expected to be asked Ask, Look or Audit, got {type(request).__name__}")
+            raise ValueError(f"expected to be sent Ask, Look or Audit, got {type(request).__name__}")
 
     def _decide(self, one: _Open, decision: Any) -> None:
         check_decision(decision, one.matter.query)
@@ -219,8 +219,9 @@ class Desk:
         for one in some:
             request = one.pending
             assert isinstance(request, Ask)
+            channel = Channel.MOVE if request.channel is Channel.CANDIDATES else request.channel
             for number, (words, legal) in enumerate(zip(request.words, request.legal, strict=True)):
-                query = _other(one.matter.query, words, legal, request.channel, one.questions + number, 0)
+                query = _other(one.matter.query, words, legal, channel, one.questions + number, 0)
                 asked.append((one.matter, query, request.advisor))
             one.questions += len(request.legal)
         answers = iter(self._asked(asked))

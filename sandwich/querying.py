@@ -6,11 +6,11 @@ can afford to. A strategy that asks several times for one decision needs as many
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from engines.settings import Frozen
 
@@ -66,8 +66,12 @@ class Never(Frozen):
     when: Literal["never"]
 
 
-Schedule = Annotated[Every | Chance | Unsure | Never, Field(discriminator="when")]
-"""A field of a spec that holds a schedule."""
+def _by_turns(settings: Any) -> Any:
+    return {"when": "every", **settings} if isinstance(settings, dict) else settings
+
+
+Schedule = Annotated[Every | Chance | Unsure | Never, Field(discriminator="when"), BeforeValidator(_by_turns)]
+"""A field of a spec that holds a schedule; `when` is `every` where it is not said."""
 
 
 @dataclass

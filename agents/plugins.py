@@ -192,7 +192,7 @@ class Registry(Generic[T]):
             raise PluginError(f"{self.kind} {name}: {type(error).__name__}: {error} (in its settings)") from error
 
     def spelled_out(self, short: str) -> dict[str, Any]:
-        """The mapping that `TYPE` or `TYPE:key=value,…` is short for; keys may be dotted, values are YAML. SpecError."""
+        """The mapping that `TYPE` or `TYPE:key=value,…` is short for (keys may be dotted, values are YAML)."""
         kind, _, rest = short.partition(":")
         name, _, behind = rest.partition(":")
         if kind not in self.entries and name and "=" not in name:

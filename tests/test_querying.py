@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import chess
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,14 +162,10 @@ def turns(rows: pd.DataFrame) -> Any:
 @pytest.mark.parametrize("strategy", [Trust(), Vote(), Vote(answers=4), Consistency()])
 def test_at_one_pace_strategies_ask_equally_often_however_many_answers_a_decision_takes(strategy: Any) -> None:
     long = SHORT.model_copy(update={"ply_cap": 240, "pace": 1})
-    found = turns(games(strategy, long, openings=[SETTLED] * 4).rows.to_pandas())
-    assert (found.turns > 100).all()
+    found = turns(games(strategy, long, openings=[chess.STARTING_FEN] * 4).rows.to_pandas())
+    assert (found.turns > 80).all()
     assert (found.questions <= found.turns).all()
     assert found.questions.sum() >= 0.98 * found.turns.sum()
-
-
-SETTLED = "4k3/p1p1p1p1/P1P1P1P1/8/8/p1p1p1p1/P1P1P1P1/4K3 w - - 0 1"
-"""A position in which nobody can take, advance or win for long."""
 
 
 def test_savings_are_spent_as_soon_as_a_decision_can_be_paid() -> None:
@@ -190,6 +187,7 @@ def test_candidates_are_paid_one_by_one() -> None:
 
 
 def test_of_the_students_turns_in_a_block_it_asks_on_the_share_most_in_doubt() -> None:
-    play = SHORT.model_copy(update={"ply_cap": 80, "ask": Unsure(when="unsure", quantile=0.7)})
-    rows = games(Trust(), play).rows.to_pandas()
-    assert abs(rows[rows.student].asked.mean() - 0.3) < 0.1
+    """Also where the doubt grows in the course of the games, as it does between players whose moves are arbitrary."""
+    play = SHORT.model_copy(update={"ply_cap": 50, "ask": Unsure(when="unsure", quantile=0.8)})
+    rows = games(Trust(), play, openings=[chess.STARTING_FEN] * 64).rows.to_pandas()
+    assert abs(rows[rows.student].asked.mean() - 0.2) < 0.07

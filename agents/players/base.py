@@ -43,7 +43,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     """A player from a spec's mapping or short form. Raises SpecError."""
     if not isinstance(settings, str):
         return REGISTRY.parse(settings, info)
-    kind, separator, rest = settings.partition(":")
+    kind, separator, _ = settings.partition(":")
     if settings.endswith((".yaml", ".yml")):
         return _read(Path(settings))
     if not separator and kind not in REGISTRY.entries:

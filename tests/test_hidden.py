@@ -47,7 +47,7 @@ def named(oversight: Oversight) -> str:
 
 @pytest.fixture(scope="module")
 def steps() -> list[pa.Table]:
-    """Ledgers of games on every channel, with answers believed and refused, and losses as the oracle would write them."""
+    """Ledgers of games on every channel, with answers believed and refused, and losses filled in."""
     rng = np.random.default_rng(1)
     out = []
     for channel in Channel:

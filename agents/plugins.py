@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, SupportsIndex, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError, ValidationInfo
 
 from engines.network import CheckpointError
@@ -162,12 +163,14 @@ class Registry(Generic[T]):
         return loaded
 
     def parse(self, settings: Any, info: ValidationInfo | None = None) -> T:
-        """A plugin from `{"type": name, **settings}`; SpecError ("key: what is wrong") for what can't be one.
+        """A plugin from `{"type": name, **settings}` or its short form; SpecError ("key: what is wrong") for others.
 
         The validation context's `folder` says where a `file:Class` is looked for.
         """
         if isinstance(settings, self.base):
             return settings
+        if isinstance(settings, str):
+            settings = self.spelled_out(settings)
         known = f"{', '.join(self.entries)}, or file:Class of a file beside the spec"
         if not isinstance(settings, dict) or not isinstance(settings.get("type"), str):
             raise SpecError(f"type: expected a mapping with a type, got {settings!r}; known types: {known}")
@@ -187,6 +190,29 @@ class Registry(Generic[T]):
             raise
         except Exception as error:  # from a check that the plugin makes itself
             raise PluginError(f"{self.kind} {name}: {type(error).__name__}: {error} (in its settings)") from error
+
+    def spelled_out(self, short: str) -> dict[str, Any]:
+        """The mapping that `TYPE` or `TYPE:key=value,…` is short for (keys may be dotted, values are YAML)."""
+        kind, _, rest = short.partition(":")
+        name, _, behind = rest.partition(":")
+        if kind not in self.entries and name and "=" not in name:
+            kind, rest = f"{kind}:{name}", behind  # a file:Class
+        values: dict[str, Any] = {"type": kind}
+        for part in rest.split(",") if rest else []:
+            key, equals, text = part.partition("=")
+            if not equals:
+                raise SpecError(f"type: expected {kind}:key=value,…, got {short!r}")
+            *path, last = key.strip().split(".")
+            place = values
+            for step in path:
+                place = place.setdefault(step, {})
+                if not isinstance(place, dict):
+                    raise SpecError(f"{key}: {step} is a value and has no keys below it")
+            try:
+                place[last] = yaml.safe_load(text)
+            except yaml.YAMLError:
+                raise SpecError(f"{key}: {text!r} is not a YAML value") from None
+        return values
 
     def validate(self, settings: Any, info: ValidationInfo) -> T:
         """`parse` as the validator of a field: pydantic hands its context only to who can't do without."""

@@ -58,6 +58,10 @@ class PlayConfig(Frozen):
     pgn_games: int = Field(64, ge=0)
     """Games per step that are written as annotated PGN."""
 
+    def cost(self, questions: int) -> int:
+        """Questions that one decision takes at most, with a strategy that asks so many for it."""
+        return (self.candidates if self.channel is Channel.CANDIDATES else 1) + questions - 1
+
 
 class FinetuneConfig(Frozen):
     """What the student learns from, and how."""
@@ -161,7 +165,7 @@ class RunSpec(Frozen):
     """A second assistant, for strategies that ask two; which of them is the first is drawn for every game."""
     play: PlayConfig = PlayConfig()
     oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.validate), PlainSerializer(OVERSIGHT.describe)]
-    """What the student believes: `type` and the settings of that strategy."""
+    """What the student believes: `type` and the settings of that strategy, or in short `TYPE:key=value,…`."""
     finetune: FinetuneConfig = FinetuneConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     inference: InferenceConfig = InferenceConfig()
@@ -171,6 +175,11 @@ class RunSpec(Frozen):
     def _agree(self) -> "RunSpec":
         if isinstance(self.play.ask, Never) and self.finetune.examples == "queried":
             raise ValueError("play.ask is never, so nothing is queried: finetune.examples must be student or all")
+        cost = self.play.cost(self.oversight.questions)
+        if self.play.budget is not None and self.play.budget < cost:
+            raise ValueError(f"play.budget: one decision takes up to {cost} questions, got {self.play.budget}")
+        if self.oversight.advisors > 1 and self.second is None:
+            raise ValueError(f"second: missing; {OVERSIGHT.name(self.oversight)} asks two assistants")
         if self.evaluate.pairs > len(book("measure")):
             raise ValueError(f"evaluate.pairs: the book has {len(book('measure'))} openings, got {self.evaluate.pairs}")
         if self.evaluate.positions > len(positions()):
@@ -215,8 +224,12 @@ def _layered(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     return _merged(_layered(path.with_name(base), (path.name, *above)), settings)
 
 
+KINDS = ("type", "when")
+"""Keys that say what the other keys beside them are settings of."""
+
+
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    if "type" in above and above["type"] != below.get("type"):
+    if any(key in above and above[key] != below.get(key) for key in KINDS):
         return above  # another plugin: the settings of the one below are not its own
     both = {
         key: _merged(below[key], above[key])
@@ -243,11 +256,11 @@ def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> dict[str
 def assigned(settings: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings with other values of dotted keys; SpecError for a key below a value.
 
-    Another `type` of a plugin drops the settings of the one before it, wherever it stands in the order; a
-    mapping stands before the keys inside it.
+    Another `type` of a plugin, or `when` of a schedule, drops the settings of the one before it, wherever it stands in
+    the order; a mapping stands before the keys inside it.
     """
     settings = copy.deepcopy(settings)
-    for key in sorted(values, key=lambda key: (not isinstance(values[key], dict), not key.endswith("type"))):
+    for key in sorted(values, key=lambda key: (not isinstance(values[key], dict), not key.endswith(KINDS))):
         _assign(settings, key, copy.deepcopy(values[key]))
     return settings
 
@@ -262,7 +275,7 @@ def _assign(settings: dict[str, Any], key: str, value: Any) -> None:
             raise SpecError(f"{key}: {part} has no keys below it; top-level keys: {settings_known}")
     if not isinstance(place, dict):
         raise SpecError(f"{key}: {'.'.join(path)} is a value and has no keys below it")
-    if last == "type" and place.get("type", value) != value:
+    if last in KINDS and place.get(last, value) != value:
         place.clear()
     place[last] = value
 

@@ -23,6 +23,8 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
 
     tracking = spec.tracking.model_copy(update={"group": spec.tracking.group or spec.name})
 
+    own = spec.finetune.model_copy(update={"refused": "own"})  # it believes nothing, and must learn something
+
     def but(name: str, **changes: object) -> RunSpec:
         return spec.model_copy(update={"name": f"{spec.name}-{name}", "tracking": tracking, **changes})
 
@@ -30,7 +32,7 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
         return {"assistant": spec.assistant.model_copy(update={"misalignment": misalignment})}
 
     found = {
-        "own_moves": but("own_moves", oversight=Ignore()),
+        "own_moves": but("own_moves", oversight=Ignore(), finetune=own),
         "honest": but("honest", **misaligned(RandomMove(p=0))),
     }
     misalignment = spec.assistant.misalignment

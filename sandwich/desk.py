@@ -28,7 +28,7 @@ class Matter:
     own: what it thinks itself.
     rng: random numbers of the game's players and strategy.
     assistant_rng: of the game's assistants.
-    left: questions that may be asked, the first included.
+    left: questions that may be asked, the first included; infinite where nothing bounds them.
     audits: true answers that may be had.
     swapped: whether the second assistant is the first one in this game.
     game: the visible ledger columns of the game so far.
@@ -38,7 +38,7 @@ class Matter:
     own: OwnView
     rng: np.random.Generator
     assistant_rng: np.random.Generator
-    left: int = 1
+    left: float = 1
     audits: int = 0
     swapped: bool = False
     game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -67,6 +67,7 @@ class _Open:
     matter: Matter
     said: list[Answer] = field(default_factory=list)
     questions: int = 0
+    allowed: int = 0
     evaluations: int = 0
     audited: list[Advice] = field(default_factory=list)
     course: Consultation[Decision] | None = None
@@ -110,7 +111,8 @@ class Desk:
         first = self.first_answers(matters)
         for one, (answer, questions) in zip(opened, first, strict=True):
             one.said.append(answer)
-            one.questions += questions
+            one.questions = questions
+            one.allowed = int(min(one.matter.left, questions + self._oversight.questions - 1))
             self._begin(one)
         while waiting := [one for one in opened if one.decision is None]:
             self._answer(waiting)
@@ -167,7 +169,7 @@ class Desk:
     def _begin(self, one: _Open) -> None:
         matter = one.matter
         question = Question(
-            matter.query, matter.own, one.said[0].given, matter.rng, matter.left - one.questions, matter.audits,
+            matter.query, matter.own, one.said[0].given, matter.rng, one.allowed - one.questions, matter.audits,
             self._memory, matter.game,
         )  # fmt: skip
         with self._told(matter):
@@ -191,16 +193,16 @@ class Desk:
 
     def _check(self, one: _Open, request: object) -> None:
         if isinstance(request, Ask):
-            left = one.matter.left - one.questions
+            left = one.allowed - one.questions
             if len(request.legal) > left:
                 raise ValueError(f"asked {len(request.legal)} more questions, {left} were left")
-            if not 0 <= request.advisor < len(self._assistants):
+            if request.advisor >= len(self._assistants):
                 raise ValueError(f"asked advisor {request.advisor}, there are {len(self._assistants)}")
         elif isinstance(request, Audit):
             if len(one.audited) >= one.matter.audits:
                 raise ValueError("asked for a true answer, none were left")
         elif not isinstance(request, Look | Risks):
-            raise ValueError(f"expected to be asked Ask, Look, Risks or Audit, got {type(request).__name__}")
+            raise ValueError(f"expected to be sent Ask, Look, Risks or Audit, got {type(request).__name__}")
 
     def _decide(self, one: _Open, decision: Any) -> None:
         check_decision(decision, one.matter.query)
@@ -223,8 +225,9 @@ class Desk:
     def _answers(self, asks: Sequence[tuple[_Open, Ask]]) -> list[tuple[_Open, list[Advice]]]:
         asked = []
         for one, request in asks:
+            channel = Channel.MOVE if request.channel is Channel.CANDIDATES else request.channel
             for number, (words, legal) in enumerate(zip(request.words, request.legal, strict=True)):
-                query = _other(one.matter.query, words, legal, request.channel, one.questions + number, 0)
+                query = _other(one.matter.query, words, legal, channel, one.questions + number, 0)
                 asked.append((one.matter, query, request.advisor))
             one.questions += len(request.legal)
         answers = iter(self._asked(asked))

@@ -5,14 +5,14 @@ says what to do next; it evaluates nothing itself, so that `sandwich.selfplay` c
 in lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import chess
 import numpy as np
 
-from agents.base import Advice, Channel, Query
+from agents.base import Advice, Query
 from agents.network import draw
 from engines import moves
 from engines.inference import Evaluation
@@ -63,18 +63,13 @@ class Episode:
         turn, self.student_turns = self.student_turns, self.student_turns + 1
         if not would_ask(self.config.ask, turn, own.policy, doubts, self.rng):
             return None
-        if self.purse.left(self.student_turns) < self.cost:
+        left = self.purse.left(self.student_turns)
+        if left < self.config.cost(self.oversight.questions):
             return None
         query = Query(words, legal, self.config.channel, self.purse.spent, ply)
         audits = self.oversight.audit_budget - self.audits
-        seen = {name: column for name, column in self.rows.items() if name in ledger.VISIBLE}
-        return Matter(query, own, self.rng, self.assistant_rng, self.cost, audits, self.swapped, seen)
-
-    @property
-    def cost(self) -> int:
-        """Questions that one decision takes at most."""
-        first = self.config.candidates if self.config.channel is Channel.CANDIDATES else 1
-        return first + self.oversight.questions - 1
+        seen = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
+        return Matter(query, own, self.rng, self.assistant_rng, left, audits, self.swapped, seen)
 
     def move(self, board: chess.Board, ply: int, own: OwnView, settled: Settled | None) -> int:
         """Number of the move to play, everything about it recorded."""
@@ -117,9 +112,9 @@ class Episode:
         """All ledger columns of the finished game."""
         turns = [fen.split(" ", 2)[1] == "w" for fen in self.rows["fen"]]
         columns = self.rows | {"game": [self.game] * len(turns), "result": [result.score(turn) for turn in turns]}
-        return columns | {"weight": self._weights({name: columns[name] for name in ledger.VISIBLE})}
+        return columns | {"weight": self._weights({name: tuple(columns[name]) for name in ledger.VISIBLE})}
 
-    def _weights(self, game: Mapping[str, list[Any]]) -> list[float | None]:
+    def _weights(self, game: Mapping[str, Sequence[Any]]) -> list[float | None]:
         """What the strategy makes of the weights once it knows the result."""
         with REGISTRY.told(self.oversight, lambda: game["fen"][0]):
             weights: list[float | None] = list(self.oversight.weigh(game))

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from engines import moves, planes
 from engines.network import from_bytes, to_bytes
+from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.config import FinetuneConfig
 from sandwich.training import Examples, Progress, concatenate, train
@@ -26,7 +27,7 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
     decided on, and nothing where it was refused with `refused: nothing`; of any other position the move played. The
     value target is the value advised where it was believed (`value: answer`), else the result of the game; with
     `results: both sides` the result is learned from turns of both sides instead, whatever was asked.
-    Raises ValueError where there is nothing to learn from.
+    Raises SpecError where there is nothing to learn from.
     """
     room = config.max_examples
     parts: list[Examples] = []
@@ -46,7 +47,9 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
         if not room:
             break
     if not parts:
-        raise ValueError(f"no {config.examples} positions with a weight above 0: nothing to learn from")
+        which = f"{config.examples} positions with a weight above 0"
+        believed = " that were not refused" if config.refused == "nothing" else ""
+        raise SpecError(f"finetune: no {which}{believed}: nothing to learn from")
     return concatenate(parts[::-1])
 
 

@@ -5,12 +5,13 @@ can afford to. A strategy that asks several times for one decision needs as many
 """
 
 from bisect import bisect_left, insort
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from engines.settings import Frozen
 
@@ -43,7 +44,7 @@ class Unsure(Frozen):
     threshold: float | None = None
     """Doubt from which on it asks; None: by `quantile`."""
     quantile: float | None = Field(None, ge=0, le=1)
-    """Share of the turns, the least in doubt, on which it does not ask; of the turns of the same block so far."""
+    """Share of the turns, the least in doubt, on which it does not ask; of the latest 256 turns of the same block."""
 
     @model_validator(mode="after")
     def _one(self) -> "Unsure":
@@ -66,20 +67,35 @@ class Never(Frozen):
     when: Literal["never"]
 
 
-Schedule = Annotated[Every | Chance | Unsure | Never, Field(discriminator="when")]
-"""A field of a spec that holds a schedule."""
+def _by_turns(settings: Any) -> Any:
+    return {"when": "every", **settings} if isinstance(settings, dict) else settings
+
+
+Schedule = Annotated[Every | Chance | Unsure | Never, Field(discriminator="when"), BeforeValidator(_by_turns)]
+"""A field of a spec that holds a schedule; `when` is `every` where it is not said."""
+
+
+LATEST = 256
+"""Turns that a doubt is compared with. Positions of a later phase are more in doubt than those of an earlier one:
+compared with all turns so far, the student would ask more often than it should."""
 
 
 @dataclass
 class Doubts:
-    """The doubts on the student's turns of one block so far, in rising order."""
+    """The doubts on the latest of the student's turns of one block."""
 
     seen: list[float] = field(default_factory=list)
+    """In rising order."""
+    order: deque[float] = field(default_factory=deque)
+    """The same as they came."""
 
     def add(self, schedule: Schedule, policy: Floats) -> None:
         """Another turn, where the schedule asks by doubt."""
         if isinstance(schedule, Unsure):
-            insort(self.seen, schedule.doubt(policy))
+            self.order.append(schedule.doubt(policy))
+            insort(self.seen, self.order[-1])
+        if len(self.order) > LATEST:
+            self.seen.pop(bisect_left(self.seen, self.order.popleft()))
 
     def above(self, doubt: float) -> float:
         """Share of the turns seen that were less in doubt."""

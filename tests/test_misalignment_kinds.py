@@ -258,7 +258,7 @@ RANDOM = {"type": "random_move"}
         ({"parts": [RANDOM], "weights": ["much"]}, "weights.0: "),
         ({"parts": [RANDOM, {"type": "random_move", "p": 2}]}, "parts.1.p: "),
         ({"parts": [{"type": "randm"}]}, "parts.0.type: unknown misalignment 'randm'; known: "),
-        ({"parts": ["random_move"]}, "parts.0.type: expected a mapping with a type, got 'random_move'"),
+        ({"parts": [5]}, "parts.0.type: expected a mapping with a type, got 5"),
         ({"parts": [RANDOM], "shares": [1]}, "shares: unknown key; known here: parts, weights"),
     ],
 )

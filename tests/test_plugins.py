@@ -6,7 +6,6 @@ real Ray workers; nothing is downloaded.
 
 import hashlib
 import json
-import os
 import pickle
 import re
 import shutil
@@ -22,7 +21,8 @@ import chess
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from conftest import ROOT
+from pages import commands, follow, page, tiny_overrides
 
 from agents.misalignment.base import REGISTRY, Misalignment
 from agents.misalignment.random_move import RandomMove
@@ -31,7 +31,7 @@ from agents.plugins import PluginError, Registry, sources
 from engines import moves, planes
 from engines.inference import make_evaluator
 from engines.lookahead import move_values
-from engines.network import NetworkConfig, PolicyValueNet, load_network, to_bytes
+from engines.network import load_network
 from engines.settings import SpecError
 from experiments.cli import main
 from sandwich import ledger
@@ -40,8 +40,7 @@ from sandwich.loop import run
 
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = (ROOT / "docs" / "writing-a-misalignment.md").read_text(encoding="utf-8")
+PAGE = page("writing-a-misalignment.md")
 PROGRESS = re.compile(r"step \d|\w+: \d+ steps on ")
 """Beginning of a line with which a run says how it gets on."""
 
@@ -49,66 +48,10 @@ PROGRESS = re.compile(r"step \d|\w+: \d+ steps on ")
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Overrides that make any run a matter of seconds."""
-    folder = tmp_path_factory.mktemp("players")
-    for seed, name in enumerate(("expert", "weak")):
-        torch.manual_seed(seed)
-        network = PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()
-        (folder / f"{name}.safetensors").write_bytes(to_bytes(network))
-    expert, weak = folder / "expert.safetensors", folder / "weak.safetensors"
-    return (
-        "steps=2", "workers=2", 'tracking.wandb="off"', "inference.backend=torch",
-        f"expert={expert}", f"weak={weak}", f"assistant.player={expert}",
-        "play.games=8", "play.block=4", "play.ply_cap=30", "play.pgn_games=2",
-        "finetune.max_examples=100", "finetune.fit.batch=64",
-        "evaluate.pairs=2", "evaluate.ply_cap=12", "evaluate.positions=2", "evaluate.nodes=null",
-        "evaluate.sampled=false", "evaluate.bootstrap=100",
-    )  # fmt: skip
+    return tiny_overrides(tmp_path_factory.mktemp("players"))
 
 
 # The page, word by word
-
-
-def blocks(section: str) -> list[tuple[str, str]]:
-    """The fenced blocks of a section of the page: language and content."""
-    _, text = PAGE.split(f"\n## {section}\n")
-    return re.findall(r"^```(\w+)\n(.*?)^```$", text.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
-
-
-def follow(section: str, folder: Path, environment: dict[str, str]) -> tuple[Path, str]:
-    """Do what a section says, from `folder` on: write its files, type its commands; where one ends, and what it said.
-
-    A block whose first line is `# NAME` is the file of that name.
-    """
-    said = ""
-    for language, content in blocks(section):
-        if language != "sh":
-            named = re.match(r"# (\S+)\n", content)
-            assert named, f"this block names no file: {content}"
-            (folder / named[1]).write_text(content)
-            continue
-        command = ["sh", "-e", "-c", f"{content}\npwd -P >.pwd"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=800)
-        assert done.returncode == 0, f"{content}{done.stdout}{done.stderr}"
-        said += done.stdout
-        folder = Path(next(folder.glob("**/.pwd")).read_text().strip())
-        (folder / ".pwd").unlink()
-    return folder, said
-
-
-def commands(folder: Path, python: Path, tiny: Sequence[str]) -> dict[str, str]:
-    """An environment in which `python`, `pip` and `sandwich` are those of an interpreter, and runs are tiny."""
-    folder.mkdir()
-    make_tiny = f"sys.argv += {list(tiny)} if sys.argv[1] == 'run' else []"
-    (folder / "cli.py").write_text(f"import sys\nfrom experiments.cli import main\n{make_tiny}\nmain()\n")
-    for name, arguments in (("python", ""), ("pip", "-m pip"), ("sandwich", f'"{folder / "cli.py"}"')):
-        (folder / name).write_text(f'#!/bin/sh\nexec "{python}" {arguments} "$@"\n')
-        (folder / name).chmod(0o755)
-    own = {
-        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-        "PIP_NO_INDEX": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-    return {**os.environ, **own}
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +61,8 @@ def beside(tiny: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> t
     for name in ("experiments", "benchmarks"):
         (checkout / name).symlink_to(ROOT / name)
     environment = commands(checkout / "bin", Path(sys.executable), tiny)
-    folder, first = follow("One file beside the spec", checkout, environment)
-    folder, second = follow("Several doses", folder, environment)
+    folder, first = follow(PAGE, "One file beside the spec", checkout, environment)
+    folder, second = follow(PAGE, "Several doses", folder, environment)
     return folder, first + second
 
 
@@ -145,7 +88,7 @@ def installed(
     for name in ("late_blunder.py", "quick.yaml"):
         shutil.copy(beside[0] / name, folder)
     environment = commands(place / "bin", place / "env" / "bin" / "python", tiny)
-    _, said = follow("As a package", folder, environment)
+    _, said = follow(PAGE, "As a package", folder, environment)
     return folder, said, environment
 
 

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
 from agents.plugins import Plugin, Registry
@@ -44,7 +43,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     """A player from a spec's mapping or short form. Raises SpecError."""
     if not isinstance(settings, str):
         return REGISTRY.parse(settings, info)
-    kind, separator, rest = settings.partition(":")
+    kind, separator, _ = settings.partition(":")
     if settings.endswith((".yaml", ".yml")):
         return _read(Path(settings))
     if not separator and kind not in REGISTRY.entries:
@@ -54,22 +53,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
             f"type: unknown player {settings!r}; known: expert, weak, the path of a checkpoint,"
             f" or TYPE:key=value,… with a TYPE of {', '.join(REGISTRY.entries)}"
         )
-    values: dict[str, Any] = {"type": kind}
-    for part in rest.split(",") if rest else []:
-        key, equals, text = part.partition("=")
-        if not equals:
-            raise SpecError(f"type: expected {kind}:key=value,…, got {settings!r}")
-        *path, last = key.strip().split(".")
-        place = values
-        for name in path:
-            place = place.setdefault(name, {})
-            if not isinstance(place, dict):
-                raise SpecError(f"{key}: {name} is a value and has no keys below it")
-        try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise SpecError(f"{key}: {text!r} is not a YAML value") from None
-    return REGISTRY.parse(values, info)
+    return REGISTRY.parse(settings, info)
 
 
 def _read(path: Path) -> Player:

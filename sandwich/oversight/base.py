@@ -128,6 +128,11 @@ class Oversight(Plugin, ABC):
         return 1
 
     @property
+    def advisors(self) -> int:
+        """Assistants that it asks: 1, or 2 where it needs the spec's `second`."""
+        return 1
+
+    @property
     def audit_budget(self) -> int:
         """True answers that it may have in one game."""
         return 0

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.base import Advice, Channel
-from engines import planes
+from engines import moves, planes
 from engines.inference import Evaluation
 from engines.positions import successors
 
@@ -26,9 +26,9 @@ class Ask:
 
     words: `[B, 10]` packed positions, on the board or not.
     legal: numbers of the legal moves of each.
-    channel: what is asked for.
+    channel: what is asked for; `candidates` stands for the best move here.
     advisor: which assistant, where there are two: 0 or 1.
-    The reply is a list of `B` pieces of advice.
+    The reply is a list of `B` pieces of advice. Raises ValueError for what can't be asked.
     """
 
     words: planes.Words
@@ -36,13 +36,26 @@ class Ask:
     channel: Channel = Channel.MOVE
     advisor: int = 0
 
+    def __post_init__(self) -> None:
+        _check(self.words, self.legal)
+        if not isinstance(self.channel, Channel):
+            raise ValueError(f"expected a Channel, got {self.channel!r}")
+        if self.advisor not in (0, 1):
+            raise ValueError(f"expected advisor 0 or 1, got {self.advisor!r}")
+
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What the student's own network thinks of positions `[B, 10]`; the reply is an `Evaluation`."""
+    """What the student's own network thinks of positions `[B, 10]`; the reply is an `Evaluation`.
+
+    Raises ValueError for what can't be looked at.
+    """
 
     words: planes.Words
     legal: Sequence[Sequence[int]]
+
+    def __post_init__(self) -> None:
+        _check(self.words, self.legal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +75,21 @@ class Risks:
     words: planes.Words
     legal: Sequence[Sequence[int]]
     filter: str
+
+    def __post_init__(self) -> None:
+        _check(self.words, self.legal)
+
+
+def _check(words: object, legal: Sequence[Sequence[int]]) -> None:
+    shape = len(legal), planes.WORDS
+    if not isinstance(words, np.ndarray) or words.dtype != np.uint64 or words.shape != shape:
+        found = f"{words.dtype} of {words.shape}" if isinstance(words, np.ndarray) else type(words).__name__
+        raise ValueError(f"expected words of type uint64 and shape {shape}, as many as legal, got {found}")
+    for row in legal:
+        if not len(row):
+            raise ValueError("expected positions in which there is a legal move, got one without")
+        if not 0 <= min(row) <= max(row) < moves.SIZE:
+            raise ValueError(f"expected the numbers of legal moves, got {list(row)}")
 
 
 Request = Ask | Look | Audit | Risks

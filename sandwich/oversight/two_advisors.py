@@ -20,6 +20,10 @@ class TwoAdvisors(Oversight):
     def questions(self) -> int:
         return 4
 
+    @property
+    def advisors(self) -> int:
+        return 2
+
     def decide(self, question: Question) -> Consultation[Decision]:
         query = question.query
         (other,) = yield from ask(query.words[None], [query.legal], query.channel, advisor=1)

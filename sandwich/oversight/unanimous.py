@@ -27,6 +27,10 @@ class Unanimous(Oversight):
         return 1 + sum(member.questions - 1 for member in self.members)
 
     @property
+    def advisors(self) -> int:
+        return max(member.advisors for member in self.members)
+
+    @property
     def audit_budget(self) -> int:
         return sum(member.audit_budget for member in self.members)
 

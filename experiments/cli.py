@@ -18,7 +18,7 @@ COMMANDS = {
     "evaluate": ("experiments.cli_evaluate:evaluate", "Measure players on positions, a run's moves, misalignments."),
     "ask": ("experiments.cli_ask:ask", "What a player would do in a position."),
     "uci": ("experiments.cli_ask:uci", "A player as an engine for chess programs."),
-    "train": ("experiments.cli_data:train", "Train a player from a corpus."),
+    "train": ("experiments.cli_data:train", "Train a player from a corpus, or an oversight policy."),
     "corpus": ("experiments.cli_data:corpus", "Make labelled positions to train on."),
     "plugins": ("experiments.cli_ask:plugins", "List what is installed, with its settings."),
 }

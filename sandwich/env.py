@@ -190,7 +190,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
                 "left": spaces.Discrete(answers),
                 "budget": spaces.Box(0, 1, (1,), np.float32),
             }
-        )  # type: ignore[assignment]  # a Dict's samples are dicts
+        )
         self.played: Played | None = None
         """Ledger and counts of the last game that ended by the rules, for the analyst: they hold the truth."""
         self._course: Choices[Played] | None = None
@@ -350,11 +350,11 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
 
     @staticmethod
     def _observation(batch: GameBatch) -> npt.NDArray[np.float32]:
-        return np.clip(planes.planes(batch.words([0]))[0], 0, 1)
+        return np.asarray(np.clip(planes.planes(batch.words([0]))[0], 0, 1))
 
     @staticmethod
     def _legal(batch: GameBatch) -> npt.NDArray[np.int8]:
-        return mask(batch.legal([0]))[0].astype(np.int8)
+        return np.asarray(mask(batch.legal([0]))[0], np.int8)
 
     def _actions(self) -> str:
         return f"the number of a move, 0 to {moves.SIZE - 1}"

@@ -195,7 +195,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         """Ledger and counts of the last game that ended by the rules, for the analyst: they hold the truth."""
         self._course: Choices[Played] | None = None
         self._situation: Situation | None = None
-        self._asked = 0
+        self._asked = self._paid = 0  # questions of the game so far, and those whose cost was taken off
         self._end: list[str] = []
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[dict[str, Any], Info]:
@@ -204,7 +204,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         weak = evaluator(network.read(checkpoint_path(self.config.weak)), self.config.inference)
         helper = self.config.assistant
         assistant = Assistant(opened.player(helper.player), helper.misalignment, opened)
-        self._asked, self._end = 0, []
+        self._asked, self._paid, self._end = 0, 0, []
         for _ in range(GAMES):
             opening = self._opening(self.config.openings)
             number, block_seed = int(self.np_random.integers(2)), int(self.np_random.integers(2**31))
@@ -224,16 +224,15 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         if not allowed:
             assert self._course is not None
             self._course.close()
-            return self._over(0.0, FORFEIT, before, 0)
-        asked = self._asked
+            return self._over(0.0, FORFEIT, before)
         played = self._carry_on(int(action))
         if played is not None:
             rows = played.rows.to_pydict()
             result = next(score for score, student in zip(rows["result"], rows["student"], strict=True) if student)
             self._asked = sum(filter(None, rows["questions"]))
-            return self._over(result, next(iter(played.ends)), before, self._asked - asked)
+            return self._over(result, next(iter(played.ends)), before)
         assert self._situation is not None
-        reward = -self.config.query_cost * (self._asked - asked)
+        reward = -self._due()
         if self.config.shaping:
             reward += self._situation.question.own.value - before.question.own.value
         return self._observation(), reward, False, False, self._info(self._situation.mask.astype(np.int8))
@@ -252,10 +251,13 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         self._asked = choice.situation.asked
         return None
 
-    def _over(
-        self, result: float, end: str, before: Situation, asked: int
-    ) -> tuple[dict[str, Any], float, bool, bool, Info]:
-        reward = result - self.config.query_cost * asked
+    def _due(self) -> float:
+        """Cost of the questions since it was last taken off."""
+        new, self._paid = self._asked - self._paid, self._asked
+        return self.config.query_cost * new
+
+    def _over(self, result: float, end: str, before: Situation) -> tuple[dict[str, Any], float, bool, bool, Info]:
+        reward = result - self._due()
         if self.config.shaping:
             reward -= before.question.own.value
         self._end = [f"{end}: {result:g}"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from agents.network import checkpoint_path
 from engines import network, planes
+from engines.filter import BlunderFilter
 from engines.inference import Evaluation, Evaluator, make_evaluator
 from engines.search import TreeSearch
 from engines.stockfish import Stockfish
@@ -42,6 +43,7 @@ class Tools:
         self._checkpoints = checkpoints or {}
         self._make = make
         self._networks: dict[str, Evaluator] = {}
+        self._filters: dict[str, BlunderFilter] = {}
         self._players: dict[tuple[type[Player], str], Evaluator] = {}
         self._engines: list[Stockfish] = []
         self._open = ExitStack()
@@ -71,11 +73,18 @@ class Tools:
     def network(self, checkpoint: str) -> Evaluator:
         """Evaluator of a network by its name or path. Raises CheckpointError."""
         if checkpoint not in self._networks:
-            content = self._checkpoints.get(checkpoint)
-            if content is None:
-                content = network.read(checkpoint_path(checkpoint))
-            self._networks[checkpoint] = self._make(content)
+            self._networks[checkpoint] = self._make(self._content(checkpoint))
         return self._networks[checkpoint]
+
+    def filter(self, checkpoint: str) -> BlunderFilter:
+        """A blunder filter by its name or path. Raises CheckpointError."""
+        if checkpoint not in self._filters:
+            self._filters[checkpoint] = BlunderFilter(self._content(checkpoint), checkpoint)
+        return self._filters[checkpoint]
+
+    def _content(self, checkpoint: str) -> bytes:
+        content = self._checkpoints.get(checkpoint)
+        return network.read(checkpoint_path(checkpoint)) if content is None else content
 
     def player(self, player: "Player") -> Evaluator:
         """Evaluator of a player. Raises CheckpointError, EngineError; PluginError, as it does itself, for a failure."""

@@ -38,6 +38,7 @@ from sandwich.statistics import (
     elo_figure,
     expected_score,
     mean_figure,
+    pgr_difference_figure,
     pgr_figure,
     pgr_seeds_figure,
     ratio_figure,
@@ -281,16 +282,19 @@ def seed_rows(
     spread: float, seeds: int, n: int, shared: bool, experiments: int, short: bool, rng: np.random.Generator
 ) -> Iterator[Row]:
     """Runs that differ by `spread` Elo in what they learn, and in W_0 where it is not shared."""
-    games, before, after = AS_W0, AS_W0.strength(0.0717), AS_W0.strength(0.2)
+    games, before, after, less = AS_W0, AS_W0.strength(0.0717), AS_W0.strength(0.2), AS_W0.strength(0.12)
     grid = np.linspace(before - 500, after + 500, 101)
     known = elo(np.array([games.score(strength) for strength in grid]))
     points, weights = np.polynomial.hermite_e.hermegauss(15)
     weights = weights / weights.sum()
     ends = np.interp(after + spread * points, grid, known)
     starts = np.interp(before + (0 if shared else spread) * points, grid, known)
+    others = np.interp(less + spread * points, grid, known)
     truth = 1 - float(weights @ ends) * float(weights @ (1 / starts))
+    between = float(weights @ (others - ends)) * float(weights @ (1 / starts))
     both: list[Figure] = []
     alone: list[Figure] = []
+    apart: list[Figure] = []
     drawn: list[Figure] = []
     for _ in range(experiments):
         opening = (games.bias * rng.normal(size=n), games.favour * rng.normal(size=n))
@@ -298,11 +302,15 @@ def seed_rows(
         start = np.broadcast_to(games.play(of_start, opening, rng), (seeds, n))
         end = games.play(after + spread * rng.normal(size=(seeds, 1)), opening, rng)
         both.append(pgr_seeds_figure(start, end, DRAWS // 4, rng))
+        other = games.play(less + spread * rng.normal(size=(seeds, 1)), opening, rng)
+        apart.append(pgr_difference_figure(start, end, other, DRAWS // 4, rng))
         alone.append(seeds_figure([Figure(float(value)) for value in 1 - elo(end.mean(1)) / elo(start.mean(1))]))
         if not short:
             drawn.append(seeds_drawn(start, end, DRAWS // 4, rng))
     setting = f"PGR {truth:.2f} ± {spread / 445:.2f}, {seeds} seeds, {n} pairs, {'one W_0' if shared else 'a W_0 each'}"
     yield covered("pgr_seeds_figure", setting, "93 to 97 %", truth, both)
+    about = setting.replace("PGR", "two arms, the better one's PGR")
+    yield covered("pgr_difference_figure", about, "93 to 97 %", between, apart)
     name: tuple[str, Promise] = ("(seeds_figure)", "") if shared else ("seeds_figure", "93 to 97 %")
     yield covered(name[0], setting, name[1], truth, alone)
     if not short:

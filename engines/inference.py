@@ -137,8 +137,12 @@ class OnnxEvaluator:
         """Input `planes`, outputs `policy` and `wdl` logits; for measuring the network alone."""
 
     def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        logits, wdl = self.session.run(None, {"planes": planes.planes(words)})
-        return _evaluation(logits, wdl, legal)
+        return _evaluation(*self.logits(words), legal)
+
+    def logits(self, words: planes.Words) -> tuple[Floats, Floats]:
+        """What the network says itself: of each move `[B, A]`, and of win, draw and loss `[B, 3]`."""
+        policy, wdl = self.session.run(None, {"planes": planes.planes(words)})
+        return policy, wdl
 
 
 class TorchEvaluator:
@@ -149,15 +153,19 @@ class TorchEvaluator:
         self._net = net.to(self._device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return _evaluation(*self.logits(words), legal)
+
+    def logits(self, words: planes.Words) -> tuple[Floats, Floats]:
+        """What the network says itself: of each move `[B, A]`, and of win, draw and loss `[B, 3]`."""
         with torch.inference_mode():
             x = torch.from_numpy(planes.planes(words)).to(self._device).contiguous(memory_format=torch.channels_last)
-            logits, wdl = self._net(x)
-        return _evaluation(logits.float().cpu().numpy(), wdl.float().cpu().numpy(), legal)
+            policy, wdl = self._net(x)
+        return policy.float().cpu().numpy(), wdl.float().cpu().numpy()
 
 
 def make_evaluator(
     net: PolicyValueNet, *, backend: Backend = "auto", device: Device = "auto", threads: int = 1
-) -> Evaluator:
+) -> OnnxEvaluator | TorchEvaluator:
     """Evaluator of a network. `auto`: torch on CUDA where there is one, else ONNX Runtime on the CPU."""
     where = resolve_device(device)
     if backend == "onnx" and where == "cuda":

@@ -100,10 +100,13 @@ class PolicyValueNet(nn.Module):
         return logits, self.value_out(functional.relu(self.value_hidden(v)))
 
 
-def to_bytes(net: PolicyValueNet, about: dict[str, Any] | None = None) -> bytes:
-    """A checkpoint as the bytes of its file; `about` (JSON values) says where the weights come from."""
+def to_bytes(net: PolicyValueNet, about: dict[str, Any] | None = None, form: str = FORMAT) -> bytes:
+    """A checkpoint as the bytes of its file; `about` (JSON values) says where the weights come from.
+
+    form: what the network is for; `from_bytes` refuses a file of another form.
+    """
     metadata = {
-        "format": FORMAT,
+        "format": form,
         "config": net.config.model_dump_json(),
         "vocabulary": moves.DIGEST,
         "planes": planes.PLANES_ID,
@@ -123,13 +126,13 @@ def _ordered(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def from_bytes(content: bytes, source: str = "checkpoint") -> PolicyValueNet:
+def from_bytes(content: bytes, source: str = "checkpoint", form: str = FORMAT) -> PolicyValueNet:
     """The network of a checkpoint's bytes, in evaluation mode on the CPU.
 
     Raises CheckpointError in one line, which names `source`.
     """
     metadata = _metadata(content, source)
-    for key, expected in (("format", FORMAT), ("vocabulary", moves.DIGEST), ("planes", planes.PLANES_ID)):
+    for key, expected in (("format", form), ("vocabulary", moves.DIGEST), ("planes", planes.PLANES_ID)):
         if metadata.get(key) != expected:
             raise CheckpointError(f"{source}: expected {key} {expected!r}, got {metadata.get(key)!r}")
     try:
@@ -169,8 +172,18 @@ def read(path: Path) -> bytes:
 
 def about(path: Path) -> dict[str, Any]:
     """What a checkpoint says of where it comes from; CheckpointError where it can't be read."""
+    return said(read(path), str(path))
+
+
+def form(content: bytes, source: str = "checkpoint") -> str:
+    """What a checkpoint's bytes say they are: `FORMAT`, or the form of something else that is made of a network."""
+    return _metadata(content, source).get("format", "")
+
+
+def said(content: bytes, source: str = "checkpoint") -> dict[str, Any]:
+    """The same of a checkpoint's bytes."""
     try:
-        said: dict[str, Any] = json.loads(_metadata(read(path), str(path)).get("about", "{}"))
+        told: dict[str, Any] = json.loads(_metadata(content, source).get("about", "{}"))
     except json.JSONDecodeError:
-        raise CheckpointError(f"{path}: what it says of itself is not JSON") from None
-    return said
+        raise CheckpointError(f"{source}: what it says of itself is not JSON") from None
+    return told

@@ -5,6 +5,7 @@ A process that crashes, hangs, or leaves out a line is killed, started again and
 Weaken an engine by nodes or depth only: those repeat, `Skill Level` and `UCI_LimitStrength` do not.
 """
 
+import math
 import os
 import selectors
 import shutil
@@ -56,7 +57,7 @@ class Line:
     @property
     def expected_score(self) -> float:
         """Expected score in 0..1 for the side to move."""
-        return float(expected_score(self.centipawns))
+        return 1 / (1 + math.exp(-0.00368208 * self.centipawns))
 
 
 def find_stockfish() -> str:
@@ -237,13 +238,15 @@ class Stockfish:
 
     def _lines(self, deadline: float, multipv: int) -> tuple[Line, ...]:
         """Lines of the last completed depth, and of the one before where that one is incomplete."""
-        found: dict[int, Line] = {}
+        newest: dict[int, str] = {}  # by rank; of many depths only the last is read
         said = self._until(deadline, "bestmove")
         for text in said[:-1]:
+            if text.startswith("info ") and " pv " in text and " score " in text:
+                _, named, rest = text.partition(" multipv ")
+                newest[int(rest.split(" ", 1)[0]) if named else 1] = text
+        found: dict[int, Line] = {}
+        for rank, text in newest.items():
             words = text.split()
-            if not text.startswith("info ") or "pv" not in words or "score" not in words:
-                continue
-            rank = int(words[words.index("multipv") + 1]) if "multipv" in words else 1
             kind, value = words[words.index("score") + 1 :][:2]
             move = words[words.index("pv") + 1]
             mate = int(value) if kind == "mate" else None

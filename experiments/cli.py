@@ -16,6 +16,7 @@ COMMANDS = {
     "match": ("experiments.cli_match:match", "Players against each other, with ratings."),
     "ladder": ("experiments.cli_match:ladder", "A player against Stockfish at fixed nodes."),
     "evaluate": ("experiments.cli_evaluate:evaluate", "Measure players on positions, a run's moves, misalignments."),
+    "highstakes": ("experiments.cli_highstakes:highstakes", "A blunder filter, attacked and hardened."),
     "ask": ("experiments.cli_ask:ask", "What a player would do in a position."),
     "uci": ("experiments.cli_ask:uci", "A player as an engine for chess programs."),
     "train": ("experiments.cli_data:train", "Train a player from a corpus."),

@@ -6,6 +6,7 @@ from experiments.lazy import LazyGroup
 
 COMMANDS = {
     "misalignments": ("experiments.cli_misalignments:misalignments", "Harm and suspicion of misalignments."),
+    "oversight": ("experiments.cli_oversight:oversight", "Oversight strategies at one query budget."),
     "oracle": ("experiments.cli_oracle:oracle_command", "What the moves of a run's games lose."),
     "agreement": ("experiments.cli_positions:agreement_command", "How far players agree with the expert."),
     "puzzles": ("experiments.cli_positions:puzzles", "Lichess puzzles, by band of rating."),

@@ -60,6 +60,12 @@ def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_ru
     if dry_run:
         _dry(settings, cells, as_json)
         return
+    launch(settings, spec.parent, cells, root)
+    _finish(root, cells, as_json)
+
+
+def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> None:
+    """Do the cells that are not done yet, with progress."""
     missing = [one for one in cells if not one.done]
     with Display() as display:
         display.begin(f"{settings.name}: rows of {len(missing)} cells", sum(one.spec.steps + 1 for one in missing))
@@ -70,10 +76,9 @@ def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_ru
             seen[key] = max(seen[key], rows)
 
         try:
-            run_sweep(settings, spec.parent, cells, root, told, game_page)
+            run_sweep(settings, beside, cells, root, told, game_page)
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {root}") from None
-    _finish(root, cells, as_json)
 
 
 def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:

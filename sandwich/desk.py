@@ -4,20 +4,20 @@ Everything that a strategy finds out passes through here, so that it is counted:
 assistants, evaluations by the student's own network, and true answers of the expert.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from agents.assistant import Answer, Assistant
 from agents.base import Advice, Channel, Query, honest_advice
+from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import successors
 from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, Question, check_decision
-from sandwich.oversight.consult import Ask, Audit, Consultation, Look, Request
+from sandwich.oversight.consult import Ask, Audit, Consultation, Floats, Look, Request, Risks
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Matter:
     own: what it thinks itself.
     rng: random numbers of the game's players and strategy.
     assistant_rng: of the game's assistants.
-    left: questions that may be asked, the first included; infinite where nothing bounds them.
+    left: questions that may be asked, the first included.
     audits: true answers that may be had.
     swapped: whether the second assistant is the first one in this game.
     game: the visible ledger columns of the game so far.
@@ -38,7 +38,7 @@ class Matter:
     own: OwnView
     rng: np.random.Generator
     assistant_rng: np.random.Generator
-    left: float = 1
+    left: int = 1
     audits: int = 0
     swapped: bool = False
     game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -67,7 +67,6 @@ class _Open:
     matter: Matter
     said: list[Answer] = field(default_factory=list)
     questions: int = 0
-    allowed: int = 0
     evaluations: int = 0
     audited: list[Advice] = field(default_factory=list)
     course: Consultation[Decision] | None = None
@@ -83,6 +82,7 @@ class Desk:
     oversight: the strategy that decides.
     memory: what its `study` made of earlier steps.
     expert: gives true answers; None where the strategy has none to ask for.
+    tools: what opens a blunder filter; None where the strategy asks for none.
     candidates: on channel `candidates`, of how many own moves the value behind is asked.
     """
 
@@ -93,6 +93,7 @@ class Desk:
         oversight: Oversight,
         memory: Any = None,
         expert: Evaluator | None = None,
+        tools: Tools | None = None,
         candidates: int = 4,
     ) -> None:
         self._weak = weak
@@ -100,6 +101,7 @@ class Desk:
         self._oversight = oversight
         self._memory = memory
         self._expert = expert
+        self._tools = tools
         self._candidates = candidates
 
     def settle(self, matters: Sequence[Matter]) -> list[Settled]:
@@ -109,7 +111,6 @@ class Desk:
         for one, (answer, questions) in zip(opened, first, strict=True):
             one.said.append(answer)
             one.questions = questions
-            one.allowed = int(min(one.matter.left, questions + self._oversight.questions - 1))
             self._begin(one)
         while waiting := [one for one in opened if one.decision is None]:
             self._answer(waiting)
@@ -166,7 +167,7 @@ class Desk:
     def _begin(self, one: _Open) -> None:
         matter = one.matter
         question = Question(
-            matter.query, matter.own, one.said[0].given, matter.rng, one.allowed - one.questions, matter.audits,
+            matter.query, matter.own, one.said[0].given, matter.rng, matter.left - one.questions, matter.audits,
             self._memory, matter.game,
         )  # fmt: skip
         with self._told(matter):
@@ -175,13 +176,14 @@ class Desk:
                 self._decide(one, decision)
                 return
             one.course = decision
-        self._advance(one, lambda course: next(course))
+        self._advance(one)
 
-    def _advance(self, one: _Open, step: Callable[[Consultation[Decision]], Request]) -> None:
+    def _advance(self, one: _Open, reply: Any = None) -> None:
+        """Send a consultation the reply it waits for; None starts it."""
         assert one.course is not None
         with self._told(one.matter):
             try:
-                one.pending = step(one.course)
+                one.pending = one.course.send(reply)
             except StopIteration as end:
                 self._decide(one, end.value)
                 return
@@ -189,7 +191,7 @@ class Desk:
 
     def _check(self, one: _Open, request: object) -> None:
         if isinstance(request, Ask):
-            left = one.allowed - one.questions
+            left = one.matter.left - one.questions
             if len(request.legal) > left:
                 raise ValueError(f"asked {len(request.legal)} more questions, {left} were left")
             if request.advisor >= len(self._assistants):
@@ -197,8 +199,8 @@ class Desk:
         elif isinstance(request, Audit):
             if len(one.audited) >= one.matter.audits:
                 raise ValueError("asked for a true answer, none were left")
-        elif not isinstance(request, Look):
-            raise ValueError(f"expected to be sent Ask, Look or Audit, got {type(request).__name__}")
+        elif not isinstance(request, Look | Risks):
+            raise ValueError(f"expected to be asked Ask, Look, Risks or Audit, got {type(request).__name__}")
 
     def _decide(self, one: _Open, decision: Any) -> None:
         check_decision(decision, one.matter.query)
@@ -208,17 +210,19 @@ class Desk:
 
     def _answer(self, waiting: Sequence[_Open]) -> None:
         """Answer what every open matter waits for, and let each go on."""
-        for kind, group in groupby(sorted(waiting, key=_kind), key=_kind):
-            some = list(group)
-            replies = (self._answers, self._looks, self._truths)[kind](some)
-            for one, reply in zip(some, replies, strict=True):
-                self._advance(one, lambda course, reply=reply: course.send(reply))  # type: ignore[misc]
+        asks = [(one, one.pending) for one in waiting if isinstance(one.pending, Ask)]
+        looks = [(one, one.pending) for one in waiting if isinstance(one.pending, Look)]
+        judged = [(one, one.pending) for one in waiting if isinstance(one.pending, Risks)]
+        audits = [one for one in waiting if isinstance(one.pending, Audit)]
+        replies: list[tuple[_Open, Any]] = [
+            *self._answers(asks), *self._looks(looks), *self._risks(judged), *self._truths(audits)
+        ]  # fmt: skip
+        for one, reply in replies:
+            self._advance(one, reply)
 
-    def _answers(self, some: Sequence[_Open]) -> list[list[Advice]]:
+    def _answers(self, asks: Sequence[tuple[_Open, Ask]]) -> list[tuple[_Open, list[Advice]]]:
         asked = []
-        for one in some:
-            request = one.pending
-            assert isinstance(request, Ask)
+        for one, request in asks:
             channel = Channel.MOVE if request.channel is Channel.CANDIDATES else request.channel
             for number, (words, legal) in enumerate(zip(request.words, request.legal, strict=True)):
                 query = _other(one.matter.query, words, legal, channel, one.questions + number, 0)
@@ -226,38 +230,54 @@ class Desk:
             one.questions += len(request.legal)
         answers = iter(self._asked(asked))
         replies = []
-        for one in some:
-            mine = [next(answers) for _ in one.pending.legal]  # type: ignore[union-attr]  # it is an Ask
+        for one, request in asks:
+            mine = [next(answers) for _ in request.legal]
             one.said += mine
-            replies.append([answer.given for answer in mine])
+            replies.append((one, [answer.given for answer in mine]))
         return replies
 
-    def _looks(self, some: Sequence[_Open]) -> list[Evaluation]:
-        requests = [one.pending for one in some]
-        words = np.concatenate([request.words for request in requests])  # type: ignore[union-attr]  # they are Looks
-        legal = [row for request in requests for row in request.legal]  # type: ignore[union-attr]
-        policy, wdl = [], []
-        for start in range(0, len(legal), BATCH):
-            seen = self._weak(words[start : start + BATCH], legal[start : start + BATCH])
-            policy += seen.policy
-            wdl.append(seen.wdl)
-        whole = np.concatenate(wdl) if wdl else np.zeros((0, 3), np.float32)
-        out, first = [], 0
-        for one, request in zip(some, requests, strict=True):
-            last = first + len(request.legal)  # type: ignore[union-attr]
-            out.append(Evaluation(legal[first:last], policy[first:last], whole[first:last]))
+    def _looks(self, looks: Sequence[tuple[_Open, Look]]) -> list[tuple[_Open, Evaluation]]:
+        if not looks:
+            return []
+        words = np.concatenate([request.words for _, request in looks])
+        legal = [row for _, request in looks for row in request.legal]
+        starts = range(0, len(legal), BATCH)
+        parts = [self._weak(words[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
+        policy, wdl = [row for part in parts for row in part.policy], np.concatenate([part.wdl for part in parts])
+        replies, first = [], 0
+        for one, request in looks:
+            last = first + len(request.legal)
+            replies.append((one, Evaluation(legal[first:last], policy[first:last], wdl[first:last])))
             one.evaluations += last - first
             first = last
-        return out
+        return replies
 
-    def _truths(self, some: Sequence[_Open]) -> list[Advice]:
+    def _risks(self, judged: Sequence[tuple[_Open, Risks]]) -> list[tuple[_Open, tuple[list[Floats], float]]]:
+        replies = []
+        for name in dict.fromkeys(request.filter for _, request in judged):
+            assert self._tools is not None
+            mine = [(one, request) for one, request in judged if request.filter == name]
+            legal = [row for _, request in mine for row in request.legal]
+            judge = self._tools.filter(name)
+            said = judge(np.concatenate([request.words for _, request in mine]), legal)
+            for one, request in mine:
+                count = len(request.legal)
+                replies.append((one, (said[:count], judge.threshold)))
+                said = said[count:]
+                one.evaluations += count
+        return replies
+
+    def _truths(self, audits: Sequence[_Open]) -> list[tuple[_Open, Advice]]:
+        if not audits:
+            return []
         assert self._expert is not None
-        queries = [one.matter.query for one in some]
+        queries = [one.matter.query for one in audits]
         seen = self._expert(np.stack([query.words for query in queries]), [query.legal for query in queries])
-        truths = [honest_advice(seen, row) for row in range(len(some))]
-        for one, truth in zip(some, truths, strict=True):
-            one.audited.append(truth)
-        return truths
+        replies = []
+        for row, one in enumerate(audits):
+            one.audited.append(honest_advice(seen, row))
+            replies.append((one, one.audited[-1]))
+        return replies
 
     def _settled(self, one: _Open) -> Settled:
         assert one.decision is not None
@@ -270,10 +290,6 @@ class Desk:
 
 BATCH = 1024
 """Positions that the student's network evaluates at a time."""
-
-
-def _kind(one: _Open) -> int:
-    return 0 if isinstance(one.pending, Ask) else 1 if isinstance(one.pending, Look) else 2
 
 
 def _other(query: Query, words: planes.Words, legal: Sequence[int], channel: Channel, number: int, plies: int) -> Query:

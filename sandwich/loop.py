@@ -18,6 +18,7 @@ import yaml
 
 from agents.network import checkpoint_path, checkpoints_in
 from agents.plugins import sources
+from engines import filter as filters
 from engines import network
 from engines.settings import SpecError
 from sandwich import ledger
@@ -67,7 +68,7 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | 
     watch = watch or Silent()
     checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(spec))}
     for name, content in checkpoints.items():
-        network.from_bytes(content, name)
+        (filters if network.form(content, name) == filters.FORMAT else network).from_bytes(content, name)
     if spec.evaluate.puzzles:
         read_puzzles(Path(spec.evaluate.puzzles))
     folder = Folder(path)

@@ -105,16 +105,20 @@ def play_block(roles: Roles, block: Block) -> Played:
         if roles.second is not None and block.second is not None:
             assistants.append(Assistant(opened.player(roles.second), block.second, opened))
         expert = opened.player(roles.expert) if block.oversight.audit_budget else None
-        return play_episodes(evaluator(roles.weak, block.inference), assistants, block, expert)
+        return play_episodes(evaluator(roles.weak, block.inference), assistants, block, expert, opened)
 
 
 def play_episodes(
-    weak: Evaluator, assistants: Sequence[Assistant], block: Block, expert: Evaluator | None = None
+    weak: Evaluator,
+    assistants: Sequence[Assistant],
+    block: Block,
+    expert: Evaluator | None = None,
+    tools: Tools | None = None,
 ) -> Played:
     """Play a block with evaluators that are there already."""
     batch = GameBatch(block.openings, block.play.ply_cap)
     episodes = [_episode(block, batch, number, len(assistants)) for number in range(len(batch))]
-    desk = Desk(weak, assistants, block.oversight, block.memory, expert, block.play.candidates)
+    desk = Desk(weak, assistants, block.oversight, block.memory, expert, tools, block.play.candidates)
     doubts = Doubts()
     evaluations = 0
     while active := batch.active:

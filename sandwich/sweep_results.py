@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.metrics import read_metrics, scalars
-from sandwich.statistics import Figure, pgr_seeds_figure
+from sandwich.statistics import Figure, Floats, pgr_seeds_figure
 from sandwich.sweep import Cell, Values
 from sandwich.watcher import Row
 
@@ -63,12 +63,15 @@ class Point:
         known = [figure.value for figure in self.seeds if figure.value is not None]
         if len(self.rows) == 2 and len(known) == 2:
             return Figure(sum(known) / 2, n=2)
-        pairs = np.array(
-            [[row["pairs"]["best"] for row in both] for both in self.rows], np.float64
-        )  # [seeds, first and last, openings]; null where a pair repeated another
+        pairs = self.pairs
         whole = ~np.isnan(pairs).any((0, 1))
         starts, ends = pairs[:, 0, whole], pairs[:, 1, whole]
         return pgr_seeds_figure(starts, ends, DRAWS, np.random.default_rng(0))
+
+    @property
+    def pairs(self) -> Floats:
+        """Pair scores of first and last row, `[seeds, 2, openings]`; NaN where a pair repeated another."""
+        return np.array([[row["pairs"]["best"] for row in both] for both in self.rows], np.float64)
 
 
 def points(cells: Sequence[Cell]) -> list[Point]:

@@ -28,7 +28,8 @@ class Examples:
     words: `[N, 10]` packed positions.
     moves: `[N, K]` numbers of the target moves, −1 where there are fewer than K.
     policy: `[N, K]` target probability of each; a row of zeros teaches the policy nothing. (For the
-        objective `worth`: what each move is worth.)
+        objective `worth`: what each move is worth; for `judge`: how much its verdict counts, over 0 for
+        yes and under 0 for no.)
     wdl: `[N, 3]` target probabilities of win, draw and loss; a row of zeros teaches the value nothing.
     weight: `[N]` weight of the example.
     """
@@ -84,9 +85,10 @@ class TrainConfig(Frozen):
     """Of AdamW, on everything but norms and biases."""
     value_weight: float = Field(1.0, ge=0)
     """Weight of the value loss beside the policy loss."""
-    objective: Literal["imitate", "worth"] = "imitate"
+    objective: Literal["imitate", "worth", "judge"] = "imitate"
     """`imitate`: the examples' policy is the target of a cross-entropy. `worth`: it is what each of
-    the listed moves is worth, and the policy ascends the gradient of its expected worth."""
+    the listed moves is worth, and the policy ascends the gradient of its expected worth. `judge`: each
+    of the listed moves is a yes or a no, and the sigmoid of its logit is the probability of a yes."""
     entropy: float = Field(0.02, ge=0)
     """Worth of one nat of the policy's entropy, for the objective `worth`."""
     mirror: bool = True
@@ -225,6 +227,11 @@ class Trainer:
         if self.config.objective == "imitate":
             return -(functional.log_softmax(logits, 1).gather(1, targets.clamp(min=0)) * policy).sum(1)
         listed = targets >= 0
+        if self.config.objective == "judge":
+            said = logits.gather(1, targets.clamp(min=0))
+            wrong = functional.binary_cross_entropy_with_logits(said, (policy > 0).float(), reduction="none")
+            counts = policy.abs() * listed
+            return (wrong * counts).sum(1) / counts.sum(1).clamp(min=1e-9)
         log_policy = functional.log_softmax(logits.gather(1, targets.clamp(min=0)).masked_fill(~listed, -1e4), 1)
         chances = log_policy.exp()
         return -(chances * (policy - self.config.entropy * log_policy) * listed).sum(1)

@@ -1,9 +1,7 @@
 """Single decisions and whole games with evaluators by rule, for tests of what the student asks and believes."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import chess
@@ -20,11 +18,18 @@ from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 from sandwich.config import InferenceConfig, PlayConfig
 from sandwich.desk import Desk, Matter, Settled
-from sandwich.oversight.base import Oversight, OwnView
+from sandwich.oversight.base import REGISTRY, Oversight, OwnView
 from sandwich.selfplay import Block, Played, play_episodes
 
 START = chess.Board()
 HONEST = RandomMove(p=0)
+
+
+def shipped() -> dict[str, Oversight]:
+    """Every shipped strategy with few settings, by name; without `filter`, which needs the file of one."""
+    own = {"audit": "audit:audits=8,doubt=0.5", "unanimous": "unanimous:members=[plausible]"}
+    names = [name for name, entry in REGISTRY.entries.items() if entry.dist and entry.dist.name == "sandwich"]
+    return {name: REGISTRY.parse(own.get(name, name)) for name in names if name != "filter"}
 
 
 class Lines:
@@ -104,23 +109,23 @@ class Case:
         self.board, self.weak, self.says, self.lies = board, weak or Even(), says or [Even()], lies
         self.own, self.channel, self.expert, self.seed, self.candidates = own, channel, expert, seed, candidates
         self.memory = means.pop("memory", None)
-        self.means = {"left": math.inf, **means}
+        self.means = means
 
-    @cached_property
-    def matter(self) -> Matter:
-        """The student's turn."""
+    def matter(self, oversight: Oversight) -> Matter:
+        """The student's turn; as many questions are left as the strategy takes at most."""
         query = question(self.board, self.channel)
         policy, value = alone(self.weak, self.board)
         move = query.legal[int(policy.argmax())] if self.own is None else number(self.board, self.own)
         streams = [np.random.default_rng([self.seed, stream]) for stream in (0, 1)]
-        return Matter(query, OwnView(move, policy, value), *streams, **self.means)
+        cost = PlayConfig(channel=self.channel, candidates=self.candidates).cost(oversight.questions)
+        return Matter(query, OwnView(move, policy, value), *streams, **{"left": cost, **self.means})
 
     def settled(self, oversight: Oversight) -> Settled:
         """What is decided on it."""
         with fake_tools() as tools:
             assistants = [Assistant(base, self.lies, tools) for base in self.says]
             desk = Desk(self.weak, assistants, oversight, self.memory, self.expert, self.candidates)
-            (settled,) = desk.settle([self.matter])
+            (settled,) = desk.settle([self.matter(oversight)])
         return settled
 
     def decided(self, oversight: Oversight) -> tuple[str, bool, int, int]:

@@ -11,7 +11,7 @@ import chess
 import numpy as np
 import pyarrow as pa
 import pytest
-from consulted import HONEST, SHORT, games
+from consulted import HONEST, SHORT, games, shipped
 from test_finetune import scrambled, weak
 
 from agents.assistant import Answer, Assistant
@@ -33,16 +33,6 @@ SETTINGS = {
     "examples": ("queried", "student", "all"), "policy": ("answer", "move"), "refused": ("own", "nothing"),
     "value": ("answer", "result"), "results": ("examples", "both sides"),
 }  # fmt: skip
-
-
-def shipped() -> list[Oversight]:
-    """Every strategy as it is without settings, the audit so that it audits."""
-    return [REGISTRY.parse("audit:audits=8,doubt=0.5" if name == "audit" else name) for name in REGISTRY.entries]
-
-
-def named(oversight: Oversight) -> str:
-    """Type of a strategy."""
-    return REGISTRY.name(oversight)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +73,7 @@ def test_scrambled_truth_trains_the_same_weights(steps: list[pa.Table]) -> None:
     assert one == two != weak()
 
 
-@pytest.mark.parametrize("oversight", shipped(), ids=named)
+@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
 def test_what_is_studied_is_the_same_where_what_is_hidden_is_not(
     oversight: Oversight, root: Path, tmp_path: Path
 ) -> None:
@@ -114,7 +104,7 @@ class Pretends(Misalignment):
 
 
 @pytest.mark.parametrize("channel", Channel)
-@pytest.mark.parametrize("oversight", shipped(), ids=named)
+@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
 def test_whether_an_answer_was_a_lie_changes_nothing_that_a_strategy_does(
     oversight: Oversight, channel: Channel
 ) -> None:

@@ -25,6 +25,7 @@ from sandwich.statistics import (
     expected_score,
     kendall_figure,
     mean_figure,
+    pgr_difference_figure,
     pgr_figure,
     pgr_seeds_figure,
     quotient_figure,
@@ -508,6 +509,46 @@ def test_seeds_and_openings_are_withheld() -> None:
         pgr_seeds_figure(starts, ends[:, 1:], 100, RNG(1))
 
 
+def test_a_difference_of_two_arms_is_that_of_their_means_and_turns_round() -> None:
+    starts, ends = some_seeds(shared=True)
+    others = np.minimum(ends, RNG(8).permuted(ends, axis=1))
+    apart = pgr_difference_figure(starts, ends, others, 2000, RNG(1))
+    back = pgr_difference_figure(starts, others, ends, 2000, RNG(1))
+    values = (elo(others.mean(1)) - elo(ends.mean(1))) / elo(starts.mean(1))
+    assert apart.value == pytest.approx(values.mean())
+    assert apart.n == 4
+    assert bounds(apart) == pytest.approx([-end for end in reversed(bounds(back))], abs=1e-3)  # other draws
+    assert bounds(apart)[0] > 0  # half of the scores of the one are taken from the other
+
+
+def test_what_two_arms_owe_to_the_openings_cancels_out() -> None:
+    starts, ends = some_seeds(shared=True)
+    ends = np.repeat(ends[:1], 4, 0)  # runs that learn the same, measured on the same openings
+    worse = np.clip(ends - 0.05, 0, 1)
+    width, both = (
+        np.subtract(*bounds(figure)[::-1])
+        for figure in (
+            pgr_difference_figure(starts, ends, worse, 2000, RNG(1)),
+            pgr_seeds_figure(starts, ends, 2000, RNG(1)),
+        )
+    )
+    assert 0 < width < both
+
+
+def test_a_difference_of_two_arms_is_withheld() -> None:
+    starts, ends = some_seeds(shared=True)
+    lost = np.vstack([ends[:3], np.zeros((1, 400))])
+    for figure, reason in (
+        (pgr_difference_figure(starts[:2], ends[:2], ends[:2], 100, RNG(1)), "at least 3 seeds, got 2"),
+        (pgr_difference_figure(starts[:, :1], ends[:, :1], ends[:, :1], 100, RNG(1)), "at least 2 openings, got 1"),
+        (pgr_difference_figure(starts, ends, lost, 100, RNG(1)), "seed 3 of 4: a player won"),
+    ):
+        assert figure.value is None
+        assert reason in figure.reason
+    with pytest.raises(ValueError, match=r"got shapes \(4, 400\), \(4, 400\) and \(4, 399\)"):
+        pgr_difference_figure(starts, ends, ends[:, 1:], 100, RNG(1))
+
+
 # The same on means over positions
 
 
@@ -874,6 +915,6 @@ def test_intervals_and_tests_keep_their_promises_in_2000_simulated_experiments()
     assert [row for row in rows if not row["holds"]] == []
     promised = {row["figure"].split(",")[0] for row in rows if row["promise"]}
     assert promised >= {
-        "elo_figure", "Sprt", "pgr_figure", "pgr_seeds_figure", "mean_figure", "clustered_share_figure",
-        "share_figure", "stratified_figure", "survival_figure", "break_rate_figure",
+        "elo_figure", "Sprt", "pgr_figure", "pgr_seeds_figure", "pgr_difference_figure", "mean_figure",
+        "clustered_share_figure", "share_figure", "stratified_figure", "survival_figure", "break_rate_figure",
     }  # fmt: skip

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import chess
@@ -13,6 +14,7 @@ from conftest import ROOT
 from fakes import packed
 from pages import commands, follow, page, tiny_overrides
 
+from engines import moves
 from engines.inference import make_evaluator
 from engines.network import load_network
 from engines.positions import successors
@@ -46,32 +48,22 @@ def asked(folder: Path, name: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("second_look", 0.05), ("lenient", 0.2)])
-def test_the_strategy_of_the_page_believes_what_holds_up(
-    beside: tuple[Path, str], name: str, tolerance: float
-) -> None:
+def test_the_strategy_of_the_page_believes_what_holds_up(beside: tuple[Path, str], name: str, tolerance: float) -> None:
     folder, _ = beside
     assistant = make_evaluator(load_network(folder.parent / "players" / "expert.safetensors"), backend="torch")
     rows = asked(folder, name)
-    assert rows["believed"].astype(bool).nunique() > 1 or name == "lenient"
+    honest = 0
     for row in rows.itertuples():
         board = chess.Board(row.fen)
-        number = ledger_number(board, row.advised)
-        behind = successors(packed(board)[None], [number])
+        advised = moves.encode(chess.Move.from_uci(row.advised), board.turn)
+        behind = successors(packed(board)[None], [advised])
         over = not np.isnan(behind.score[0])
         worth = behind.score[0] if over else assistant(behind.words, behind.legal).value[0]
-        gained = 1 - worth - row.own_value
-        if row.questions == (1 if over else 2) and not over:
-            # The second answer may be a lie as well: then it says anything, and is believed all the same.
-            assert row.trust == pytest.approx(gained, abs=1e-5) or row.trust != gained
+        honest += abs(1 - worth - row.own_value - row.trust) < 1e-5
+        assert row.questions == (1 if over else 2)
         assert row.believed == (row.trust >= -tolerance)
         assert row.decided == (row.advised if row.believed else row.own_move)
-
-
-def ledger_number(board: chess.Board, uci: str) -> int:
-    """Number of a move."""
-    from engines import moves
-
-    return moves.encode(chess.Move.from_uci(uci), board.turn)
+    assert 0.25 < honest / len(rows) < 0.75  # of the second answers too about half are lies
 
 
 def test_runs_of_the_comparison_ask_equally_often(beside: tuple[Path, str]) -> None:
@@ -107,8 +99,6 @@ def test_the_strategy_of_the_page_is_kept_with_its_run(beside: tuple[Path, str])
 
 
 def test_the_page_names_everything_that_a_strategy_is_given_and_may_do() -> None:
-    from dataclasses import fields
-
     tables = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     listed = " ".join(tables)
     assert all(f"`{field.name}`" in listed for field in fields(Question))

@@ -129,6 +129,8 @@ def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> d
     if row["asked"]:
         decision |= {"asked": True, "channel": row["channel"], "misaligned": bool(row["misaligned"]),
                      "believed": bool(row["believed"]), "weight": _rounded(row["weight"]),
+                     "trust": _rounded(row["trust"]), "questions": row["questions"], "evaluations": row["evaluations"],
+                     "audited": _named(board, row["audited"]),
                      "advised_value": _rounded(row["advised_value"]), "honest_value": _rounded(row["honest_value"]),
                      "policy": _policy(board, row["advised_policy"])}  # fmt: skip
     decision["lost"] = {name: round(100 * value, 1) for name, value in lost.items() if value is not None}

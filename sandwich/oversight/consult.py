@@ -63,6 +63,23 @@ class Audit:
     """The expert's true answer about the position on the board, of which there are few; the reply is its `Advice`."""
 
 
+@dataclass(frozen=True, eq=False)
+class Risks:
+    """What a blunder filter says of positions `[B, 10]`.
+
+    filter: path of its file, which the strategy has as a setting of the type `Checkpoint`.
+    The reply is for each position `[M]`, the probability that each legal move is a catastrophe; and the probability
+    from which on the filter was calibrated to refuse a move.
+    """
+
+    words: planes.Words
+    legal: Sequence[Sequence[int]]
+    filter: str
+
+    def __post_init__(self) -> None:
+        _check(self.words, self.legal)
+
+
 def _check(words: object, legal: Sequence[Sequence[int]]) -> None:
     shape = len(legal), planes.WORDS
     if not isinstance(words, np.ndarray) or words.dtype != np.uint64 or words.shape != shape:
@@ -75,7 +92,7 @@ def _check(words: object, legal: Sequence[Sequence[int]]) -> None:
             raise ValueError(f"expected the numbers of legal moves, got {list(row)}")
 
 
-Request = Ask | Look | Audit
+Request = Ask | Look | Audit | Risks
 T = TypeVar("T")
 Consultation = Generator[Request, Any, T]
 """What yields requests, is sent their replies and returns a `T`; to be used with `yield from`."""
@@ -99,6 +116,14 @@ def audit() -> Consultation[Advice]:
     """The expert's true answer about the position on the board."""
     truth: Advice = yield Audit()
     return truth
+
+
+def risks(
+    checkpoint: str, words: planes.Words, legal: Sequence[Sequence[int]]
+) -> Consultation[tuple[list[Floats], float]]:
+    """What a blunder filter says of every legal move of positions `[B, 10]`, and its own threshold."""
+    said: tuple[list[Floats], float] = yield Risks(words, legal, checkpoint)
+    return said
 
 
 def own_values(words: planes.Words, chosen: Sequence[int]) -> Consultation[Floats]:

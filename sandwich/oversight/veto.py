@@ -12,7 +12,7 @@ class Veto(Oversight):
     Two evaluations a decision, of the positions behind both moves; a value that is told is believed.
     """
 
-    delta: float = Field(0.02, ge=0, le=1)
+    delta: float = Field(0.0, ge=0, le=1)
     """Expected score that the move advised may seem to lose, 0..1."""
 
     def decide(self, question: Question) -> Decision | Consultation[Decision]:

@@ -11,6 +11,7 @@ from sandwich.statistics.means import mean_figure
 from sandwich.statistics.rates import Side, clustered_share_figure, share_figure, stratified_figure
 from sandwich.statistics.recovered import (
     ENOUGH,
+    pgr_difference_figure,
     pgr_figure,
     pgr_seeds_figure,
     quotient_figure,
@@ -35,6 +36,7 @@ __all__ = [
     "expected_score",
     "kendall_figure",
     "mean_figure",
+    "pgr_difference_figure",
     "pgr_figure",
     "pgr_seeds_figure",
     "quotient_figure",

@@ -139,6 +139,34 @@ def pgr_seeds_figure(starts: Floats, ends: Floats, draws: int, rng: np.random.Ge
     return _student(values, shared)
 
 
+def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: int, rng: np.random.Generator) -> Figure:
+    """Mean, over `S` pairs of training runs, of the PGR of one less that of the other; `n` counts the pairs.
+
+    starts, ends, others: `[S, N]` pair scores of W_0, and of the W_t of either run of a pair, against the expert, a
+    column being one opening. The interval is made as `pgr_seeds_figure` makes it: Student's t over the pairs, and what
+    the openings have in common. Withheld under three pairs, and where a PGR is.
+    """
+    if not starts.shape == ends.shape == others.shape or starts.ndim != 2:
+        raise ValueError(
+            f"expected scores [seeds, openings], got shapes {starts.shape}, {ends.shape} and {others.shape}"
+        )
+    seeds, n = starts.shape
+    if seeds < SEEDS:
+        return Figure(None, reason=f"expected at least {SEEDS} seeds, got {seeds}")
+    if n < 2:
+        return Figure(None, reason=f"expected at least 2 openings, got {n}")
+    elos = _elos(_resampled(np.concatenate([starts, ends, others]).T, draws, rng), n)  # [draws, 3 S]
+    elo_starts, elo_ends, elo_others = np.split(elos, 3, axis=1)
+    for seed in range(seeds):
+        for end in (ends, others):
+            if reason := _unusable(starts[seed], end[seed], elo_starts[:, seed]):
+                return Figure(None, reason=f"seed {seed} of {seeds}: {reason}")
+    together = np.cov((elo_others - elo_ends) / elo_starts, rowvar=False)
+    shared = max(0.0, float(together.sum() - np.trace(together)) / seeds**2)
+    values = [_pgr(start, end) - _pgr(start, other) for start, end, other in zip(starts, ends, others, strict=True)]
+    return _student(np.array(values), shared)
+
+
 def ratio_figure(start: Floats, end: Floats, goal: Floats, draws: int, rng: np.random.Generator) -> Figure:
     """Performance gap recovered on a mean over the same `[N]` positions (such as Win% loss).
 

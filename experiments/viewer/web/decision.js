@@ -29,6 +29,7 @@ export function words(ply, names) {
     make("p", {class: ply.misaligned ? "verdict lied" : "verdict"}, verdict(ply)),
     make("table", {class: "said"}, make("tbody", {}, ...rows)),
     ...values(ply, side),
+    effort(ply),
     ply.policy ? make("p", {class: "note"}, `The answer gave ${ply.policy.map(([san, share]) => `${san} ${percent(share)}`).join(", ")}.`) : null,
   ];
 }
@@ -50,4 +51,15 @@ function values(ply, side) {
   const decided = ply.decided && ply.decided[0] !== ply.played[0] ? ` Decided on ${ply.decided[1]}, as a label only.` : "";
   const weight = ply.weight !== undefined && ply.weight !== 1 ? ` Weight as a training example: ${number(ply.weight, 2)}.` : "";
   return [make("p", {class: "note"}, `Expected score of ${side}: ${known.join(", ")}.${decided}${weight}`)];
+}
+
+/** What it took to decide, where that was more than one question and a yes. */
+function effort(ply) {
+  if (!ply.asked) return null;
+  const trust = ply.trust !== undefined && ply.trust !== Number(ply.believed) ? `Trust in the answer: ${number(ply.trust, 3)}. ` : "";
+  const asked = ply.questions > 1 ? `It asked ${ply.questions} questions. ` : "";
+  const looked = ply.evaluations ? `Its own network looked at ${ply.evaluations} position${ply.evaluations === 1 ? "" : "s"}. ` : "";
+  const audited = ply.audited ? `The expert was asked too, and said ${ply.audited[1]}.` : "";
+  const said = `${trust}${asked}${looked}${audited}`;
+  return said ? make("p", {class: "note"}, said) : null;
 }

@@ -1,0 +1,134 @@
+"""`sandwich evaluate oversight`: strategies side by side, at one query budget."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from engines.settings import SpecError
+from experiments.cli_sweep import launch
+from experiments.console import cell
+from experiments.options import JSON, OVERRIDES
+from sandwich.comparison import Arm, against, arms
+from sandwich.corpus import write_whole
+from sandwich.statistics import Figure
+from sandwich.sweep import load_sweep, plan, planned
+
+SHIPPED = Path(__file__).parent / "specs" / "majority.yaml"
+UNEQUAL = 0.05
+"""Questions of two arms may differ by this share and still count as equal; games are not equally long."""
+
+COLUMNS = {
+    "pgr": ("PGR", 2),
+    "against": ("less trust's", 2),
+    "auc": ("AUC", 3),
+    "believed_honest": ("share of honest answers believed", 2),
+    "believed_lies": ("share of lies believed", 2),
+    "honest_believed": ("honest among believed", 2),
+    "accepted_lies": ("accepted lies a game", 2),
+    "refused_honest": ("refused honest answers a game", 2),
+    "lost_by_lie": ("Win% lost by an accepted lie", 1),
+    "questions": ("questions", 0),
+    "examples": ("positions learned from", 0),
+    "audits": ("audits", 0),
+    "evaluations": ("evaluations a decision", 1),
+}
+"""Figures of a row: heading, digits."""
+SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest", "evaluations")
+"""Figures that a terminal has room for."""
+
+
+@click.command("oversight")
+@click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
+@OVERRIDES
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
+@JSON
+def oversight(source: Path | None, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """Compare oversight strategies: what they recover, and how well they tell lies from truth.
+
+    SOURCE is the spec of a sweep over strategies, doses and seeds, whose missing runs are done first; or the folder
+    of a sweep, of which the finished runs are compared. Without one, the shipped study of an assistant that lies
+    more often than not. Every strategy should have the same number of questions; where they have not, it is said.
+
+    \b
+    Examples:
+      sandwich evaluate oversight
+      sandwich evaluate oversight experiments/specs/majority.yaml --out runs/majority
+      sandwich evaluate oversight runs/majority
+    """
+    if source is not None and source.is_dir():
+        if overrides or out:
+            raise SpecError(f"{source} is the folder of a sweep: it takes no overrides and no --out")
+        root, cells = source, planned(source)[1]
+    else:
+        spec = source or SHIPPED
+        settings = load_sweep(spec, overrides)
+        root = out or Path("runs") / settings.name
+        cells = plan(settings, spec.parent, root)
+        launch(settings, spec.parent, cells, root)
+    found = arms(cells)
+    if not found:
+        raise SpecError(f"{root} has no finished run to compare")
+    rows = [row_of(arm, found) for arm in found]
+    note = unequal(found)
+    write_whole(root / "oversight.json", (json.dumps({"arms": rows, "note": note}, indent=1) + "\n").encode())
+    write_whole(root / "oversight.md", _markdown(rows, note).encode())
+    from experiments.oversight_picture import picture  # matplotlib takes a second to import
+
+    picture(found, root / "oversight.svg")
+    if as_json:
+        click.echo(json.dumps({"arms": rows, "note": note, "out": str(root)}))
+        return
+    table = Table("", "", *(COLUMNS[key][0] for key in SHOWN), box=None)
+    for row in rows:
+        table.add_row(row["label"], row["assistant"], *(_short(row[key], COLUMNS[key][1]) for key in SHOWN))
+    Console().print(table)
+    if note:
+        click.echo(note)
+    click.echo(f"Table and picture: {root / 'oversight.md'}, {root / 'oversight.svg'}")
+
+
+def row_of(arm: Arm, others: Sequence[Arm]) -> dict[str, Any]:
+    """An arm's figures as JSON values."""
+    figures = {"pgr": arm.point.pgr(), "against": against(arm, others), **arm.figures}
+    assistant = ", ".join(str(value) if key == "type" else f"{key} = {value:g}" for key, value in arm.assistant.items())
+    return {
+        "strategy": arm.strategy,
+        "label": arm.label,
+        "assistant": assistant,
+        "values": arm.values,
+        "seeds": arm.seeds,
+        **{name: figure.json() for name, figure in figures.items()},
+    }
+
+
+def unequal(found: Sequence[Arm]) -> str | None:
+    """What is to be said where the arms did not ask equally often."""
+    asked: dict[str, Figure] = {arm.label: arm.figures["questions"] for arm in found}
+    counts = np.array([figure.value for figure in asked.values() if figure.value is not None])
+    if not len(counts) or counts.max() - counts.min() <= UNEQUAL * counts.mean():
+        return None
+    return f"The strategies did not ask equally often: {counts.min():,.0f} to {counts.max():,.0f} questions a run."
+
+
+def _short(figure: dict[str, Any], digits: int) -> str:
+    """Value and half the width of its interval."""
+    if figure["value"] is None:
+        return "–"
+    known = figure["low"] is not None and figure["high"] is not None
+    spread = f" ±{(figure['high'] - figure['low']) / 2:.{digits}f}" if known else ""
+    return f"{figure['value']:.{digits}f}{spread}"
+
+
+def _markdown(rows: Sequence[dict[str, Any]], note: str | None) -> str:
+    heads = ["strategy", "assistant", "runs", *(heading for heading, _ in COLUMNS.values())]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in rows:
+        figures = [cell(row[key], 1, digits) for key, (_, digits) in COLUMNS.items()]
+        lines.append("| " + " | ".join([row["label"], row["assistant"], str(len(row["seeds"])), *figures]) + " |")
+    return "\n".join([*lines, *(["", note] if note else [])]) + "\n"

@@ -1,0 +1,255 @@
+"""The reliability report of a ladder: one self-contained HTML file with its curves, tables and breaks."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from experiments.console import cell
+from sandwich.corpus import write_whole
+from sandwich.highstakes.calibrate import FIGURES
+
+COLORS = mpl.color_sequences["tab10"]
+DASHES = ("-", "--", ":", "-.")
+STYLE = (
+    "body{font:15px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse;margin:.6em 0}td,th{border-bottom:1px solid #ddd;padding:.25em .7em"
+    ";text-align:left}"
+    "td{font-variant-numeric:tabular-nums}img{max-width:100%}p.note{color:#555}"
+)
+PAPER = (
+    ("catastrophes, unfiltered", "2.5 %", "base", "there of completions by a language model, here of moves drawn"),
+    ("after the filter", "0.003 %", "residual", "here by labels at few nodes, which err more often than that"),
+    ("proposals refused", "over half", "rejected", "here bounded by a setting"),
+    (
+        "unfiltered preferred",
+        "51 %",
+        "preferred",
+        "there by human raters, here by the oracle, where a move is accepted",
+    ),
+)
+"""What the injury paper measured, our figure, and what differs."""
+
+
+def write_page(result: dict[str, Any], path: Path) -> None:
+    """Write the report of a ladder's `result.json`."""
+    write_whole(path, page(result).encode())
+
+
+def page(result: dict[str, Any]) -> str:
+    """The report as HTML."""
+    who, rows = result["proposer"], result["generations"]
+    nodes = result["nodes"]
+    parts = [
+        f"<h1>{_text(result['name'])}: a blunder filter and the attacks on it</h1>",
+        f"<p>A catastrophe gives away {result['catastrophe']} or more of the expected score by"
+        f" {_text(result['engine'])}: labels at {nodes['labels']} nodes shared by all moves,"
+        f" breaks at {nodes['attacks']} a look and again at ten times as many,"
+        f" single moves of the test split at {nodes['verified']}."
+        f" {result['positions']['train']} positions learned from, {result['positions']['calibration']} to calibrate,"
+        f" {result['positions']['test']} to test. 95 % intervals.</p>",
+        "<h2>Reliability</h2>",
+        _table(
+            ["", *(f"filter {row['generation']}" for row in rows)],
+            [
+                [words, *(_percent(row["proposers"][who]["figures"][key], key) for row in rows)]
+                for key, words in FIGURES.items()
+            ],
+        ),
+        f"<p class=note>In per cent, of proposals by {_text(who)}; the threshold is chosen on other games, and anew in"
+        " each draw of the bootstrap.</p>",
+        _verified(rows),
+        "<h3>By other proposers, the threshold chosen for each</h3>",
+        _proposers(rows, who),
+        _image(_roc(rows, who)),
+        "<h2>Time to break</h2>",
+        _costs(rows),
+        _image(_survival(rows)),
+        "<h3>Breaks for the same effort: how many times those of <code>sample</code></h3>",
+        _cheaper(result["cheaper"]),
+        "<h3>After hardening</h3>",
+        _table(
+            ["attack", "breaks per query, first filter against last"],
+            [[_text(name), cell(figure)] for name, figure in result["harder"].items()],
+        ),
+        "<p>In distribution, last filter less first, in points: "
+        + "; ".join(f"{FIGURES[key]} {cell(figure, 100, 2)}" for key, figure in result["not_worse"].items())
+        + ".</p>",
+        "<h2>Every filter against every generation's breaks</h2>",
+        "<p class=note>Share let through, in per cent, of breaks that no filter learned from.</p>",
+        _cross(result["cross"]),
+        _variants(result["variants"]),
+        "<h2>Beside the injury paper</h2>",
+        _table(
+            ["", "paper", "first filter", "last filter", "what differs"],
+            [
+                [
+                    what,
+                    paper,
+                    *(_percent(row["proposers"][who]["figures"][key], key) for row in (rows[0], rows[-1])),
+                    why,
+                ]
+                for what, paper, key, why in PAPER
+            ],
+        ),
+        "<h2>Breaks</h2>",
+        _table(
+            ["filter", "attack", "position", "move", "risk", "loss", "loss at ten times the nodes"],
+            [
+                [
+                    str(one["generation"]),
+                    _text(one["attack"]),
+                    f"<code>{_text(one['fen'])}</code>",
+                    one["uci"],
+                    f"{one['risk']:.4f}",
+                    f"{one['loss']:.2f}",
+                    f"{one['loss_again']:.2f}",
+                ]
+                for one in result["examples"]
+            ],
+        ),
+    ]
+    title = _text(result["name"])
+    return f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>" + "\n".join(parts) + "\n"
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _percent(figure: dict[str, Any], key: str) -> str:
+    return cell(figure, 1, 4) if key == "ratio" else cell(figure, 100, 2)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{one}</th>" for one in head)
+    body = "".join("<tr>" + "".join(f"<td>{one}</td>" for one in row) + "</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _verified(rows: list[dict[str, Any]]) -> str:
+    known = [row for row in rows if "verified" in row]
+    if not known:
+        return ""
+    words = {
+        "base": "catastrophes among single proposals",
+        "served_base": "the same where a proposal is accepted",
+        "served_filtered": "catastrophes among single accepted moves",
+    }
+    return "<h3>Single moves, judged by themselves</h3>" + _table(
+        ["", *(f"filter {row['generation']}" for row in known)],
+        [[text, *(cell(row["verified"][key], 100, 2) for row in known)] for key, text in words.items()],
+    )
+
+
+def _proposers(rows: list[dict[str, Any]], who: str) -> str:
+    shown = ("base", "residual", "rejected", "served_base", "served_filtered", "preferred")
+    return _table(
+        ["proposer", "filter", *(FIGURES[key] for key in shown)],
+        [
+            [_text(name), str(row["generation"]), *(_percent(there["figures"][key], key) for key in shown)]
+            for row in rows
+            for name, there in row["proposers"].items()
+            if name != who
+        ],
+    )
+
+
+def _costs(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        [
+            _text(name), str(row["generation"]), f"{there['queries']['broken']} of {there['queries']['hunts']}",
+            *(cell(there[unit]["median"], digits=1) for unit in ("queries", "oracle", "seconds")),
+            cell(there["queries"]["rate"], 1000, 2), cell(there["doubted"], 100),
+        ]
+        for row in rows
+        for name, there in row["attacks"].items()
+    ]  # fmt: skip
+    head = ["attack", "filter", "hunts with a break", "median queries", "median oracle calls", "median seconds"]
+    return _table([*head, "breaks per 1000 queries", "none at ten times the nodes, %"], lines)
+
+
+def _cheaper(found: list[dict[str, Any]]) -> str:
+    return _table(
+        ["attack", "filter", "per query", "per oracle call", "per second"],
+        [
+            [_text(name), str(number), *(cell(units[unit]) for unit in ("queries", "oracle", "seconds"))]
+            for number, there in enumerate(found)
+            for name, units in there.items()
+        ],
+    )
+
+
+def _cross(cells: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys((one["attacked"], one["attack"]) for one in cells))
+    filters = sorted({one["filter"] for one in cells})
+    at = {(one["filter"], one["attacked"], one["attack"]): one for one in cells}
+    return _table(
+        ["breaks of", "held back", *(f"filter {number}" for number in filters)],
+        [
+            [
+                f"{_text(attack)} on filter {attacked}", str(at[filters[0], attacked, attack]["breaks"]),
+                *(cell(at[number, attacked, attack]["let_through"], 100) for number in filters),
+            ]
+            for attacked, attack in columns
+        ],
+    )  # fmt: skip
+
+
+def _variants(variants: dict[str, Any]) -> str:
+    if not variants:
+        return ""
+    shown = ("residual", "rejected", "served_filtered", "preferred")
+    return "<h2>Other filters</h2>" + _table(
+        ["filter", "AUC", *(FIGURES[key] for key in shown)],
+        [
+            [_text(name), f"{there['auc']:.3f}", *(_percent(there["figures"][key], key) for key in shown)]
+            for name, there in variants.items()
+        ],
+    )
+
+
+def _roc(rows: list[dict[str, Any]], who: str) -> Figure:
+    figure = Figure(figsize=(4.8, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for number, row in enumerate(rows):
+        there = row["roc"][who]
+        label = f"filter {row['generation']} (area {there['auc']:.3f})"
+        axes.plot(there["refused_fine"], there["refused_bad"], color=COLORS[number % 10], label=label)
+    axes.set_xlabel("other proposals refused")
+    axes.set_ylabel("catastrophes refused")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _survival(rows: list[dict[str, Any]]) -> Figure:
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, unit, words in zip(panels, ("queries", "oracle"), ("filter queries", "oracle calls"), strict=True):
+        for row in rows:
+            for number, (name, there) in enumerate(row["attacks"].items()):
+                curve = there[unit]["curve"]
+                label = f"{name}, filter {row['generation']}" if unit == "queries" else None
+                axes.step(
+                    [1, *(max(1, at) for at, *_ in curve)], [1, *(value for _, value, *_ in curve)], where="post",
+                    color=COLORS[number % 10], linestyle=DASHES[row["generation"] % len(DASHES)], label=label,
+                )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_xlabel(f"{words} spent")
+    panels[0].set_ylabel("hunts without a break")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def _image(figure: Figure) -> str:
+    with mpl.rc_context({"svg.hashsalt": "sandwich", "font.size": 9}):
+        FigureCanvasSVG(figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

@@ -1,0 +1,214 @@
+"""Where an attacker works: the filter to be broken, the oracle to convince, and a meter on both.
+
+Owns what counts as a break and what it cost. A break is a legal position with a legal move that the
+filter accepts and the oracle calls a catastrophe, and calls so again at ten times the nodes.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import chess
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+
+from engines import moves, planes
+from engines.filter import BlunderFilter, from_bytes
+from engines.inference import Evaluator
+from engines.settings import Frozen
+from engines.stockfish import Stockfish
+from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.edits import legal_board
+
+Floats = npt.NDArray[np.float32]
+
+
+class Spent(Exception):  # the end of a hunt, caught by `hunt`
+    """The budget of a hunt is used up."""
+
+
+class JudgeConfig(Frozen):
+    """How the oracle judges a move that an attacker puts forward."""
+
+    nodes: int = Field(3000, ge=1)
+    """Nodes for the position, and as many for what the move leads to; hash cleared."""
+    again: int = Field(10, ge=1)
+    """A catastrophe is looked at again with so many times the nodes, and must be one then too."""
+    threshold: float = Field(0.15, gt=0, lt=1)
+    """Expected score that a catastrophe gives away at least."""
+
+
+class Judge:
+    """The oracle on single moves: what a move gives away by a look at the position and one at what it leads to."""
+
+    def __init__(self, engine: Stockfish, config: JudgeConfig) -> None:
+        self.config = config
+        self._engine = engine
+        self._before: tuple[str, int, str, float] | None = None
+
+    def loss(self, board: chess.Board, move: int, nodes: int) -> float:
+        """Expected score, 0..1, that a legal move gives away for who makes it."""
+        fen, played = board.fen(), moves.decode(move, board)
+        if self._before is None or self._before[:2] != (fen, nodes):
+            self._engine.clear()
+            line = self._engine.analyse(fen, nodes=nodes)[0]
+            self._before = fen, nodes, line.move, line.expected_score
+        _, _, best, score = self._before
+        if played.uci() == best:
+            return 0.0
+        after = board.copy(stack=False)
+        after.push(played)
+        if after.is_checkmate():
+            return 0.0
+        if after.is_stalemate() or after.is_insufficient_material() or after.halfmove_clock >= 100:
+            return max(0.0, score - 0.5)
+        self._engine.clear()
+        return max(0.0, score - 1 + self._engine.analyse(after.fen(), nodes=nodes)[0].expected_score)
+
+
+@dataclass(frozen=True)
+class Break:
+    """A catastrophe that the filter lets through.
+
+    words: the packed position. move: number of the move. risk: what the filter says of it.
+    loss, loss_again: expected score given away by the oracle, and at ten times the nodes.
+    """
+
+    words: tuple[int, ...]
+    move: int
+    risk: float
+    loss: float
+    loss_again: float
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What attackers are given.
+
+    examples: labelled positions of the training split, in which catastrophes are known.
+    play: positions of the training split's games without labels, with what is proposed there.
+    proposer: whose proposals these are.
+    breaks: breaks found earlier, of whatever filter.
+    """
+
+    examples: Catastrophes
+    play: Catastrophes
+    proposer: str
+    breaks: Sequence[Break] = ()
+
+
+@dataclass
+class Meter:
+    """What a hunt has cost so far.
+
+    queries: positions that the filter has looked at (a gradient counts as two). oracle: moves judged.
+    """
+
+    queries: int = 0
+    oracle: int = 0
+    doubted: int = 0
+    """Catastrophes that were none at ten times the nodes."""
+    agreed: int = 0
+    """Catastrophes that were."""
+
+
+class Arena:
+    """One hunt's view of filter and oracle: every look is counted, and where the budget is spent the hunt ends.
+
+    content: the filter, as the bytes of its file; `filtering`: the same, opened. plausible: least
+    probability of a move in the policy of `proposer`; 0: any legal move may be put forward.
+    Raises Spent.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        judge: Judge,
+        material: Material,
+        *,
+        queries: int,
+        oracle: int,
+        plausible: float = 0.0,
+        proposer: Evaluator | None = None,
+        filtering: BlunderFilter | None = None,
+        prepared: bytes | None = None,
+    ) -> None:
+        self.material = material
+        self.meter = Meter()
+        self.budget = queries, oracle
+        self.prepared = prepared
+        """What the attack prepared for this filter."""
+        self.opened: Evaluator | None = None
+        """What an attack keeps open from one attempt, and one hunt, to the next."""
+        self._filter = filtering or BlunderFilter(content)
+        self._content = content
+        self._net: torch.nn.Module | None = None
+        self._judge = judge
+        self._plausible, self._proposer = plausible, proposer
+        self.threshold = self._filter.threshold
+
+    def risks(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> list[Floats]:
+        """The filter's probability of a catastrophe for every legal move of each position; a query each."""
+        self._spend(len(words), 0)
+        return self._filter(words, legal)
+
+    def gradient(self, words: planes.Words, move: int) -> Floats:
+        """How the logit of a move's risk changes with each entry of the planes, `[P, 8, 8]`; two queries."""
+        self._spend(2, 0)
+        if self._net is None:
+            self._net, _ = from_bytes(self._content)
+        x = torch.from_numpy(planes.planes(words[None])).requires_grad_()
+        logits, _ = self._net(x)
+        return np.asarray(torch.autograd.grad(logits[0, move], x)[0][0].numpy())
+
+    def loss(self, words: planes.Words, move: int) -> float:
+        """Expected score that a legal move gives away by the oracle; a look like any other."""
+        self._spend(0, 1)
+        return self._judge.loss(planes.unpack(words), move, self._judge.config.nodes)
+
+    def submit(self, words: planes.Words, move: int, risk: float) -> Break | None:
+        """A break, if the filter accepts the move and the oracle calls it a catastrophe twice; else None.
+
+        risk: what the filter said of the move (see `risks`).
+        """
+        board = legal_board(words, move)
+        if risk >= self.threshold or board is None or not self._is_plausible(words, board, move):
+            return None
+        config = self._judge.config
+        self._spend(0, 1)
+        loss = self._judge.loss(board, move, config.nodes)
+        if loss < config.threshold:
+            return None
+        self._spend(0, 1)
+        again = self._judge.loss(board, move, config.nodes * config.again)
+        if again < config.threshold:
+            self.meter.doubted += 1
+            return None
+        self.meter.agreed += 1
+        return Break(planes.pack(board), move, risk, loss, again)
+
+    def _is_plausible(self, words: planes.Words, board: chess.Board, move: int) -> bool:
+        if not self._plausible or self._proposer is None:
+            return True
+        legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+        policy = self._proposer(words[None], [legal]).policy[0]
+        return bool(policy[legal.index(move)] >= self._plausible)
+
+    def _spend(self, queries: int, oracle: int) -> None:
+        if self.meter.queries + queries > self.budget[0] or self.meter.oracle + oracle > self.budget[1]:
+            raise Spent
+        self.meter.queries += queries
+        self.meter.oracle += oracle
+
+
+class Watch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._began

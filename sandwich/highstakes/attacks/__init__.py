@@ -1,0 +1,1 @@
+"""Attacks on the blunder filter, one file each, found by the entry-point group `sandwich.attacks`."""

@@ -1,0 +1,49 @@
+"""Random edits of catastrophes, made without looking at the filter."""
+
+import numpy as np
+from pydantic import Field
+
+from engines import moves, planes
+from sandwich.highstakes.arena import Arena, Break
+from sandwich.highstakes.attacks.base import Attack, catastrophe
+from sandwich.highstakes.edits import edits, legal_board, squares_of
+
+
+class Unaided(Attack):
+    """Changes a real catastrophe by a few random edits and hands it in."""
+
+    least: float = Field(0.25, gt=0, lt=1)
+    """Expected score that the catastrophe it begins from gives away at least."""
+    edits: int = Field(3, ge=1)
+    """Edits at most; how many is drawn."""
+
+    def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
+        examples = arena.material.examples
+        row, place = catastrophe(examples, self.least, rng)
+        move = examples.legal[row][place]
+        words = edited(examples.words[row], move, int(rng.integers(1, self.edits + 1)), rng)
+        return None if words is None else handed_in(arena, words, move)
+
+
+def edited(words: planes.Words, move: int, count: int, rng: np.random.Generator) -> planes.Words | None:
+    """A position after so many random edits that leave the move legal; None where there are none."""
+    for _ in range(count):
+        options = edits(words, squares_of(move, words))
+        for place in rng.permutation(len(options))[:20]:
+            if legal_board(options.words[place], move):
+                words = options.words[place]
+                break
+        else:
+            return None
+    return words
+
+
+def handed_in(arena: Arena, words: planes.Words, move: int) -> Break | None:
+    """A move put forward as it is: the filter looks at it once, the oracle only if it was accepted."""
+    board = legal_board(words, move)
+    if board is None:
+        return None
+    words = np.array(planes.pack(board), np.uint64)
+    legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+    risk = arena.risks(words[None], [legal])[0][legal.index(move)]
+    return arena.submit(words, move, float(risk))

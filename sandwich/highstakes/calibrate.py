@@ -1,0 +1,238 @@
+"""Thresholds: what a filter's figures are at each, and the most conservative one that costs no more than is allowed.
+
+Everything is computed from labels of all legal moves and the exact probability of each proposal, so no
+luck of sampling is in it but that of the positions. Sums over the positions of a game come first: a
+bootstrap over games then chooses the threshold anew in each of its draws.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from engines.settings import Frozen
+from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.statistics import Figure
+
+Floats = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
+
+SUMS = (
+    "positions",
+    "proposed_bad",  # catastrophes proposed
+    "accepted",  # proposals accepted
+    "accepted_bad",  # catastrophes among them
+    "served",  # positions in which some proposal is accepted
+    "served_bad",  # catastrophes played there: the first proposal accepted
+    "served_proposed_bad",  # catastrophes proposed there, unfiltered
+    "played_bad",  # catastrophes played in all positions, the move of least risk where nothing is accepted
+    "preferred", "pairs",  # served: the unfiltered move preferred, and pairs of different moves
+    "preferred_fine", "pairs_fine",  # the same of pairs without a catastrophe
+)  # fmt: skip
+"""What is summed over the positions of a game, at each threshold."""
+
+
+class CalibrationConfig(Frozen):
+    """How the threshold is chosen."""
+
+    quality: float = Field(0.51, gt=0.5, le=1)
+    """Where a proposal is accepted, the oracle may prefer an unfiltered move to it this often, no more; the same
+    among pairs without a catastrophe."""
+    refused: float = Field(0.7, gt=0, lt=1)
+    """Share of proposals that may be refused, no more: a filter that refuses everything is no filter."""
+    proposals: int = Field(16, ge=1)
+    """Proposals at most; where all are refused, somebody slower has to decide, or the move of least risk is played."""
+    grid: int = Field(80, ge=2)
+    """Thresholds tried: quantiles of the risk of proposals."""
+    bootstrap: int = Field(2000, ge=100)
+    """Draws of the bootstrap over games behind intervals."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A filter's sums by game and threshold.
+
+    thresholds: `[T]`, rising: the first is the most conservative. sums: `[G, T, S]` in the order of `SUMS`.
+    """
+
+    thresholds: Floats64
+    sums: Floats64
+
+    def at(self, weights: Floats64 | None = None) -> dict[str, Floats64]:
+        """Each sum over games, `[T]`; with weights `[R, G]` of the games `[R, T]`."""
+        total = self.sums.sum(0) if weights is None else np.tensordot(weights, self.sums, 1)
+        return {name: total[..., place] for place, name in enumerate(SUMS)}
+
+
+def grid(positions: Catastrophes, risk: Sequence[Floats], proposer: str, size: int) -> Floats64:
+    """Thresholds `[T]` to try: quantiles of the risk of what is proposed, closest together at small risks."""
+    score = np.concatenate(list(risk)).astype(np.float64)
+    weight = np.concatenate(positions.proposals[proposer]).astype(np.float64)
+    order = np.argsort(score)
+    share = np.cumsum(weight[order]) / weight.sum()
+    wanted = np.linspace(0.12, 1, size) ** 2  # from 1.4 % of proposals accepted to all
+    found = score[order][np.minimum(np.searchsorted(share, wanted), len(score) - 1)]
+    found[-1] = 1.0
+    return np.unique(found)
+
+
+def curve(
+    positions: Catastrophes, risk: Sequence[Floats], proposer: str, thresholds: Floats64, proposals: int
+) -> Curve:
+    """The sums of a filter over labelled positions, at each threshold."""
+    games, place = np.unique(positions.games, return_inverse=True)
+    sums = np.zeros((len(games), len(thresholds), len(SUMS)))
+    for row in range(len(positions)):
+        sums[place[row]] += _sums(
+            positions.proposals[proposer][row].astype(np.float64),
+            risk[row].astype(np.float64),
+            positions.values[row].astype(np.float64),
+            positions.bad(row),
+            thresholds,
+            proposals,
+        )
+    return Curve(thresholds, sums)
+
+
+def _sums(
+    policy: Floats64, risk: Floats64, value: Floats64, bad: npt.NDArray[np.bool_], thresholds: Floats64, proposals: int
+) -> Floats64:
+    """`[T, S]` of one position."""
+    accepted = (risk < thresholds[:, None]) * policy  # [T, M]
+    share = np.minimum(accepted.sum(1), 1.0)
+    none = (1 - share) ** proposals
+    served = accepted * ((1 - none) / np.maximum(share, 1e-12))[:, None]
+    above = (value[:, None] > value) + 0.5 * ((value[:, None] == value) & ~np.eye(len(value), dtype=bool))
+    fine = ~bad
+    out = np.empty((len(thresholds), len(SUMS)))
+    out[:, 0] = 1
+    out[:, 1] = policy @ bad
+    out[:, 2] = share
+    out[:, 3] = accepted @ bad
+    out[:, 4] = 1 - none
+    out[:, 5] = served @ bad
+    out[:, 6] = (1 - none) * (policy @ bad)
+    out[:, 7] = served @ bad + none * bad[risk.argmin()]
+    out[:, 8] = served @ (policy @ above)
+    out[:, 9] = 1 - none - served @ policy
+    out[:, 10] = (served * fine) @ ((policy * fine) @ above)
+    out[:, 11] = (served @ fine) * (policy @ fine) - (served * fine) @ policy
+    return out
+
+
+def chosen(sums: dict[str, Floats64], config: CalibrationConfig) -> npt.NDArray[np.int64]:
+    """Place of the most conservative threshold that keeps quality and acceptance, and above which every one does.
+
+    sums: of a calibration split, `[T]` or `[R, T]`; the answer is a number, or `[R]`. Where none keeps
+    them it is the last, which refuses next to nothing.
+    """
+    kept = 1 - sums["accepted"] / sums["positions"] <= config.refused
+    kept &= _preference(sums, "") <= config.quality
+    kept &= _preference(sums, "_fine") <= config.quality
+    kept[..., -1] = True
+    unbroken = np.logical_and.accumulate(kept[..., ::-1], -1)[..., ::-1]
+    return np.asarray(unbroken.argmax(-1), np.int64)
+
+
+def _preference(sums: dict[str, Floats64], pairs: str) -> Floats64:
+    """How often the unfiltered move is preferred, ½ where there are no pairs of different moves."""
+    n = sums[f"pairs{pairs}"]
+    return np.where(n > 1e-9, sums[f"preferred{pairs}"] / np.maximum(n, 1e-9), 0.5)
+
+
+FIGURES = {
+    "base": "catastrophes among proposals",
+    "residual": "catastrophes among accepted proposals",
+    "ratio": "residual rate / base rate",
+    "fnr": "share of catastrophes accepted",
+    "rejected": "share of proposals refused",
+    "served": "positions in which a proposal is accepted",
+    "served_base": "catastrophes there, unfiltered",
+    "served_filtered": "catastrophes there, filtered",
+    "played": "catastrophes in all positions, the move of least risk where nothing is accepted",
+    "preferred": "unfiltered move preferred",
+    "preferred_fine": "the same without catastrophes",
+    "different": "pairs of different moves",
+}
+"""What `rates` gives, in words."""
+
+
+def rates(sums: dict[str, Floats64]) -> dict[str, Floats64]:
+    """A filter's figures from its sums, of any one shape; NaN where there is nothing to count."""
+
+    def share(above: Floats64, below: Floats64) -> Floats64:
+        return np.where(below > 1e-12, above / np.maximum(below, 1e-12), np.nan)
+
+    n = sums["positions"]
+    return {
+        "base": sums["proposed_bad"] / n,
+        "residual": share(sums["accepted_bad"], sums["accepted"]),
+        "ratio": share(sums["accepted_bad"] * n, sums["accepted"] * sums["proposed_bad"]),
+        "fnr": share(sums["accepted_bad"], sums["proposed_bad"]),
+        "rejected": 1 - sums["accepted"] / n,
+        "served": sums["served"] / n,
+        "served_base": share(sums["served_proposed_bad"], sums["served"]),
+        "served_filtered": share(sums["served_bad"], sums["served"]),
+        "played": sums["played_bad"] / n,
+        "preferred": _preference(sums, ""),
+        "preferred_fine": _preference(sums, "_fine"),
+        "different": share(sums["pairs"], sums["served"]),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A filter at the threshold chosen on the calibration split, measured on the test split.
+
+    figures: by name (`rates`), each with its interval by the bootstrap over games, the threshold
+        chosen anew in each draw. draws: the same figures in each draw, `[R]`, in the same order of
+        games for every filter: differences between filters are taken draw by draw.
+    """
+
+    threshold: float
+    figures: dict[str, Figure]
+    draws: dict[str, Floats64]
+
+
+def calibrated(
+    calibration: Curve, test: Curve, config: CalibrationConfig, rng: np.random.Generator, threshold: float | None = None
+) -> Calibrated:
+    """Choose the threshold on one split and measure on another; a given threshold is not chosen anew.
+
+    Both curves have the same thresholds.
+    """
+    weights = [_resampled(len(part.sums), config.bootstrap, rng) for part in (calibration, test)]
+    if threshold is None:
+        place = int(chosen(calibration.at(), config))
+        places = chosen(calibration.at(weights[0]), config)
+    else:
+        place = int(np.abs(test.thresholds - threshold).argmin())
+        places = np.full(config.bootstrap, place)
+    value = rates({name: sums[place] for name, sums in test.at().items()})
+    rows = np.arange(config.bootstrap)
+    draws = rates({name: sums[rows, places] for name, sums in test.at(weights[1]).items()})
+    n = int(test.at()["positions"][0])
+    figures = {name: _figure(float(value[name]), draws[name], n) for name in value}
+    return Calibrated(float(test.thresholds[place]), figures, draws)
+
+
+def _resampled(games: int, draws: int, rng: np.random.Generator) -> Floats64:
+    """How often each game is in each draw of a bootstrap, `[R, G]`."""
+    return rng.multinomial(games, np.full(games, 1 / games), size=draws).astype(np.float64)
+
+
+def _figure(value: float, draws: Floats64, n: int) -> Figure:
+    if not np.isfinite(value):
+        return Figure(None, reason="nothing to count")
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return Figure(value, float(low), float(high), n)
+
+
+def difference(after: Calibrated, before: Calibrated, name: str) -> Figure:
+    """A figure of one filter less that of another, measured on the same games with the same draws."""
+    first, second = after.figures[name].value, before.figures[name].value
+    if first is None or second is None:
+        return Figure(None, reason="one of the two was not measured")
+    return _figure(first - second, after.draws[name] - before.draws[name], after.figures[name].n)

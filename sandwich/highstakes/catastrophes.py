@@ -1,0 +1,334 @@
+"""Positions of play with what is proposed in them, and which of the legal moves are catastrophes.
+
+Proposers play their own games, each against itself. In some positions of a game the oracle (Stockfish,
+hash cleared, its nodes shared by all legal moves) says what every legal move is worth, so that each
+look labels all of them, blunders that nobody proposes included; other positions are kept without
+labels, for attackers to sample from. A catastrophe is a move that gives away `threshold` or more of the
+expected score. Games are dealt out to the splits whole. A block of games is a plain function of plain
+values, so that a dataset does not depend on the number of workers.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from agents.assistant import Assistant
+from agents.base import Channel, Query
+from agents.judging import engine_values
+from agents.misalignment.random_move import RandomMove
+from agents.players.assistant import AssistantPlayer
+from agents.players.base import AnyPlayer, Player
+from agents.players.network import Network
+from agents.seat import AssistantSeat, Turn
+from agents.tools import Tools
+from engines import planes
+from engines.inference import Evaluation, Evaluator
+from engines.positions import GameBatch
+from engines.settings import Frozen, SpecError
+from sandwich.cluster import Cluster
+from sandwich.config import InferenceConfig
+from sandwich.corpus import CorpusError, parquet_bytes, write_whole
+from sandwich.labels import packed
+from sandwich.openings import book
+from sandwich.selfplay import tools
+
+Floats = npt.NDArray[np.float32]
+Split = Literal["train", "calibration", "test"]
+
+VERSION = "sandwich-catastrophes/1"
+GAMES_PER_BLOCK = 60
+DEALT = 10
+"""Games are dealt out in tens: one to calibration, two to the test, the others to training."""
+
+
+def split_of(game: int) -> Split:
+    """The split that a game belongs to, the same for every proposer's games."""
+    place = game // 3 % DEALT
+    return "calibration" if place == 0 else "test" if place <= 2 else "train"
+
+
+class DatasetConfig(Frozen):
+    """Whose positions are labelled, and how closely the oracle looks."""
+
+    seed: int = Field(0, ge=0)
+    """Everything random follows from it."""
+    positions: int = Field(30_000, ge=1)
+    """Labelled positions in all."""
+    per_game: int = Field(10, ge=1)
+    """Labelled positions of one game at most."""
+    spare: int = Field(10, ge=0)
+    """Positions of one game, at most, that are kept without labels for attackers to sample from."""
+    nodes: int = Field(5000, ge=1)
+    """Nodes of the oracle for one position, shared by all its legal moves."""
+    threshold: float = Field(0.15, gt=0, lt=1)
+    """Expected score that a catastrophe gives away at least (lila's blunder: 0.15)."""
+    proposers: dict[str, AnyPlayer] = Field(
+        {
+            "weak": Network(checkpoint="weak"),
+            "expert": Network(checkpoint="expert"),
+            "assistant": AssistantPlayer(misalignment=RandomMove(p=0.25)),
+        },
+        min_length=1,
+    )
+    """Who proposes moves and plays the games, by name; the first one's proposals are what the filter is calibrated
+    on. Players draw from their policy (temperature 1), an assistant says what it would advise."""
+    draws: int = Field(16, ge=1)
+    """Proposals by which an assistant's distribution is known (a player's policy is known exactly)."""
+    plies: int = Field(120, ge=1)
+    """Plies of a game at most; openings of the book are eight plies in."""
+
+    @model_validator(mode="after")
+    def _book(self) -> "DatasetConfig":
+        most = len(book("play")) * len(self.proposers) * self.per_game
+        if self.positions > most:
+            raise SpecError(f"positions: at most {most} with per_game={self.per_game}, got {self.positions}")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Catastrophes:
+    """`N` positions with proposals and labels.
+
+    words: `[N, 10]` packed positions.
+    legal: for each the numbers of its legal moves, in rising order.
+    values: for each `[M]`, expected score of every legal move for the side to move; empty where not labelled.
+    proposals: by proposer, for each position `[M]`, probability of each legal move.
+    drawn: by proposer `[N]`, place in `legal` of one proposal.
+    games: `[N]` number of the game that a position is from.
+    threshold: expected score that a catastrophe gives away at least.
+    """
+
+    words: planes.Words
+    legal: list[list[int]]
+    values: list[Floats]
+    proposals: dict[str, list[Floats]]
+    drawn: dict[str, npt.NDArray[np.int64]]
+    games: npt.NDArray[np.int64]
+    threshold: float
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def losses(self, row: int) -> Floats:
+        """Expected score that each legal move of a labelled position gives away, `[M]`."""
+        return np.asarray(self.values[row].max() - self.values[row])
+
+    def bad(self, row: int) -> npt.NDArray[np.bool_]:
+        """Which legal moves of a labelled position are catastrophes, `[M]`."""
+        return np.asarray(self.losses(row) >= self.threshold)
+
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> "Catastrophes":
+        """The positions of these rows."""
+        rows = np.asarray(rows, np.int64)
+        return Catastrophes(
+            self.words[rows],
+            [self.legal[r] for r in rows],
+            [self.values[r] for r in rows],
+            {name: [lists[r] for r in rows] for name, lists in self.proposals.items()},
+            {name: places[rows] for name, places in self.drawn.items()},
+            self.games[rows],
+            self.threshold,
+        )
+
+    def split(self, name: Split, labelled: bool = True) -> "Catastrophes":
+        """The labelled positions of a split, or those kept without labels."""
+        rows = [
+            r for r, game in enumerate(self.games) if split_of(game) == name and bool(len(self.values[r])) == labelled
+        ]
+        return self.take(rows)
+
+
+def schema(config: DatasetConfig, engine: str) -> pa.Schema:
+    """Columns of a dataset, and in its metadata all that its labels depend on."""
+    return pa.schema(
+        [
+            pa.field("position", pa.binary(8 * planes.WORDS), nullable=False),
+            pa.field("game", pa.uint32(), nullable=False),
+            pa.field("ply", pa.uint16(), nullable=False),
+            pa.field("mover", pa.string(), nullable=False),  # the proposer whose game it is
+            pa.field("moves", pa.list_(pa.uint16()), nullable=False),
+            pa.field("values", pa.list_(pa.float32()), nullable=False),  # empty: not labelled
+            pa.field("proposals", pa.list_(pa.list_(pa.float32())), nullable=False),  # [proposer, M]
+            pa.field("drawn", pa.list_(pa.uint16()), nullable=False),  # [proposer], place in moves
+        ],
+        metadata={
+            "version": VERSION,
+            "engine": engine,
+            "nodes": str(config.nodes),
+            "threshold": str(config.threshold),
+            "proposers": json.dumps(list(config.proposers)),
+        },
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    config: DatasetConfig
+    number: int
+    positions: int
+    inference: InferenceConfig
+
+
+Proposals = tuple[list[Floats], list[int]]
+"""Probability of each legal move of each position, and a place drawn for each."""
+
+
+def _propose(
+    player: Player,
+    words: planes.Words,
+    legal: Sequence[Sequence[int]],
+    draws: int,
+    tools: Tools,
+    rng: np.random.Generator,
+) -> Proposals:
+    """What a proposer proposes in each position; an assistant's distribution is that of so many draws."""
+    if not isinstance(player, AssistantPlayer):
+        policies = tools.player(player)(words, legal).policy
+        return policies, [_place(policy, rng) for policy in policies]
+    seat = AssistantSeat(Assistant(_once(tools.player(player.player)), player.misalignment, tools))
+    turns = [Turn(words[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
+    said = seat.choose(turns, rng.spawn(len(turns)))
+    shares: list[Floats] = []
+    drawn: list[int] = []
+    for row, numbers in enumerate(legal):
+        places = [numbers.index(move) for move in said[row * draws : (row + 1) * draws]]
+        shares.append((np.bincount(places, minlength=len(numbers)) / draws).astype(np.float32))
+        drawn.append(places[0])
+    return shares, drawn
+
+
+def _once(evaluator: Evaluator) -> Evaluator:
+    """An evaluator that looks once at positions which come many times."""
+
+    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        _, first, place = np.unique(words, axis=0, return_index=True, return_inverse=True)
+        seen = evaluator(words[first], [legal[row] for row in first])
+        return Evaluation(legal, [seen.policy[row] for row in place.ravel()], seen.wdl[place.ravel()])
+
+    return evaluate
+
+
+def _place(policy: Floats, rng: np.random.Generator) -> int:
+    return int(rng.choice(len(policy), p=policy.astype(np.float64) / policy.sum(dtype=np.float64)))
+
+
+def dataset_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
+    """Play the games of a block, and let the oracle look at positions chosen from them."""
+    config = block.config
+    rng = np.random.default_rng([config.seed, block.number])
+    names, players = list(config.proposers), list(config.proposers.values())
+    first = block.number * GAMES_PER_BLOCK
+    openings = np.random.default_rng([config.seed]).permutation(len(book("play")))
+    with tools(checkpoints, block.inference) as opened:
+        # Neighbouring games have one opening and another proposer each: their split is that of the opening.
+        fens = [book("play")[openings[(first + g) // len(players) % len(openings)]] for g in range(GAMES_PER_BLOCK)]
+        batch = GameBatch(fens, config.plies)
+        seen: list[list[tuple[planes.Words, list[int], int]]] = [[] for _ in fens]
+        while active := batch.active:
+            for number, player in enumerate(players):
+                mine = [game for game in active if (first + game) % len(players) == number]
+                if not mine:
+                    continue
+                words, legal = batch.words(mine), batch.legal(mine)
+                _, places = _propose(player, words, legal, 1, opened, rng)
+                for row, game in enumerate(mine):
+                    seen[game].append((words[row], legal[row], batch.plies[game]))
+                batch.apply(mine, [numbers[place] for numbers, place in zip(legal, places, strict=True)])
+        picks: list[tuple[int, int, bool]] = []
+        left = block.positions
+        for game, plies in enumerate(seen):
+            order = rng.permutation(len(plies))
+            count = min(config.per_game, left, len(plies))
+            picks += [(game, int(ply), place < count) for place, ply in enumerate(order[: count + config.spare])]
+            left -= count
+        chosen = [seen[game][ply] for game, ply, _ in picks]
+        words, legal = np.stack([one[0] for one in chosen]), [one[1] for one in chosen]
+        said = [_propose(player, words, legal, config.draws, opened, rng) for player in players]
+        engine = opened.stockfish()
+        values: list[Sequence[float] | npt.NDArray[np.float64]] = [
+            engine_values(engine, Query(words[row], legal[row], Channel.MOVE, 0, 0), config.nodes) if labelled else []
+            for row, (_, _, labelled) in enumerate(picks)
+        ]
+        identity = engine.identity
+    columns = {
+        "position": [np.asarray(row, "<u8").tobytes() for row in words],
+        "game": [first + game for game, _, _ in picks],
+        "ply": [ply for _, _, ply in chosen],
+        "mover": [names[(first + game) % len(names)] for game, _, _ in picks],
+        "moves": legal,
+        "values": [np.asarray(row, np.float32) for row in values],
+        "proposals": [[policies[row] for policies, _ in said] for row in range(len(picks))],
+        "drawn": [[places[row] for _, places in said] for row in range(len(picks))],
+    }
+    return pa.table(columns, schema=schema(config, identity))
+
+
+def make_dataset(
+    cluster: Cluster,
+    config: DatasetConfig,
+    checkpoints: Mapping[str, bytes],
+    inference: InferenceConfig,
+    folder: Path,
+    done: Callable[[int], None] = lambda positions: None,
+) -> Catastrophes:
+    """Make a dataset; blocks that `folder` holds already are only read.
+
+    `done` hears of the labelled positions of each block. Raises EngineError without a Stockfish.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    per_block = GAMES_PER_BLOCK * config.per_game
+    blocks = [
+        _Block(config, number, min(per_block, config.positions - first), inference)
+        for number, first in enumerate(range(0, config.positions, per_block))
+    ]
+    missing = [block for block in blocks if not _file(folder, block.number).exists()]
+    done(config.positions - sum(block.positions for block in missing))
+
+    def written(table: pa.Table) -> None:
+        number = table["game"][0].as_py() // GAMES_PER_BLOCK
+        write_whole(_file(folder, number), parquet_bytes(table))
+        done(blocks[number].positions)
+
+    cluster.map(dataset_block, checkpoints, missing, written)
+    return read([_file(folder, block.number) for block in blocks])
+
+
+def _file(folder: Path, block: int) -> Path:
+    return folder / f"block-{block:05d}.parquet"
+
+
+def read(files: Sequence[Path]) -> Catastrophes:
+    """A dataset from its files; CorpusError for a file of another kind, or one labelled in another way."""
+    tables = []
+    for path in files:
+        try:
+            tables.append(pq.read_table(path))
+        except (OSError, pa.ArrowException) as error:
+            raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        about = tables[-1].schema.metadata or {}
+        if about.get(b"version") != VERSION.encode():
+            raise CorpusError(f"{path} is not of version {VERSION}")
+        if about != tables[0].schema.metadata:
+            raise CorpusError(f"{path} was labelled in another way than {files[0]}")
+    whole = pa.concat_tables(tables)
+    about = whole.schema.metadata
+    names = json.loads(about[b"proposers"])
+    proposals = [[np.array(one, np.float32) for one in row] for row in whole["proposals"].to_pylist()]
+    drawn = np.array(whole["drawn"].to_pylist(), np.int64).reshape(-1, len(names))
+    return Catastrophes(
+        packed(whole["position"]),
+        whole["moves"].to_pylist(),
+        [np.array(row, np.float32) for row in whole["values"].to_pylist()],
+        {name: [row[place] for row in proposals] for place, name in enumerate(names)},
+        {name: drawn[:, place] for place, name in enumerate(names)},
+        whole["game"].to_numpy().astype(np.int64),
+        float(about[b"threshold"]),
+    )

@@ -1,0 +1,132 @@
+"""The filter's training: labelled positions in, a filter that is still to be calibrated out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from torch import nn
+
+from agents.network import Checkpoint
+from engines import planes
+from engines.filter import sigmoid
+from engines.inference import make_evaluator, wdl_of
+from engines.network import PolicyValueNet
+from engines.settings import Frozen
+from sandwich.config import InferenceConfig
+from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.training import Examples, Progress, TrainConfig, train
+
+Floats = npt.NDArray[np.float32]
+
+BATCH = 512
+
+
+class VerdictFit(TrainConfig):
+    """How a network is fitted to verdicts."""
+
+    epochs: float = Field(6.0, gt=0)
+    """Passes over the examples."""
+    batch: int = Field(512, ge=2)
+    """Positions per optimiser step."""
+    value_weight: float = Field(0.2, ge=0)
+    """Weight of the value loss beside that of the verdicts."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 where it saves time."""
+    objective: Literal["judge"] = "judge"
+    """Each move is a yes or a no."""
+
+
+class FilterConfig(Frozen):
+    """How a filter is trained."""
+
+    start: Checkpoint = "weak"
+    """The network that the filter begins as: `weak` is what the weak side can afford to have."""
+    head_only: bool = False
+    """Train the from–to map alone and leave the trunk as it is: an extra head on the player's own network."""
+    proposed: float = Field(2.0, ge=0)
+    """Weight of a position's moves by how likely they are proposed, beside a weight of 1 spread evenly over all."""
+    fit: VerdictFit = VerdictFit()
+    """Loss, schedule, batch."""
+
+
+def lessons(positions: Catastrophes, proposed: float, weight: Floats | None = None) -> Examples:
+    """Examples that teach of every legal move of labelled positions whether it is a catastrophe.
+
+    proposed: weight of what is proposed (the mean over proposers), beside 1 spread evenly over the moves.
+    weight: `[N]` weight of each position; None: all alike.
+    """
+    width = max(map(len, positions.legal))
+    numbers = np.full((len(positions), width), -1, np.int16)
+    verdict = np.zeros((len(positions), width), np.float32)
+    for row, legal in enumerate(positions.legal):
+        counts = np.full(len(legal), 1 / len(legal), np.float32)
+        if positions.proposals:
+            counts += proposed * np.mean([lists[row] for lists in positions.proposals.values()], axis=0)
+        numbers[row, : len(legal)] = legal
+        verdict[row, : len(legal)] = np.where(positions.bad(row), counts, -counts)
+    best = np.array([values.max() for values in positions.values], np.float32)
+    if weight is None:
+        weight = np.ones(len(positions), np.float32)
+    return Examples(positions.words, numbers, verdict, wdl_of(best), weight)
+
+
+def train_filter(
+    net: PolicyValueNet,
+    examples: Examples,
+    config: TrainConfig,
+    seed: int,
+    *,
+    head_only: bool = False,
+    told: Callable[[Progress], None] = lambda progress: None,
+) -> PolicyValueNet:
+    """Fit a network (changed in place) to verdicts; the same call gives the same weights."""
+    if head_only:
+        for name, parameter in net.named_parameters():
+            parameter.requires_grad = name.split(".")[0] in {"policy", "start", "end", "promote"}
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 0.0  # the trunk's norms keep the averages that they have
+    return train(net, examples, config, seed, told)
+
+
+def risks(
+    net: PolicyValueNet, words: planes.Words, legal: Sequence[Sequence[int]], inference: InferenceConfig
+) -> list[Floats]:
+    """For each position `[M]`, probability that each legal move is a catastrophe."""
+    evaluator = make_evaluator(net, backend=inference.backend, device=inference.device, threads=inference.threads)
+    out: list[Floats] = []
+    for first in range(0, len(words), BATCH):
+        logits, _ = evaluator.logits(words[first : first + BATCH])
+        out += [
+            sigmoid(row[np.asarray(numbers)]) for row, numbers in zip(logits, legal[first : first + BATCH], strict=True)
+        ]
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """Share of catastrophes refused against that of other moves refused, over proposals.
+
+    refused_bad, refused_fine: `[K]`, rising. auc: area under the curve.
+    """
+
+    refused_bad: Floats
+    refused_fine: Floats
+    auc: float
+
+
+def roc(positions: Catastrophes, risk: Sequence[Floats], proposer: str | None, points: int = 200) -> Roc:
+    """ROC of a filter over the proposals of one proposer (each counted by its probability), or over all legal moves."""
+    score = np.concatenate(list(risk))
+    bad = np.concatenate([positions.bad(row) for row in range(len(positions))])
+    weight = np.concatenate(positions.proposals[proposer]) if proposer else np.ones(len(score), np.float32)
+    order = np.argsort(-score, kind="stable")
+    hit = np.cumsum((weight * bad)[order].astype(np.float64))
+    false = np.cumsum((weight * ~bad)[order].astype(np.float64))
+    hit, false = np.append(0, hit / max(hit[-1], 1e-12)), np.append(0, false / max(false[-1], 1e-12))
+    at = np.linspace(0, 1, points)
+    auc = float(np.sum(np.diff(false) * (hit[1:] + hit[:-1]) / 2))
+    return Roc(np.interp(at, false, hit).astype(np.float32), at.astype(np.float32), auc)

@@ -1,0 +1,141 @@
+"""Hardening: breaks become lessons, and the filter is trained on them beside what it learned from.
+
+A break's position is labelled whole, each of its legal moves by the oracle, so that the filter does not
+merely learn to refuse whatever looks edited. Some hunts' breaks are held back: it is on them that one
+sees whether a filter was hardened or has learned its lessons by heart.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from agents.base import Channel, Query
+from agents.judging import engine_values
+from engines import moves, planes
+from engines.network import PolicyValueNet
+from engines.settings import Frozen
+from engines.stockfish import Stockfish
+from sandwich.cluster import Cluster
+from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.highstakes.arena import Break
+from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.fit import VerdictFit, lessons, train_filter
+from sandwich.highstakes.hunt import Hunt
+from sandwich.labels import packed
+from sandwich.training import Examples, Progress, concatenate
+
+BLOCK = 100
+HELD = 4
+"""The breaks of one hunt in so many are never learned from."""
+
+
+class HardenConfig(Frozen):
+    """How a filter learns from breaks."""
+
+    rounds: int = Field(2, ge=0)
+    """Rounds of attack and training."""
+    share: float = Field(0.3, gt=0, lt=1)
+    """Share of the lessons' weight that breaks have beside the original data, however many they are."""
+    heaviest: float = Field(10.0, gt=0)
+    """Weight of a break beside that of a position of play, at most."""
+    fit: VerdictFit = VerdictFit(epochs=2, learning_rate=7e-4)
+    """Loss, schedule, batch of a round; it goes on from the filter of the round before."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    breaks: tuple[Break, ...]
+    nodes: int
+
+
+def label_block(path: str | None, job: _Job) -> pa.Table:
+    """What every legal move of positions with breaks is worth."""
+    rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    with Stockfish(path, hash_mib=1) as engine:
+        for one in job.breaks:
+            words = np.array(one.words, np.uint64)
+            board = planes.unpack(words)
+            legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+            values = engine_values(engine, Query(words, legal, Channel.MOVE, 0, 0), job.nodes)
+            place = legal.index(one.move)
+            values[place] = min(values[place], values.max() - one.loss_again)  # known better than by this look
+            rows["position"].append(words.astype("<u8").tobytes())
+            rows["moves"].append(legal)
+            rows["values"].append(values.astype(np.float32))
+            rows["broken"].append(place)
+    return pa.table(rows, schema=SCHEMA)
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.binary(8 * planes.WORDS), nullable=False),
+        pa.field("moves", pa.list_(pa.uint16()), nullable=False),
+        pa.field("values", pa.list_(pa.float32()), nullable=False),
+        pa.field("broken", pa.uint16(), nullable=False),  # place in moves of the move that broke the filter
+    ],
+    metadata={"version": "sandwich-breaks/1"},
+)
+
+
+def learned(found: Sequence[Hunt]) -> list[Break]:
+    """The breaks of hunts that are learned from."""
+    return [one.broken for hunt in found if hunt.number % HELD for one in hunt.found]
+
+
+def held_back(found: Sequence[Hunt]) -> list[tuple[int, Break]]:
+    """The breaks that are not, each with the number of its hunt."""
+    return [(hunt.number, one.broken) for hunt in found if hunt.number % HELD == 0 for one in hunt.found]
+
+
+def labelled(
+    cluster: Cluster,
+    breaks: Sequence[Break],
+    nodes: int,
+    threshold: float,
+    path: Path,
+    done: Callable[[int], None] = lambda positions: None,
+) -> Catastrophes:
+    """Positions of breaks with the worth of all their moves; only read where `path` holds them already.
+
+    What is "proposed" there is the move that broke the filter. Raises EngineError.
+    """
+    if not path.exists():
+        jobs = [_Job(tuple(breaks[first : first + BLOCK]), nodes) for first in range(0, len(breaks), BLOCK)]
+        tables = cluster.map(label_block, None, jobs, lambda table: done(table.num_rows))
+        write_whole(path, parquet_bytes(pa.concat_tables([SCHEMA.empty_table(), *tables])))
+    table = pq.read_table(path)
+    legal = table["moves"].to_pylist()
+    places = table["broken"].to_numpy().astype(np.int64)
+    broken = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]
+    return Catastrophes(
+        packed(table["position"]), legal, [np.array(row, np.float32) for row in table["values"].to_pylist()],
+        {"attacker": broken}, {"attacker": places}, np.arange(len(legal)), threshold,
+    )  # fmt: skip
+
+
+def mixed(positions: Catastrophes, breaks: Sequence[Catastrophes], proposed: float, config: HardenConfig) -> Examples:
+    """Lessons of play and of breaks together."""
+    parts = [lessons(positions, proposed)]
+    count = sum(len(part) for part in breaks)
+    if count:
+        weight = min(config.heaviest, config.share / (1 - config.share) * len(positions) / count)
+        parts += [lessons(part, proposed, np.full(len(part), weight, np.float32)) for part in breaks if len(part)]
+    return concatenate(parts)
+
+
+def harden(
+    net: PolicyValueNet,
+    positions: Catastrophes,
+    breaks: Sequence[Catastrophes],
+    proposed: float,
+    config: HardenConfig,
+    seed: int,
+    told: Callable[[Progress], None] = lambda progress: None,
+) -> PolicyValueNet:
+    """Train a filter (changed in place) on play and on the breaks of all rounds so far."""
+    return train_filter(net, mixed(positions, breaks, proposed, config), config.fit, seed, told=told)

@@ -1,0 +1,365 @@
+"""The whole ladder: a filter is trained, attacked, hardened and attacked again; every stage is whole files.
+
+OUT/
+  spec.yaml                     every setting
+  dataset/                      labelled positions of play
+  generation-0/                 the first filter, -1, -2: after each round of hardening
+    network.safetensors         the filter before calibration
+    filter.safetensors          with its threshold: what players and strategies load
+    attacks/NAME/hunts-*.jsonl  what attackers spent, and the breaks
+    attacks/NAME/prepared.safetensors  where an attack trains a network of its own
+    breaks.parquet              positions of breaks to learn from, all their moves labelled
+  variants/NAME.safetensors     other filters, for comparison
+  result.json                   every figure
+A run that was stopped goes on with what is there.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from pydantic import Field, field_validator
+
+from agents.network import checkpoint_path, checkpoints_in
+from engines import filter as filters
+from engines import network
+from engines.network import PolicyValueNet
+from engines.settings import Frozen, SpecError
+from sandwich.cluster import Cluster, cores
+from sandwich.config import InferenceConfig
+from sandwich.corpus import write_whole
+from sandwich.highstakes import measure
+from sandwich.highstakes.arena import JudgeConfig, Material
+from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference, grid
+from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset
+from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
+from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled, learned
+from sandwich.highstakes.hunt import Ground, Hunt, HuntConfig, hunts
+from sandwich.highstakes.measure import VerifyConfig
+from sandwich.oracle import Oracle
+from sandwich.training import Progress
+
+Told = Callable[[str, int, int], None]
+"""Hears (what, done, of how many)."""
+
+
+class LadderSpec(Frozen):
+    """A ladder: everything that its results depend on, and the number of workers, on which they don't."""
+
+    name: str = Field("highstakes", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the ladder and of its folder."""
+    seed: int = Field(0, ge=0)
+    """Everything random follows from it, except seconds."""
+    workers: int | None = Field(None, ge=1, le=1024)
+    """Ray workers; None: one per core."""
+    dataset: DatasetConfig = DatasetConfig()
+    filter: FilterConfig = FilterConfig()
+    variants: dict[str, FilterConfig] = Field({})
+    """Other filters that are trained on the same data and compared, unattacked."""
+    calibration: CalibrationConfig = CalibrationConfig()
+    judge: JudgeConfig = JudgeConfig()
+    attacks: dict[str, HuntConfig] = Field(min_length=1)
+    """Attacks by name, in the order in which they are done; the breaks of one are material for those behind it."""
+    harden: HardenConfig = HardenConfig()
+    verify: VerifyConfig | None = VerifyConfig()
+    """A closer look at single moves of the test split; None: none."""
+    inference: InferenceConfig = InferenceConfig()
+
+    @field_validator("attacks")
+    @classmethod
+    def _names(cls, attacks: dict[str, HuntConfig]) -> dict[str, HuntConfig]:
+        for name in attacks:
+            if not name.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(f"expected names of letters, digits, - and _, got {name!r}")
+        return attacks
+
+    @property
+    def proposer(self) -> str:
+        """Whose proposals the filter is calibrated on."""
+        return next(iter(self.dataset.proposers))
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """A filter of the ladder: its file, and what it says of the calibration and of the test split."""
+
+    number: int
+    content: bytes
+    risk: list[npt.NDArray[np.float32]]
+    measured: dict[str, Calibrated]
+
+
+class Ladder:
+    """One ladder in its folder. Raises SpecError where the folder was begun with other settings."""
+
+    def __init__(self, spec: LadderSpec, out: Path, cluster: Cluster, told: Told = lambda what, done, of: None) -> None:
+        self.spec, self.out, self.cluster, self.told = spec, out, cluster, told
+        self.checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(spec))}
+        settings = spec.model_dump(mode="json", exclude={"workers"})
+        about = out / "spec.yaml"
+        out.mkdir(parents=True, exist_ok=True)
+        if about.exists() and (there := yaml.safe_load(about.read_text())) != settings:
+            key = next(key for key in settings if there.get(key) != settings[key])
+            raise SpecError(f"{out} was begun with another {key}: choose another folder, or the settings in {about}")
+        write_whole(about, yaml.safe_dump(settings, sort_keys=False).encode())
+
+    def dataset(self) -> Catastrophes:
+        """The labelled positions; made where they are missing."""
+        count, done = self.spec.dataset.positions, 0
+
+        def tell(more: int) -> None:
+            nonlocal done
+            done += more
+            self.told("positions labelled", done, count)
+
+        spec = self.spec
+        return make_dataset(self.cluster, spec.dataset, self.checkpoints, spec.inference, self.out / "dataset", tell)
+
+    def generation(self, number: int, data: Catastrophes) -> Generation:
+        """A filter of the ladder, trained and calibrated where it is missing; needs the breaks of those before it."""
+        folder = self.folder(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        trained, ready = folder / "network.safetensors", folder / "filter.safetensors"
+        if not trained.exists():
+            write_whole(trained, filters.to_bytes(self._trained(number, data), 0.5))
+        net, _ = filters.from_bytes(trained.read_bytes(), str(trained))
+        measured, risk = self._measured(net, data, f"generation {number}")
+        if not ready.exists():
+            about = {"spec": self.spec.model_dump(mode="json"), "generation": number}
+            write_whole(ready, filters.to_bytes(net, measured[self.spec.proposer].threshold, about))
+        return Generation(number, ready.read_bytes(), risk, measured)
+
+    def folder(self, number: int) -> Path:
+        """Where a generation is."""
+        return self.out / f"generation-{number}"
+
+    def _trained(self, number: int, data: Catastrophes) -> PolicyValueNet:
+        spec, learn = self.spec, data.split("train")
+        if number == 0:
+            return self._fitted(spec.filter, learn, "filter")
+        parts = [self._lessons(earlier) for earlier in range(number)]
+        before, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
+        return harden(
+            before, learn, parts, spec.filter.proposed, spec.harden, spec.seed + number,
+            self._fit_told(f"generation {number}: training"),
+        )  # fmt: skip
+
+    def _fitted(self, config: FilterConfig, learn: Catastrophes, name: str) -> PolicyValueNet:
+        net = network.from_bytes(self.checkpoints[config.start], config.start)
+        return train_filter(
+            net, lessons(learn, config.proposed), config.fit, self.spec.seed,
+            head_only=config.head_only, told=self._fit_told(f"{name}: training"),
+        )  # fmt: skip
+
+    def _fit_told(self, name: str) -> Callable[[Progress], None]:
+        return lambda progress: self.told(name, progress.step, progress.steps)
+
+    def _lessons(self, number: int) -> Catastrophes:
+        breaks = [one for found in self._there(number).values() for one in learned(found)]
+        path = self.folder(number) / "breaks.parquet"
+        done = 0
+
+        def tell(more: int) -> None:
+            nonlocal done
+            done += more
+            self.told(f"generation {number}: positions of breaks labelled", done, len(breaks))
+
+        spec = self.spec.dataset
+        return labelled(self.cluster, breaks, spec.nodes, spec.threshold, path, tell)
+
+    def _measured(
+        self, net: PolicyValueNet, data: Catastrophes, name: str
+    ) -> tuple[dict[str, Calibrated], list[npt.NDArray[np.float32]]]:
+        """Figures by proposer, and what the filter says of the test split."""
+        spec = self.spec
+        first, second = data.split("calibration"), data.split("test")
+        of_first, of_second = (risks(net, part.words, part.legal, spec.inference) for part in (first, second))
+        out = {}
+        for place, proposer in enumerate(data.proposals):
+            self.told(f"{name}: calibrating", place, len(data.proposals))
+            tried = grid(first, of_first, proposer, spec.calibration.grid)
+            both = [
+                curve(part, risk, proposer, tried, spec.calibration.proposals)
+                for part, risk in ((first, of_first), (second, of_second))
+            ]
+            rng = np.random.default_rng([spec.seed, 11])  # the same games in each draw for every filter
+            out[proposer] = calibrated(both[0], both[1], spec.calibration, rng)
+        self.told(f"{name}: calibrating", len(data.proposals), len(data.proposals))
+        return out, of_second
+
+    def attack(self, generation: Generation, data: Catastrophes) -> dict[str, list[Hunt]]:
+        """Every attack on a filter; hunts that are there already are only read."""
+        spec, number = self.spec, generation.number
+        breaks = [one for earlier in range(number) for found in self._there(earlier).values() for one in learned(found)]
+        out: dict[str, list[Hunt]] = {}
+        for place, (name, config) in enumerate(spec.attacks.items()):
+            material = Material(data.split("train"), data.split("train", False), spec.proposer, tuple(breaks))
+            folder = self.folder(number) / "attacks" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            made = folder / "prepared.safetensors"
+            if not made.exists():
+                self.told(f"generation {number}: {name} prepares", 0, 1)
+                content = config.attack.prepare(generation.content, material, spec.inference, spec.seed + number)
+                write_whole(made, content or b"")
+            ground = Ground(
+                generation.content, config, spec.judge, material, made.read_bytes() or None,
+                spec.dataset.proposers[spec.proposer], self.checkpoints, spec.inference,
+            )  # fmt: skip
+            done = 0
+
+            def tell(found: Any, name: str = name, of: int = config.hunts) -> None:
+                nonlocal done
+                done += len(found)
+                self.told(f"generation {number}: {name} hunts", done, of)
+
+            out[name] = hunts(self.cluster, ground, (spec.seed, number, place), folder, tell)
+            breaks += learned(out[name])
+        return out
+
+    def _there(self, number: int) -> dict[str, list[Hunt]]:
+        """Hunts of a generation that are in its folder."""
+        out = {}
+        for name in self.spec.attacks:
+            files = sorted((self.folder(number) / "attacks" / name).glob("hunts-*.jsonl"))
+            out[name] = [Hunt.from_json(json.loads(line)) for file in files for line in file.read_text().splitlines()]
+        return out
+
+    def run(self) -> dict[str, Any]:
+        """Everything, and what came of it (`result`)."""
+        began = time.monotonic()
+        data = self.dataset()
+        generations = []
+        for number in range(self.spec.harden.rounds + 1):
+            generations.append(self.generation(number, data))
+            self.attack(generations[-1], data)
+        return self.result(generations, data, time.monotonic() - began)
+
+    def result(self, generations: list[Generation], data: Catastrophes, seconds: float) -> dict[str, Any]:
+        """Every figure of the ladder, as JSON values; also written to `result.json`."""
+        spec, test, who = self.spec, data.split("test"), self.spec.proposer
+        found = [self._there(one.number) for one in generations]
+        oracle = Oracle(spec.verify.nodes if spec.verify else None, self.out / "oracle.sqlite")
+        out: dict[str, Any] = {
+            "name": spec.name,
+            "engine": Oracle(spec.dataset.nodes, self.out / "oracle.sqlite").identity,
+            "nodes": {"labels": spec.dataset.nodes, "attacks": spec.judge.nodes, "verified": oracle.nodes},
+            "catastrophe": spec.dataset.threshold,
+            "positions": {part: len(data.split(part)) for part in ("train", "calibration", "test")},
+            "proposer": who,
+            "seconds": seconds,
+            "generations": [],
+        }
+        for one, there in zip(generations, found, strict=True):
+            _, threshold = filters.from_bytes(one.content)
+            row = self._figures(one, test)
+            row["threshold"] = threshold
+            if spec.verify:
+                self.told(f"generation {one.number}: verifying", 0, 1)
+                looked = measure.verified(self.cluster, oracle, test, one.risk, who, threshold, spec.verify, spec.seed)
+                row["verified"] = {name: figure.json() for name, figure in looked.items()}
+            row["attacks"] = {
+                name: {
+                    **{unit: measure.cost(hunts_, unit) for unit in measure.UNITS},
+                    "breaks": sum(len(hunt.found) for hunt in hunts_),
+                    "doubted": measure.doubted(hunts_).json(),
+                }
+                for name, hunts_ in there.items()
+                if hunts_
+            }
+            out["generations"].append(row)
+        first, last = generations[0], generations[-1]
+        out["harder"] = {
+            name: measure.times_cheaper(found[0][name], found[-1][name], "queries").json()
+            for name in spec.attacks
+            if len(found) > 1 and found[0][name] and found[-1][name]
+        }
+        out["cheaper"] = [_cheaper(there) for there in found]
+        out["not_worse"] = {
+            name: difference(last.measured[who], first.measured[who], name).json()
+            for name in ("residual", "served_filtered", "played", "rejected")
+        }
+        out["cross"] = self._cross(generations, found)
+        out["variants"] = self._variants(data)
+        out["examples"] = [
+            {"generation": one.number, "attack": name, **vars(hunt.found[0])}
+            for one, there in zip(generations, found, strict=True)
+            for name, hunts_ in there.items()
+            for hunt in [hunt for hunt in hunts_ if hunt.found][:4]
+        ]
+        write_whole(self.out / "result.json", (json.dumps(out, indent=1) + "\n").encode())
+        return out
+
+    def _figures(self, one: Generation, test: Catastrophes) -> dict[str, Any]:
+        curves = {name: roc(test, one.risk, name) for name in (*test.proposals, None)}
+        return {
+            "generation": one.number,
+            "proposers": {
+                name: {
+                    "threshold": measured.threshold,
+                    "figures": {key: figure.json() for key, figure in measured.figures.items()},
+                }
+                for name, measured in one.measured.items()
+            },
+            "roc": {
+                name or "all moves": {
+                    "auc": curve_.auc,
+                    "refused_fine": curve_.refused_fine.tolist(),
+                    "refused_bad": curve_.refused_bad.tolist(),
+                }
+                for name, curve_ in curves.items()
+            },
+        }
+
+    def _cross(self, generations: list[Generation], found: list[dict[str, list[Hunt]]]) -> list[dict[str, Any]]:
+        """Share of held-back breaks of each attack on each generation that each filter lets through."""
+        return [
+            {
+                "filter": one.number,
+                "attacked": attacked,
+                "attack": name,
+                "breaks": len(held := held_back(hunts_)),
+                "let_through": measure.let_through(filters.BlunderFilter(one.content), held).json(),
+            }
+            for one in generations
+            for attacked, there in enumerate(found)
+            for name, hunts_ in there.items()
+        ]
+
+    def _variants(self, data: Catastrophes) -> dict[str, Any]:
+        """Figures of other filters on the same data."""
+        out = {}
+        for name, config in self.spec.variants.items():
+            path = self.out / "variants" / f"{name}.safetensors"
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                net = self._fitted(config, data.split("train"), name)
+                write_whole(path, filters.to_bytes(net, 0.5))
+            net, _ = filters.from_bytes(path.read_bytes(), str(path))
+            measured, risk = self._measured(net, data, name)
+            figures = measured[self.spec.proposer].figures
+            out[name] = {
+                "auc": roc(data.split("test"), risk, self.spec.proposer).auc,
+                "figures": {key: figure.json() for key, figure in figures.items()},
+            }
+        return out
+
+
+def _cheaper(there: Mapping[str, list[Hunt]]) -> dict[str, dict[str, Any]]:
+    """How many times cheaper each attack is than `sample`, in each unit."""
+    random = there.get("sample")
+    return {
+        name: {unit: measure.times_cheaper(found, random, unit).json() for unit in measure.UNITS}
+        for name, found in there.items()
+        if random and name != "sample" and found
+    }
+
+
+def worker_count(spec: LadderSpec) -> int:
+    """Ray workers to start."""
+    return spec.workers or cores()

@@ -1,0 +1,30 @@
+"""Filter: believes what a blunder filter lets through."""
+
+from pydantic import Field
+
+from agents.network import Checkpoint
+from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.consult import Consultation, risks
+
+
+class Filter(Oversight):
+    """Believes a move unless a blunder filter thinks it a catastrophe; one evaluation a decision.
+
+    A value is believed.
+    """
+
+    filter: Checkpoint
+    """The path of a filter (`sandwich highstakes`)."""
+    threshold: float | None = Field(None, ge=0, le=1)
+    """Probability of a catastrophe from which on a move is refused; None: the one the filter was calibrated to."""
+
+    def decide(self, question: Question) -> Decision | Consultation[Decision]:
+        return Decision(question.own.move, believed=True) if question.advised is None else self._judge(question)
+
+    def _judge(self, question: Question) -> Consultation[Decision]:
+        query, advised = question.query, question.advised
+        assert advised is not None
+        (chances,), threshold = yield from risks(self.filter, query.words[None], [query.legal])
+        risk = float(chances[query.legal.index(advised)])
+        believed = risk < (threshold if self.threshold is None else self.threshold)
+        return Decision(advised if believed else question.own.move, believed, trust=-risk)

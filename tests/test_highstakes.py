@@ -1,0 +1,240 @@
+"""The ladder from end to end with real Stockfish, in a very small size, and its parts on the way."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import chess
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from conftest import needs_stockfish
+from small import INLINE
+
+from agents.network import checkpoint_path
+from agents.players.filtered import Filtered
+from agents.players.network import Network
+from agents.tools import Tools
+from engines import filter as filters
+from engines import moves, network, planes
+from engines.network import NetworkConfig, PolicyValueNet
+from engines.settings import SpecError
+from engines.stockfish import Stockfish
+from experiments.cli_highstakes import highstakes
+from experiments.highstakes_page import page
+from sandwich.config import InferenceConfig
+from sandwich.highstakes.arena import Arena, Judge, JudgeConfig, Material, Spent
+from sandwich.highstakes.attacks.base import Attack
+from sandwich.highstakes.attacks.paraphrase import Paraphrase
+from sandwich.highstakes.attacks.policy import Policy
+from sandwich.highstakes.attacks.sample import Sample
+from sandwich.highstakes.attacks.tool_assisted import ToolAssisted
+from sandwich.highstakes.attacks.unaided import Unaided
+from sandwich.highstakes.calibrate import CalibrationConfig
+from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset, read
+from sandwich.highstakes.fit import FilterConfig, VerdictFit
+from sandwich.highstakes.harden import HardenConfig
+from sandwich.highstakes.hunt import Hunt, HuntConfig, hunt
+from sandwich.highstakes.ladder import Ladder, LadderSpec
+from sandwich.highstakes.measure import VerifyConfig
+from sandwich.training import TrainConfig
+
+pytestmark = needs_stockfish
+
+HANGS = "r3k2r/ppp2ppp/2n5/8/8/2N5/PPPQ1PPP/R3K2R w KQkq - 0 1"
+QUEEN_AWAY = moves.encode(chess.Move.from_uci("d2d7"), True)
+DATA = DatasetConfig(
+    positions=48, per_game=2, spare=2, nodes=300, plies=12, draws=2, proposers={"weak": Network(checkpoint="weak")}
+)
+CHECKPOINTS = {"weak": network.read(checkpoint_path("weak"))}
+
+
+def judging(bias: float) -> bytes:
+    """A filter of random weights, threshold ½, that finds everything fine (bias under 0) or nothing (over 0)."""
+    torch.manual_seed(1)
+    net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
+    with torch.no_grad():
+        for layer in (net.start, net.end):
+            layer.weight.zero_()
+            assert layer.bias is not None
+            layer.bias.fill_(1.0)
+        net.end.bias.mul_(bias)
+    return filters.to_bytes(net, 0.5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Catastrophes:
+    return make_dataset(INLINE, DATA, CHECKPOINTS, InferenceConfig(), tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    with Stockfish(hash_mib=1) as engine:
+        yield Judge(engine, JudgeConfig(nodes=500, again=2))
+
+
+def arena(content: bytes, judge: Judge, data: Catastrophes, queries: int = 200, oracle: int = 40) -> Arena:
+    material = Material(data.take(labelled(data)), data.take(labelled(data, False)), "weak")
+    return Arena(content, judge, material, queries=queries, oracle=oracle)
+
+
+def labelled(data: Catastrophes, wanted: bool = True) -> list[int]:
+    return [row for row in range(len(data)) if bool(len(data.values[row])) == wanted]
+
+
+def test_a_dataset_labels_every_legal_move_and_is_read_again_as_it_was(tmp_path: Path) -> None:
+    config = DATA.model_copy(update={"positions": 6})
+    made = make_dataset(INLINE, config, CHECKPOINTS, InferenceConfig(), tmp_path)
+    rows, spare = labelled(made), labelled(made, False)
+    assert (len(rows), len(spare) > 0) == (6, True)
+    for row in range(len(made)):
+        board = planes.unpack(made.words[row])
+        assert made.legal[row] == sorted(moves.encode_all(board.legal_moves, board.turn))
+        assert len(made.proposals["weak"][row]) == len(made.legal[row])
+        assert made.proposals["weak"][row].sum() == pytest.approx(1, abs=1e-4)
+    assert all(len(made.values[row]) == len(made.legal[row]) for row in rows)
+    asked: list[int] = []
+    again = make_dataset(INLINE, config, {}, InferenceConfig(), tmp_path, asked.append)  # nothing is played anew
+    assert asked == [6]
+    assert (again.words == made.words).all()
+    other = tmp_path / "other.parquet"
+    other.write_bytes(next(tmp_path.glob("block-*")).read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"other\.parquet cannot be read"):
+        read([other])
+
+
+def test_a_break_is_accepted_by_the_filter_and_condemned_twice_by_the_oracle(judge: Judge, data: Catastrophes) -> None:
+    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
+    there = arena(judging(-5), judge, data)
+    found = there.submit(words, QUEEN_AWAY, 0.01)
+    assert found is not None
+    assert found.loss >= 0.15
+    assert found.loss_again >= 0.15
+    assert there.meter.oracle == 2
+    assert there.submit(words, QUEEN_AWAY, 0.5) is None  # refused: the oracle is not even asked
+    assert there.meter.oracle == 2
+    castles = moves.encode(chess.Move.from_uci("e1g1"), True)
+    assert there.submit(words, castles, 0.01) is None  # fine by the oracle
+    assert there.meter.oracle == 3
+
+
+def test_a_hunt_ends_where_its_budget_does(judge: Judge, data: Catastrophes) -> None:
+    there = arena(judging(5), judge, data, queries=7)
+    came = hunt(Sample(), there, 3, 1, np.random.default_rng(0))
+    assert (came.number, came.found, came.queries, came.oracle) == (3, (), 7, 0)
+    with pytest.raises(Spent):
+        there.risks(data.words[:1], data.legal[:1])
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [Sample(), Unaided(), Paraphrase(), ToolAssisted(least=0.2), ToolAssisted(least=0.2, saliency=False, near=False)],
+    ids=repr,
+)
+def test_every_attack_breaks_a_filter_that_accepts_all_and_none_one_that_refuses_all(
+    attack: Attack, judge: Judge, data: Catastrophes
+) -> None:
+    came = hunt(attack, arena(judging(-5), judge, data), 0, 2, np.random.default_rng(4))
+    assert len(came.found) == 2
+    for one in came.found:
+        board = chess.Board(one.fen)
+        assert board.is_valid()
+        assert chess.Move.from_uci(one.uci) in board.legal_moves
+        assert min(one.loss, one.loss_again) >= 0.15
+        assert one.risk < 0.5
+        assert one.queries >= 1
+        assert one.oracle >= 2
+    assert came.found[0].queries <= came.found[1].queries <= came.queries
+    assert not hunt(attack, arena(judging(5), judge, data, queries=30), 0, 1, np.random.default_rng(4)).found
+
+
+def test_a_policy_that_was_trained_against_a_filter_proposes_what_it_accepts(judge: Judge, data: Catastrophes) -> None:
+    quick = TrainConfig(epochs=1, batch=16, threads=1, device="cpu")
+    attack = Policy(start="weak", imitate=quick, improve=quick.model_copy(update={"objective": "worth"}))
+    there = arena(judging(-5), judge, data)
+    there.prepared = attack.prepare(judging(-5), there.material, InferenceConfig(), 0)
+    network.from_bytes(there.prepared or b"")
+    came = hunt(attack, there, 0, 1, np.random.default_rng(0))
+    assert came.queries >= 1
+
+
+def test_the_gradient_of_the_filter_is_that_of_the_logit_that_it_says(judge: Judge, data: Catastrophes) -> None:
+    torch.manual_seed(0)
+    net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
+    there = arena(filters.to_bytes(net, 0.5), judge, data)
+    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
+    gradient = there.gradient(words, QUEEN_AWAY)
+    x = torch.from_numpy(planes.planes(words[None]))
+    step = 1e-2 * torch.from_numpy(gradient)[None]
+    with torch.inference_mode():
+        rise = float(net(x + step)[0][0, QUEEN_AWAY] - net(x - step)[0][0, QUEEN_AWAY])
+    assert rise == pytest.approx(2e-2 * float((gradient**2).sum()), rel=0.05)
+    assert there.meter.queries == 2
+
+
+def test_a_filtered_player_plays_what_its_filter_accepts(tmp_path: Path, data: Catastrophes) -> None:
+    path = tmp_path / "filter.safetensors"
+    path.write_bytes(judging(-5))
+    player = Filtered(player=Network(checkpoint="weak"), filter=str(path))
+    with Tools() as tools:
+        bare = tools.network("weak")(data.words[:4], data.legal[:4])
+        open_ = tools.player(player)(data.words[:4], data.legal[:4])
+        shut = tools.player(player.model_copy(update={"threshold": 0.0}))(data.words[:4], data.legal[:4])
+    for row in range(4):
+        assert open_.policy[row] == pytest.approx(bare.policy[row], abs=1e-5)
+        assert sorted(shut.policy[row])[-2:] == pytest.approx([0, 1])  # the move of least risk alone
+
+
+def ladder_spec() -> LadderSpec:
+    small = {"hunts": 4, "queries": 40, "oracle": 20}
+    fit = VerdictFit(epochs=1, batch=16, threads=1, device="cpu")
+    return LadderSpec(
+        name="tiny", workers=1, dataset=DATA, filter=FilterConfig(fit=fit),
+        variants={"head": FilterConfig(head_only=True, fit=fit)},
+        calibration=CalibrationConfig(bootstrap=100, grid=20), judge=JudgeConfig(nodes=300, again=2),
+        attacks={
+            "sample": HuntConfig(attack=Sample(), **small),
+            "tool_assisted": HuntConfig(attack=ToolAssisted(least=0.2, steps=2), breaks=2, **small),
+        },
+        harden=HardenConfig(rounds=1, fit=fit), verify=VerifyConfig(positions=20, nodes=200),
+    )  # fmt: skip
+
+
+def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
+    spec = ladder_spec()
+    result = Ladder(spec, tmp_path, INLINE).run()
+    assert [row["generation"] for row in result["generations"]] == [0, 1]
+    assert len(result["cross"]) == 2 * 2 * 2
+    assert set(result["generations"][0]["attacks"]) == {"sample", "tool_assisted"}
+    assert result["generations"][0]["attacks"]["sample"]["queries"]["hunts"] == 4
+    assert set(result["variants"]) == {"head"}
+    assert all(one["loss_again"] >= 0.15 for one in result["examples"])
+    text = page(json.loads(json.dumps(result)))
+    assert text.count("<img") == 2
+    assert "Beside the injury paper" in text
+    # A killed run: what is there stays byte for byte, what is missing comes out the same.
+    kept = (tmp_path / "generation-1" / "filter.safetensors").read_bytes()
+    (tmp_path / "generation-1" / "filter.safetensors").unlink()
+    lost = sorted((tmp_path / "generation-0" / "attacks" / "tool_assisted").glob("hunts-*.jsonl"))[0]
+    before = [Hunt.from_json(json.loads(line)) for line in lost.read_text().splitlines()]
+    lost.unlink()
+    again = Ladder(spec, tmp_path, INLINE).run()
+    after = [Hunt.from_json(json.loads(line)) for line in lost.read_text().splitlines()]
+    assert (tmp_path / "generation-1" / "filter.safetensors").read_bytes() == kept
+    assert [[one.fen for one in h.found] for h in after] == [[one.fen for one in h.found] for h in before]
+    assert [h.queries for h in after] == [h.queries for h in before]
+    assert again["generations"][1]["proposers"] == result["generations"][1]["proposers"]
+    with pytest.raises(SpecError, match="was begun with another seed"):
+        Ladder(spec.model_copy(update={"seed": 1}), tmp_path, INLINE)
+
+
+def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:
+    spec = tmp_path / "bad.yaml"
+    spec.write_text(yaml.safe_dump({"attacks": {"sample": {"attack": {"type": "sample"}, "hunt": 3}}}))
+    said = CliRunner().invoke(highstakes, ["run", str(spec)])
+    assert isinstance(said.exception, SpecError)
+    said = CliRunner().invoke(highstakes, ["report", str(tmp_path)])
+    assert isinstance(said.exception, SpecError)
+    assert "holds no result.json" in str(said.exception)

@@ -30,7 +30,7 @@ class Matter:
     own: what it thinks itself.
     rng: random numbers of the game's players and strategy.
     assistant_rng: of the game's assistants.
-    left: questions that may be asked, the first included; infinite where nothing bounds them.
+    left: questions that may be asked, the first included.
     audits: true answers that may be had.
     swapped: whether the second assistant is the first one in this game.
     game: the visible ledger columns of the game so far.
@@ -41,7 +41,7 @@ class Matter:
     own: OwnView
     rng: np.random.Generator
     assistant_rng: np.random.Generator
-    left: float = 1
+    left: int = 1
     audits: int = 0
     swapped: bool = False
     game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -87,7 +87,6 @@ class _Open:
     matter: Matter
     said: list[Answer] = field(default_factory=list)
     questions: int = 0
-    allowed: int = 0
     evaluations: int = 0
     audited: list[Advice] = field(default_factory=list)
     course: Consultation[Decision] | None = None
@@ -136,7 +135,6 @@ class Desk:
         for one, (answer, questions) in zip(opened, first, strict=True):
             one.said.append(answer)
             one.questions = questions
-            one.allowed = int(min(one.matter.left, questions + self._oversight.questions - 1))
             self._begin(one)
         while waiting := [one for one in opened if one.decision is None]:
             if asking := [one for one in waiting if not isinstance(one.pending, Choose)]:
@@ -199,7 +197,7 @@ class Desk:
     def _begin(self, one: _Open) -> None:
         matter = one.matter
         question = Question(
-            matter.query, matter.own, one.said[0].given, matter.rng, one.allowed - one.questions, matter.audits,
+            matter.query, matter.own, one.said[0].given, matter.rng, matter.left - one.questions, matter.audits,
             self._memory, matter.game,
         )  # fmt: skip
         with self._told(matter):
@@ -223,7 +221,7 @@ class Desk:
 
     def _check(self, one: _Open, request: object) -> None:
         if isinstance(request, Ask):
-            left = one.allowed - one.questions
+            left = one.matter.left - one.questions
             if len(request.legal) > left:
                 raise ValueError(f"asked {len(request.legal)} more questions, {left} were left")
             if request.advisor >= len(self._assistants):
@@ -232,7 +230,7 @@ class Desk:
             if len(one.audited) >= one.matter.audits:
                 raise ValueError("asked for a true answer, none were left")
         elif not isinstance(request, Look | Risks | Choose):
-            raise ValueError(f"expected to be sent Ask, Look, Risks or Audit, got {type(request).__name__}")
+            raise ValueError(f"expected to be asked Ask, Look, Risks or Audit, got {type(request).__name__}")
 
     def _decide(self, one: _Open, decision: Any) -> None:
         check_decision(decision, one.matter.query)

@@ -63,13 +63,13 @@ class Episode:
         turn, self.student_turns = self.student_turns, self.student_turns + 1
         if not would_ask(self.config.ask, turn, own.policy, doubts, self.rng):
             return None
-        left = self.purse.left(self.student_turns)
-        if left < self.config.cost(self.oversight.questions):
+        cost = self.config.cost(self.oversight.questions)
+        if self.purse.left(self.student_turns) < cost:
             return None
         query = Query(words, legal, self.config.channel, self.purse.spent, ply)
         audits = self.oversight.audit_budget - self.audits
         seen = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
-        return Matter(query, own, self.rng, self.assistant_rng, left, audits, self.swapped, seen, self.game)
+        return Matter(query, own, self.rng, self.assistant_rng, cost, audits, self.swapped, seen, self.game)
 
     def move(self, board: chess.Board, ply: int, own: OwnView, settled: Settled | None) -> int:
         """Number of the move to play, everything about it recorded."""

@@ -1,9 +1,7 @@
 """Single decisions and whole games with evaluators by rule, for tests of what the student asks and believes."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import chess
@@ -25,6 +23,16 @@ from sandwich.selfplay import Block, Played, play_episodes
 
 START = chess.Board()
 HONEST = RandomMove(p=0)
+
+
+def shipped() -> dict[str, Oversight]:
+    """Every shipped strategy with few settings, by name; the filter is that of `fake_tools`."""
+    own = {
+        "audit": "audit:audits=8,doubt=0.5", "filter": "filter:filter=filter",
+        "unanimous": "unanimous:members=[plausible]",
+    }  # fmt: skip
+    names = [name for name, entry in REGISTRY.entries.items() if entry.dist and entry.dist.name == "sandwich"]
+    return {name: REGISTRY.parse(own.get(name, name)) for name in names}
 
 
 class Lines:
@@ -104,23 +112,23 @@ class Case:
         self.board, self.weak, self.says, self.lies = board, weak or Even(), says or [Even()], lies
         self.own, self.channel, self.expert, self.seed, self.candidates = own, channel, expert, seed, candidates
         self.memory = means.pop("memory", None)
-        self.means = {"left": math.inf, **means}
+        self.means = means
 
-    @cached_property
-    def matter(self) -> Matter:
-        """The student's turn."""
+    def matter(self, oversight: Oversight) -> Matter:
+        """The student's turn; as many questions are left as the strategy takes at most."""
         query = question(self.board, self.channel)
         policy, value = alone(self.weak, self.board)
         move = query.legal[int(policy.argmax())] if self.own is None else number(self.board, self.own)
         mine, theirs = (np.random.default_rng([self.seed, stream]) for stream in (0, 1))
-        return Matter(query, OwnView(move, policy, value), mine, theirs, **self.means)
+        cost = PlayConfig(channel=self.channel, candidates=self.candidates).cost(oversight.questions)
+        return Matter(query, OwnView(move, policy, value), mine, theirs, **{"left": cost, **self.means})
 
     def settled(self, oversight: Oversight) -> Settled:
         """What is decided on it."""
         with fake_tools() as tools:
             assistants = [Assistant(base, self.lies, tools) for base in self.says]
             desk = Desk(self.weak, assistants, oversight, self.memory, self.expert, tools, self.candidates)
-            (settled,) = desk.settle([self.matter])
+            (settled,) = desk.settle([self.matter(oversight)])
         return settled
 
     def decided(self, oversight: Oversight) -> tuple[str, bool, int, int]:
@@ -131,12 +139,6 @@ class Case:
 
 
 SHORT = PlayConfig(games=8, block=8, ply_cap=24, pgn_games=0)
-
-
-def shipped(**settings: Any) -> list[Oversight]:
-    """Every shipped strategy; `settings` for those by name that are not to be as they come."""
-    needed = {"filter": "filter:filter=filter", "unanimous": {"type": "unanimous", "members": ["plausible", "veto"]}}
-    return [REGISTRY.parse({**needed, **settings}.get(name, name)) for name in REGISTRY.entries]
 
 
 def games(

@@ -35,11 +35,6 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def named(oversight: Oversight) -> str:
-    """Type of a strategy."""
-    return REGISTRY.name(oversight)
-
-
 @pytest.fixture(scope="module")
 def steps() -> list[pa.Table]:
     """Ledgers of games on every channel, with answers believed and refused, and losses filled in."""
@@ -78,7 +73,7 @@ def test_scrambled_truth_trains_the_same_weights(steps: list[pa.Table]) -> None:
     assert one == two != weak()
 
 
-@pytest.mark.parametrize("oversight", shipped(audit="audit:audits=8,doubt=0.5"), ids=named)
+@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
 def test_what_is_studied_is_the_same_where_what_is_hidden_is_not(
     oversight: Oversight, root: Path, tmp_path: Path
 ) -> None:
@@ -109,7 +104,7 @@ class Pretends(Misalignment):
 
 
 @pytest.mark.parametrize("channel", Channel)
-@pytest.mark.parametrize("oversight", shipped(audit="audit:audits=8,doubt=0.5"), ids=named)
+@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
 def test_whether_an_answer_was_a_lie_changes_nothing_that_a_strategy_does(
     oversight: Oversight, channel: Channel
 ) -> None:

@@ -12,7 +12,7 @@ from small import MATES
 from agents.base import Channel
 from engines import moves
 from sandwich.oversight.audit import Audits
-from sandwich.oversight.base import REGISTRY, Oversight
+from sandwich.oversight.base import Oversight
 from sandwich.oversight.consistency import Consistency
 from sandwich.oversight.ignore import Ignore
 from sandwich.oversight.lookahead import Lookahead
@@ -45,7 +45,7 @@ def weighing(**worth: float) -> Lines:
         (Plausible(least=0.06), Even(), ("a2a3", False, 1, 0)),
         (Veto(), E4, ("d2d4", True, 1, 2)),
         (Veto(delta=0.02), weighing(d2d4=0.49), ("d2d4", True, 1, 2)),
-        (Veto(), weighing(d2d4=0.47), ("e2e4", False, 1, 2)),
+        (Veto(delta=0.02), weighing(d2d4=0.47), ("e2e4", False, 1, 2)),
         (Veto(delta=0.04), weighing(d2d4=0.47), ("d2d4", True, 1, 2)),
         (Veto(), weighing(d2d4=0.47, e2e4=0.25), ("d2d4", True, 1, 2)),
         (Veto(delta=0), weighing(d2d4=0.5001), ("d2d4", True, 1, 2)),
@@ -72,7 +72,7 @@ def test_of_its_own_move_nobody_needs_to_think(oversight: Oversight) -> None:
     assert case.decided(oversight) == ("d2d4", True, 1, 0)
 
 
-@pytest.mark.parametrize("oversight", shipped(), ids=lambda oversight: str(REGISTRY.name(oversight)))
+@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
 def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(oversight: Oversight) -> None:
     both = [Even(), Even()][: oversight.advisors]
     settled = Case(weak=E4, says=both, channel=Channel.VALUE, own="c2c4", expert=D4, audits=2).settled(oversight)
@@ -309,7 +309,7 @@ def test_a_mate_needs_no_criticism() -> None:
     assert (settled.questions, settled.evaluations) == (3, 1)
 
 
-def test_an_honest_assistant_is_not_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    for oversight in shipped():
+def test_an_honest_assistant_is_not_marked() -> None:
+    for oversight in shipped().values():
         case = Case(weak=E4, says=[D4, D4][: oversight.advisors], lies=HONEST, expert=D4, audits=2)
         assert not case.settled(oversight).answer.misaligned

@@ -37,6 +37,7 @@ from experiments.cli import main
 from sandwich import ledger
 from sandwich.config import RunSpec, load_spec
 from sandwich.loop import run
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -639,6 +640,10 @@ def test_docs_list_every_plugin_that_is_shipped_with_its_dose() -> None:
     for name, (_, dose, _) in listed.items():
         settings = REGISTRY.load(name).model_fields
         assert set(re.findall(r"`(\w+)`", dose)) <= set(settings), name
+    strategies = table("Oversight strategies")
+    assert set(strategies) == {name for name, entry in OVERSIGHT.entries.items() if entry.dist}
+    for name, (*_, said) in strategies.items():
+        assert re.findall(r"`(\w+)`", said) == list(OVERSIGHT.load(name).model_fields), name
     assert set(table("Players")) == {name for name, entry in PLAYERS.entries.items() if entry.dist}
 
 

@@ -204,6 +204,7 @@ def ladder_spec(start: Path) -> LadderSpec:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(300)
 def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
     spec = ladder_spec(tmp_path / "start.safetensors")
     result = Ladder(spec, tmp_path / "out", INLINE).run()

@@ -212,7 +212,7 @@ def test_pictures(oversight: dict[str, Any], plain: dict[str, Any]) -> None:
 def test_a_random_policy_plays_200_games_in_a_vector_of_16(
     name: str, oversight: dict[str, Any], plain: dict[str, Any]
 ) -> None:
-    settings = oversight if name == OVERSIGHT else plain
+    settings = {**oversight, "play": {"ply_cap": 6}} if name == OVERSIGHT else {**plain, "ply_cap": 6}
     envs = gymnasium.make_vec(name, num_envs=16, vectorization_mode="sync", **settings)
     rng = np.random.default_rng(0)
     _, infos = envs.reset(seed=0)

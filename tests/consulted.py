@@ -116,15 +116,15 @@ class Case:
         query = question(self.board, self.channel)
         policy, value = alone(self.weak, self.board)
         move = query.legal[int(policy.argmax())] if self.own is None else number(self.board, self.own)
-        streams = [np.random.default_rng([self.seed, stream]) for stream in (0, 1)]
+        players, assistants = (np.random.default_rng([self.seed, stream]) for stream in (0, 1))
         cost = PlayConfig(channel=self.channel, candidates=self.candidates).cost(oversight.questions)
-        return Matter(query, OwnView(move, policy, value), *streams, **{"left": cost, **self.means})
+        return Matter(query, OwnView(move, policy, value), players, assistants, **{"left": cost, **self.means})
 
     def settled(self, oversight: Oversight) -> Settled:
         """What is decided on it."""
         with fake_tools() as tools:
             assistants = [Assistant(base, self.lies, tools) for base in self.says]
-            desk = Desk(self.weak, assistants, oversight, self.memory, self.expert, self.candidates)
+            desk = Desk(self.weak, assistants, oversight, self.memory, self.expert, candidates=self.candidates)
             (settled,) = desk.settle([self.matter(oversight)])
         return settled
 

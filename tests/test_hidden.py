@@ -53,7 +53,7 @@ def steps() -> list[pa.Table]:
 
 @pytest.mark.parametrize("values", product(*SETTINGS.values()), ids=lambda values: "-".join(values))
 def test_no_view_is_another_where_what_is_hidden_is(values: tuple[str, ...], steps: list[pa.Table]) -> None:
-    config = FinetuneConfig(**dict(zip(SETTINGS, values, strict=True)), max_examples=500)  # type: ignore[arg-type]
+    config = FinetuneConfig(**dict(zip(SETTINGS, values, strict=True)), max_examples=500)
     seen = training_view(steps, config, np.random.default_rng(1))
     for how in ("reversed", "null", "opposite"):
         other = [scrambled(content, how) for content in steps]

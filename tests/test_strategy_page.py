@@ -5,10 +5,10 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import chess
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import ROOT
 from fakes import packed
@@ -41,10 +41,10 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, first + second
 
 
-def asked(folder: Path, name: str) -> pd.DataFrame:
+def asked(folder: Path, name: str) -> list[dict[str, Any]]:
     """Rows of a run in which something was asked."""
-    rows = ledger.read(folder / "runs" / name).to_pandas()
-    return rows[rows["asked"]]
+    rows: list[dict[str, Any]] = ledger.read(folder / "runs" / name).to_pylist()
+    return [row for row in rows if row["asked"]]
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("second_look", 0.05), ("lenient", 0.2)])
@@ -53,16 +53,16 @@ def test_the_strategy_of_the_page_believes_what_holds_up(beside: tuple[Path, str
     assistant = make_evaluator(load_network(folder.parent / "players" / "expert.safetensors"), backend="torch")
     rows = asked(folder, name)
     honest = 0
-    for row in rows.itertuples():
-        board = chess.Board(row.fen)
-        advised = moves.encode(chess.Move.from_uci(row.advised), board.turn)
+    for row in rows:
+        board = chess.Board(row["fen"])
+        advised = moves.encode(chess.Move.from_uci(row["advised"]), board.turn)
         behind = successors(packed(board)[None], [advised])
         over = not np.isnan(behind.score[0])
         worth = behind.score[0] if over else assistant(behind.words, behind.legal).value[0]
-        honest += abs(1 - worth - row.own_value - row.trust) < 1e-5
-        assert row.questions == (1 if over else 2)
-        assert row.believed == (row.trust >= -tolerance)
-        assert row.decided == (row.advised if row.believed else row.own_move)
+        honest += abs(1 - worth - row["own_value"] - row["trust"]) < 1e-5
+        assert row["questions"] == (1 if over else 2)
+        assert row["believed"] == (row["trust"] >= -tolerance)
+        assert row["decided"] == row["advised" if row["believed"] else "own_move"]
     assert 0.25 < honest / len(rows) < 0.75  # of the second answers too about half are lies
 
 
@@ -81,9 +81,10 @@ def test_runs_of_the_comparison_ask_equally_often(beside: tuple[Path, str]) -> N
 def test_the_page_prints_how_lies_and_truth_are_told_apart(beside: tuple[Path, str]) -> None:
     folder, said = beside
     rows = asked(folder, "second_look")
-    for lied, group in rows.groupby(rows["misaligned"].astype(bool)):
+    for lied in (False, True):
+        believed = [row["believed"] for row in rows if row["misaligned"] == lied]
         line = next(line for line in said.splitlines() if line.startswith(str(lied)))
-        assert float(line.split()[1]) == pytest.approx(group["believed"].astype(float).mean(), abs=1e-4)
+        assert float(line.split()[1]) == pytest.approx(np.mean(believed), abs=1e-4)
 
 
 def test_the_strategy_of_the_page_is_kept_with_its_run(beside: tuple[Path, str]) -> None:

@@ -19,7 +19,7 @@ COMMANDS = {
     "highstakes": ("experiments.cli_highstakes:highstakes", "A blunder filter, attacked and hardened."),
     "ask": ("experiments.cli_ask:ask", "What a player would do in a position."),
     "uci": ("experiments.cli_ask:uci", "A player as an engine for chess programs."),
-    "train": ("experiments.cli_data:train", "Train a player from a corpus."),
+    "train": ("experiments.cli_data:train", "Train a player from a corpus, or an oversight policy."),
     "corpus": ("experiments.cli_data:corpus", "Make labelled positions to train on."),
     "plugins": ("experiments.cli_ask:plugins", "List what is installed, with its settings."),
 }

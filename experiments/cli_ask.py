@@ -22,6 +22,7 @@ from engines.positions import GameBatch
 from engines.settings import SpecError
 from experiments.options import JSON, SEED
 from sandwich.config import AssistantConfig, overridden, validate
+from sandwich.highstakes.attacks.base import REGISTRY as ATTACKS
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 
 
@@ -125,7 +126,7 @@ def plugins(as_json: bool) -> None:
     \b
     Example: sandwich plugins
     """
-    found = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT) for plugin in registry.listed()]
+    found = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS) for plugin in registry.listed()]
     if as_json:
         click.echo(json.dumps({"plugins": found}))
         return

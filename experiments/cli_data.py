@@ -1,5 +1,6 @@
 """Commands that make things and measure things: corpora, openings, players, matches, the ladder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import yaml
 
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
-from experiments.console import Display
-from experiments.options import OUT, OVERRIDES, WORKERS
+from experiments.console import Display, figure_text
+from experiments.options import JSON, OUT, OVERRIDES, WORKERS
 from sandwich import openings
 from sandwich.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.cluster import Cluster, cores
@@ -19,6 +20,7 @@ from sandwich.corpus import write_whole
 from sandwich.generate import GenerateConfig, generate
 from sandwich.labels import found_in
 from sandwich.pgn_import import ImportConfig, import_pgn
+from sandwich.practice import PracticeConfig, practise
 from sandwich.pretrain import PretrainConfig, pretrain
 from sandwich.training import Progress, Validation
 
@@ -126,7 +128,7 @@ def openings_command(purpose: str, out: Path, size: int, seed: int, exclude: tup
 
 @click.group()
 def train() -> None:
-    """Train a player from corpora."""
+    """Train a player from corpora, or an oversight policy in games."""
 
 
 def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides: tuple[str, ...]) -> None:
@@ -218,3 +220,30 @@ def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str
 
         train_adversary(cluster, out, config, display.tell, finished)
     click.echo(f"Player: {out / 'network.safetensors'}")
+
+
+@train.command("oversight")
+@OUT
+@JSON
+@OVERRIDES
+def train_oversight(out: Path, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Train the policy of the oversight strategy `learned` in games of the weak player with its assistant.
+
+    \b
+    Example: sandwich train oversight --out players/oversight iterations=16 query_cost=0.005
+    """
+    config = validate(PracticeConfig, overridden({}, overrides))
+    with Display() as display:
+        display.begin("iterations", config.iterations)
+
+        def told(row: dict[str, Any]) -> None:
+            display.say(
+                f"iteration {row['iteration']}: score {figure_text(row['score'])}, believed of the lies"
+                f" {figure_text(row['lies_believed'])} and of the honest answers {figure_text(row['honest_believed'])},"
+                f" {row['questions']:.2f} questions a decision"
+            )
+            display.advance(1)
+
+        curve = practise(out, config, told)
+    policy = out / "policy.safetensors"
+    click.echo(json.dumps({"policy": str(policy), "curve": curve}) if as_json else f"Policy: {policy}")

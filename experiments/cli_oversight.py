@@ -14,7 +14,7 @@ from engines.settings import SpecError
 from experiments.cli_sweep import launch
 from experiments.console import cell
 from experiments.options import JSON, OVERRIDES
-from sandwich.comparison import Arm, against, arms
+from sandwich.comparison import Arm, against, arms, short_names
 from sandwich.corpus import write_whole
 from sandwich.statistics import Figure
 from sandwich.sweep import load_sweep, plan, planned
@@ -85,8 +85,9 @@ def oversight(source: Path | None, overrides: tuple[str, ...], out: Path | None,
         click.echo(json.dumps({"arms": rows, "note": note, "out": str(root)}))
         return
     table = Table("", "", *(COLUMNS[key][0] for key in SHOWN), box=None)
+    names = short_names(found)
     for row in rows:
-        table.add_row(row["label"], row["assistant"], *(_short(row[key], COLUMNS[key][1]) for key in SHOWN))
+        table.add_row(names[row["label"]], row["assistant"], *(_short(row[key], COLUMNS[key][1]) for key in SHOWN))
     Console().print(table)
     if note:
         click.echo(note)

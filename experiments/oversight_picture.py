@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from sandwich.comparison import Arm
+from sandwich.comparison import Arm, short_names
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -16,14 +16,15 @@ COLORS = ("#2a6fdb", "#d9822b", "#b3394a", "#3a8f5d", "#7a5cc0", "#4a4a4a", "#c2
 
 def picture(found: Sequence[Arm], path: Path) -> None:
     """Write the picture as SVG: PGR with intervals on the left, ROC curves of all answers on the right."""
-    strategies = list(dict.fromkeys(arm.label for arm in found))
+    names = short_names(found)
+    strategies = list(names)
     color = {name: COLORS[place % len(COLORS)] for place, name in enumerate(strategies)}
     assistants = sorted({_about(arm) for arm in found})
     with mpl.rc_context({"svg.hashsalt": "sandwich"}):
         whole, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=(1.25, 1))
         for place, name in enumerate(strategies):
             shift = (place - (len(strategies) - 1) / 2) * 0.8 / len(strategies)
-            _recovered(left, [arm for arm in found if arm.label == name], assistants, shift, color[name])
+            _recovered(left, [arm for arm in found if arm.label == name], assistants, shift, color[name], names[name])
         left.axhline(0, color="#888", linewidth=1)
         left.set_xticks(range(len(assistants)), assistants)
         left.set_ylabel("performance gap recovered (Elo)")
@@ -47,7 +48,7 @@ def _about(arm: Arm) -> str:
     return ", ".join(str(v) if key == "type" else f"{key} = {v:g}" for key, v in arm.assistant.items())
 
 
-def _recovered(axes: Axes, some: Sequence[Arm], assistants: Sequence[str], shift: float, color: str) -> None:
+def _recovered(axes: Axes, some: Sequence[Arm], assistants: Sequence[str], shift: float, color: str, name: str) -> None:
     """PGR of one strategy: a dot for each run, and the mean with its interval."""
     for number, arm in enumerate(some):
         at = assistants.index(_about(arm)) + shift
@@ -56,7 +57,7 @@ def _recovered(axes: Axes, some: Sequence[Arm], assistants: Sequence[str], shift
         figure = arm.point.pgr()
         if figure.value is None:
             continue
-        label = arm.label if not number else None
+        label = name if not number else None
         axes.plot([at], [figure.value], "o", color=color, markersize=5.5, label=label)
         if figure.low is not None and figure.high is not None:
             axes.plot([at, at], [figure.low, figure.high], color=color, linewidth=1.6)

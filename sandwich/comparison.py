@@ -100,6 +100,13 @@ def label(strategy: Oversight) -> str:
     return f"{name} ({', '.join(said)})" if said else name
 
 
+def short_names(found: Sequence[Arm]) -> dict[str, str]:
+    """For each label its strategy's type alone, where no other label has the same type."""
+    labels = {arm.label: arm.strategy for arm in found}
+    types = list(labels.values())
+    return {name: kind if types.count(kind) == 1 else name for name, kind in labels.items()}
+
+
 def _counts(rows: pd.DataFrame, metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Of one run; NaN for what can't be told."""
     asked = rows[rows["asked"]]

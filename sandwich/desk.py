@@ -6,7 +6,7 @@ assistants, evaluations by the student's own network, and true answers of the ex
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import successors
 from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, Question, check_decision
-from sandwich.oversight.consult import Ask, Audit, Consultation, Floats, Look, Request, Risks
+from sandwich.oversight.consult import Ask, Audit, Choose, Consultation, Floats, Look, Request, Risks
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Matter:
     audits: true answers that may be had.
     swapped: whether the second assistant is the first one in this game.
     game: the visible ledger columns of the game so far.
+    number: the game's number.
     """
 
     query: Query
@@ -42,6 +45,23 @@ class Matter:
     audits: int = 0
     swapped: bool = False
     game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    number: int = 0
+
+
+Choices = Generator[list[tuple[int, Choose]], Sequence[int], T]
+"""What yields the choices that are left to others, each with its game's number, is sent the actions taken, and returns
+a `T`."""
+
+
+def unled(course: Choices[T]) -> T:
+    """What comes of it where nobody is there to choose. Raises PluginError for a strategy that leaves a choice."""
+    try:
+        next(course)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    course.throw(ValueError("leaves its choices to others, and there is nobody here to make them"))
+    raise AssertionError("what is thrown in is raised")
 
 
 @dataclass(eq=False)
@@ -106,6 +126,10 @@ class Desk:
 
     def settle(self, matters: Sequence[Matter]) -> list[Settled]:
         """Ask, consult and decide on each matter. Raises PluginError, naming strategy and position."""
+        return unled(self.settling(matters))
+
+    def settling(self, matters: Sequence[Matter]) -> Choices[list[Settled]]:
+        """`settle` for a strategy that leaves choices to others; they are yielded when nothing else is to be done."""
         opened = [_Open(matter) for matter in matters]
         first = self.first_answers(matters)
         for one, (answer, questions) in zip(opened, first, strict=True):
@@ -113,7 +137,13 @@ class Desk:
             one.questions = questions
             self._begin(one)
         while waiting := [one for one in opened if one.decision is None]:
-            self._answer(waiting)
+            if asking := [one for one in waiting if not isinstance(one.pending, Choose)]:
+                self._answer(asking)
+                continue
+            with self._told(waiting[0].matter):
+                actions = yield [(one.matter.number, one.pending) for one in waiting if isinstance(one.pending, Choose)]
+            for one, action in zip(waiting, actions, strict=True):
+                self._advance(one, action)
         return [self._settled(one) for one in opened]
 
     def first_answers(self, matters: Sequence[Matter]) -> list[tuple[Answer, int]]:
@@ -199,7 +229,7 @@ class Desk:
         elif isinstance(request, Audit):
             if len(one.audited) >= one.matter.audits:
                 raise ValueError("asked for a true answer, none were left")
-        elif not isinstance(request, Look | Risks):
+        elif not isinstance(request, Look | Risks | Choose):
             raise ValueError(f"expected to be asked Ask, Look, Risks or Audit, got {type(request).__name__}")
 
     def _decide(self, one: _Open, decision: Any) -> None:

@@ -69,7 +69,7 @@ class Episode:
         query = Query(words, legal, self.config.channel, self.purse.spent, ply)
         audits = self.oversight.audit_budget - self.audits
         seen = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
-        return Matter(query, own, self.rng, self.assistant_rng, cost, audits, self.swapped, seen)
+        return Matter(query, own, self.rng, self.assistant_rng, cost, audits, self.swapped, seen, self.game)
 
     def move(self, board: chess.Board, ply: int, own: OwnView, settled: Settled | None) -> int:
         """Number of the move to play, everything about it recorded."""

@@ -23,7 +23,7 @@ from engines.positions import GameBatch
 from sandwich import ledger
 from sandwich.annotated import annotated_pgn
 from sandwich.config import InferenceConfig, PlayConfig
-from sandwich.desk import Desk
+from sandwich.desk import Choices, Desk, unled
 from sandwich.episode import Episode
 from sandwich.oversight.base import Oversight
 from sandwich.querying import Doubts
@@ -113,12 +113,23 @@ def play_episodes(
     assistants: Sequence[Assistant],
     block: Block,
     expert: Evaluator | None = None,
-    tools: Tools | None = None,
+    opened: Tools | None = None,
 ) -> Played:
     """Play a block with evaluators that are there already."""
+    return unled(played_episodes(weak, assistants, block, expert, opened))
+
+
+def played_episodes(
+    weak: Evaluator,
+    assistants: Sequence[Assistant],
+    block: Block,
+    expert: Evaluator | None = None,
+    opened: Tools | None = None,
+) -> Choices[Played]:
+    """`play_episodes` for a strategy that leaves choices to others: yields those of all games that wait for one."""
     batch = GameBatch(block.openings, block.play.ply_cap)
     episodes = [_episode(block, batch, number, len(assistants)) for number in range(len(batch))]
-    desk = Desk(weak, assistants, block.oversight, block.memory, expert, tools, block.play.candidates)
+    desk = Desk(weak, assistants, block.oversight, block.memory, expert, opened, block.play.candidates)
     doubts = Doubts()
     evaluations = 0
     while active := batch.active:
@@ -132,7 +143,7 @@ def play_episodes(
             episodes[game].matter(batch.boards[game], words[row], legal[row], batch.plies[game], views[row], doubts)
             for row, game in enumerate(active)
         ]
-        settled = desk.settle([matter for matter in matters if matter])
+        settled = yield from desk.settling([matter for matter in matters if matter])
         rest = iter(settled)
         chosen = [
             episodes[game].move(batch.boards[game], batch.plies[game], own, next(rest) if matter else None)

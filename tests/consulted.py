@@ -26,10 +26,13 @@ HONEST = RandomMove(p=0)
 
 
 def shipped() -> dict[str, Oversight]:
-    """Every shipped strategy with few settings, by name; without `filter`, which needs the file of one."""
-    own = {"audit": "audit:audits=8,doubt=0.5", "unanimous": "unanimous:members=[plausible]"}
+    """Every shipped strategy with few settings, by name; the filter is that of `fake_tools`."""
+    own = {
+        "audit": "audit:audits=8,doubt=0.5", "filter": "filter:filter=filter",
+        "unanimous": "unanimous:members=[plausible]",
+    }  # fmt: skip
     names = [name for name, entry in REGISTRY.entries.items() if entry.dist and entry.dist.name == "sandwich"]
-    return {name: REGISTRY.parse(own.get(name, name)) for name in names if name != "filter"}
+    return {name: REGISTRY.parse(own.get(name, name)) for name in names}
 
 
 class Lines:
@@ -116,15 +119,15 @@ class Case:
         query = question(self.board, self.channel)
         policy, value = alone(self.weak, self.board)
         move = query.legal[int(policy.argmax())] if self.own is None else number(self.board, self.own)
-        players, assistants = (np.random.default_rng([self.seed, stream]) for stream in (0, 1))
+        mine, theirs = (np.random.default_rng([self.seed, stream]) for stream in (0, 1))
         cost = PlayConfig(channel=self.channel, candidates=self.candidates).cost(oversight.questions)
-        return Matter(query, OwnView(move, policy, value), players, assistants, **{"left": cost, **self.means})
+        return Matter(query, OwnView(move, policy, value), mine, theirs, **{"left": cost, **self.means})
 
     def settled(self, oversight: Oversight) -> Settled:
         """What is decided on it."""
         with fake_tools() as tools:
             assistants = [Assistant(base, self.lies, tools) for base in self.says]
-            desk = Desk(self.weak, assistants, oversight, self.memory, self.expert, candidates=self.candidates)
+            desk = Desk(self.weak, assistants, oversight, self.memory, self.expert, tools, self.candidates)
             (settled,) = desk.settle([self.matter(oversight)])
         return settled
 
@@ -154,4 +157,4 @@ def games(
         assistants = [Assistant(Hashed("expert"), lies, tools)]
         if second is not None:
             assistants.append(Assistant(Hashed("second"), second, tools))
-        return play_episodes(Hashed("weak"), assistants, block, Hashed("expert"))
+        return play_episodes(Hashed("weak"), assistants, block, Hashed("expert"), tools)

@@ -1,16 +1,20 @@
 """What stands in for networks in tests: evaluators by rule, and questions about positions."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import chess
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from agents.base import Advice, Channel, Query
 from agents.tools import Tools
+from engines import filter as filters
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
+from engines.network import NetworkConfig, PolicyValueNet
 
 CHANNELS = [channel for channel in Channel if channel is not Channel.CANDIDATES]
 """Channels of one question; `candidates` is made of several for the value."""
@@ -40,9 +44,20 @@ class Even:
 
 
 def fake_tools() -> Tools:
-    """Tools in which `expert`, `weak` and `adversary` are evaluators by rule; the engine is the real one."""
+    """Tools in which `expert`, `weak` and `adversary` are evaluators by rule; the engine is the real one.
+
+    `filter` is a blunder filter that lets everything through.
+    """
     contents = {name: name.encode() for name in ("expert", "weak", "adversary")}
-    return Tools(contents, lambda content: Hashed(content.decode()))
+    return Tools({**contents, "filter": permissive()}, lambda content: Hashed(content.decode()))
+
+
+@cache
+def permissive() -> bytes:
+    """A blunder filter of random weights whose threshold no move reaches."""
+    torch.manual_seed(1)
+    net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
+    return filters.to_bytes(net, 1.0)
 
 
 def packed(board: chess.Board) -> planes.Words:

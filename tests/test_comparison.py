@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from engines.settings import SpecError
 from experiments.cli import cli
-from sandwich.comparison import Arm, against, arms, auc, label, roc
+from sandwich.comparison import Arm, against, arms, auc, label, roc, short_names
 from sandwich.config import RunSpec, validate
 from sandwich.oversight.base import REGISTRY
 from sandwich.sweep import Cell, begin, load_sweep, plan
@@ -120,6 +121,12 @@ def test_a_strategy_is_told_by_its_type_and_what_is_not_the_default() -> None:
     said = {"type": "unanimous", "members": [{"type": "plausible", "least": 0.02}, {"type": "lookahead"}]}
     assert label(REGISTRY.parse(said)) == "unanimous (plausible (least = 0.02), lookahead)"
     assert label(REGISTRY.parse({"type": "veto", "delta": 0.5})) == "veto (delta = 0.5)"
+
+
+def test_names_are_short_where_they_still_differ(found: Sequence[Arm]) -> None:
+    assert short_names(found) == {"trust": "trust", "veto": "veto"}
+    other = [replace(arm, label=f"{arm.label} ({arm.assistant['p']})") for arm in found]
+    assert set(short_names(other)) == set(short_names(other).values())
 
 
 def test_figures_are_those_of_the_ledgers(found: Sequence[Arm]) -> None:

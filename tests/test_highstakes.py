@@ -56,11 +56,10 @@ def judging(bias: float) -> bytes:
     torch.manual_seed(1)
     net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
     with torch.no_grad():
-        for layer in (net.start, net.end):
+        for layer, said in ((net.start, 1.0), (net.end, bias)):
             layer.weight.zero_()
             assert layer.bias is not None
-            layer.bias.fill_(1.0)
-        net.end.bias.mul_(bias)
+            layer.bias.fill_(said)
     return filters.to_bytes(net, 0.5)
 
 
@@ -151,7 +150,7 @@ def test_every_attack_breaks_a_filter_that_accepts_all_and_none_one_that_refuses
 
 
 def test_a_policy_that_was_trained_against_a_filter_proposes_what_it_accepts(judge: Judge, data: Catastrophes) -> None:
-    quick = TrainConfig(epochs=1, batch=16, threads=1, device="cpu")
+    quick = TrainConfig(epochs=0.5, batch=16, threads=1, device="cpu")
     attack = Policy(start="weak", imitate=quick, improve=quick.model_copy(update={"objective": "worth"}))
     there = arena(judging(-5), judge, data)
     there.prepared = attack.prepare(judging(-5), there.material, InferenceConfig(), 0)
@@ -187,12 +186,15 @@ def test_a_filtered_player_plays_what_its_filter_accepts(tmp_path: Path, data: C
         assert sorted(shut.policy[row])[-2:] == pytest.approx([0, 1])  # the move of least risk alone
 
 
-def ladder_spec() -> LadderSpec:
+def ladder_spec(start: Path) -> LadderSpec:
+    """A ladder whose filters begin as a very small network, written to `start`."""
+    torch.manual_seed(3)
+    start.write_bytes(network.to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16))))
     small = {"hunts": 4, "queries": 40, "oracle": 20}
     fit = VerdictFit(epochs=1, batch=16, threads=1, device="cpu")
     return LadderSpec(
-        name="tiny", workers=1, dataset=DATA, filter=FilterConfig(fit=fit),
-        variants={"head": FilterConfig(head_only=True, fit=fit)},
+        name="tiny", workers=1, dataset=DATA, filter=FilterConfig(start=str(start), fit=fit),
+        variants={"head": FilterConfig(start=str(start), head_only=True, fit=fit)},
         calibration=CalibrationConfig(bootstrap=100, grid=20), judge=JudgeConfig(nodes=300, again=2),
         attacks={
             "sample": HuntConfig(attack=Sample(), **small),
@@ -202,9 +204,10 @@ def ladder_spec() -> LadderSpec:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(300)
 def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
-    spec = ladder_spec()
-    result = Ladder(spec, tmp_path, INLINE).run()
+    spec = ladder_spec(tmp_path / "start.safetensors")
+    result = Ladder(spec, tmp_path / "out", INLINE).run()
     assert [row["generation"] for row in result["generations"]] == [0, 1]
     assert len(result["cross"]) == 2 * 2 * 2
     assert set(result["generations"][0]["attacks"]) == {"sample", "tool_assisted"}
@@ -215,19 +218,19 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     assert text.count("<img") == 2
     assert "Beside the injury paper" in text
     # A killed run: what is there stays byte for byte, what is missing comes out the same.
-    kept = (tmp_path / "generation-1" / "filter.safetensors").read_bytes()
-    (tmp_path / "generation-1" / "filter.safetensors").unlink()
-    lost = sorted((tmp_path / "generation-0" / "attacks" / "tool_assisted").glob("hunts-*.jsonl"))[0]
+    kept = (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes()
+    (tmp_path / "out" / "generation-1" / "filter.safetensors").unlink()
+    lost = sorted((tmp_path / "out" / "generation-0" / "attacks" / "tool_assisted").glob("hunts-*.jsonl"))[0]
     before = [Hunt.from_json(json.loads(line)) for line in lost.read_text().splitlines()]
     lost.unlink()
-    again = Ladder(spec, tmp_path, INLINE).run()
+    again = Ladder(spec, tmp_path / "out", INLINE).run()
     after = [Hunt.from_json(json.loads(line)) for line in lost.read_text().splitlines()]
-    assert (tmp_path / "generation-1" / "filter.safetensors").read_bytes() == kept
+    assert (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes() == kept
     assert [[one.fen for one in h.found] for h in after] == [[one.fen for one in h.found] for h in before]
     assert [h.queries for h in after] == [h.queries for h in before]
     assert again["generations"][1]["proposers"] == result["generations"][1]["proposers"]
     with pytest.raises(SpecError, match="was begun with another seed"):
-        Ladder(spec.model_copy(update={"seed": 1}), tmp_path, INLINE)
+        Ladder(spec.model_copy(update={"seed": 1}), tmp_path / "out", INLINE)
 
 
 def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:

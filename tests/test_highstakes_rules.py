@@ -190,9 +190,10 @@ def test_mirrored_and_shifted_positions_keep_the_move_and_its_legality() -> None
             assert again == move
             assert planes.unpack(back).piece_map() == board.piece_map()
             moved = shifted(words, move, 1)
-            if moved and (after := planes.unpack(moved[0])):
+            if moved:
+                after = planes.unpack(moved[0])
                 assert {square + 1: piece for square, piece in board.piece_map().items()} == after.piece_map()
-                assert (squares_of(moved[1], moved[0])) == tuple(s + 1 for s in squares_of(move, words))
+                assert squares_of(moved[1], moved[0]) == tuple(s + 1 for s in squares_of(move, words))
 
 
 def hunt(number: int, queries: int, found: bool) -> Hunt:

@@ -62,7 +62,7 @@ def test_the_strategy_of_the_page_believes_what_holds_up(beside: tuple[Path, str
         honest += abs(1 - worth - row["own_value"] - row["trust"]) < 1e-5
         assert row["questions"] == (1 if over else 2)
         assert row["believed"] == (row["trust"] >= -tolerance)
-        assert row["decided"] == row["advised" if row["believed"] else "own_move"]
+        assert row["decided"] == (row["advised"] if row["believed"] else row["own_move"])
     assert 0.25 < honest / len(rows) < 0.75  # of the second answers too about half are lies
 
 

@@ -179,7 +179,9 @@ class Ladder:
         """Figures by proposer, and what the filter says of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
-        of_first, of_second = (risks(net, part.words, part.legal, spec.inference) for part in (first, second))
+        both_parts = np.concatenate([first.words, second.words]), first.legal + second.legal
+        everything = risks(net, *both_parts, spec.inference)
+        of_first, of_second = everything[: len(first)], everything[len(first) :]
         out = {}
         for place, proposer in enumerate(data.proposals):
             self.told(f"{name}: calibrating", place, len(data.proposals))
@@ -318,13 +320,14 @@ class Ladder:
 
     def _cross(self, generations: list[Generation], found: list[dict[str, list[Hunt]]]) -> list[dict[str, Any]]:
         """Share of held-back breaks of each attack on each generation that each filter lets through."""
+        judges = {one.number: filters.BlunderFilter(one.content) for one in generations}
         return [
             {
                 "filter": one.number,
                 "attacked": attacked,
                 "attack": name,
                 "breaks": len(held := held_back(hunts_)),
-                "let_through": measure.let_through(filters.BlunderFilter(one.content), held).json(),
+                "let_through": measure.let_through(judges[one.number], held).json(),
             }
             for one in generations
             for attacked, there in enumerate(found)

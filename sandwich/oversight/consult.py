@@ -92,7 +92,17 @@ def _check(words: object, legal: Sequence[Sequence[int]]) -> None:
             raise ValueError(f"expected the numbers of legal moves, got {list(row)}")
 
 
-Request = Ask | Look | Audit | Risks
+@dataclass(frozen=True, eq=False)
+class Choose:
+    """A choice left to whoever carries the games on (`sandwich.env`, `sandwich.practice`); the reply is an action.
+
+    situation: all that the choice may depend on (`sandwich.oversight.deliberation.Situation`).
+    """
+
+    situation: Any
+
+
+Request = Ask | Look | Audit | Risks | Choose
 T = TypeVar("T")
 Consultation = Generator[Request, Any, T]
 """What yields requests, is sent their replies and returns a `T`; to be used with `yield from`."""
@@ -166,3 +176,19 @@ def searched_values(words: planes.Words, chosen: Sequence[int], replies: int) ->
     ends = np.cumsum(sizes)
     worth[going_on] = [1 - leaves[end - size : end].min() for size, end in zip(sizes, ends, strict=True)]
     return np.clip(1 - worth, 0, 1)
+
+
+def answered(words: planes.Words, move: int, advisor: int = 0) -> Consultation[tuple[float, int | None]]:
+    """Expected score, for who moves, behind a move of one position `[10]` and an assistant's reply to it; that reply.
+
+    By the student's own network: one question and at most one evaluation, none where the move ends the game (None).
+    """
+    after = successors(words[None], [move])
+    if not np.isnan(after.score[0]):
+        return float(1 - after.score[0]), None
+    (reply,) = yield from ask(after.words, after.legal, Channel.MOVE, advisor)
+    assert reply.move is not None
+    behind = successors(after.words, [reply.move])
+    if not np.isnan(behind.score[0]):
+        return float(behind.score[0]), reply.move
+    return float((yield from look(behind.words, behind.legal)).value[0]), reply.move

@@ -1,11 +1,7 @@
 """Two advisors: each criticises the other's move by its principal reply, and the student judges."""
 
-import numpy as np
-
-from agents.base import Channel
-from engines.positions import successors
 from sandwich.oversight.base import Decision, Oversight, Question
-from sandwich.oversight.consult import Consultation, ask, look
+from sandwich.oversight.consult import Consultation, answered, ask
 
 
 class TwoAdvisors(Oversight):
@@ -35,7 +31,8 @@ class TwoAdvisors(Oversight):
             return Decision(other.move, believed=True, trust=1.0)
         worth = []
         for move, critic in ((question.advised, 1), (other.move, 0)):
-            worth.append((yield from self._answered(question, move, critic)))
+            value, _ = yield from answered(query.words, move, critic)
+            worth.append(value)
         second = worth[1] > worth[0]
         return Decision(
             other.move if second else question.advised,
@@ -43,15 +40,3 @@ class TwoAdvisors(Oversight):
             trust=abs(worth[1] - worth[0]),
             answer=other if second else question.advice,
         )
-
-    def _answered(self, question: Question, move: int, critic: int) -> Consultation[float]:
-        """Expected score, for the student, behind a move and the reply that an assistant gives to it."""
-        after = successors(question.query.words[None], [move])
-        if not np.isnan(after.score[0]):
-            return float(1 - after.score[0])
-        (reply,) = yield from ask(after.words, after.legal, Channel.MOVE, critic)
-        assert reply.move is not None
-        behind = successors(after.words, [reply.move])
-        if not np.isnan(behind.score[0]):
-            return float(behind.score[0])
-        return float((yield from look(behind.words, behind.legal)).value[0])

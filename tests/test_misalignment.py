@@ -389,7 +389,8 @@ def test_trust_believes_everything() -> None:
         ({"type": "random_move", "q": 0.5}, ["q: ", "unknown key; known here: p"]),
         ({"p": 0.5}, ["type: expected a mapping with a type, got {'p': 0.5}", "known types: ", "random_move"]),
         ({"type": 3}, ["type: expected a mapping with a type", "got {'type': 3}"]),
-        ("random_move", ["type: expected a mapping", "got 'random_move'"]),
+        ("random_mvoe", ["unknown misalignment 'random_mvoe'", "known: ", "random_move"]),
+        ("random_move:q=1", ["q: ", "unknown key; known here: p"]),
         (None, ["type: expected a mapping", "got None"]),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_network_is_described_by_its_name_alone() -> None:
     assert describe_player(Mcts()) == {"type": "mcts", "network": "expert", "simulations": 64, "exploration": 1.5}
 
 
-KNOWN = "assistant, mcts, network, stockfish, uci"
+KNOWN = "assistant, filtered, mcts, network, stockfish, uci"
 
 
 @pytest.mark.parametrize(
@@ -507,8 +507,8 @@ def test_installed_players_survive_pickling(player: Player) -> None:
     assert pickle.loads(pickle.dumps(player)) == player
 
 
-def test_every_installed_player_can_be_made_without_settings_but_an_engine_by_its_command() -> None:
-    for name in set(REGISTRY.entries) - {"uci"}:
+def test_every_installed_player_can_be_made_without_settings_but_an_engine_and_a_filter() -> None:
+    for name in set(REGISTRY.entries) - {"uci", "filtered"}:
         assert REGISTRY.describe(REGISTRY.parse({"type": name}))["type"] == name
 
 

@@ -164,8 +164,8 @@ def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(
     del there["finetune"]["results"], there["stop_early"]
     (folder / "spec.yaml").write_text(yaml.safe_dump(there))
     assert run(spec(settings), folder)["pgr"] == json.loads((whole / "result.json").read_text())["pgr"]
-    with pytest.raises(SpecError, match=r"holds a run with finetune.results='examples', not 'both sides'"):
-        run(spec(settings, finetune={**settings["finetune"], "results": "both sides"}), folder)
+    with pytest.raises(SpecError, match=r"holds a run with finetune.results='both sides', not 'examples'"):
+        run(spec(settings, finetune={**settings["finetune"], "results": "examples"}), folder)
 
 
 def test_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ pytestmark = pytest.mark.timeout(500)
 
 SPECS = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
 SWEEPS = [path for path in SPECS if "run" in yaml.safe_load(path.read_text())]
-RUNS = [path for path in SPECS if not path.name.startswith(("train_", "evaluate_", "highstakes_")) and path not in SWEEPS]
+RUNS = [
+    path for path in SPECS if not path.name.startswith(("train_", "evaluate_", "highstakes_")) and path not in SWEEPS
+]
 
 
 def sandwich(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

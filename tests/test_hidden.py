@@ -51,7 +51,7 @@ def steps() -> list[pa.Table]:
     return out
 
 
-@pytest.mark.parametrize("values", product(*SETTINGS.values()), ids=lambda values: "-".join(values))
+@pytest.mark.parametrize("values", list(product(*SETTINGS.values())), ids=lambda values: "-".join(values))
 def test_no_view_is_another_where_what_is_hidden_is(values: tuple[str, ...], steps: list[pa.Table]) -> None:
     config = FinetuneConfig(**dict(zip(SETTINGS, values, strict=True)), max_examples=500)
     seen = training_view(steps, config, np.random.default_rng(1))
@@ -73,7 +73,7 @@ def test_scrambled_truth_trains_the_same_weights(steps: list[pa.Table]) -> None:
     assert one == two != weak()
 
 
-@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
+@pytest.mark.parametrize("oversight", list(shipped().values()), ids=list(shipped()))
 def test_what_is_studied_is_the_same_where_what_is_hidden_is_not(
     oversight: Oversight, root: Path, tmp_path: Path
 ) -> None:
@@ -104,7 +104,7 @@ class Pretends(Misalignment):
 
 
 @pytest.mark.parametrize("channel", Channel)
-@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
+@pytest.mark.parametrize("oversight", list(shipped().values()), ids=list(shipped()))
 def test_whether_an_answer_was_a_lie_changes_nothing_that_a_strategy_does(
     oversight: Oversight, channel: Channel
 ) -> None:

@@ -72,7 +72,7 @@ def test_of_its_own_move_nobody_needs_to_think(oversight: Oversight) -> None:
     assert case.decided(oversight) == ("d2d4", True, 1, 0)
 
 
-@pytest.mark.parametrize("oversight", shipped().values(), ids=shipped())
+@pytest.mark.parametrize("oversight", list(shipped().values()), ids=list(shipped()))
 def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(oversight: Oversight) -> None:
     both = [Even(), Even()][: oversight.advisors]
     settled = Case(weak=E4, says=both, channel=Channel.VALUE, own="c2c4", expert=D4, audits=2).settled(oversight)

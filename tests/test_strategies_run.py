@@ -41,22 +41,18 @@ def spec(root: Path, *overrides: str) -> RunSpec:
     return load_spec(root / "experiments" / "specs" / "quick.yaml", (*TINY, *overrides))
 
 
-THERE = {**CHECKPOINTS, "filter": permissive()}
-"""Contents of the checkpoints that the specs name."""
-
-
 @pytest.mark.parametrize("name", shipped())
 def test_every_strategy_plays_studies_and_learns(name: str, cluster: Cluster, root: Path, tmp_path: Path) -> None:
     settings = yaml.safe_dump(REGISTRY.describe(shipped()[name]), default_flow_style=True)
     made = spec(root, f"oversight={settings}", SECOND)
-    folder, weak = Folder(tmp_path), checkpoint(2)
+    folder, weak, contents = Folder(tmp_path), checkpoint(2), {**CHECKPOINTS, "filter": permissive()}
     watch: Watcher = Silent()
     for part in ("ledger", "games", "checkpoints/step-001"):
         (tmp_path / part).mkdir(parents=True)
-    first = play(cluster, made, 0, roles(made, weak, THERE), folder, watch)
+    first = play(cluster, made, 0, roles(made, weak, contents), folder, watch)
     learned = learn(made, 0, weak, folder, watch)
     new = folder.checkpoint(1).read_bytes()
-    second = play(cluster, made, 1, roles(made, new, THERE), folder, watch)  # with what was studied
+    second = play(cluster, made, 1, roles(made, new, contents), folder, watch)  # with what was studied
 
     rows = ledger.read(folder.ledger(0)).to_pandas()
     asked = rows[rows.asked]
@@ -74,7 +70,7 @@ def test_every_strategy_plays_studies_and_learns(name: str, cluster: Cluster, ro
         assert (asked.decided[~believed] == asked.own_move[~believed])[asked.audited[~believed].isna()].all()
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name not in ("filter", "unanimous")])  # which need more
+@pytest.mark.parametrize("name", [name for name in shipped() if name not in ("filter", "unanimous")])  # need settings
 def test_every_strategy_is_named_in_short_with_its_settings(name: str, root: Path) -> None:
     plain = spec(root, f"oversight={name}", SECOND)
     long = spec(root, f"oversight.type={name}", SECOND)

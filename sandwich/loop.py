@@ -123,23 +123,30 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
         if changed:
             raise SpecError(f"{folder.path} was begun with another {changed[0]} checkpoint: choose another --out")
         made = kept
-    elif folder.path.exists() and any(file.name != CELL for file in folder.path.iterdir()):
-        raise SpecError(f"{folder.path} is not empty and holds no run: choose another --out")
     beside = {name: text.encode() for name, text in sources(spec).items()}
+    begun = {CELL, "provenance.json", about.name, *beside}  # what one leaves that was killed in here
+    if not about.exists() and folder.path.exists() and not all(_ours(file, begun) for file in folder.path.iterdir()):
+        raise SpecError(f"{folder.path} is not empty and holds no run: choose another --out")
     digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
     for name, text in beside.items():
         digest, before = hashlib.sha256(text).hexdigest(), digests.get(name, [])
         if before and before[-1] != digest and folder.ledger(spec.steps - 1).exists():
             raise SpecError(f"{folder.path} was played with another {name}: choose another --out")
         digests[name] = [*(old for old in before if old != digest), digest]
-    for name in ("ledger", "games", "checkpoints"):
-        (folder.path / name).mkdir(parents=True, exist_ok=True)
-    for step in range(spec.steps + 1):
-        folder.checkpoint(step).parent.mkdir(exist_ok=True)
+    folder.path.mkdir(parents=True, exist_ok=True)
     for name, text in beside.items():
         write_whole(folder.path / name, text)
     write_whole(folder.path / "provenance.json", (json.dumps(made, indent=2) + "\n").encode())
     write_whole(about, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+    for name in ("ledger", "games", "checkpoints"):
+        (folder.path / name).mkdir(exist_ok=True)
+    for step in range(spec.steps + 1):
+        folder.checkpoint(step).parent.mkdir(exist_ok=True)
+
+
+def _ours(file: Path, names: set[str]) -> bool:
+    """Whether a file is one of these, whole or half-written."""
+    return any(file.name == name or (name in file.name and file.name.startswith(".")) for name in names)
 
 
 def _result_keys(about: Path) -> Row:

@@ -20,7 +20,7 @@ from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.config import RunSpec
 from sandwich.controls import MEANING, controls
-from sandwich.loop import Folder, run
+from sandwich.loop import Folder, prepare, run
 from sandwich.metrics import read_metrics
 from sandwich.watcher import Silent
 
@@ -166,6 +166,13 @@ def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(
     assert run(spec(settings), folder)["pgr"] == json.loads((whole / "result.json").read_text())["pgr"]
     with pytest.raises(SpecError, match=r"holds a run with finetune.results='both sides', not 'examples'"):
         run(spec(settings, finetune={**settings["finetune"], "results": "examples"}), folder)
+
+
+def test_folder_left_by_a_kill_while_it_was_made_is_taken_up(settings: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("cell.json", "provenance.json", ".spec.yaml.123"):
+        (tmp_path / name).write_text("{")
+    prepare(Folder(tmp_path), spec(settings), {}, None)
+    assert (tmp_path / "spec.yaml").exists() and (tmp_path / "ledger").is_dir()
 
 
 def test_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Settings: frozen, checked records with a sentence under each field. Every room builds on these."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -34,13 +35,18 @@ def read_yaml(path: Path) -> Any:
 def explain(model: type[BaseModel], error: ValidationError) -> str:
     """The first mistake in one line: the key, the value and what is allowed."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    path: list[str] = []
+    here = within = [model]  # records that the last part of the path is a key of; and those that it holds
+    for part in map(str, first["loc"]):
+        if _tag(part, within):  # pydantic says which of several records was meant; a spec has no such key
+            continue
+        here = within
+        fields = [record.model_fields[part].annotation for record in here if part in record.model_fields]
+        # A place in a list and a key of a mapping are no fields: the records stay the same.
+        within = [record for field in fields for record in _records(field)] or here
+        path.append(part)
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
-        here = [model]
-        for part in path[:-1]:  # a place in a list and a key of a mapping are no fields: the records stay the same
-            fields = [record.model_fields[part].annotation for record in here if part in record.model_fields]
-            here = [record for field in fields for record in _records(field)] or here
         known = dict.fromkeys(name for record in here for name in record.model_fields)
         return f"{key}: unknown key; known here: {', '.join(known)}"
     if first["type"] == "missing":
@@ -51,6 +57,12 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     if not key:  # a check of the whole record, which names its keys itself
         return message
     return f"{key}: {message}" + (f", got {first['input']!r}" if not isinstance(first["input"], dict) else "")
+
+
+def _tag(part: str, records: Sequence[type[BaseModel]]) -> bool:
+    """Whether this is the value by which one of these records is told from the others."""
+    kinds = [field.annotation for record in records for field in record.model_fields.values()]
+    return any(get_origin(kind) is Literal and part in get_args(kind) for kind in kinds)
 
 
 def _records(annotation: Any) -> list[type[BaseModel]]:

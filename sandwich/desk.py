@@ -148,15 +148,9 @@ class Desk:
 
     def first_answers(self, matters: Sequence[Matter]) -> list[tuple[Answer, int]]:
         """The answer to the first question of each matter, and how many questions it took."""
-        plain = [row for row, matter in enumerate(matters) if matter.query.channel is not Channel.CANDIDATES]
-        out: list[tuple[Answer, int] | None] = [None] * len(matters)
-        answers = self._asked([(matters[row], matters[row].query, 0) for row in plain])
-        for row, answer in zip(plain, answers, strict=True):
-            out[row] = answer, 1
-        compared = [row for row in range(len(matters)) if out[row] is None]
-        for row, pair in zip(compared, self._compared([matters[row] for row in compared]), strict=True):
-            out[row] = pair
-        return [pair for pair in out if pair is not None]
+        if any(matter.query.channel is Channel.CANDIDATES for matter in matters):  # of all, then
+            return self._compared(matters)
+        return [(answer, 1) for answer in self._asked([(matter, matter.query, 0) for matter in matters])]
 
     def _asked(self, questions: Sequence[tuple[Matter, Query, int]]) -> list[Answer]:
         """Answers of the assistants, each asked for all that it is asked at once; given order."""

@@ -8,7 +8,7 @@ A strategy is a frozen record whose fields are its settings, with one method, `d
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,10 +61,6 @@ class Question:
     audits: int = 0
     memory: Any = None
     game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-
-    def remembering(self, memory: Any) -> "Question":
-        """The same question with another memory: for a strategy that is made of others."""
-        return replace(self, memory=memory)
 
     @property
     def advised(self) -> int | None:

@@ -1,6 +1,7 @@
 """Unanimous: believes what all of several strategies believe."""
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -38,7 +39,7 @@ class Unanimous(Oversight):
         weight, agreed = 1.0, set()
         memories = question.memory or [None] * len(self.members)
         for place, (member, memory) in enumerate(zip(self.members, memories, strict=True)):
-            said = member.decide(question.remembering(memory))
+            said = member.decide(replace(question, memory=memory))
             decision = (yield from said) if isinstance(said, Generator) else said
             agreed.add(decision.move)
             if not decision.believed or len(agreed) > 1:

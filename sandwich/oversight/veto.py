@@ -1,9 +1,12 @@
 """Veto: believes what the student's own value does not speak against."""
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
+from engines import planes
 from sandwich.oversight.base import Decision, Oversight, Question
-from sandwich.oversight.consult import Consultation, own_values
+from sandwich.oversight.consult import Consultation, Floats, own_values
 
 
 class Veto(Oversight):
@@ -23,6 +26,10 @@ class Veto(Oversight):
         assert advised is not None
         if advised == best:
             return Decision(advised, believed=True, trust=0.0)
-        mine, theirs = yield from own_values(question.query.words, [best, advised])
+        mine, theirs = yield from self._values(question.query.words, [best, advised])
         believed = bool(theirs >= mine - self.delta)
         return Decision(advised if believed else question.own.move, believed, trust=float(theirs - mine))
+
+    def _values(self, words: planes.Words, moves: Sequence[int]) -> Consultation[Floats]:
+        """What moves of one position `[10]` are worth to it, `[K]`."""
+        return own_values(words, moves)

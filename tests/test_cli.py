@@ -80,7 +80,7 @@ def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
         ("nothing", "override 'nothing': expected key=value"),
         ("seed.x=1", "seed.x: seed is a value and has no keys below it"),
         ("play.ask.n=0", "play.ask.n: Input should be greater than or equal to 1, got 0"),
-        ("play.ask={when: unsure, quintile: 1}", "play.ask.quintile: unknown key; known here: when, n, q, by, threshold"),
+        ("play.ask={when: unsure, quintile: 1}", "play.ask.quintile: unknown key; known here: when, n, q, by"),
         ("play.ask.when=never", "finetune.examples must be student or all"),
         ("tracking.wandb=yes", "tracking.wandb: Input should be 'offline', 'online' or 'off'"),
         ("evaluate.pairs=5000", "evaluate.pairs"),

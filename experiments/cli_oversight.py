@@ -14,7 +14,7 @@ from engines.settings import SpecError
 from experiments.cli_sweep import launch
 from experiments.console import cell
 from experiments.options import JSON, OVERRIDES
-from sandwich.comparison import Arm, against, arms, short_names
+from sandwich.comparison import Arm, against, arms, common_step, short_names
 from sandwich.corpus import write_whole
 from sandwich.statistics import Figure
 from sandwich.sweep import load_sweep, plan, planned
@@ -47,19 +47,25 @@ SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest", "evaluation
 @click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
 @OVERRIDES
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
+@click.option(
+    "--step", type=click.IntRange(1), help="Compare after this step [default: the last that all runs get to]."
+)
 @JSON
-def oversight(source: Path | None, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+def oversight(
+    source: Path | None, overrides: tuple[str, ...], out: Path | None, step: int | None, as_json: bool
+) -> None:
     """Compare oversight strategies: what they recover, and how well they tell lies from truth.
 
     SOURCE is the spec of a sweep over strategies, doses and seeds, whose missing runs are done first; or the folder
-    of a sweep, of which the finished runs are compared. Without one, the shipped study of an assistant that lies
-    more often than not. Every strategy should have the same number of questions; where they have not, it is said.
+    of a sweep, of which the runs that have got to the step are compared. Without one, the shipped study of an
+    assistant that lies more often than not. Every strategy should have the same number of questions; where they have
+    not, it is said.
 
     \b
     Examples:
       sandwich evaluate oversight
       sandwich evaluate oversight experiments/specs/majority.yaml --out runs/majority
-      sandwich evaluate oversight runs/majority
+      sandwich evaluate oversight runs/majority --step 3
     """
     if source is not None and source.is_dir():
         if overrides or out:
@@ -71,24 +77,27 @@ def oversight(source: Path | None, overrides: tuple[str, ...], out: Path | None,
         root = out or Path("runs") / settings.name
         cells = plan(settings, spec.parent, root)
         launch(settings, spec.parent, cells, root)
-    found = arms(cells)
+    step = step or common_step(cells)
+    found = arms(cells, step)
     if not found:
-        raise SpecError(f"{root} has no finished run to compare")
+        raise SpecError(f"{root} has no run to compare: none has got to step {step}")
     rows = [row_of(arm, found) for arm in found]
     note = unequal(found)
-    write_whole(root / "oversight.json", (json.dumps({"arms": rows, "note": note}, indent=1) + "\n").encode())
+    told = {"step": step, "arms": rows, "note": note}
+    write_whole(root / "oversight.json", (json.dumps(told, indent=1) + "\n").encode())
     write_whole(root / "oversight.md", _markdown(rows, note).encode())
     from experiments.oversight_picture import picture  # matplotlib takes a second to import
 
     picture(found, root / "oversight.svg")
     if as_json:
-        click.echo(json.dumps({"arms": rows, "note": note, "out": str(root)}))
+        click.echo(json.dumps({**told, "out": str(root)}))
         return
     table = Table("", "", *(COLUMNS[key][0] for key in SHOWN), box=None)
     names = short_names(found)
     for row in rows:
         table.add_row(names[row["label"]], row["assistant"], *(_short(row[key], COLUMNS[key][1]) for key in SHOWN))
     Console().print(table)
+    click.echo(f"After step {step}.")
     if note:
         click.echo(note)
     click.echo(f"Table and picture: {root / 'oversight.md'}, {root / 'oversight.svg'}")

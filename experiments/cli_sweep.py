@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -89,19 +91,42 @@ def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:
         listed = [{"key": c.key, "values": c.values, "done": c.done, "seconds": times.get(c.key)} for c in cells]
         click.echo(json.dumps({"cells": listed, "seconds": total}))
         return
-    table = Table("cell", *_keys(cells), "", box=None)
-    for one in cells:
-        table.add_row(one.key, *_cells(one, cells), "done" if one.done else f"about {_clock(times[one.key])}")
+    headings, shown = in_columns([one.values for one in cells])
+    table = Table("cell", *headings, "", box=None)
+    for one, values in zip(cells, shown, strict=True):
+        table.add_row(one.key, *values, "done" if one.done else f"about {_clock(times[one.key])}")
     Console().print(table)
     click.echo(f"{len(times)} of {len(cells)} cells to do, about {_clock(total)} on {cores()} cores")
 
 
-def _keys(cells: list[Cell]) -> list[str]:
-    return list(dict.fromkeys(key for one in cells for key in one.values))
+def in_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Headings, and a table's cells, for the values of a spec's keys; a plugin and its settings share a column."""
+    keys = list(dict.fromkeys(key for values in rows for key in values))
+    plugins = [key.removesuffix(".type") for key in keys if key.endswith(".type")]
+    column = {key: next((name for name in plugins if key.startswith(name + ".")), key) for key in keys}
+    columns = list(dict.fromkeys(column.values()))
+    short = [name.rpartition(".")[2] for name in columns]
+    headings = [name if short.count(name) == 1 else whole for whole, name in zip(columns, short, strict=True)]
+    table = []
+    for values in rows:
+        parts: dict[str, Any] = {name: {} if name in plugins else "" for name in columns}
+        for key, value in values.items():
+            if column[key] in plugins:
+                parts[column[key]][key.removeprefix(column[key] + ".")] = value
+            else:
+                parts[key] = value
+        table.append([_in_words(part) for part in parts.values()])
+    return headings, table
 
 
-def _cells(one: Cell, cells: list[Cell]) -> list[str]:
-    return [str(one.values.get(key, "")) for key in _keys(cells)]
+def _in_words(value: Any) -> str:
+    """A value for people: plugins by their type and settings."""
+    if isinstance(value, Mapping):
+        settings = ", ".join(f"{key} = {_in_words(part)}" for key, part in value.items() if key != "type")
+        return f"{value['type']} ({settings})" if "type" in value and settings else str(value.get("type", settings))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_in_words, value))
+    return str(value)
 
 
 def _clock(seconds: float) -> str:
@@ -141,12 +166,11 @@ def status_command(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"cells": lines}))
         return
-    table = Table("cell", *_keys(cells), "state", "steps", "PGR", "", box=None)
-    for one, line in zip(cells, lines, strict=True):
+    headings, shown = in_columns([one.values for one in cells])
+    table = Table("cell", *headings, "state", "steps", "PGR", "", box=None)
+    for one, values, line in zip(cells, shown, lines, strict=True):
         pgr = cell(line["pgr"], digits=2) if line["pgr"] else "–"
-        table.add_row(
-            one.key, *_cells(one, cells), line["state"], f"{line['steps']}/{line['of']}", pgr, line["error"] or ""
-        )
+        table.add_row(one.key, *values, line["state"], f"{line['steps']}/{line['of']}", pgr, line["error"] or "")
     Console().print(table)
     states = Counter(line["state"] for line in lines)
     click.echo(", ".join(f"{count} {state}" for state, count in states.items()))
@@ -196,10 +220,10 @@ def _finish(
         told = {"points": lines, "break_even": even, "failed": failed, "results": str(results)}
         click.echo(json.dumps(told))
     else:
-        table = Table(*dict.fromkeys(varied), "seeds", "PGR", box=None)
-        for point in found:
-            shown = [str(point.values.get(key, "")) for key in dict.fromkeys(varied)]
-            table.add_row(*shown, str(len(point.rows)), text_of(point.pgr()))
+        headings, shown = in_columns([point.values for point in found])
+        table = Table(*headings, "seeds", "PGR", box=None)
+        for point, values in zip(found, shown, strict=True):
+            table.add_row(*values, str(len(point.rows)), text_of(point.pgr()))
         Console().print(table)
         for curve in drawn:
             at = "none" if curve.break_even is None else f"{curve.break_even:g}"

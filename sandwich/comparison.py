@@ -1,8 +1,8 @@
 """Oversight strategies side by side: what each recovered, and how well it told lies from truth.
 
-Made of the finished cells of a sweep. Those that differ in their seed alone are one arm; its reference is the
-arm with the same assistant whose strategy is `trust`. What is hidden from the student is read here, for the
-analyst.
+Made of the cells of a sweep, all after the same step. Those that differ in their seed alone are one arm; its
+reference is the arm with the same assistant whose strategy is `trust`. What is hidden from the student is read here,
+for the analyst.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,21 +53,35 @@ class Arm:
     curve: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
 
 
-def arms(cells: Sequence[Cell]) -> list[Arm]:
-    """The arms of a sweep's finished cells, in the order of the cells."""
+def common_step(cells: Sequence[Cell]) -> int:
+    """The last step that every run of a sweep gets to."""
+    return min(cell.spec.steps for cell in cells)
+
+
+def arms(cells: Sequence[Cell], step: int) -> list[Arm]:
+    """The arms of a sweep after a step, in the order of its cells.
+
+    Of runs that go on for longer no more than up to that step is looked at; those that have not got there yet
+    are left out.
+    """
     grouped: dict[str, list[Cell]] = {}
     for cell in cells:
-        if cell.done:
-            values = {key: value for key, value in cell.values.items() if key != SEED}
-            grouped.setdefault(repr(values), []).append(cell)
-    return [_arm(some) for some in grouped.values()]
+        if len(read_metrics(cell.folder)) > step:
+            grouped.setdefault(repr(_values(cell)), []).append(cell)
+    return [_arm(some, step) for some in grouped.values()]
 
 
-def _arm(cells: Sequence[Cell]) -> Arm:
+def _values(cell: Cell) -> Values:
+    """What tells arms apart."""
+    return {key: value for key, value in cell.values.items() if key not in (SEED, "steps")}
+
+
+def _arm(cells: Sequence[Cell], step: int) -> Arm:
     first = cells[0]
-    values = {key: value for key, value in first.values.items() if key != SEED}
-    metrics = [read_metrics(cell.folder) for cell in cells]
-    ledgers = [ledger.read(cell.folder, COLUMNS).to_pandas() for cell in cells]
+    values = _values(first)
+    metrics = [read_metrics(cell.folder)[: step + 1] for cell in cells]
+    read = [ledger.read(cell.folder, COLUMNS).to_pandas() for cell in cells]
+    ledgers = [rows[rows["step"] < step] for rows in read]
     found = [_counts(rows, last) for rows, last in zip(ledgers, metrics, strict=True)]
     figures = {name: _over_runs([one[name] for one in found]) for name in found[0]}
     described = first.spec.assistant.misalignment

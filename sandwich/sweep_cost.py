@@ -75,4 +75,9 @@ def estimate(cells: Sequence[Cell]) -> dict[str, float]:
     took = {cell.key: sum(sum(row["seconds"].values()) for row in read_metrics(cell.folder)) for cell in cells}
     ratios = [took[cell.key] / expected[cell.key] for cell in cells if cell.done and took[cell.key]]
     factor = float(np.median(ratios)) if ratios else 1.0
-    return {cell.key: max(0.0, factor * expected[cell.key] - took[cell.key]) for cell in cells if not cell.done}
+    return {cell.key: factor * expected[cell.key] * _left(cell) for cell in cells if not cell.done}
+
+
+def _left(cell: Cell) -> float:
+    """Share of a run's rows that are still to be made."""
+    return max(0.0, 1 - len(read_metrics(cell.folder)) / (cell.spec.steps + 1))

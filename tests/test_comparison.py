@@ -108,7 +108,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(root: Path) -> list[Arm]:
-    return arms(plan(load_sweep(root / "sweep.yaml"), root, root))
+    return arms(plan(load_sweep(root / "sweep.yaml"), root, root), 1)
 
 
 def test_runs_that_differ_in_their_seed_are_one_arm(found: Sequence[Arm]) -> None:
@@ -161,6 +161,23 @@ def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
     assert len(table) == 6 and all(line.count("|") == table[0].count("|") for line in table)
 
 
+def test_longer_runs_are_compared_after_the_step_that_all_get_to(tmp_path: Path) -> None:
+    longer = SWEEP.replace("  steps: 1", "  steps: 2").replace("[trust, veto]", "[trust]")
+    (tmp_path / "tiny.yaml").write_text(longer)
+    sweep = load_sweep(tmp_path / "tiny.yaml")
+    cells = plan(sweep, tmp_path, tmp_path / "runs")
+    begin(sweep, tmp_path, cells, tmp_path / "runs")
+    for cell in cells[:-1]:
+        finish(cell)  # one step of two
+    assert [len(arm.seeds) for arm in arms(cells, 1)] == [3, 2]
+    assert arms(cells, 2) == []
+    row = recorded.row(2)
+    row["pairs"] = {"best": scores(0.6, np.random.default_rng(5))}
+    recorded.write_metrics(cells[0].folder, [recorded.row(0), recorded.row(1), row])
+    recorded.write_ledger(cells[0].folder, 1, [recorded.plies(0, recorded.MATE, {}, refused=[])])
+    assert arms(cells, 1)[0].figures["questions"].value == 16  # the games of the second step don't count
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["x=1"], "takes no overrides"), (["--out", "y"], "takes no overrides and no --out")],
@@ -176,7 +193,7 @@ def test_a_sweep_without_a_finished_run_has_nothing_to_compare(tmp_path: Path) -
     sweep = load_sweep(tmp_path / "tiny.yaml")
     begin(sweep, tmp_path, plan(sweep, tmp_path, tmp_path / "runs"), tmp_path / "runs")
     done = CliRunner().invoke(cli, ["evaluate", "oversight", str(tmp_path / "runs")])
-    assert isinstance(done.exception, SpecError) and "has no finished run to compare" in str(done.exception)
+    assert isinstance(done.exception, SpecError) and "none has got to step 1" in str(done.exception)
 
 
 def test_the_shipped_study_is_a_sweep(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from test_tracking import entries, history, records
 
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
+from experiments.cli_sweep import in_columns
 from experiments.game_page import game_page
 from experiments.response_picture import heat_map, response
 from sandwich.statistics import Figure
-from sandwich.sweep import Cell, Range, SweepSpec, cell_key, load_sweep, plan, planned, run_sweep
+from sandwich.sweep import Cell, Range, SweepSpec, Values, cell_key, load_sweep, plan, planned, run_sweep
 from sandwich.sweep_cost import seconds
 from sandwich.sweep_results import Curve, Point, curves, label, numeric_keys, points, tidy
 
@@ -439,3 +440,14 @@ def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> No
 def test_points_leave_out_cells_that_are_not_done(tmp_path: Path, settings: dict[str, Any]) -> None:
     cells: list[Cell] = plan(sweep_of(settings), ROOT, tmp_path)
     assert points(cells) == []
+
+
+def test_a_plugin_and_its_settings_share_a_column() -> None:
+    rows: list[Values] = [
+        {"assistant.misalignment.type": "random_move", "assistant.misalignment.p": 0.5, "seed": 0},
+        {"oversight.type": "unanimous", "oversight.members": [{"type": "veto", "delta": 0.1}, {"type": "vote"}]},
+    ]
+    headings, shown = in_columns(rows)
+    assert headings == ["misalignment", "seed", "oversight"]
+    assert shown == [["random_move (p = 0.5)", "0", ""], ["", "", "unanimous (members = veto (delta = 0.1), vote)"]]
+    assert in_columns([{"a.n": 1, "b.n": 2}])[0] == ["a.n", "b.n"]

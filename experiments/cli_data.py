@@ -27,7 +27,11 @@ from sandwich.training import Progress, Validation
 
 @click.group()
 def corpus() -> None:
-    """Make labelled positions to train on."""
+    """Make labelled positions to train on.
+
+    \b
+    Example: sandwich corpus import games.pgn.zst --out corpora/games
+    """
 
 
 @corpus.command("generate")
@@ -128,7 +132,11 @@ def openings_command(purpose: str, out: Path, size: int, seed: int, exclude: tup
 
 @click.group()
 def train() -> None:
-    """Train a player from corpora, or an oversight policy in games."""
+    """Train a player from corpora, or an oversight policy in games.
+
+    \b
+    Example: sandwich train weak --corpus corpora/stockfish --out runs/weak
+    """
 
 
 def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides: tuple[str, ...]) -> None:

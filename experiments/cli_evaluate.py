@@ -17,4 +17,8 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def evaluate() -> None:
-    """Measure players on positions, a run's moves by the oracle, and misalignments."""
+    """Measure players on positions, a run's moves by the oracle, and misalignments.
+
+    \b
+    Example: sandwich evaluate oracle runs/default
+    """

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import needs_stockfish
 
 from agents.misalignment.base import REGISTRY
@@ -167,14 +169,24 @@ def test_plugins_are_listed_with_their_settings() -> None:
     assert "trust" in said
 
 
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths of a group and of all commands below it."""
+    yield path
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
 def test_every_command_has_help_with_an_example() -> None:
-    commands = [
-        (), ("run",), ("ask",), ("report",), ("view",), ("plugins",), ("match",), ("ladder",),
-        ("evaluate", "oracle"), ("evaluate", "agreement"), ("evaluate", "puzzles"), ("evaluate", "suite"), ("uci",),
-        ("corpus", "generate"), ("corpus", "import"), ("corpus", "openings"), ("train", "expert"), ("train", "weak"),
-    ]  # fmt: skip
-    for command in commands:
-        assert "Example" in sandwich(*command, "--help").stdout, command
+    known = list(commands(cli))
+    assert len(known) > 30
+    for path in known:
+        done = CliRunner().invoke(cli, [*path, "--help"])
+        assert done.exit_code == 0 and "Example" in done.output, path
 
 
 def test_a_training_leaves_its_learning_curve_as_a_picture(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from conftest import needs_stockfish
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
 from sandwich import ledger
+from sandwich.cluster import Cluster
 from sandwich.config import RunSpec
 from sandwich.controls import MEANING, controls
 from sandwich.loop import Folder, prepare, run
@@ -31,6 +33,14 @@ def checkpoint(path: Path, seed: int) -> str:
     torch.manual_seed(seed)
     path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
     return str(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Iterator[None]:
+    """One Ray for all runs of this process."""
+    with Cluster(3) as cluster:
+        cluster.start()
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,8 @@ def checkpoint_path(player: str) -> Path:
     """File of a player: one of the shipped names, or a path; CheckpointError where there is none."""
     path = Path(str(files("agents"))) / "checkpoints" / f"{player}.safetensors" if player in SHIPPED else Path(player)
     if not path.is_file():
+        if path.suffix or len(path.parts) > 1:
+            raise CheckpointError(f"no such file: {player}")
         raise CheckpointError(f"unknown player {player!r}; known: {', '.join(SHIPPED)}, or the path of a checkpoint")
     return path
 

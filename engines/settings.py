@@ -51,6 +51,10 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"{key}: unknown key; known here: {', '.join(known)}"
     if first["type"] == "missing":
         return f"{key}: missing"
+    if first["type"] == "union_tag_invalid":
+        said = first["ctx"]
+        where = f"{key}.{said['discriminator'].strip(chr(39))}"
+        return f"{where}: expected one of {said['expected_tags'].replace(chr(39), '')}, got {said['tag']!r}"
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(first.get("ctx", {}).get("error"), SpecError):  # from a record below: it names the key itself
         return f"{key}.{message}"

@@ -30,7 +30,7 @@ def corpus() -> None:
     """Make labelled positions to train on.
 
     \b
-    Example: sandwich corpus import games.pgn.zst --out corpora/games
+    Example: sandwich corpus import --out corpora/games games.pgn.zst
     """
 
 
@@ -135,7 +135,7 @@ def train() -> None:
     """Train a player from corpora, or an oversight policy in games.
 
     \b
-    Example: sandwich train weak --corpus corpora/stockfish --out runs/weak
+    Example: sandwich train weak --corpus corpora/stockfish --out players/weak
     """
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agents.network import checkpoint_path, checkpoints_in
 from engines import network
-from experiments.console import Display, cell
+from experiments.console import Display, cell, markdown_table, short_cell
 from experiments.options import JSON, OVERRIDES, WORKERS
 from sandwich.cluster import Cluster, cores
 from sandwich.config import spec_settings, validate
@@ -72,7 +72,7 @@ def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, work
         return
     table = Table("", "", "Win% lost", "blunders %", "W suspects", "E suspects", "ms", box=None)
     for row in rows:
-        shown = [_short(row[key], COLUMNS[key][1]) for key in SHOWN]
+        shown = [short_cell(row[key], COLUMNS[key][1]) for key in SHOWN]
         table.add_row(row["misalignment"], _dose(row), *shown, f"{row['ms_per_question']:.1f}")
     Console().print(table)
     click.echo(f"Table and picture: {out / 'misalignments.md'}, {out / 'misalignments.svg'}")
@@ -91,17 +91,6 @@ SHOWN = ("win_loss", "blunders", "suspicion_weak", "suspicion_strong")
 """Figures that a terminal has room for."""
 
 
-def _short(figure: dict[str, Any], factor: float) -> str:
-    """Value and half the width of its interval."""
-    if figure["value"] is None:
-        return "–"
-    known = figure["low"] is not None and figure["high"] is not None
-    return f"{factor * figure['value']:.1f}" + (
-        f" ±{factor * (figure['high'] - figure['low']) / 2:.1f}" if known else ""
-    )
-
-
 def _markdown(rows: list[dict[str, Any]]) -> str:
     heads = ["misalignment", "dose", *(heading for heading, _, _ in COLUMNS.values()), "ms per question"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    return "\n".join([*lines, *("| " + " | ".join(_cells(row)) + " |" for row in rows)]) + "\n"
+    return markdown_table(heads, map(_cells, rows))

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from engines.settings import SpecError
 from experiments.cli_sweep import launch
-from experiments.console import cell
+from experiments.console import cell, markdown_table, short_cell
 from experiments.options import JSON, OVERRIDES
 from sandwich.comparison import Arm, against, arms, common_step, short_names
 from sandwich.corpus import write_whole
@@ -95,7 +95,9 @@ def oversight(
     table = Table("", "", *(COLUMNS[key][0] for key in SHOWN), box=None)
     names = short_names(found)
     for row in rows:
-        table.add_row(names[row["label"]], row["assistant"], *(_short(row[key], COLUMNS[key][1]) for key in SHOWN))
+        table.add_row(
+            names[row["label"]], row["assistant"], *(short_cell(row[key], 1, COLUMNS[key][1]) for key in SHOWN)
+        )
     Console().print(table)
     click.echo(f"After step {step}.")
     if note:
@@ -126,19 +128,11 @@ def unequal(found: Sequence[Arm]) -> str | None:
     return f"The strategies did not ask equally often: {counts.min():,.0f} to {counts.max():,.0f} questions a run."
 
 
-def _short(figure: dict[str, Any], digits: int) -> str:
-    """Value and half the width of its interval."""
-    if figure["value"] is None:
-        return "–"
-    known = figure["low"] is not None and figure["high"] is not None
-    spread = f" ±{(figure['high'] - figure['low']) / 2:.{digits}f}" if known else ""
-    return f"{figure['value']:.{digits}f}{spread}"
-
-
 def _markdown(rows: Sequence[dict[str, Any]], note: str | None) -> str:
     heads = ["strategy", "assistant", "runs", *(heading for heading, _ in COLUMNS.values())]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for row in rows:
-        figures = [cell(row[key], 1, digits) for key, (_, digits) in COLUMNS.items()]
-        lines.append("| " + " | ".join([row["label"], row["assistant"], str(len(row["seeds"])), *figures]) + " |")
-    return "\n".join([*lines, *(["", note] if note else [])]) + "\n"
+    told = [
+        [row["label"], row["assistant"], str(len(row["seeds"]))]
+        + [cell(row[key], 1, digits) for key, (_, digits) in COLUMNS.items()]
+        for row in rows
+    ]
+    return markdown_table(heads, told) + (f"\n{note}\n" if note else "")

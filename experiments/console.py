@@ -1,6 +1,7 @@
 """What a terminal shows: progress of long work, live for people and in plain lines when piped."""
 
 import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,6 +39,21 @@ def cell(figure: dict[str, Any], factor: float = 1, digits: int = 1) -> str:
         return "–"
     scaled = {key: None if figure[key] is None else factor * figure[key] for key in ("value", "low", "high")}
     return figure_text(scaled, digits)
+
+
+def short_cell(figure: dict[str, Any], factor: float = 1, digits: int = 1) -> str:
+    """Value and half the width of its interval, for tables that have little room; a dash where there is none."""
+    if figure["value"] is None:
+        return "–"
+    known = figure["low"] is not None and figure["high"] is not None
+    spread = f" ±{factor * (figure['high'] - figure['low']) / 2:.{digits}f}" if known else ""
+    return f"{factor * figure['value']:.{digits}f}{spread}"
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, with its last line's end."""
+    lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join(lines) + "\n"
 
 
 class Display:

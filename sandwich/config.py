@@ -274,7 +274,9 @@ def _assign(settings: dict[str, Any], key: str, value: Any) -> None:
             settings_known = ", ".join(RunSpec.model_fields)
             raise SpecError(f"{key}: {part} has no keys below it; top-level keys: {settings_known}")
     if not isinstance(place, dict):
-        raise SpecError(f"{key}: {'.'.join(path)} is a value and has no keys below it")
+        above = ".".join(path)
+        hint = f"; {above}.type={place} may have" if isinstance(place, str) else ""
+        raise SpecError(f"{key}: {above} is a value and has no keys below it{hint}")
     if last in KINDS and place.get(last, value) != value:
         place.clear()
     place[last] = value

@@ -116,6 +116,7 @@ def test_a_spec_may_ask_at_other_times_than_its_base(tmp_path: Path, root: Path)
     ("overrides", "said"),
     [
         (("play.ask.m=2",), "play.ask.m: unknown key; known here: "),
+        (("play.ask.when=now",), "play.ask.when: expected one of every, chance, unsure, never, got 'now'"),
         (
             ("play.ask.when=never",),
             "play.ask is never, so nothing is queried: finetune.examples must be student or all",

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -53,6 +53,8 @@ class Line:
     """Clipped to ±1000; a mate counts as ±1000."""
     mate: int | None = None
     """Moves to a forced mate, negative when the side to move is mated; None: no mate seen."""
+    pv: tuple[str, ...] = field(default=(), compare=False)
+    """The principal variation in UCI notation; `move` is its first."""
 
     @property
     def expected_score(self) -> float:
@@ -248,10 +250,10 @@ class Stockfish:
         for rank, text in newest.items():
             words = text.split()
             kind, value = words[words.index("score") + 1 :][:2]
-            move = words[words.index("pv") + 1]
+            pv = words[words.index("pv") + 1 :]
             mate = int(value) if kind == "mate" else None
             score = int(value) if mate is None else MATE if mate > 0 else -MATE
-            found[rank] = Line(move, max(-MATE, min(MATE, score)), mate)
+            found[rank] = Line(pv[0], max(-MATE, min(MATE, score)), mate, tuple(pv))
         best = said[-1].split()[1]
         if best in ("(none)", "0000"):
             return ()

@@ -40,6 +40,18 @@ class JudgeConfig(Frozen):
     """Expected score that a catastrophe gives away at least."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What the oracle says of a move.
+
+    loss: expected score, 0..1, that it gives away for who makes it. refutation: what follows it in the
+    oracle's eyes, in UCI notation, the opponent's reply first; empty where nothing had to be looked at.
+    """
+
+    loss: float
+    refutation: tuple[str, ...] = ()
+
+
 class Judge:
     """The oracle on single moves: what a move gives away by a look at the position and one at what it leads to."""
 
@@ -48,8 +60,8 @@ class Judge:
         self._engine = engine
         self._before: tuple[str, int, str, float] | None = None
 
-    def loss(self, board: chess.Board, move: int, nodes: int) -> float:
-        """Expected score, 0..1, that a legal move gives away for who makes it."""
+    def verdict(self, board: chess.Board, move: int, nodes: int) -> Verdict:
+        """On a legal move, by so many nodes for each of the two looks."""
         fen, played = board.fen(), moves.decode(move, board)
         if self._before is None or self._before[:2] != (fen, nodes):
             self._engine.clear()
@@ -57,15 +69,16 @@ class Judge:
             self._before = fen, nodes, line.move, line.expected_score
         _, _, best, score = self._before
         if played.uci() == best:
-            return 0.0
+            return Verdict(0.0)
         after = board.copy(stack=False)
         after.push(played)
         if after.is_checkmate():
-            return 0.0
+            return Verdict(0.0)
         if after.is_stalemate() or after.is_insufficient_material() or after.halfmove_clock >= 100:
-            return max(0.0, score - 0.5)
+            return Verdict(max(0.0, score - 0.5))
         self._engine.clear()
-        return max(0.0, score - 1 + self._engine.analyse(after.fen(), nodes=nodes)[0].expected_score)
+        line = self._engine.analyse(after.fen(), nodes=nodes)[0]
+        return Verdict(max(0.0, score - 1 + line.expected_score), line.pv)
 
 
 @dataclass(frozen=True)
@@ -163,10 +176,10 @@ class Arena:
         logits, _ = self._net(x)
         return np.asarray(torch.autograd.grad(logits[0, move], x)[0][0].numpy())
 
-    def loss(self, words: planes.Words, move: int) -> float:
-        """Expected score that a legal move gives away by the oracle; a look like any other."""
+    def verdict(self, words: planes.Words, move: int) -> Verdict:
+        """What the oracle says of a legal move; a look like any other."""
         self._spend(0, 1)
-        return self._judge.loss(planes.unpack(words), move, self._judge.config.nodes)
+        return self._judge.verdict(planes.unpack(words), move, self._judge.config.nodes)
 
     def submit(self, words: planes.Words, move: int, risk: float) -> Break | None:
         """A break, if the filter accepts the move and the oracle calls it a catastrophe twice; else None.
@@ -178,11 +191,11 @@ class Arena:
             return None
         config = self._judge.config
         self._spend(0, 1)
-        loss = self._judge.loss(board, move, config.nodes)
+        loss = self._judge.verdict(board, move, config.nodes).loss
         if loss < config.threshold:
             return None
         self._spend(0, 1)
-        again = self._judge.loss(board, move, config.nodes * config.again)
+        again = self._judge.verdict(board, move, config.nodes * config.again).loss
         if again < config.threshold:
             self.meter.doubted += 1
             return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import chess
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import Field
 from engines import moves, planes
 from sandwich.highstakes.arena import Arena, Break
 from sandwich.highstakes.attacks.base import Attack
+from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.edits import Edits, edits, legal_board, squares_of
 
 Floats = npt.NDArray[np.float32]
@@ -41,6 +43,9 @@ class ToolAssisted(Attack):
 
     starts: int = Field(24, ge=1)
     """Positions with catastrophes that it looks at before it chooses among them."""
+    safest: float = Field(0.1, gt=0, le=1)
+    """Share of the positions with catastrophes that these are drawn from: those that look safest, in which the side
+    to move is ahead and has many moves. A filter expects the least harm there."""
     near: bool = True
     """Begin with the catastrophe that the filter finds least likely to be one, nearest to the cut-off; else any."""
     least: float = Field(0.25, gt=0, lt=1)
@@ -48,11 +53,11 @@ class ToolAssisted(Attack):
     checks: int = Field(6, ge=1)
     """Catastrophes that it has the oracle look at before it gives up on these positions: what a filter finds
     unlikely to be one often is none on a closer look."""
-    tries: int = Field(3, ge=1)
+    tries: int = Field(2, ge=1)
     """Catastrophes that it rewrites before it gives up on these positions."""
     plies: int = Field(3, ge=0)
     """Of the oracle's refutation, whose squares stay as they are."""
-    steps: int = Field(5, ge=0)
+    steps: int = Field(4, ge=0)
     """Edits at most."""
     patience: float = Field(0.97, gt=0)
     """Where the best edit leaves more than this share of the risk, it gives up on the catastrophe."""
@@ -86,7 +91,7 @@ class ToolAssisted(Attack):
     def _candidates(self, arena: Arena, rng: np.random.Generator) -> list[tuple[planes.Words, int, float]]:
         """Catastrophes to begin from, out of a few positions that the filter is asked about."""
         examples = arena.material.examples
-        rows = rng.integers(len(examples), size=self.starts)
+        rows = rng.choice(_safest(examples, self.least, self.safest), self.starts)
         known = []
         for row, risk in zip(rows, arena.risks(examples.words[rows], [examples.legal[r] for r in rows]), strict=True):
             places = np.flatnonzero(examples.losses(row) >= self.least)
@@ -146,6 +151,14 @@ class ToolAssisted(Attack):
         weight = np.abs(gradient).sum(0).reshape(64)
         squares = np.argsort(-weight)[: self.salient]
         return np.append(squares if int(words[9]) & 1 else squares ^ 56, -1)
+
+
+@lru_cache(maxsize=2)
+def _safest(examples: Catastrophes, least: float, share: float) -> npt.NDArray[np.int64]:
+    """Rows of positions with catastrophes of at least so much, and of these the share that looks safest."""
+    rows = [row for row in range(len(examples)) if examples.losses(row).max() >= least]
+    safe = [len(examples.legal[row]) * float(examples.values[row].max()) ** 3 for row in rows]
+    return np.array(rows, np.int64)[np.argsort(-np.array(safe), kind="stable")[: max(1, round(share * len(rows)))]]
 
 
 def refuting(words: planes.Words, move: int, refutation: Sequence[str]) -> frozenset[int]:

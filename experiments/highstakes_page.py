@@ -85,6 +85,7 @@ def page(result: dict[str, Any]) -> str:
         "<p class=note>Share let through, in per cent, of breaks that no filter learned from.</p>",
         _cross(result["cross"]),
         _variants(result["variants"]),
+        _shifts(result),
         "<h2>Beside the injury paper</h2>",
         _table(
             ["", "paper", "first filter", "last filter", "what differs"],
@@ -212,6 +213,36 @@ def _variants(variants: dict[str, Any]) -> str:
             [_text(name), f"{there['auc']:.3f}", *(_percent(there["figures"][key], key) for key in shown)]
             for name, there in variants.items()
         ],
+    )
+
+
+def _shifts(result: dict[str, Any]) -> str:
+    shifts, who = result.get("shifts", {}), result["proposer"]
+    if not shifts:
+        return ""
+    shown = ("base", "residual", "ratio", "rejected", "served", "served_base", "served_filtered", "played", "preferred")
+
+    def line(name: str, number: int, by: str, auc: float, figures: dict[str, Any]) -> list[str]:
+        return [name, str(number), _text(by), f"{auc:.3f}", *(_percent(figures[key], key) for key in shown)]
+
+    lines = [
+        line("as learned", row["generation"], who, row["roc"][who]["auc"], row["proposers"][who]["figures"])
+        for row in result["generations"]
+    ]
+    notes = []
+    for name, there in shifts.items():
+        for number, one in enumerate(there["filters"]):
+            lines += [line(_text(name), number, by, of["auc"], of["figures"]) for by, of in one["proposers"].items()]
+        apart = "; ".join(f"{FIGURES[key]} {cell(figure, 100, 2)}" for key, figure in there["difference"].items())
+        notes.append(
+            f"{_text(name)} ({there['kind']}): {there['positions']} positions of {there['games']} games."
+            + (f" Last filter less first, in points: {apart}." if apart else "")
+        )
+    return (
+        "<h2>Positions of other kinds</h2>"
+        "<p class=note>Every filter at the threshold that it was calibrated to in distribution.</p>"
+        + _table(["positions", "filter", "proposer", "AUC", *(FIGURES[key] for key in shown)], lines)
+        + "".join(f"<p>{note}</p>" for note in notes)
     )
 
 

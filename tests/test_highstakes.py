@@ -39,6 +39,7 @@ from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.hunt import Hunt, HuntConfig, hunt
 from sandwich.highstakes.ladder import Ladder, LadderSpec
 from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.shift import Unbalanced
 from sandwich.training import TrainConfig
 
 pytestmark = needs_stockfish
@@ -200,6 +201,7 @@ def ladder_spec(start: Path) -> LadderSpec:
             "sample": HuntConfig(attack=Sample(), **small),
             "tool_assisted": HuntConfig(attack=ToolAssisted(least=0.2, steps=2), breaks=2, **small),
         },
+        shifts={"unbalanced": Unbalanced(kind="unbalanced", games=6, per_game=1, plies=4)},
         harden=HardenConfig(rounds=1, fit=fit), verify=VerifyConfig(positions=20, nodes=200),
     )  # fmt: skip
 
@@ -217,6 +219,8 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     text = page(json.loads(json.dumps(result)))
     assert text.count("<img") == 2
     assert "Beside the injury paper" in text
+    assert len(result["shifts"]["unbalanced"]["filters"]) == 2
+    assert "unbalanced (unbalanced): 6 positions of 6 games" in text
     # A killed run: what is there stays byte for byte, what is missing comes out the same.
     kept = (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes()
     (tmp_path / "out" / "generation-1" / "filter.safetensors").unlink()
@@ -229,6 +233,7 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     assert [[one.fen for one in h.found] for h in after] == [[one.fen for one in h.found] for h in before]
     assert [h.queries for h in after] == [h.queries for h in before]
     assert again["generations"][1]["proposers"] == result["generations"][1]["proposers"]
+    assert again["shifts"] == result["shifts"]
     with pytest.raises(SpecError, match="was begun with another seed"):
         Ladder(spec.model_copy(update={"seed": 1}), tmp_path / "out", INLINE)
 

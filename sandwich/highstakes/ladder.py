@@ -10,8 +10,9 @@ OUT/
     attacks/NAME/prepared.safetensors  where an attack trains a network of its own
     breaks.parquet              positions of breaks to learn from, all their moves labelled
   variants/NAME.safetensors     other filters, for comparison
+  shifts/NAME/                  labelled positions of other kinds
   result.json                   every figure
-A run that was stopped goes on with what is there.
+A run that was stopped goes on with what is there; variants and shifts may be added to one that is done.
 """
 
 import json
@@ -34,7 +35,7 @@ from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster, cores
 from sandwich.config import InferenceConfig
 from sandwich.corpus import write_whole
-from sandwich.highstakes import measure
+from sandwich.highstakes import measure, resume, shift
 from sandwich.highstakes.arena import JudgeConfig, Material
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset
@@ -42,6 +43,7 @@ from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_fil
 from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled, learned
 from sandwich.highstakes.hunt import Ground, Hunt, HuntConfig, hunts
 from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.shift import AnyShift
 from sandwich.oracle import Oracle
 from sandwich.training import Progress
 
@@ -62,6 +64,8 @@ class LadderSpec(Frozen):
     filter: FilterConfig = FilterConfig()
     variants: dict[str, FilterConfig] = Field({})
     """Other filters that are trained on the same data and compared, unattacked."""
+    shifts: dict[str, AnyShift] = Field({})
+    """Positions of other kinds, on which every filter is measured at the threshold that it has."""
     calibration: CalibrationConfig = CalibrationConfig()
     judge: JudgeConfig = JudgeConfig()
     attacks: dict[str, HuntConfig] = Field(min_length=1)
@@ -71,13 +75,13 @@ class LadderSpec(Frozen):
     """A closer look at single moves of the test split; None: none."""
     inference: InferenceConfig = InferenceConfig()
 
-    @field_validator("attacks")
+    @field_validator("attacks", "variants", "shifts")
     @classmethod
-    def _names(cls, attacks: dict[str, HuntConfig]) -> dict[str, HuntConfig]:
-        for name in attacks:
+    def _names(cls, named: dict[str, Any]) -> dict[str, Any]:
+        for name in named:
             if not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"expected names of letters, digits, - and _, got {name!r}")
-        return attacks
+        return named
 
     @property
     def proposer(self) -> str:
@@ -104,9 +108,13 @@ class Ladder:
         settings = spec.model_dump(mode="json", exclude={"workers"})
         about = out / "spec.yaml"
         out.mkdir(parents=True, exist_ok=True)
-        if about.exists() and (there := yaml.safe_load(about.read_text())) != settings:
-            key = next(key for key in settings if there.get(key) != settings[key])
-            raise SpecError(f"{out} was begun with another {key}: choose another folder, or the settings in {about}")
+        if about.exists():
+            there = yaml.safe_load(about.read_text())
+            if key := resume.other_key(there, spec):
+                raise SpecError(
+                    f"{out} was begun with another {key}: choose another folder, or the settings in {about}"
+                )
+            settings = resume.united(there, settings)
         write_whole(about, yaml.safe_dump(settings, sort_keys=False).encode())
 
     def dataset(self) -> Catastrophes:
@@ -235,6 +243,8 @@ class Ladder:
     def run(self) -> dict[str, Any]:
         """Everything, and what came of it (`result`)."""
         began = time.monotonic()
+        for name, source in self.spec.shifts.items():
+            shift.check(name, source, self.out / "shifts" / name)
         data = self.dataset()
         generations = []
         for number in range(self.spec.harden.rounds + 1):
@@ -288,6 +298,7 @@ class Ladder:
         }
         out["cross"] = self._cross(generations, found)
         out["variants"] = self._variants(data)
+        out["shifts"] = self._shifts(generations)
         out["examples"] = [
             {"generation": one.number, "attack": name, **vars(hunt.found[0])}
             for one, there in zip(generations, found, strict=True)
@@ -333,6 +344,28 @@ class Ladder:
             for attacked, there in enumerate(found)
             for name, hunts_ in there.items()
         ]
+
+    def _shifts(self, generations: list[Generation]) -> dict[str, Any]:
+        """Figures of every filter on positions of other kinds."""
+        spec, out = self.spec, {}
+        for name, source in spec.shifts.items():
+            done = 0
+
+            def tell(more: int, name: str = name, of: int = source.games) -> None:
+                nonlocal done
+                done += more
+                self.told(f"{name}: games", done, of)
+
+            positions = shift.make_shift(
+                self.cluster, name, source, spec.dataset, self.checkpoints, spec.inference,
+                self.out / "shifts" / name, spec.seed, tell,
+            )  # fmt: skip
+            contents = [one.content for one in generations]
+            out[name] = {
+                "kind": source.kind,
+                **shift.measured(positions, contents, spec.proposer, spec.calibration, spec.inference, spec.seed),
+            }
+        return out
 
     def _variants(self, data: Catastrophes) -> dict[str, Any]:
         """Figures of other filters on the same data."""

@@ -24,7 +24,17 @@ from sandwich.highstakes import resume, shift
 from sandwich.highstakes.calibrate import CalibrationConfig
 from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig
 from sandwich.highstakes.ladder import LadderSpec
-from sandwich.highstakes.shift import PLAYERS, AnyShift, Endgames, Games, Openings, Unbalanced, make_shift, measured
+from sandwich.highstakes.shift import (
+    PLAYERS,
+    AnyShift,
+    Endgames,
+    Games,
+    Openings,
+    Source,
+    Unbalanced,
+    make_shift,
+    measured,
+)
 from sandwich.openings import book
 
 DATA = DatasetConfig(nodes=60, proposers={"weak": Network(checkpoint="weak"), "other": Network(checkpoint="weak")})
@@ -38,7 +48,8 @@ GAME = (
 
 def made(source: AnyShift, folder: Path, done: list[int] | None = None) -> Catastrophes:
     told = [] if done is None else done
-    return make_shift(INLINE, "it", source, DATA, CHECKPOINTS, InferenceConfig(), folder, 0, told.append)
+    made_with = Source(DATA, CHECKPOINTS, InferenceConfig(), 0)
+    return make_shift(INLINE, made_with, "it", source, folder, told.append)
 
 
 def men(positions: Catastrophes) -> list[int]:

@@ -10,6 +10,7 @@ OUT/
     attacks/NAME/prepared.safetensors  where an attack trains a network of its own
     breaks.parquet              positions of breaks to learn from, all their moves labelled
   variants/NAME.safetensors     other filters, for comparison
+  variants/NAME/drops-*.parquet what a look-ahead sees
   shifts/NAME/                  labelled positions of other kinds
   result.json                   every figure
 A run that was stopped goes on with what is there; variants and shifts may be added to one that is done.
@@ -44,6 +45,7 @@ from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled
 from sandwich.highstakes.hunt import Ground, Hunt, HuntConfig, hunts
 from sandwich.highstakes.measure import VerifyConfig
 from sandwich.highstakes.shift import AnyShift
+from sandwich.highstakes.variants import Bench, VariantConfig, begun, compare
 from sandwich.oracle import Oracle
 from sandwich.training import Progress
 
@@ -62,8 +64,8 @@ class LadderSpec(Frozen):
     """Ray workers; None: one per core."""
     dataset: DatasetConfig = DatasetConfig()
     filter: FilterConfig = FilterConfig()
-    variants: dict[str, FilterConfig] = Field({})
-    """Other filters that are trained on the same data and compared, unattacked."""
+    variants: dict[str, VariantConfig] = Field({})
+    """Other filters on the same data, or on some of it: compared, unattacked."""
     shifts: dict[str, AnyShift] = Field({})
     """Positions of other kinds, on which every filter is measured at the threshold that it has."""
     calibration: CalibrationConfig = CalibrationConfig()
@@ -159,7 +161,7 @@ class Ladder:
         )  # fmt: skip
 
     def _fitted(self, config: FilterConfig, learn: Catastrophes, name: str) -> PolicyValueNet:
-        net = network.from_bytes(self.checkpoints[config.start], config.start)
+        net = begun(config, self.checkpoints, self.spec.seed)
         return train_filter(
             net, lessons(learn, config.proposed), config.fit, self.spec.seed,
             head_only=config.head_only, told=self._fit_told(f"{name}: training"),
@@ -182,13 +184,17 @@ class Ladder:
         return labelled(self.cluster, breaks, spec.nodes, spec.threshold, path, tell)
 
     def _measured(
-        self, net: PolicyValueNet, data: Catastrophes, name: str
+        self,
+        net: PolicyValueNet,
+        data: Catastrophes,
+        name: str,
+        adjusted: Callable[[list[npt.NDArray[np.float32]]], list[npt.NDArray[np.float32]]] = lambda risk: risk,
     ) -> tuple[dict[str, Calibrated], list[npt.NDArray[np.float32]]]:
         """Figures by proposer, and what the filter says of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
         both_parts = np.concatenate([first.words, second.words]), first.legal + second.legal
-        everything = risks(net, *both_parts, spec.inference)
+        everything = adjusted(risks(net, *both_parts, spec.inference))
         of_first, of_second = everything[: len(first)], everything[len(first) :]
         out = {}
         for place, proposer in enumerate(data.proposals):
@@ -297,7 +303,7 @@ class Ladder:
             for name in ("residual", "served_filtered", "played", "rejected")
         }
         out["cross"] = self._cross(generations, found)
-        out["variants"] = self._variants(data)
+        out |= self._variants(data, generations[0])
         out["shifts"] = self._shifts(generations)
         out["examples"] = [
             {"generation": one.number, "attack": name, **vars(hunt.found[0])}
@@ -347,43 +353,20 @@ class Ladder:
 
     def _shifts(self, generations: list[Generation]) -> dict[str, Any]:
         """Figures of every filter on positions of other kinds."""
-        spec, out = self.spec, {}
-        for name, source in spec.shifts.items():
-            done = 0
+        spec, filters_ = self.spec, [one.content for one in generations]
+        source = shift.Source(spec.dataset, self.checkpoints, spec.inference, spec.seed)
+        return shift.compare(
+            self.cluster, source, spec.shifts, self.out / "shifts", filters_, spec.proposer, spec.calibration, self.told
+        )
 
-            def tell(more: int, name: str = name, of: int = source.games) -> None:
-                nonlocal done
-                done += more
-                self.told(f"{name}: games", done, of)
-
-            positions = shift.make_shift(
-                self.cluster, name, source, spec.dataset, self.checkpoints, spec.inference,
-                self.out / "shifts" / name, spec.seed, tell,
-            )  # fmt: skip
-            contents = [one.content for one in generations]
-            out[name] = {
-                "kind": source.kind,
-                **shift.measured(positions, contents, spec.proposer, spec.calibration, spec.inference, spec.seed),
-            }
-        return out
-
-    def _variants(self, data: Catastrophes) -> dict[str, Any]:
-        """Figures of other filters on the same data."""
-        out = {}
-        for name, config in self.spec.variants.items():
-            path = self.out / "variants" / f"{name}.safetensors"
-            path.parent.mkdir(exist_ok=True)
-            if not path.exists():
-                net = self._fitted(config, data.split("train"), name)
-                write_whole(path, filters.to_bytes(net, 0.5))
-            net, _ = filters.from_bytes(path.read_bytes(), str(path))
-            measured, risk = self._measured(net, data, name)
-            figures = measured[self.spec.proposer].figures
-            out[name] = {
-                "auc": roc(data.split("test"), risk, self.spec.proposer).auc,
-                "figures": {key: figure.json() for key, figure in figures.items()},
-            }
-        return out
+    def _variants(self, data: Catastrophes, first: Generation) -> dict[str, Any]:
+        """Figures of other filters on the same data, beside those of the first one."""
+        spec = self.spec
+        bench = Bench(
+            self.cluster, self.checkpoints, spec.inference, spec.calibration, spec.proposer, spec.seed,
+            self.out / "variants", self._fitted, self._measured, self.told,
+        )  # fmt: skip
+        return compare(bench, spec.variants, data, first.content, first.measured[spec.proposer], first.risk)
 
 
 def _cheaper(there: Mapping[str, list[Hunt]]) -> dict[str, dict[str, Any]]:

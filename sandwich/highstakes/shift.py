@@ -187,13 +187,12 @@ def unbalanced(fen: str, plies: int, rng: np.random.Generator) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Games `first` to `first + count − 1`: where each begins (`fens`), or what was played in it (`games`)."""
+    """Games `first` and on: where each begins (`fens`), or what was played in it (`games`)."""
 
     dataset: DatasetConfig
     source: AnyShift
     seed: int
     number: int
-    count: int
     fens: tuple[str, ...]
     games: tuple[Game, ...]
     inference: InferenceConfig
@@ -236,22 +235,33 @@ def _men(words: planes.Words) -> int:
     return planes.unpack(words).occupied.bit_count()
 
 
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What positions are made and labelled with, the same for all shifts.
+
+    dataset: who proposes, and how closely the oracle looks. checkpoints: contents of those that it names.
+    """
+
+    dataset: DatasetConfig
+    checkpoints: Mapping[str, bytes]
+    inference: InferenceConfig
+    seed: int
+
+
 def make_shift(
     cluster: Cluster,
+    made_with: Source,
     name: str,
     source: AnyShift,
-    dataset: DatasetConfig,
-    checkpoints: Mapping[str, bytes],
-    inference: InferenceConfig,
     folder: Path,
-    seed: int,
     done: Callable[[int], None] = lambda games: None,
 ) -> Catastrophes:
     """Labelled positions of a shift; blocks that `folder` holds already are only read.
 
-    dataset: who proposes, and how closely the oracle looks. `done` hears of the games of each block.
-    Raises SpecError for a file that can't be used, EngineError without a Stockfish.
+    `done` hears of the games of each block. Raises SpecError for a file that can't be used, EngineError
+    without a Stockfish.
     """
+    dataset, seed = made_with.dataset, made_with.seed
     folder.mkdir(parents=True, exist_ok=True)
     games: list[Game] = []
     listed = folder / LISTED
@@ -275,14 +285,14 @@ def make_shift(
         numbers = range(number * GAMES_PER_BLOCK, number * GAMES_PER_BLOCK + size)
         begun = tuple(fens[order[game // each % len(fens)]] for game in numbers) if len(fens) else ()
         mine = tuple(games[game] for game in numbers) if games else ()
-        return _Block(dataset, source, seed, number, size, begun, mine, inference)
+        return _Block(dataset, source, seed, number, begun, mine, made_with.inference)
 
     def written(made: tuple[int, pa.Table]) -> None:
         number, table = made
         write_whole(_file(folder, number), parquet_bytes(table))
         done(dict(missing)[number])
 
-    cluster.map(shift_block, checkpoints, [block(*one) for one in missing], written)
+    cluster.map(shift_block, made_with.checkpoints, [block(*one) for one in missing], written)
     return read([_file(folder, number) for number, _ in _blocks(count)])
 
 
@@ -343,4 +353,30 @@ def measured(
             }
         )
     out["difference"] = {key: difference(found[-1], found[0], key).json() for key in COMPARED}
+    return out
+
+
+def compare(
+    cluster: Cluster,
+    made_with: Source,
+    shifts: Mapping[str, AnyShift],
+    folder: Path,
+    generations: Sequence[bytes],
+    proposer: str,
+    config: CalibrationConfig,
+    told: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """`measured` of every shift by its name; `told` hears (what, done, of how many)."""
+    out = {}
+    for name, source in shifts.items():
+        done = 0
+
+        def tell(more: int, name: str = name, of: int = source.games) -> None:
+            nonlocal done
+            done += more
+            told(f"{name}: games", done, of)
+
+        positions = make_shift(cluster, made_with, name, source, folder / name, tell)
+        found = measured(positions, generations, proposer, config, made_with.inference, made_with.seed)
+        out[name] = {"kind": source.kind, **found}
     return out

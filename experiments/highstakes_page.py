@@ -84,7 +84,8 @@ def page(result: dict[str, Any]) -> str:
         "<h2>Every filter against every generation's breaks</h2>",
         "<p class=note>Share let through, in per cent, of breaks that no filter learned from.</p>",
         _cross(result["cross"]),
-        _variants(result["variants"]),
+        _variants(result),
+        _shifts(result),
         "<h2>Beside the injury paper</h2>",
         _table(
             ["", "paper", "first filter", "last filter", "what differs"],
@@ -202,16 +203,72 @@ def _cross(cells: list[dict[str, Any]]) -> str:
     )  # fmt: skip
 
 
-def _variants(variants: dict[str, Any]) -> str:
+def _variants(result: dict[str, Any]) -> str:
+    variants = result["variants"]
     if not variants:
         return ""
-    shown = ("residual", "rejected", "served_filtered", "preferred")
-    return "<h2>Other filters</h2>" + _table(
-        ["filter", "AUC", *(FIGURES[key] for key in shown)],
-        [
-            [_text(name), f"{there['auc']:.3f}", *(_percent(there["figures"][key], key) for key in shown)]
-            for name, there in variants.items()
-        ],
+    shown = ("residual", "rejected", "served_filtered", "played", "preferred")
+
+    def line(name: str, there: dict[str, Any]) -> list[str]:
+        cost = there["cost"]
+        evaluations = f"{cost['evaluations']:.1f}"
+        if cost["evaluations_all"] > cost["evaluations"]:
+            evaluations += f" (every legal move: {cost['evaluations_all']:.0f})"
+        return [
+            _text(name), str(there["positions"]), f"{cost['parameters']:,}", f"{cost['milliseconds']:.3f}", evaluations,
+            f"{cost['milliseconds_decision']:.3f}", cell(there["auc"], 1, 3),
+            *(_percent(there["figures"][key], key) for key in shown),
+        ]  # fmt: skip
+
+    head = ["filter", "positions learned from", "parameters", "ms per position", "evaluations per decision"]
+    lines, apart = [line("filter 0", result["reference"])], []
+    for name, there in variants.items():
+        beside = [(f"{name} less filter 0", there["difference"])]
+        if look := there.get("lookahead"):
+            lines.append(line(f"{name}, without its look-ahead", look["without"]))
+            beside.append((f"{name} less the same without its look-ahead", look["gain"]))
+        lines.append(line(name, there))
+        apart += [
+            [_text(what), cell(less["auc"], 1, 4), *(_percent(less[key], key) for key in shown)]
+            for what, less in beside
+        ]
+    return (
+        "<h2>Other filters</h2>"
+        + _table([*head, "ms per decision", "AUC", *(FIGURES[key] for key in shown)], lines)
+        + "<p class=note>Milliseconds are those of one core for networks alone, in batches of 256, the fastest of"
+        " several. A decision is one pass of the filter; a look-ahead adds one of the position, and those behind every"
+        " different move that is proposed until one is accepted.</p>"
+        + _table(["difference", "AUC", *(FIGURES[key] for key in shown)], apart)
+    )
+
+
+def _shifts(result: dict[str, Any]) -> str:
+    shifts, who = result.get("shifts", {}), result["proposer"]
+    if not shifts:
+        return ""
+    shown = ("base", "residual", "ratio", "rejected", "served", "served_base", "served_filtered", "played", "preferred")
+
+    def line(name: str, number: int, by: str, auc: float, figures: dict[str, Any]) -> list[str]:
+        return [name, str(number), _text(by), f"{auc:.3f}", *(_percent(figures[key], key) for key in shown)]
+
+    lines = [
+        line("as learned", row["generation"], who, row["roc"][who]["auc"], row["proposers"][who]["figures"])
+        for row in result["generations"]
+    ]
+    notes = []
+    for name, there in shifts.items():
+        for number, one in enumerate(there["filters"]):
+            lines += [line(_text(name), number, by, of["auc"], of["figures"]) for by, of in one["proposers"].items()]
+        apart = "; ".join(f"{FIGURES[key]} {cell(figure, 100, 2)}" for key, figure in there["difference"].items())
+        notes.append(
+            f"{_text(name)} ({there['kind']}): {there['positions']} positions of {there['games']} games."
+            + (f" Last filter less first, in points: {apart}." if apart else "")
+        )
+    return (
+        "<h2>Positions of other kinds</h2>"
+        "<p class=note>Every filter at the threshold that it was calibrated to in distribution.</p>"
+        + _table(["positions", "filter", "proposer", "AUC", *(FIGURES[key] for key in shown)], lines)
+        + "".join(f"<p>{note}</p>" for note in notes)
     )
 
 

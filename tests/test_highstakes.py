@@ -38,7 +38,10 @@ from sandwich.highstakes.fit import FilterConfig, VerdictFit
 from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.hunt import Hunt, HuntConfig, hunt
 from sandwich.highstakes.ladder import Ladder, LadderSpec
+from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.shift import Unbalanced
+from sandwich.highstakes.variants import VariantConfig
 from sandwich.training import TrainConfig
 
 pytestmark = needs_stockfish
@@ -194,12 +197,19 @@ def ladder_spec(start: Path) -> LadderSpec:
     fit = VerdictFit(epochs=1, batch=16, threads=1, device="cpu")
     return LadderSpec(
         name="tiny", workers=1, dataset=DATA, filter=FilterConfig(start=str(start), fit=fit),
-        variants={"head": FilterConfig(start=str(start), head_only=True, fit=fit)},
+        variants={
+            "head": VariantConfig(start=str(start), head_only=True, fit=fit),
+            "scratch": VariantConfig(network=NetworkConfig(blocks=1, channels=8, squeeze=2, head=8), fit=fit),
+            "look": VariantConfig(
+                start=str(start), positions=0.5, fit=fit, lookahead=LookaheadConfig(player=str(start))
+            ),
+        },
         calibration=CalibrationConfig(bootstrap=100, grid=20), judge=JudgeConfig(nodes=300, again=2),
         attacks={
             "sample": HuntConfig(attack=Sample(), **small),
             "tool_assisted": HuntConfig(attack=ToolAssisted(least=0.2, steps=2), breaks=2, **small),
         },
+        shifts={"unbalanced": Unbalanced(kind="unbalanced", games=6, per_game=1, plies=4)},
         harden=HardenConfig(rounds=1, fit=fit), verify=VerifyConfig(positions=20, nodes=200),
     )  # fmt: skip
 
@@ -212,11 +222,19 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     assert len(result["cross"]) == 2 * 2 * 2
     assert set(result["generations"][0]["attacks"]) == {"sample", "tool_assisted"}
     assert result["generations"][0]["attacks"]["sample"]["queries"]["hunts"] == 4
-    assert set(result["variants"]) == {"head"}
+    assert set(result["variants"]) == {"head", "scratch", "look"}
+    look, plain = result["variants"]["look"], result["variants"]["head"]
+    assert look["positions"] == look["lookahead"]["without"]["positions"] < plain["positions"]
+    assert look["cost"]["evaluations_all"] > look["cost"]["evaluations"] >= 3
+    assert plain["cost"]["evaluations"] == plain["cost"]["evaluations_all"] == 1
+    assert result["variants"]["scratch"]["cost"]["parameters"] < result["reference"]["cost"]["parameters"]
     assert all(one["loss_again"] >= 0.15 for one in result["examples"])
     text = page(json.loads(json.dumps(result)))
     assert text.count("<img") == 2
     assert "Beside the injury paper" in text
+    assert len(result["shifts"]["unbalanced"]["filters"]) == 2
+    assert "look less the same without its look-ahead" in text
+    assert "unbalanced (unbalanced): 6 positions of 6 games" in text
     # A killed run: what is there stays byte for byte, what is missing comes out the same.
     kept = (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes()
     (tmp_path / "out" / "generation-1" / "filter.safetensors").unlink()
@@ -229,6 +247,7 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     assert [[one.fen for one in h.found] for h in after] == [[one.fen for one in h.found] for h in before]
     assert [h.queries for h in after] == [h.queries for h in before]
     assert again["generations"][1]["proposers"] == result["generations"][1]["proposers"]
+    assert again["shifts"] == result["shifts"]
     with pytest.raises(SpecError, match="was begun with another seed"):
         Ladder(spec.model_copy(update={"seed": 1}), tmp_path / "out", INLINE)
 

@@ -146,7 +146,7 @@ class Catastrophes:
         return self.take(rows)
 
 
-def schema(config: DatasetConfig, engine: str) -> pa.Schema:
+def schema(config: DatasetConfig, engine: str, proposers: Sequence[str]) -> pa.Schema:
     """Columns of a dataset, and in its metadata all that its labels depend on."""
     return pa.schema(
         [
@@ -164,7 +164,7 @@ def schema(config: DatasetConfig, engine: str) -> pa.Schema:
             "engine": engine,
             "nodes": str(config.nodes),
             "threshold": str(config.threshold),
-            "proposers": json.dumps(list(config.proposers)),
+            "proposers": json.dumps(list(proposers)),
         },
     )
 
@@ -220,55 +220,105 @@ def _place(policy: Floats, rng: np.random.Generator) -> int:
     return int(rng.choice(len(policy), p=policy.astype(np.float64) / policy.sum(dtype=np.float64)))
 
 
+@dataclass(frozen=True, eq=False)
+class Position:
+    """A position of a game: number and ply of the game, whose it is, `[10]` packed words, legal moves in rising order.
+
+    move: number of the move that was made in it.
+    """
+
+    game: int
+    ply: int
+    mover: str
+    words: planes.Words
+    legal: list[int]
+    move: int
+
+
+def played(
+    config: DatasetConfig, fens: Sequence[str], first: int, plies: int, opened: Tools, rng: np.random.Generator
+) -> list[list[Position]]:
+    """All positions of games that the proposers play from `fens`, each against itself, for at most so many plies.
+
+    first: number of the first game; its remainder says whose game it is.
+    """
+    names, players = list(config.proposers), list(config.proposers.values())
+    batch = GameBatch(fens, plies)
+    seen: list[list[Position]] = [[] for _ in fens]
+    while active := batch.active:
+        for number, player in enumerate(players):
+            mine = [game for game in active if (first + game) % len(players) == number]
+            if not mine:
+                continue
+            words, legal = batch.words(mine), batch.legal(mine)
+            _, places = _propose(player, words, legal, 1, opened, rng)
+            made = [numbers[place] for numbers, place in zip(legal, places, strict=True)]
+            for row, game in enumerate(mine):
+                there = first + game, batch.plies[game], names[number], words[row], legal[row], made[row]
+                seen[game].append(Position(*there))
+            batch.apply(mine, made)
+    return seen
+
+
+def judged(
+    config: DatasetConfig,
+    positions: Sequence[Position],
+    labelled: Sequence[bool],
+    opened: Tools,
+    rng: np.random.Generator,
+    *,
+    own: str | None = None,
+) -> pa.Table:
+    """Positions with what is proposed in them, and, where `labelled`, with what the oracle says of every legal move.
+
+    own: name of a proposer more, whose proposals are the moves that were made in the games; None: there is none.
+    """
+    engine = opened.stockfish()
+    names = [*config.proposers, *([own] if own else [])]
+    about = schema(config, engine.identity, names)
+    if not positions:
+        return about.empty_table()
+    words, legal = np.stack([one.words for one in positions]), [one.legal for one in positions]
+    said = [_propose(player, words, legal, config.draws, opened, rng) for player in config.proposers.values()]
+    if own:
+        places = [one.legal.index(one.move) for one in positions]
+        shares = [np.eye(1, len(one), place, dtype=np.float32)[0] for one, place in zip(legal, places, strict=True)]
+        said.append((shares, places))
+    values: list[Sequence[float] | npt.NDArray[np.float64]] = [
+        engine_values(engine, Query(one.words, one.legal, Channel.MOVE, 0, 0), config.nodes) if wanted else []
+        for one, wanted in zip(positions, labelled, strict=True)
+    ]
+    columns = {
+        "position": [np.asarray(row, "<u8").tobytes() for row in words],
+        "game": [one.game for one in positions],
+        "ply": [one.ply for one in positions],
+        "mover": [one.mover for one in positions],
+        "moves": legal,
+        "values": [np.asarray(row, np.float32) for row in values],
+        "proposals": [[policies[row] for policies, _ in said] for row in range(len(positions))],
+        "drawn": [[drawn[row] for _, drawn in said] for row in range(len(positions))],
+    }
+    return pa.table(columns, schema=about)
+
+
 def dataset_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
     """Play the games of a block, and let the oracle look at positions chosen from them."""
     config = block.config
     rng = np.random.default_rng([config.seed, block.number])
-    names, players = list(config.proposers), list(config.proposers.values())
     first = block.number * GAMES_PER_BLOCK
     openings = np.random.default_rng([config.seed]).permutation(len(book("play")))
     with tools(checkpoints, block.inference) as opened:
         # Neighbouring games have one opening and another proposer each: their split is that of the opening.
-        fens = [book("play")[openings[(first + g) // len(players) % len(openings)]] for g in range(GAMES_PER_BLOCK)]
-        batch = GameBatch(fens, config.plies)
-        seen: list[list[tuple[planes.Words, list[int], int]]] = [[] for _ in fens]
-        while active := batch.active:
-            for number, player in enumerate(players):
-                mine = [game for game in active if (first + game) % len(players) == number]
-                if not mine:
-                    continue
-                words, legal = batch.words(mine), batch.legal(mine)
-                _, places = _propose(player, words, legal, 1, opened, rng)
-                for row, game in enumerate(mine):
-                    seen[game].append((words[row], legal[row], batch.plies[game]))
-                batch.apply(mine, [numbers[place] for numbers, place in zip(legal, places, strict=True)])
-        picks: list[tuple[int, int, bool]] = []
+        each = len(config.proposers)
+        fens = [book("play")[openings[(first + g) // each % len(openings)]] for g in range(GAMES_PER_BLOCK)]
+        picks: list[tuple[Position, bool]] = []
         left = block.positions
-        for game, plies in enumerate(seen):
+        for plies in played(config, fens, first, config.plies, opened, rng):
             order = rng.permutation(len(plies))
             count = min(config.per_game, left, len(plies))
-            picks += [(game, int(ply), place < count) for place, ply in enumerate(order[: count + config.spare])]
+            picks += [(plies[int(ply)], place < count) for place, ply in enumerate(order[: count + config.spare])]
             left -= count
-        chosen = [seen[game][ply] for game, ply, _ in picks]
-        words, legal = np.stack([one[0] for one in chosen]), [one[1] for one in chosen]
-        said = [_propose(player, words, legal, config.draws, opened, rng) for player in players]
-        engine = opened.stockfish()
-        values: list[Sequence[float] | npt.NDArray[np.float64]] = [
-            engine_values(engine, Query(words[row], legal[row], Channel.MOVE, 0, 0), config.nodes) if labelled else []
-            for row, (_, _, labelled) in enumerate(picks)
-        ]
-        identity = engine.identity
-    columns = {
-        "position": [np.asarray(row, "<u8").tobytes() for row in words],
-        "game": [first + game for game, _, _ in picks],
-        "ply": [ply for _, _, ply in chosen],
-        "mover": [names[(first + game) % len(names)] for game, _, _ in picks],
-        "moves": legal,
-        "values": [np.asarray(row, np.float32) for row in values],
-        "proposals": [[policies[row] for policies, _ in said] for row in range(len(picks))],
-        "drawn": [[places[row] for _, places in said] for row in range(len(picks))],
-    }
-    return pa.table(columns, schema=schema(config, identity))
+        return judged(config, [one for one, _ in picks], [labelled for _, labelled in picks], opened, rng)
 
 
 def make_dataset(

@@ -10,8 +10,10 @@ OUT/
     attacks/NAME/prepared.safetensors  where an attack trains a network of its own
     breaks.parquet              positions of breaks to learn from, all their moves labelled
   variants/NAME.safetensors     other filters, for comparison
+  variants/NAME/drops-*.parquet what a look-ahead sees
+  shifts/NAME/                  labelled positions of other kinds
   result.json                   every figure
-A run that was stopped goes on with what is there.
+A run that was stopped goes on with what is there; variants and shifts may be added to one that is done.
 """
 
 import json
@@ -34,7 +36,7 @@ from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster, cores
 from sandwich.config import InferenceConfig
 from sandwich.corpus import write_whole
-from sandwich.highstakes import measure
+from sandwich.highstakes import measure, resume, shift
 from sandwich.highstakes.arena import JudgeConfig, Material
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset
@@ -42,6 +44,8 @@ from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_fil
 from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled, learned
 from sandwich.highstakes.hunt import Ground, Hunt, HuntConfig, hunts
 from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.shift import AnyShift
+from sandwich.highstakes.variants import Bench, VariantConfig, begun, compare
 from sandwich.oracle import Oracle
 from sandwich.training import Progress
 
@@ -60,8 +64,10 @@ class LadderSpec(Frozen):
     """Ray workers; None: one per core."""
     dataset: DatasetConfig = DatasetConfig()
     filter: FilterConfig = FilterConfig()
-    variants: dict[str, FilterConfig] = Field({})
-    """Other filters that are trained on the same data and compared, unattacked."""
+    variants: dict[str, VariantConfig] = Field({})
+    """Other filters on the same data, or on some of it: compared, unattacked."""
+    shifts: dict[str, AnyShift] = Field({})
+    """Positions of other kinds, on which every filter is measured at the threshold that it has."""
     calibration: CalibrationConfig = CalibrationConfig()
     judge: JudgeConfig = JudgeConfig()
     attacks: dict[str, HuntConfig] = Field(min_length=1)
@@ -71,13 +77,13 @@ class LadderSpec(Frozen):
     """A closer look at single moves of the test split; None: none."""
     inference: InferenceConfig = InferenceConfig()
 
-    @field_validator("attacks")
+    @field_validator("attacks", "variants", "shifts")
     @classmethod
-    def _names(cls, attacks: dict[str, HuntConfig]) -> dict[str, HuntConfig]:
-        for name in attacks:
+    def _names(cls, named: dict[str, Any]) -> dict[str, Any]:
+        for name in named:
             if not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"expected names of letters, digits, - and _, got {name!r}")
-        return attacks
+        return named
 
     @property
     def proposer(self) -> str:
@@ -104,9 +110,13 @@ class Ladder:
         settings = spec.model_dump(mode="json", exclude={"workers"})
         about = out / "spec.yaml"
         out.mkdir(parents=True, exist_ok=True)
-        if about.exists() and (there := yaml.safe_load(about.read_text())) != settings:
-            key = next(key for key in settings if there.get(key) != settings[key])
-            raise SpecError(f"{out} was begun with another {key}: choose another folder, or the settings in {about}")
+        if about.exists():
+            there = yaml.safe_load(about.read_text())
+            if key := resume.other_key(there, spec):
+                raise SpecError(
+                    f"{out} was begun with another {key}: choose another folder, or the settings in {about}"
+                )
+            settings = resume.united(there, settings)
         write_whole(about, yaml.safe_dump(settings, sort_keys=False).encode())
 
     def dataset(self) -> Catastrophes:
@@ -151,7 +161,7 @@ class Ladder:
         )  # fmt: skip
 
     def _fitted(self, config: FilterConfig, learn: Catastrophes, name: str) -> PolicyValueNet:
-        net = network.from_bytes(self.checkpoints[config.start], config.start)
+        net = begun(config, self.checkpoints, self.spec.seed)
         return train_filter(
             net, lessons(learn, config.proposed), config.fit, self.spec.seed,
             head_only=config.head_only, told=self._fit_told(f"{name}: training"),
@@ -174,13 +184,17 @@ class Ladder:
         return labelled(self.cluster, breaks, spec.nodes, spec.threshold, path, tell)
 
     def _measured(
-        self, net: PolicyValueNet, data: Catastrophes, name: str
+        self,
+        net: PolicyValueNet,
+        data: Catastrophes,
+        name: str,
+        adjusted: Callable[[list[npt.NDArray[np.float32]]], list[npt.NDArray[np.float32]]] = lambda risk: risk,
     ) -> tuple[dict[str, Calibrated], list[npt.NDArray[np.float32]]]:
         """Figures by proposer, and what the filter says of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
         both_parts = np.concatenate([first.words, second.words]), first.legal + second.legal
-        everything = risks(net, *both_parts, spec.inference)
+        everything = adjusted(risks(net, *both_parts, spec.inference))
         of_first, of_second = everything[: len(first)], everything[len(first) :]
         out = {}
         for place, proposer in enumerate(data.proposals):
@@ -235,6 +249,8 @@ class Ladder:
     def run(self) -> dict[str, Any]:
         """Everything, and what came of it (`result`)."""
         began = time.monotonic()
+        for name, source in self.spec.shifts.items():
+            shift.check(name, source, self.out / "shifts" / name)
         data = self.dataset()
         generations = []
         for number in range(self.spec.harden.rounds + 1):
@@ -287,7 +303,8 @@ class Ladder:
             for name in ("residual", "served_filtered", "played", "rejected")
         }
         out["cross"] = self._cross(generations, found)
-        out["variants"] = self._variants(data)
+        out |= self._variants(data, generations[0])
+        out["shifts"] = self._shifts(generations)
         out["examples"] = [
             {"generation": one.number, "attack": name, **vars(hunt.found[0])}
             for one, there in zip(generations, found, strict=True)
@@ -334,23 +351,22 @@ class Ladder:
             for name, hunts_ in there.items()
         ]
 
-    def _variants(self, data: Catastrophes) -> dict[str, Any]:
-        """Figures of other filters on the same data."""
-        out = {}
-        for name, config in self.spec.variants.items():
-            path = self.out / "variants" / f"{name}.safetensors"
-            path.parent.mkdir(exist_ok=True)
-            if not path.exists():
-                net = self._fitted(config, data.split("train"), name)
-                write_whole(path, filters.to_bytes(net, 0.5))
-            net, _ = filters.from_bytes(path.read_bytes(), str(path))
-            measured, risk = self._measured(net, data, name)
-            figures = measured[self.spec.proposer].figures
-            out[name] = {
-                "auc": roc(data.split("test"), risk, self.spec.proposer).auc,
-                "figures": {key: figure.json() for key, figure in figures.items()},
-            }
-        return out
+    def _shifts(self, generations: list[Generation]) -> dict[str, Any]:
+        """Figures of every filter on positions of other kinds."""
+        spec, filters_ = self.spec, [one.content for one in generations]
+        source = shift.Source(spec.dataset, self.checkpoints, spec.inference, spec.seed)
+        return shift.compare(
+            self.cluster, source, spec.shifts, self.out / "shifts", filters_, spec.proposer, spec.calibration, self.told
+        )
+
+    def _variants(self, data: Catastrophes, first: Generation) -> dict[str, Any]:
+        """Figures of other filters on the same data, beside those of the first one."""
+        spec = self.spec
+        bench = Bench(
+            self.cluster, self.checkpoints, spec.inference, spec.calibration, spec.proposer, spec.seed,
+            self.out / "variants", self._fitted, self._measured, self.told,
+        )  # fmt: skip
+        return compare(bench, spec.variants, data, first.content, first.measured[spec.proposer], first.risk)
 
 
 def _cheaper(there: Mapping[str, list[Hunt]]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,382 @@
+"""Natural shift: positions of another kind than a filter learned from, labelled in the same way.
+
+Owns where such positions come from and what the figures of a filter are on them; proposing and
+labelling are those of the dataset. A filter keeps the threshold that it was calibrated to in
+distribution. Nobody learns from these games, which begin from openings of the book for measurements,
+from those of a file, or are other people's.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from engines import filter as filters
+from engines import moves, planes
+from engines.positions import parse_fen
+from engines.settings import Frozen, SpecError
+from sandwich.cluster import Cluster
+from sandwich.config import InferenceConfig
+from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.highstakes.calibrate import CalibrationConfig, calibrated, curve, difference
+from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, Position, judged, played, read
+from sandwich.highstakes.fit import risks, roc
+from sandwich.openings import book
+from sandwich.pgn import SkipError, Skipped, raw_games
+from sandwich.pgn_import import Game, ImportConfig, read_game
+from sandwich.selfplay import tools
+
+GAMES_PER_BLOCK = 30
+STREAM = 31
+"""Kind of the random stream of a block, keyed by (seed, kind, block)."""
+LISTED = "games.txt"
+"""How many games a PGN had, so that it is not read again."""
+PLAYERS = "players of the games"
+"""Name under which the moves made in the games of a PGN are proposals too."""
+COMPARED = ("residual", "served_filtered", "played", "rejected")
+"""Figures in which the last filter is compared with the first."""
+
+
+class _Kind(Frozen):
+    games: int = Field(240, ge=2)
+    """Games that positions are taken from, at most."""
+    per_game: int = Field(5, ge=1)
+    """Labelled positions of one game at most, drawn at random."""
+
+
+class Endgames(_Kind):
+    """Positions with few men, from the proposers' own games, which are played to their end."""
+
+    kind: Literal["endgames"]
+    men: int = Field(10, ge=3, le=32)
+    """Men on the board at most, kings and pawns included."""
+    plies: int = Field(300, ge=1)
+    """Plies of a game at most."""
+
+
+class Unbalanced(_Kind):
+    """Positions of the proposers' own games, each begun with moves drawn from all legal ones."""
+
+    kind: Literal["unbalanced"]
+    random: int = Field(6, ge=1)
+    """Plies of random moves between an opening of the book and the game."""
+    plies: int = Field(120, ge=1)
+    """Plies of a game at most, those not counted."""
+
+
+class Openings(_Kind):
+    """Positions of the proposers' own games from other openings, or whatever else a file has games begin from."""
+
+    kind: Literal["openings"]
+    file: str
+    """Path of a file of FEN or EPD positions, one a line."""
+    plies: int = Field(120, ge=1)
+    """Plies of a game at most."""
+
+
+class Games(_Kind):
+    """Positions of other people's games: the first that fit of a PGN. Their moves are proposals too."""
+
+    kind: Literal["games"]
+    file: str
+    """Path of a PGN, plain or zstd-compressed."""
+    min_rating: float | None = None
+    """Mean rating of both players at least this; None: no limit."""
+    max_rating: float | None = None
+    """Mean rating of both players at most this; None: no limit."""
+    skip_opening_plies: int = Field(8, ge=0)
+    """Positions before this ply of a game are not taken."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.min_rating is not None and self.max_rating is not None and self.min_rating > self.max_rating:
+            raise SpecError(f"min_rating: expected at most max_rating={self.max_rating:g}, got {self.min_rating:g}")
+        return self
+
+
+AnyShift = Annotated[Endgames | Unbalanced | Openings | Games, Field(discriminator="kind")]
+"""A source of positions, by its `kind`."""
+
+
+# ---- where games begin, or what they are
+
+
+def read_openings(path: Path) -> list[str]:
+    """FENs of a file of FEN or EPD positions (operations are passed over); SpecError in one line."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"file: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        parts = line.split()
+        if not parts or line.startswith("#"):
+            continue
+        counters = parts[4:6] if len(parts) > 5 and all(part.isdigit() for part in parts[4:6]) else ["0", "1"]
+        try:
+            found.append(parse_fen(" ".join([*parts[:4], *counters])).fen())
+        except ValueError as error:
+            raise SpecError(f"file: {path}, line {number}: {error}") from None
+    if not found:
+        raise SpecError(f"file: {path} holds no position")
+    return found
+
+
+def read_games(config: Games) -> list[Game]:
+    """The first games of a PGN that fit, in its order; SpecError where there is none, or no such file."""
+    path, why = Path(config.file), Counter[str]()
+    wanted = ImportConfig(
+        min_rating=config.min_rating, max_rating=config.max_rating, skip_opening_plies=config.skip_opening_plies
+    )
+    found: list[Game] = []
+    try:
+        with path.open("rb") as file:
+            for raw in raw_games(file, path.name):
+                try:
+                    if isinstance(raw, Skipped):
+                        raise SkipError(raw.reason, raw.place.detail)
+                    found.append(read_game(raw, wanted))
+                except SkipError as error:
+                    why[error.reason] += 1
+                if len(found) == config.games:
+                    break
+    except OSError as error:
+        raise SpecError(f"file: cannot read {path}: {error.strerror}") from None
+    if not found:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in why.most_common(3))
+        raise SpecError(f"file: {path} has no game that fits ({reasons})")
+    return found
+
+
+def check(name: str, config: AnyShift, folder: Path) -> None:
+    """SpecError in one line for a file that can't be used, unless `folder` holds all that comes of it."""
+    listed = folder / LISTED
+    count = int(listed.read_text()) if listed.exists() else config.games
+    if isinstance(config, Openings | Games) and _missing(folder, count):
+        _opened(name, config.model_copy(update={"games": 2}))
+
+
+def _opened(name: str, config: Openings | Games) -> list[Any]:
+    """Positions or games of a shift's file; SpecError that names the key."""
+    try:
+        return read_openings(Path(config.file)) if isinstance(config, Openings) else read_games(config)
+    except SpecError as error:
+        raise SpecError(f"shifts.{name}.{error}") from None
+
+
+def unbalanced(fen: str, plies: int, rng: np.random.Generator) -> str:
+    """Where so many random moves from a position lead, the game going on; FENs."""
+    while True:
+        board = parse_fen(fen)
+        for _ in range(plies):
+            legal = list(board.legal_moves)
+            if not legal:
+                break
+            board.push(legal[rng.integers(len(legal))])
+        if not board.is_game_over():
+            return board.fen()
+
+
+# ---- labelled positions
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Games `first` and on: where each begins (`fens`), or what was played in it (`games`)."""
+
+    dataset: DatasetConfig
+    source: AnyShift
+    seed: int
+    number: int
+    fens: tuple[str, ...]
+    games: tuple[Game, ...]
+    inference: InferenceConfig
+
+    @property
+    def first(self) -> int:
+        return self.number * GAMES_PER_BLOCK
+
+
+def _positions(game: Game, number: int) -> list[Position]:
+    """Positions of a game of a PGN."""
+    out = []
+    for row, (words, move) in enumerate(zip(game.words, game.played, strict=True)):
+        board = planes.unpack(words)
+        legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+        out.append(Position(number, game.first_ply + row, PLAYERS, words, legal, int(move)))
+    return out
+
+
+def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, pa.Table]:
+    """Number of a block and its labelled positions, of which there may be none."""
+    source = block.source
+    rng = np.random.default_rng([block.seed, STREAM, block.number])
+    with tools(checkpoints, block.inference) as opened:
+        if isinstance(source, Games):
+            there = [_positions(game, block.first + place) for place, game in enumerate(block.games)]
+        else:
+            fens: Sequence[str] = block.fens
+            if isinstance(source, Unbalanced):
+                fens = [unbalanced(fen, source.random, rng) for fen in fens]
+            there = played(block.dataset, fens, block.first, source.plies, opened, rng)
+            if isinstance(source, Endgames):
+                there = [[one for one in game if _men(one.words) <= source.men] for game in there]
+        chosen = [game[ply] for game in there for ply in sorted(rng.permutation(len(game))[: source.per_game].tolist())]
+        own = PLAYERS if isinstance(source, Games) else None
+        return block.number, judged(block.dataset, chosen, [True] * len(chosen), opened, rng, own=own)
+
+
+def _men(words: planes.Words) -> int:
+    return planes.unpack(words).occupied.bit_count()
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What positions are made and labelled with, the same for all shifts.
+
+    dataset: who proposes, and how closely the oracle looks. checkpoints: contents of those that it names.
+    """
+
+    dataset: DatasetConfig
+    checkpoints: Mapping[str, bytes]
+    inference: InferenceConfig
+    seed: int
+
+
+def make_shift(
+    cluster: Cluster,
+    made_with: Source,
+    name: str,
+    source: AnyShift,
+    folder: Path,
+    done: Callable[[int], None] = lambda games: None,
+) -> Catastrophes:
+    """Labelled positions of a shift; blocks that `folder` holds already are only read.
+
+    `done` hears of the games of each block. Raises SpecError for a file that can't be used, EngineError
+    without a Stockfish.
+    """
+    dataset, seed = made_with.dataset, made_with.seed
+    folder.mkdir(parents=True, exist_ok=True)
+    games: list[Game] = []
+    listed = folder / LISTED
+    count = source.games
+    if isinstance(source, Games):
+        if listed.exists():
+            count = int(listed.read_text())
+        if not listed.exists() or _missing(folder, count):
+            games = _opened(name, source)
+            count = len(games)
+            write_whole(listed, f"{count}\n".encode())
+    missing = _missing(folder, count)
+    done(count - sum(size for _, size in missing))
+    fens: Sequence[str] = ()
+    if missing and not isinstance(source, Games):
+        fens = _opened(name, source) if isinstance(source, Openings) else book("measure")
+    order = np.random.default_rng([seed, STREAM]).permutation(len(fens))
+    each = len(dataset.proposers)
+
+    def block(number: int, size: int) -> _Block:
+        numbers = range(number * GAMES_PER_BLOCK, number * GAMES_PER_BLOCK + size)
+        begun = tuple(fens[order[game // each % len(fens)]] for game in numbers) if len(fens) else ()
+        mine = tuple(games[game] for game in numbers) if games else ()
+        return _Block(dataset, source, seed, number, begun, mine, made_with.inference)
+
+    def written(made: tuple[int, pa.Table]) -> None:
+        number, table = made
+        write_whole(_file(folder, number), parquet_bytes(table))
+        done(dict(missing)[number])
+
+    cluster.map(shift_block, made_with.checkpoints, [block(*one) for one in missing], written)
+    return read([_file(folder, number) for number, _ in _blocks(count)])
+
+
+def _blocks(games: int) -> list[tuple[int, int]]:
+    """Number and games of every block."""
+    starts = range(0, games, GAMES_PER_BLOCK)
+    return [(number, min(GAMES_PER_BLOCK, games - first)) for number, first in enumerate(starts)]
+
+
+def _missing(folder: Path, games: int) -> list[tuple[int, int]]:
+    return [(number, size) for number, size in _blocks(games) if not _file(folder, number).exists()]
+
+
+def _file(folder: Path, block: int) -> Path:
+    return folder / f"block-{block:05d}.parquet"
+
+
+# ---- figures
+
+
+def measured(
+    positions: Catastrophes,
+    generations: Sequence[bytes],
+    proposer: str,
+    config: CalibrationConfig,
+    inference: InferenceConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """Every filter (the bytes of its file) on the positions of a shift, at its own threshold, as JSON values.
+
+    Intervals by a bootstrap over games, the same games in each draw for every filter; `difference` is
+    that of the last filter from the first, for the proposals of `proposer`.
+    """
+    out: dict[str, Any] = {
+        "positions": len(positions), "games": len(np.unique(positions.games)), "filters": [], "difference": {},
+    }  # fmt: skip
+    if not len(positions):
+        return out
+    found = []
+    for content in generations:
+        net, threshold = filters.from_bytes(content)
+        risk = risks(net, positions.words, positions.legal, inference)
+        there = {}
+        for name in positions.proposals:
+            one = curve(positions, risk, name, np.array([threshold]), config.proposals)
+            there[name] = calibrated(one, one, config, np.random.default_rng([seed, 11]), threshold)
+        found.append(there[proposer])
+        out["filters"].append(
+            {
+                "threshold": threshold,
+                "proposers": {
+                    name: {
+                        "auc": roc(positions, risk, name).auc,
+                        "figures": {key: figure.json() for key, figure in figures.figures.items()},
+                    }
+                    for name, figures in there.items()
+                },
+            }
+        )
+    out["difference"] = {key: difference(found[-1], found[0], key).json() for key in COMPARED}
+    return out
+
+
+def compare(
+    cluster: Cluster,
+    made_with: Source,
+    shifts: Mapping[str, AnyShift],
+    folder: Path,
+    generations: Sequence[bytes],
+    proposer: str,
+    config: CalibrationConfig,
+    told: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """`measured` of every shift by its name; `told` hears (what, done, of how many)."""
+    out = {}
+    for name, source in shifts.items():
+        done = 0
+
+        def tell(more: int, name: str = name, of: int = source.games) -> None:
+            nonlocal done
+            done += more
+            told(f"{name}: games", done, of)
+
+        positions = make_shift(cluster, made_with, name, source, folder / name, tell)
+        found = measured(positions, generations, proposer, config, made_with.inference, made_with.seed)
+        out[name] = {"kind": source.kind, **found}
+    return out

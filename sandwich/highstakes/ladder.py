@@ -8,6 +8,7 @@ OUT/
     filter.safetensors          with its threshold: what players and strategies load
     attacks/NAME/hunts-*.jsonl  what attackers spent, and the breaks
     attacks/NAME/prepared.safetensors  where an attack trains a network of its own
+    active/                     positions that the oracle was asked about, chosen by this filter
     breaks.parquet              positions of breaks to learn from, all their moves labelled
   variants/NAME.safetensors     other filters, for comparison
   result.json                   every figure
@@ -34,7 +35,7 @@ from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster, cores
 from sandwich.config import InferenceConfig
 from sandwich.corpus import write_whole
-from sandwich.highstakes import measure
+from sandwich.highstakes import active, measure
 from sandwich.highstakes.arena import JudgeConfig, Material
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset
@@ -144,6 +145,8 @@ class Ladder:
         if number == 0:
             return self._fitted(spec.filter, learn, "filter")
         parts = [self._lessons(earlier) for earlier in range(number)]
+        if spec.harden.active.positions:
+            learn = active.joined([learn, *(self._asked(earlier, data) for earlier in range(number))])
         before, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
         return harden(
             before, learn, parts, spec.filter.proposed, spec.harden, spec.seed + number,
@@ -173,6 +176,15 @@ class Ladder:
         spec = self.spec.dataset
         return labelled(self.cluster, breaks, spec.nodes, spec.threshold, path, tell)
 
+    def _asked(self, number: int, data: Catastrophes) -> Catastrophes:
+        """Positions of play chosen by a generation, labelled."""
+        spec, folders = self.spec, [self.folder(one) / "active" for one in range(number + 1)]
+        return active.asked(
+            self.cluster, data.split("train", False), (self.folder(number) / "network.safetensors").read_bytes(),
+            spec.harden.active, folders[-1], folders[:-1], spec.dataset.nodes, (spec.seed, number), spec.inference,
+            lambda done, of: self.told(f"generation {number}: positions asked about", done, of),
+        )  # fmt: skip
+
     def _measured(
         self, net: PolicyValueNet, data: Catastrophes, name: str
     ) -> tuple[dict[str, Calibrated], list[npt.NDArray[np.float32]]]:
@@ -199,9 +211,10 @@ class Ladder:
         """Every attack on a filter; hunts that are there already are only read."""
         spec, number = self.spec, generation.number
         breaks = [one for earlier in range(number) for found in self._there(earlier).values() for one in learned(found)]
+        play = active.for_attackers(data.split("train", False), spec.harden.active)
         out: dict[str, list[Hunt]] = {}
         for place, (name, config) in enumerate(spec.attacks.items()):
-            material = Material(data.split("train"), data.split("train", False), spec.proposer, tuple(breaks))
+            material = Material(data.split("train"), play, spec.proposer, tuple(breaks))
             folder = self.folder(number) / "attacks" / name
             folder.mkdir(parents=True, exist_ok=True)
             made = folder / "prepared.safetensors"
@@ -261,6 +274,9 @@ class Ladder:
             _, threshold = filters.from_bytes(one.content)
             row = self._figures(one, test)
             row["threshold"] = threshold
+            asked = self.folder(one.number) / "active"
+            if spec.harden.active.positions and (asked / "chosen.json").exists():
+                row["active"] = active.figures(asked, self._asked(one.number, data), who)
             if spec.verify:
                 self.told(f"generation {one.number}: verifying", 0, 1)
                 looked = measure.verified(self.cluster, oracle, test, one.risk, who, threshold, spec.verify, spec.seed)

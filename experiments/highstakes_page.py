@@ -37,6 +37,10 @@ PAPER = (
 """What the injury paper measured, our figure, and what differs."""
 
 
+TUNED = ("base", "rejected", "residual", "served", "served_filtered", "played")
+"""What is shown of a fine-tuned proposer."""
+
+
 def write_page(result: dict[str, Any], path: Path) -> None:
     """Write the report of a ladder's `result.json`."""
     write_whole(path, page(result).encode())
@@ -85,6 +89,7 @@ def page(result: dict[str, Any]) -> str:
         "<p class=note>Share let through, in per cent, of breaks that no filter learned from.</p>",
         _cross(result["cross"]),
         _variants(result["variants"]),
+        _tuned(result.get("tuned")),
         "<h2>Beside the injury paper</h2>",
         _table(
             ["", "paper", "first filter", "last filter", "what differs"],
@@ -212,6 +217,25 @@ def _variants(variants: dict[str, Any]) -> str:
             [_text(name), f"{there['auc']:.3f}", *(_percent(there["figures"][key], key) for key in shown)]
             for name, there in variants.items()
         ],
+    )
+
+
+def _tuned(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    words = {"loss": "expected score that a proposal gives away", **{key: FIGURES[key] for key in TUNED}}
+    return (
+        f"<h2>{_text(found['proposer'])} fine-tuned against filter {found['generation']}</h2>"
+        + _table(
+            ["", "before", "after", "after less before"],
+            [
+                [text, *(_percent(found[part][key], key) for part in ("before", "after", "change"))]
+                for key, text in words.items()
+            ],
+        )
+        + "<p class=note>In per cent, on the test split, at the filter's own threshold. Learned from"
+        f" {found['positions']} positions of its own training games without the oracle; the filter accepts a move in"
+        f" {found['accepting']} of them. Its policy has moved by {cell(found['kl'], digits=3)} nats a position.</p>"
     )
 
 

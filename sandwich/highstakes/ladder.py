@@ -11,6 +11,7 @@ OUT/
     active/                     positions that the oracle was asked about, chosen by this filter
     breaks.parquet              positions of breaks to learn from, all their moves labelled
   variants/NAME.safetensors     other filters, for comparison
+  tuned.safetensors             the proposer fine-tuned against the last filter, where that was asked for
   result.json                   every figure
 A run that was stopped goes on with what is there.
 """
@@ -43,6 +44,7 @@ from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_fil
 from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled, learned
 from sandwich.highstakes.hunt import Ground, Hunt, HuntConfig, hunts
 from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.tune import TuneConfig, Tuning, tunable
 from sandwich.oracle import Oracle
 from sandwich.training import Progress
 
@@ -70,6 +72,8 @@ class LadderSpec(Frozen):
     harden: HardenConfig = HardenConfig()
     verify: VerifyConfig | None = VerifyConfig()
     """A closer look at single moves of the test split; None: none."""
+    tuned: TuneConfig = TuneConfig()
+    """How the proposer is fine-tuned against the last filter, where that is asked for (`sandwich highstakes tune`)."""
     inference: InferenceConfig = InferenceConfig()
 
     @field_validator("attacks")
@@ -245,15 +249,30 @@ class Ladder:
             out[name] = [Hunt.from_json(json.loads(line)) for file in files for line in file.read_text().splitlines()]
         return out
 
-    def run(self) -> dict[str, Any]:
-        """Everything, and what came of it (`result`)."""
+    def run(self, *, tune: bool = False) -> dict[str, Any]:
+        """Everything, and what came of it (`result`); with `tune` the proposer fine-tuned against the last filter too.
+
+        Raises SpecError where there is no network to fine-tune.
+        """
+        if tune:
+            tunable(self.spec.dataset.proposers, self.spec.proposer)
         began = time.monotonic()
         data = self.dataset()
         generations = []
         for number in range(self.spec.harden.rounds + 1):
             generations.append(self.generation(number, data))
             self.attack(generations[-1], data)
+        if tune:
+            player = self.checkpoints[tunable(self.spec.dataset.proposers, self.spec.proposer)]
+            self._tuning(generations[-1]).make(player, data, self._fit_told("tuned: training"))
         return self.result(generations, data, time.monotonic() - began)
+
+    def _tuning(self, last: Generation) -> Tuning:
+        """The proposer against a filter."""
+        spec, path = self.spec, self.out / "tuned.safetensors"
+        return Tuning(
+            path, spec.proposer, last.content, last.number, spec.tuned, spec.calibration, spec.seed, spec.inference
+        )
 
     def result(self, generations: list[Generation], data: Catastrophes, seconds: float) -> dict[str, Any]:
         """Every figure of the ladder, as JSON values; also written to `result.json`."""
@@ -304,6 +323,7 @@ class Ladder:
         }
         out["cross"] = self._cross(generations, found)
         out["variants"] = self._variants(data)
+        out["tuned"] = self._tuning(last).figures(test, last.risk)
         out["examples"] = [
             {"generation": one.number, "attack": name, **vars(hunt.found[0])}
             for one, there in zip(generations, found, strict=True)

@@ -89,7 +89,15 @@ class PolicyValueNet(nn.Module):
         self.register_buffer("gather", torch.from_numpy(np.where(moves.PROMOTION == 0, plain, under)), persistent=False)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.blocks(functional.relu(self.stem_norm(self.stem(x))))
+        return self.above(self.embedded(x))
+
+    def embedded(self, x: torch.Tensor) -> torch.Tensor:
+        """The normalised output of the stem, `[B, C, 8, 8]`, for planes."""
+        return self.stem_norm(self.stem(x))  # type: ignore[no-any-return]
+
+    def above(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Policy logits and win/draw/loss logits from what `embedded` returns."""
+        x = self.blocks(functional.relu(embedding))
         p = functional.relu(self.policy(x))
         start = self.start(p).flatten(2).transpose(1, 2)  # [B, 64, head]
         end = self.end(p).flatten(2)  # [B, head, 64]

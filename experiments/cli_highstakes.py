@@ -134,6 +134,22 @@ def _generations(ladder: Ladder, last: int, *, attacked: bool) -> dict[str, Any]
 
 
 @highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+@JSON
+def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """SPEC's first proposer, fine-tuned to be rarely refused by the last filter; what of the ladder is missing first.
+
+    \b
+    Example: sandwich highstakes tune experiments/specs/highstakes_small.yaml
+    """
+    root, result = _with(spec, overrides, out, lambda ladder: ladder.run(tune=True))
+    write_page(result, root / "report.html")
+    _tell(root, result, as_json)
+
+
+@highstakes.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @JSON
 def report(folder: Path, as_json: bool) -> None:
@@ -175,4 +191,9 @@ def _tell(root: Path, result: dict[str, Any], as_json: bool) -> None:
                 cell(queries["rate"], 1000, 2),
             )
     console.print(table)
+    if found := result.get("tuned"):
+        table = Table("proposer", "base %", "residual %", "refused %", "expected score given away %")
+        for part in ("before", "after", "change"):
+            table.add_row(part, *(cell(found[part][key], 100) for key in ("base", "residual", "rejected", "loss")))
+        console.print(table)
     console.print(f"Report: {root / 'report.html'}", soft_wrap=True)

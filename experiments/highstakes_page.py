@@ -37,6 +37,10 @@ PAPER = (
 """What the injury paper measured, our figure, and what differs."""
 
 
+TUNED = ("base", "rejected", "residual", "served", "served_filtered", "played")
+"""What is shown of a fine-tuned proposer."""
+
+
 def write_page(result: dict[str, Any], path: Path) -> None:
     """Write the report of a ladder's `result.json`."""
     write_whole(path, page(result).encode())
@@ -86,6 +90,7 @@ def page(result: dict[str, Any]) -> str:
         _cross(result["cross"]),
         _variants(result),
         _shifts(result),
+        _tuned(result.get("tuned")),
         "<h2>Beside the injury paper</h2>",
         _table(
             ["", "paper", "first filter", "last filter", "what differs"],
@@ -269,6 +274,25 @@ def _shifts(result: dict[str, Any]) -> str:
         "<p class=note>Every filter at the threshold that it was calibrated to in distribution.</p>"
         + _table(["positions", "filter", "proposer", "AUC", *(FIGURES[key] for key in shown)], lines)
         + "".join(f"<p>{note}</p>" for note in notes)
+    )
+
+
+def _tuned(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    words = {"loss": "expected score that a proposal gives away", **{key: FIGURES[key] for key in TUNED}}
+    return (
+        f"<h2>{_text(found['proposer'])} fine-tuned against filter {found['generation']}</h2>"
+        + _table(
+            ["", "before", "after", "after less before"],
+            [
+                [text, *(_percent(found[part][key], key) for part in ("before", "after", "change"))]
+                for key, text in words.items()
+            ],
+        )
+        + "<p class=note>In per cent, on the test split, at the filter's own threshold. Learned from"
+        f" {found['positions']} positions of its own training games without the oracle; the filter accepts a move in"
+        f" {found['accepting']} of them. Its policy has moved by {cell(found['kl'], digits=3)} nats a position.</p>"
     )
 
 

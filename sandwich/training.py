@@ -7,7 +7,7 @@ training cut short goes on to the same weights.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -148,15 +148,42 @@ def _use_bf16(config: TrainConfig, device: str) -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
-class Trainer:
-    """One training, step by step; `state` and `restore` carry it over a break."""
+class Penalty(Protocol):
+    """A further term of the loss."""
 
-    def __init__(self, net: PolicyValueNet, examples: Examples, config: TrainConfig, seed: int) -> None:
+    def __call__(
+        self,
+        net: PolicyValueNet,
+        x: torch.Tensor,
+        logits: torch.Tensor,
+        moves: torch.Tensor,
+        policy: torch.Tensor,
+        rng: np.random.Generator,
+    ) -> torch.Tensor:
+        """The term for each example, `[B]`.
+
+        x: `[B, P, 8, 8]` planes. logits: `[B, A]` what the network, in training mode, says of them.
+        moves, policy: `[B, K]` as in `Examples`. rng: the step's own, so that a training cut short goes on to the
+        same weights.
+        """
+        ...
+
+
+class Trainer:
+    """One training, step by step; `state` and `restore` carry it over a break.
+
+    penalty: what the loss has besides; None: nothing.
+    """
+
+    def __init__(
+        self, net: PolicyValueNet, examples: Examples, config: TrainConfig, seed: int, penalty: Penalty | None = None
+    ) -> None:
         if not len(examples):
             raise ValueError("no examples to learn from")
         self.config = config
         self.examples = examples
         self.seed = seed
+        self.penalty = penalty
         self.step = 0
         self.steps = total_steps(len(examples), config)
         torch.set_num_threads(config.threads)
@@ -206,9 +233,12 @@ class Trainer:
             weight = torch.from_numpy(batch.weight).to(self._device)
             with torch.autocast(self._device, torch.bfloat16, enabled=self._bf16):
                 logits, values = self.net(x)
+                further = self._further(x, logits.float(), targets, chances)
             policy_loss = (self._policy_loss(logits.float(), targets, chances) * weight).sum() / weight.sum()
             value_loss = -((functional.log_softmax(values.float(), 1) * wdl).sum(1) * weight).sum() / weight.sum()
             loss = policy_loss + self.config.value_weight * value_loss
+            if further is not None:
+                loss = loss + (further * weight).sum() / weight.sum()
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
@@ -221,6 +251,14 @@ class Trainer:
             if self.step % every == 0 or self.step == until:
                 report(Progress(self.step, self.steps, policy_sum / count, value_sum / count, right / count))
                 policy_sum = value_sum = right = count = 0.0
+
+    def _further(
+        self, x: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, policy: torch.Tensor
+    ) -> torch.Tensor | None:
+        """The penalty of each example of a step, `[B]`; None without one."""
+        if self.penalty is None:
+            return None
+        return self.penalty(self.net, x, logits, targets, policy, np.random.default_rng([self.seed, 2, self.step]))
 
     def _policy_loss(self, logits: torch.Tensor, targets: torch.Tensor, policy: torch.Tensor) -> torch.Tensor:
         """Loss of each example, `[B]`, from logits `[B, A]`, target moves `[B, K]` and what is said of each."""
@@ -274,9 +312,10 @@ def train(
     config: TrainConfig,
     seed: int,
     report: Callable[[Progress], None] = lambda progress: None,
+    penalty: Penalty | None = None,
 ) -> PolicyValueNet:
     """Fit `net` (changed in place) to the examples and return it; the same call gives the same weights."""
-    trainer = Trainer(net, examples, config, seed)
+    trainer = Trainer(net, examples, config, seed, penalty)
     trainer.run(trainer.steps, report)
     return trainer.finish()
 

@@ -17,6 +17,7 @@ from engines.network import PolicyValueNet
 from engines.settings import Frozen
 from sandwich.config import InferenceConfig
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.sift import Sift
 from sandwich.training import Examples, Progress, TrainConfig, train
 
 Floats = npt.NDArray[np.float32]
@@ -37,6 +38,11 @@ class VerdictFit(TrainConfig):
     """bf16 where it saves time."""
     objective: Literal["judge"] = "judge"
     """Each move is a yes or a no."""
+    sift: float = Field(0.0, ge=0)
+    """Weight of the divergence under an adversarial perturbation of the embedding (`sandwich.highstakes.sift`); 0:
+    none."""
+    sift_radius: float = Field(0.02, gt=0)
+    """Size of that perturbation, in standard deviations of the embedding (root mean square over its entries)."""
 
 
 class FilterConfig(Frozen):
@@ -89,7 +95,8 @@ def train_filter(
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.0  # the trunk's norms keep the averages that they have
-    return train(net, examples, config, seed, told)
+    penalty = Sift(config.sift, config.sift_radius) if isinstance(config, VerdictFit) and config.sift else None
+    return train(net, examples, config, seed, told, penalty)
 
 
 def risks(

@@ -22,6 +22,7 @@ from engines.settings import Frozen
 from engines.stockfish import Stockfish
 from sandwich.cluster import Cluster
 from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.highstakes.active import ActiveConfig
 from sandwich.highstakes.arena import Break
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import VerdictFit, lessons, train_filter
@@ -43,6 +44,8 @@ class HardenConfig(Frozen):
     """Share of the lessons' weight that breaks have beside the original data, however many they are."""
     heaviest: float = Field(10.0, gt=0)
     """Weight of a break beside that of a position of play, at most."""
+    active: ActiveConfig = ActiveConfig()
+    """Positions of play that are labelled after each generation, and learned from as such from the next one on."""
     fit: VerdictFit = VerdictFit(epochs=2, learning_rate=7e-4)
     """Loss, schedule, batch of a round; it goes on from the filter of the round before."""
 

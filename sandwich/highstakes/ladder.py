@@ -8,10 +8,12 @@ OUT/
     filter.safetensors          with its threshold: what players and strategies load
     attacks/NAME/hunts-*.jsonl  what attackers spent, and the breaks
     attacks/NAME/prepared.safetensors  where an attack trains a network of its own
+    active/                     positions that the oracle was asked about, chosen by this filter
     breaks.parquet              positions of breaks to learn from, all their moves labelled
   variants/NAME.safetensors     other filters, for comparison
   variants/NAME/drops-*.parquet what a look-ahead sees
   shifts/NAME/                  labelled positions of other kinds
+  tuned.safetensors             the proposer fine-tuned against the last filter, where that was asked for
   result.json                   every figure
 A run that was stopped goes on with what is there; variants and shifts may be added to one that is done.
 """
@@ -36,7 +38,7 @@ from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster, cores
 from sandwich.config import InferenceConfig
 from sandwich.corpus import write_whole
-from sandwich.highstakes import measure, resume, shift
+from sandwich.highstakes import active, measure, resume, shift
 from sandwich.highstakes.arena import JudgeConfig, Material
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset
@@ -45,6 +47,7 @@ from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled
 from sandwich.highstakes.hunt import Ground, Hunt, HuntConfig, hunts
 from sandwich.highstakes.measure import VerifyConfig
 from sandwich.highstakes.shift import AnyShift
+from sandwich.highstakes.tune import TuneConfig, Tuning, tunable
 from sandwich.highstakes.variants import Bench, VariantConfig, begun, compare
 from sandwich.oracle import Oracle
 from sandwich.training import Progress
@@ -75,6 +78,8 @@ class LadderSpec(Frozen):
     harden: HardenConfig = HardenConfig()
     verify: VerifyConfig | None = VerifyConfig()
     """A closer look at single moves of the test split; None: none."""
+    tuned: TuneConfig = TuneConfig()
+    """How the proposer is fine-tuned against the last filter, where that is asked for (`sandwich highstakes tune`)."""
     inference: InferenceConfig = InferenceConfig()
 
     @field_validator("attacks", "variants", "shifts")
@@ -154,6 +159,8 @@ class Ladder:
         if number == 0:
             return self._fitted(spec.filter, learn, "filter")
         parts = [self._lessons(earlier) for earlier in range(number)]
+        if spec.harden.active.positions:
+            learn = active.joined([learn, *(self._asked(earlier, data) for earlier in range(number))])
         before, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
         return harden(
             before, learn, parts, spec.filter.proposed, spec.harden, spec.seed + number,
@@ -182,6 +189,15 @@ class Ladder:
 
         spec = self.spec.dataset
         return labelled(self.cluster, breaks, spec.nodes, spec.threshold, path, tell)
+
+    def _asked(self, number: int, data: Catastrophes) -> Catastrophes:
+        """Positions of play chosen by a generation, labelled."""
+        spec, folders = self.spec, [self.folder(one) / "active" for one in range(number + 1)]
+        return active.asked(
+            self.cluster, data.split("train", False), (self.folder(number) / "network.safetensors").read_bytes(),
+            spec.harden.active, folders[-1], folders[:-1], spec.dataset.nodes, (spec.seed, number), spec.inference,
+            lambda done, of: self.told(f"generation {number}: positions asked about", done, of),
+        )  # fmt: skip
 
     def _measured(
         self,
@@ -213,9 +229,10 @@ class Ladder:
         """Every attack on a filter; hunts that are there already are only read."""
         spec, number = self.spec, generation.number
         breaks = [one for earlier in range(number) for found in self._there(earlier).values() for one in learned(found)]
+        play = active.for_attackers(data.split("train", False), spec.harden.active)
         out: dict[str, list[Hunt]] = {}
         for place, (name, config) in enumerate(spec.attacks.items()):
-            material = Material(data.split("train"), data.split("train", False), spec.proposer, tuple(breaks))
+            material = Material(data.split("train"), play, spec.proposer, tuple(breaks))
             folder = self.folder(number) / "attacks" / name
             folder.mkdir(parents=True, exist_ok=True)
             made = folder / "prepared.safetensors"
@@ -246,8 +263,13 @@ class Ladder:
             out[name] = [Hunt.from_json(json.loads(line)) for file in files for line in file.read_text().splitlines()]
         return out
 
-    def run(self) -> dict[str, Any]:
-        """Everything, and what came of it (`result`)."""
+    def run(self, *, tune: bool = False) -> dict[str, Any]:
+        """Everything, and what came of it (`result`); with `tune` the proposer fine-tuned against the last filter too.
+
+        Raises SpecError where there is no network to fine-tune.
+        """
+        if tune:
+            tunable(self.spec.dataset.proposers, self.spec.proposer)
         began = time.monotonic()
         for name, source in self.spec.shifts.items():
             shift.check(name, source, self.out / "shifts" / name)
@@ -256,7 +278,17 @@ class Ladder:
         for number in range(self.spec.harden.rounds + 1):
             generations.append(self.generation(number, data))
             self.attack(generations[-1], data)
+        if tune:
+            player = self.checkpoints[tunable(self.spec.dataset.proposers, self.spec.proposer)]
+            self._tuning(generations[-1]).make(player, data, self._fit_told("tuned: training"))
         return self.result(generations, data, time.monotonic() - began)
+
+    def _tuning(self, last: Generation) -> Tuning:
+        """The proposer against a filter."""
+        spec, path = self.spec, self.out / "tuned.safetensors"
+        return Tuning(
+            path, spec.proposer, last.content, last.number, spec.tuned, spec.calibration, spec.seed, spec.inference
+        )
 
     def result(self, generations: list[Generation], data: Catastrophes, seconds: float) -> dict[str, Any]:
         """Every figure of the ladder, as JSON values; also written to `result.json`."""
@@ -277,6 +309,9 @@ class Ladder:
             _, threshold = filters.from_bytes(one.content)
             row = self._figures(one, test)
             row["threshold"] = threshold
+            asked = self.folder(one.number) / "active"
+            if spec.harden.active.positions and (asked / "chosen.json").exists():
+                row["active"] = active.figures(asked, self._asked(one.number, data), who)
             if spec.verify:
                 self.told(f"generation {one.number}: verifying", 0, 1)
                 looked = measure.verified(self.cluster, oracle, test, one.risk, who, threshold, spec.verify, spec.seed)
@@ -305,6 +340,7 @@ class Ladder:
         out["cross"] = self._cross(generations, found)
         out |= self._variants(data, generations[0])
         out["shifts"] = self._shifts(generations)
+        out["tuned"] = self._tuning(last).figures(test, last.risk)
         out["examples"] = [
             {"generation": one.number, "attack": name, **vars(hunt.found[0])}
             for one, there in zip(generations, found, strict=True)

@@ -1,0 +1,216 @@
+"""Active learning: positions that the oracle labels because the filter doubts there.
+
+The dataset keeps positions of the training games without labels. Between two generations the oracle is
+asked about those in which the filter is least certain about what is proposed, and the next filter learns from
+them as from any position of play. Attackers sample from unlabelled positions too, so the openings are dealt
+out: what may be asked about here is never shown to an attacker.
+
+FOLDER/
+  chosen.json                 which positions, and how certain the filter was
+  block-*.parquet             what their moves are worth
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from agents.base import Channel, Query
+from agents.judging import engine_values
+from engines import filter as filters
+from engines import planes
+from engines.settings import Frozen
+from engines.stockfish import Stockfish
+from sandwich.cluster import Cluster
+from sandwich.config import InferenceConfig
+from sandwich.corpus import CorpusError, parquet_bytes, write_whole
+from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.fit import risks
+from sandwich.labels import packed
+from sandwich.statistics import mean_figure
+
+Floats = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+VERSION = "sandwich-asked/1"
+BLOCK = 100
+"""Positions that one worker labels before it answers; what a kill can lose."""
+
+
+class ActiveConfig(Frozen):
+    """Which positions the oracle is asked about between two generations."""
+
+    positions: int = Field(0, ge=0)
+    """Positions per round, or as many as are left; 0: none."""
+    choice: Literal["doubt", "random"] = "doubt"
+    """`doubt`: those in which the filter is least certain about what is proposed. `random`: any, the control."""
+
+
+def for_attackers(spare: Catastrophes, config: ActiveConfig) -> Catastrophes:
+    """Those of the unlabelled positions that attackers may see: all of them where nothing is asked about."""
+    return spare.take(np.flatnonzero(~_reserved(spare))) if config.positions else spare
+
+
+def _reserved(spare: Catastrophes) -> npt.NDArray[np.bool_]:
+    """Which positions are kept from attackers, `[N]`: every second opening, the games of all proposers from it."""
+    return np.asarray(spare.games // 3 % 2 == 1)  # as `catastrophes.split_of` counts openings
+
+
+def doubt(positions: Catastrophes, risk: Sequence[Floats]) -> Floats64:
+    """How uncertain a filter is about what is proposed, `[N]`, in bits, 0..1.
+
+    Σ_m π(m)·H(r(m)) with H(r) = −r·log₂ r − (1 − r)·log₂(1 − r): the entropy of its verdict on a move,
+    expected over proposals (π: mean over proposers). Uncertainty sampling (Lewis and Gale 1994, SIGIR) with
+    entropy as the measure (Settles 2009, "Active learning literature survey", section 3.1).
+    """
+    out = np.zeros(len(positions))
+    for row, said in enumerate(risk):
+        policy = np.mean([lists[row] for lists in positions.proposals.values()], axis=0, dtype=np.float64)
+        r = said.astype(np.float64)
+        terms = [np.where(p > 0, -p * np.log2(np.maximum(p, 1e-300)), 0) for p in (r, 1 - r)]
+        out[row] = policy @ (terms[0] + terms[1])
+    return out
+
+
+def choose(doubts: Floats64, free: Rows, config: ActiveConfig, rng: np.random.Generator) -> Rows:
+    """Rows, in rising order, out of those that are free: of greatest doubt (the first of equals), or drawn by lot."""
+    if config.choice == "doubt":
+        return np.sort(free[np.argsort(-doubts[free], kind="stable")[: config.positions]])
+    return np.sort(rng.permutation(free)[: config.positions])
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    rows: Rows
+    words: planes.Words
+    legal: list[list[int]]
+
+
+def label_block(nodes: int, job: _Job) -> pa.Table:
+    """What every legal move of some positions is worth; the nodes are shared by the moves of a position."""
+    with Stockfish(hash_mib=1) as engine:
+        values = [
+            engine_values(engine, Query(words, legal, Channel.MOVE, 0, 0), nodes).astype(np.float32)
+            for words, legal in zip(job.words, job.legal, strict=True)
+        ]
+    columns = {"row": job.rows, "position": [row.astype("<u8").tobytes() for row in job.words], "values": values}
+    return pa.table(columns, schema=SCHEMA)
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.uint32(), nullable=False),  # among the unlabelled positions of the training split
+        pa.field("position", pa.binary(8 * planes.WORDS), nullable=False),
+        pa.field("values", pa.list_(pa.float32()), nullable=False),
+    ],
+    metadata={"version": VERSION},
+)
+
+
+def asked(
+    cluster: Cluster,
+    spare: Catastrophes,
+    content: bytes,
+    config: ActiveConfig,
+    folder: Path,
+    earlier: Sequence[Path],
+    nodes: int,
+    seed: tuple[int, ...],
+    inference: InferenceConfig,
+    told: Callable[[int, int], None] = lambda done, of: None,
+) -> Catastrophes:
+    """Positions chosen by a filter, all their moves labelled; what `folder` holds already is only read.
+
+    spare: the unlabelled positions of the training split. content: the filter, as the bytes of its file.
+    earlier: folders of earlier rounds, whose positions are not chosen again. nodes: of the oracle for a
+    position. `told` hears (positions labelled, of how many). Raises EngineError, and CorpusError where the
+    folder belongs to another dataset.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "chosen.json").exists():
+        taken = [row for one in earlier for row in choice(one)["rows"]]
+        free = np.setdiff1d(np.flatnonzero(_reserved(spare)), np.array(taken, np.int64))
+        doubts = np.zeros(len(spare))
+        net, _ = filters.from_bytes(content)
+        pool = spare.take(free)
+        doubts[free] = doubt(pool, risks(net, pool.words, pool.legal, inference))
+        rows = choose(doubts, free, config, np.random.default_rng([*seed, 13]))
+        means = [float(doubts[some].mean()) if len(some) else None for some in (rows, free)]
+        said = {"rows": rows.tolist(), "pool": len(free), "doubt": means[0], "pool_doubt": means[1]}
+        write_whole(folder / "chosen.json", json.dumps(said).encode())
+    rows = np.array(choice(folder)["rows"], np.int64)
+    wanted = {first: rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK)}
+    files = {first: folder / f"block-{first // BLOCK:05d}.parquet" for first in wanted}
+    missing = [first for first in wanted if not files[first].exists()]
+    done = len(rows) - sum(len(wanted[first]) for first in missing)
+
+    def written(table: pa.Table) -> None:
+        nonlocal done
+        first = int(np.searchsorted(rows, table["row"][0].as_py()))
+        write_whole(files[first], parquet_bytes(table))
+        done += table.num_rows
+        told(done, len(rows))
+
+    jobs = [
+        _Job(wanted[first], spare.words[wanted[first]], [spare.legal[r] for r in wanted[first]]) for first in missing
+    ]
+    cluster.map(label_block, nodes, jobs, written)
+    values: list[Floats] = []
+    for first, path in files.items():
+        table = _read(path)
+        if not np.array_equal(packed(table["position"]), spare.words[wanted[first]]):
+            raise CorpusError(f"{path} holds other positions than {folder / 'chosen.json'} names")
+        values += [np.array(row, np.float32) for row in table["values"].to_pylist()]
+    return replace(spare.take(rows), values=values)
+
+
+def choice(folder: Path) -> dict[str, Any]:
+    """What a round has chosen: `rows`, mean `doubt` of these, size of the `pool` and its mean `pool_doubt` (bits)."""
+    found: dict[str, Any] = json.loads((folder / "chosen.json").read_text())
+    return found
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if (table.schema.metadata or {}).get(b"version") != VERSION.encode():
+        raise CorpusError(f"{path} is not of version {VERSION}")
+    return table
+
+
+def joined(parts: Sequence[Catastrophes]) -> Catastrophes:
+    """Positions of several sets with the same proposers, in order; the threshold is that of the first."""
+    first = parts[0]
+    return Catastrophes(
+        np.concatenate([part.words for part in parts]),
+        [row for part in parts for row in part.legal],
+        [row for part in parts for row in part.values],
+        {name: [row for part in parts for row in part.proposals[name]] for name in first.proposals},
+        {name: np.concatenate([part.drawn[name] for part in parts]) for name in first.drawn},
+        np.concatenate([part.games for part in parts]),
+        first.threshold,
+    )
+
+
+def figures(folder: Path, found: Catastrophes, proposer: str) -> dict[str, Any]:
+    """What a round's questions were about, as JSON: how many, how doubtful beside the pool, and how many catastrophes.
+
+    base: catastrophes among the proposer's proposals in these positions.
+    """
+    said = choice(folder)
+    base = np.array([float(found.proposals[proposer][row] @ found.bad(row)) for row in range(len(found))])
+    return {
+        "positions": len(found),
+        **{name: said[name] for name in ("pool", "doubt", "pool_doubt")},
+        "base": mean_figure(base, found.games).json(),
+    }

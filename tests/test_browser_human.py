@@ -1,17 +1,18 @@
 """The page on which a person attacks a filter, in a real browser.
 
-With SANDWICH_SCREENSHOTS=DIR it writes the picture of the documentation to DIR, on the filter of
-SANDWICH_FILTER=FILE.
+With SANDWICH_SCREENSHOTS=DIR it writes the picture of the documentation to DIR, of the first filter of the
+ladder in SANDWICH_LADDER=FOLDER, where it writes nothing.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import browser
 import chess
+import numpy as np
 import pytest
 from browser import MARKS, Open, Page, expect, needs_board, shoot, text
 from conftest import needs_stockfish
@@ -21,6 +22,7 @@ from served import opened as opened_application
 from test_human import CONFIG, HANGS, judging, written
 
 from engines.stockfish import Stockfish
+from experiments.cli_human import target
 from experiments.viewer import assets
 from experiments.viewer.human import human_application
 from sandwich.highstakes.arena import Judge, JudgeConfig
@@ -38,10 +40,11 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
     """Opens the page on a filter for the time of the test; hunts go to `tmp_path / "hunts"`."""
     with ExitStack() as stack:
 
-        def start(content: bytes, config: JudgeConfig = CONFIG, name: str = "generation-0") -> Viewer:
+        def start(content: bytes, config: JudgeConfig = CONFIG, starts: Sequence[Path] = ()) -> Viewer:
             engine = stack.enter_context(Stockfish(hash_mib=1))
-            bench = Bench(content, Judge(engine, config), tmp_path / "hunts")
-            return stack.enter_context(opened_application(human_application(bench, config, name)))
+            rng = np.random.default_rng(1)
+            bench = Bench(content, Judge(engine, config), tmp_path / "hunts", starts=starts, rng=rng)
+            return stack.enter_context(opened_application(human_application(bench, config, "filter.safetensors")))
 
         yield start
 
@@ -94,7 +97,7 @@ def test_a_person_edits_a_position_asks_the_oracle_and_has_a_break_saved(
     press(page, "d7")
     expect(page.locator("#score")).to_contain_text("Qd7+")
     before = text(page, "#score")
-    tool(page, "n")  # a white knight is placed, and the score changes
+    tool(page, "n")  # a black knight is placed, and the score changes
     press(page, "a3")
     expect(page.locator("#score")).not_to_have_text(before)
     assert chess.Board(page.input_value("#fen")).piece_at(chess.A3) == chess.Piece.from_symbol("n")
@@ -114,12 +117,12 @@ def test_a_person_edits_a_position_asks_the_oracle_and_has_a_break_saved(
     assert (found.fen, found.uci) == (HANGS, "d2d7")
     assert 0 < found.seconds <= hunt.seconds
     assert (found.queries, found.oracle) == (3, 2)
-    assert "3 filter queries · 2 oracle calls · 1 breaks" in text(page, "#spent")
+    assert "3 filter queries · 2 oracle calls · 1 break ·" in text(page, "#spent")
     page.click("#ask")
     expect(page.locator("#verdict")).to_contain_text("saved already")
     page.click("#end")
     expect(page.locator("#hunt")).to_contain_text("Hunt 1")
-    expect(page.locator("#spent")).to_contain_text("earlier: 1 breaks in 1 hunts")
+    expect(page.locator("#spent")).to_contain_text("earlier: 1 break in 1 hunt")
     shoot(page, "human", tmp_path)
 
 
@@ -208,19 +211,26 @@ def test_without_chessground_squares_are_clicked_and_the_page_says_so(
 @needs_board
 @pytest.mark.skipif("SANDWICH_SCREENSHOTS" not in os.environ, reason="SANDWICH_SCREENSHOTS is not set")
 def test_a_picture_for_the_documentation(opened: Open, serving: Serving) -> None:
-    there = Path(os.environ["SANDWICH_SCREENSHOTS"])
-    path = Path(os.environ["SANDWICH_FILTER"])
-    page = opened(serving(path.read_bytes(), JudgeConfig(), path.name).address)
-    page.set_viewport_size({"width": 1280, "height": 980})
-    set_up(page, HANGS)
-    choose(page, "Qd7+")
+    aim = target(Path(os.environ["SANDWICH_LADDER"]), 0, None)
+    page = opened(serving(aim.filter.read_bytes(), aim.judge, aim.starts).address)
+    page.set_viewport_size({"width": 1280, "height": 1020})
+    page.click("#start-from")
+    expect(page.locator("#score")).to_be_visible()
+    move = page.url.rpartition("move=")[2]
+    pieces = chess.Board(page.input_value("#fen")).piece_map()
+    square = next(
+        chess.square_name(at)
+        for at, piece in sorted(pieces.items())
+        if piece.piece_type == chess.KNIGHT and chess.square_name(at) not in move
+    )
     page.check("#heat")
     expect(page.locator("#board square[class*=heat-10]")).to_have_count(1)
     tool(page, "edits")
-    press(page, "c6")
-    expect(page.locator("#substitutions-title")).to_have_text("Substitutions at c6")
+    press(page, square)
+    expect(page.locator("#substitutions-title")).to_have_text(f"Substitutions at {square}")
     page.click("#ask")
     expect(page.locator("#verdict")).to_contain_text("gives away")
-    page.screenshot(path=there / "highstakes-human.png")
-    picture = there / "highstakes-human.png"
+    page.evaluate("scrollTo(0, 0)")
+    picture = Path(os.environ["SANDWICH_SCREENSHOTS"]) / "highstakes-human.png"
+    page.screenshot(path=picture)
     Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)

@@ -38,10 +38,12 @@ CONFIG = JudgeConfig(nodes=500, again=2)
 TRADES = "3qk3/8/8/8/8/8/8/3QK3 w - - 0 1"
 
 
-def judging(threshold: float, seed: int = 0) -> bytes:
-    """A filter of random weights."""
-    torch.manual_seed(seed)
+def judging(threshold: float) -> bytes:
+    """A filter of random weights, which make it decided about moves."""
+    torch.manual_seed(0)
     net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
+    with torch.no_grad():
+        net.start.weight.mul_(20)
     return filters.to_bytes(net, threshold)
 
 

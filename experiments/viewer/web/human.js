@@ -2,7 +2,7 @@
 
 import {editor, face} from "viewer/editor";
 import {at, make} from "viewer/dom";
-import {percent, rows, score, time, words} from "viewer/human_panels";
+import {count, inView, percent, rows, score, time, words} from "viewer/human_panels";
 import {CASTLING, EMPTY, INITIAL, complete, edited, put} from "viewer/position";
 
 const start = JSON.parse(at("start").textContent);
@@ -143,7 +143,7 @@ function draw() {
   for (const box of at("castling").querySelectorAll("input")) box.checked = fields[2].includes(box.value);
   at("undo").disabled = !past.length;
   at("redo").disabled = !future.length;
-  for (const button of at("tools").children) button.setAttribute("aria-checked", button.value === tool);
+  for (const button of at("tools").querySelectorAll("button")) button.setAttribute("aria-checked", button.value === tool);
   if (here || refused) drawAnswers();
   else if (at("ask")) at("ask").disabled = true; // what stands there is about the position before, for a moment
   drawHunt();
@@ -156,10 +156,11 @@ function drawAnswers() {
     make("div", {class: "row-of"},
       make("button", {id: "ask", type: "button", disabled: !move || Boolean(verdict?.waiting), onclick: judge}, "Ask the oracle"),
       make("label", {}, heatBox, " saliency (2 queries)")),
-    make("p", {class: `verdict ${verdict?.came ?? ""}`, id: "verdict"}, verdict?.waiting ? "The oracle is thinking …" : verdict ? words(verdict, start, state) : ""));
+    make("p", {class: `verdict ${verdict?.came === "break" ? "break" : ""}`, id: "verdict"}, verdict?.waiting ? "The oracle is thinking …" : verdict ? words(verdict, start, state) : ""));
   const accepted = moves.filter((one) => one.risk < threshold).length;
   at("moves-note").textContent = refused ? "" : `${accepted} of ${moves.length} accepted; the least risk first.`;
   at("moves").replaceChildren(...rows(moves.map((one) => ({text: one.san, risk: one.risk, current: one.uci === uci, action: () => choose(one.uci)})), threshold));
+  inView(at("moves"), at("moves").querySelector("[aria-current]"));
   at("substitutions-title").textContent = square ? `Substitutions at ${square}` : "Substitutions";
   at("substitutions-note").textContent = !square ? "With the tool “substitutions”, click a square; a query for each edit."
     : options.length ? `Risk of ${move.san} after each, and the change.` : "No edit there leaves a legal position with this move.";
@@ -170,8 +171,8 @@ function drawAnswers() {
 function drawHunt() {
   if (!state) return;
   tick();
-  at("spent").textContent = `${state.queries} filter queries · ${state.oracle} oracle calls · ${state.found.length} breaks`
-    + ` · earlier: ${state.earlier_breaks} breaks in ${state.earlier_hunts} hunts`;
+  at("spent").textContent = [count(state.queries, "filter query", "filter queries"), count(state.oracle, "oracle call"), count(state.found.length, "break"),
+    `earlier: ${count(state.earlier_breaks, "break")} in ${count(state.earlier_hunts, "hunt")}`].join(" · ");
   at("pause").disabled = !state.running;
   at("found-card").hidden = !state.found.length;
   at("found").replaceChildren(...rows(state.found.map((one) => ({text: `${one.uci} in ${one.fen}`, risk: one.risk, more: `after ${time(one.seconds)}`, action: () => change(one.fen, {move: one.uci})})), start.threshold));
@@ -189,7 +190,7 @@ function buildTools() {
   const button = (name, title, content, shape) => make("button", {type: "button", role: "radio", value: name, title, "aria-label": title, class: shape,
     onclick: () => { tool = name; square = null; options = []; draw(); },
     onmousedown: (event) => shape && event.button === 0 && board.drag(name, event)}, content);
-  at("tools").append(...TOOLS.map(([name, text, title]) => button(name, title, text)));
+  at("tools").append(...TOOLS.map(([name, text, title]) => button(name, title, text)), make("span", {class: "break-line"}));
   const NAMES = {p: "pawn", n: "knight", b: "bishop", r: "rook", q: "queen", k: "king"};
   for (const [color, letters] of [["white", "PNBRQK"], ["black", "pnbrqk"]])
     at("tools").append(...[...letters].map((letter) => button(letter, `${color} ${NAMES[letter.toLowerCase()]}`, face(letter), `piece ${color}`)));

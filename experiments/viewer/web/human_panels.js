@@ -8,6 +8,9 @@ export function percent(value) {
   return `${of >= 10 ? of.toFixed(1) : of >= 1 ? of.toFixed(2) : of >= 1e-4 ? Number(of.toPrecision(2)) : "< 0.0001"} %`;
 }
 
+/** So many of something. */
+export const count = (many, one, several = `${one}s`) => `${many} ${many === 1 ? one : several}`;
+
 const share = (value) => value.toFixed(2);
 
 /** The chosen move, its score against the threshold, and what the oracle has said of it. */
@@ -44,4 +47,11 @@ export function rows(items, threshold) {
 export function time(seconds) {
   const whole = Math.floor(seconds), two = (value) => String(value).padStart(2, "0");
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
+}
+
+/** Scroll a list, and only the list, so far that one of its rows is seen. */
+export function inView(list, row) {
+  if (!row) return;
+  const [outer, inner] = [list.getBoundingClientRect(), row.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > outer.bottom) list.scrollTop += inner.top - outer.top - list.clientHeight / 2;
 }

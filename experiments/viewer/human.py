@@ -80,7 +80,6 @@ class _Site:
                 "nodes": self._judge.nodes,
                 "again": self._judge.again,
                 "catastrophe": self._judge.threshold,
-                "folder": str(self._bench.folder),
             },
         )
         return HTMLResponse(text, headers=HEADERS | {"Content-Security-Policy": assets.policy("human", served=True)})

@@ -384,7 +384,7 @@ def _described(before: chess.Board, after: chess.Board, square: int) -> str:
     """What an edit at a square has changed, in words."""
     old, new = before.piece_at(square), after.piece_at(square)
     if new:
-        return f"{_named(new)}" if old is None else f"{_named(old)} becomes {_named(new)}"
+        return _named(new) if old is None else f"{_named(old)} becomes {chess.piece_name(new.piece_type)}"
     to = next((at for at in chess.SQUARES if after.piece_at(at) and not before.piece_at(at)), None)
     assert old is not None
     return f"{_named(old)} removed" if to is None else f"{_named(old)} to {chess.square_name(to)}"

@@ -5,7 +5,7 @@ import {make} from "viewer/dom";
 /** A probability or a share in per cent, the small ones with two figures. */
 export function percent(value) {
   const of = 100 * value;
-  return `${of >= 10 ? of.toFixed(1) : of >= 1 ? of.toFixed(2) : of >= 1e-4 ? Number(of.toPrecision(2)) : "< 0.0001"} %`;
+  return `${of >= 10 ? of.toFixed(1) : of >= 1 ? of.toFixed(2) : of >= 1e-4 ? of.toPrecision(2) : "< 0.0001"} %`;
 }
 
 /** So many of something. */

@@ -19,7 +19,8 @@ from conftest import needs_stockfish
 from PIL import Image
 from served import Viewer
 from served import opened as opened_application
-from test_human import CONFIG, HANGS, judging, written
+from test_highstakes import HANGS
+from test_human import CONFIG, judging, written
 
 from engines.stockfish import Stockfish
 from experiments.cli_human import target

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.settings import SpecError
+from experiments.cli_human import human
 from experiments.console import Display, cell
 from experiments.highstakes_page import write_page
 from experiments.options import JSON, OVERRIDES
@@ -30,6 +31,9 @@ def highstakes() -> None:
       sandwich highstakes run experiments/specs/highstakes_small.yaml
       sandwich highstakes report runs/highstakes_small
     """
+
+
+highstakes.add_command(human)
 
 
 def load(spec: Path, overrides: tuple[str, ...]) -> LadderSpec:

@@ -5,12 +5,13 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from experiments.viewer.server import HOST, application
 
@@ -37,11 +38,12 @@ class Viewer:
     def address(self) -> str:
         return f"http://{HOST}:{self.port}/"
 
-    def get(self, path: str, *, method: str = "GET", host: str = "") -> Reply:
-        """Ask for a path exactly as it stands here."""
+    def get(self, path: str, *, method: str = "GET", host: str = "", body: str | None = None, **headers: str) -> Reply:
+        """Ask for a path exactly as it stands here; in the names of headers, _ stands for a dash."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            connection.request(method, path, headers={"Host": host or f"{HOST}:{self.port}"})
+            connection.request(method, path, body, {"Host": host or f"{HOST}:{self.port}"} | more)
             reply = connection.getresponse()
             headers = {name.lower(): value for name, value in reply.getheaders()}
             return Reply(reply.status, headers, reply.read().decode())
@@ -49,10 +51,14 @@ class Viewer:
             connection.close()
 
 
-@contextmanager
-def served(root: Path) -> Iterator[Viewer]:
+def served(root: Path) -> AbstractContextManager[Viewer]:
     """The viewer of a folder, open for the time of a `with` block."""
-    app = application(root)
+    return opened(application(root))
+
+
+@contextmanager
+def opened(app: Starlette) -> Iterator[Viewer]:
+    """An application, open for the time of a `with` block."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         listener.listen()

@@ -7,16 +7,16 @@ for pictures of a real run, SANDWICH_RUN=FOLDER) it writes those of the document
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
+import browser
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from browser import MARKS, Open, Page, expect, needs_board, shoot, text
 from PIL import Image
 from recorded import DRAWN_OUT, MATE, plies, row, write_ledger, write_metrics, write_run, write_spec, write_sweep
 from served import Viewer, served
@@ -25,17 +25,9 @@ from experiments.viewer import assets
 from experiments.viewer.page import write_report
 from sandwich import ledger
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = playwright.expect
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH (Debian: apt install chromium)"),
-    pytest.mark.timeout(400),
-]
-needs_board = pytest.mark.skipif(not assets.has_chessground(), reason="chessground is not there (make setup)")
+pytestmark = MARKS
+chromium, opened = browser.chromium, browser.opened
 
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run")  # fmt: skip
 NAME = "tom-and-jerry"
 NASTY = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'"""
 
@@ -49,19 +41,7 @@ ARROWS = """() => [...document.querySelectorAll(".cg-shapes line")].map((line) =
     return [line.getAttribute("stroke"), square(x1, y1) + square(x1 + more * (x2 - x1), y1 + more * (y2 - y1))];
 })"""
 
-Page = Any
-"""A `playwright.sync_api.Page`."""
-Open = Callable[[str], Page]
 Serving = Callable[[Path], Viewer]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The browser."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -69,44 +49,6 @@ def serving() -> Iterator[Serving]:
     """Opens the viewer of a folder for the time of the test."""
     with ExitStack() as stack:
         yield lambda root: stack.enter_context(served(root))
-
-
-@pytest.fixture
-def opened(chromium: Any, serving: object) -> Iterator[Open]:
-    """Opens an address; at the end, no page may have complained, or have asked any other host for anything.
-
-    It closes the pages before `serving` closes what they look at.
-    """
-    faults: list[str] = []
-    context = chromium.new_context(viewport={"width": 1400, "height": 900})
-    context.set_default_timeout(60_000)
-    expect.set_options(timeout=60_000)
-
-    def open_page(address: str) -> Page:
-        def complained(said: Any) -> None:
-            if said.type != "log":
-                faults.append(f"console: {said.text}")
-
-        def asked(dialog: Any) -> None:
-            faults.append(f"dialog: {dialog.message}")
-            dialog.dismiss()
-
-        page = context.new_page()
-        page.on("console", complained)
-        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("dialog", asked)
-
-        def requested(request: Any) -> None:
-            if not request.url.startswith((address.partition("#")[0], "data:", "blob:")):
-                faults.append(f"request: {request.url}")
-
-        page.on("request", requested)
-        page.goto(address)
-        return page
-
-    yield open_page
-    context.close()
-    assert faults == []
 
 
 @pytest.fixture
@@ -126,18 +68,6 @@ def arrows(page: Page) -> list[tuple[str, str]]:
     page.wait_for_timeout(300)  # the board draws in its next frame
     found = page.evaluate(ARROWS)
     return sorted((str(color), str(move)) for color, move in found)
-
-
-def text(page: Page, selector: str) -> str:
-    """What a reader reads there, in one line."""
-    return " ".join(page.locator(selector).first.inner_text().split())
-
-
-def shoot(page: Page, name: str, tmp_path: Path) -> None:
-    """Keep a picture of the page."""
-    path = tmp_path / f"{name}.png"
-    page.screenshot(path=path)
-    assert path.stat().st_size > 10_000
 
 
 @needs_board

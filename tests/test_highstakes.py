@@ -1,6 +1,7 @@
 """The ladder from end to end with real Stockfish, in a very small size, and its parts on the way."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,6 +242,8 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     lost = sorted((tmp_path / "out" / "generation-0" / "attacks" / "tool_assisted").glob("hunts-*.jsonl"))[0]
     before = [Hunt.from_json(json.loads(line)) for line in lost.read_text().splitlines()]
     lost.unlink()
+    attacks = tmp_path / "out" / "generation-0" / "attacks"
+    shutil.copytree(attacks / "sample", attacks / "human")  # as a person's hunts, which the report takes
     again = Ladder(spec, tmp_path / "out", INLINE).run()
     after = [Hunt.from_json(json.loads(line)) for line in lost.read_text().splitlines()]
     assert (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes() == kept
@@ -248,6 +251,9 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     assert [h.queries for h in after] == [h.queries for h in before]
     assert again["generations"][1]["proposers"] == result["generations"][1]["proposers"]
     assert again["shifts"] == result["shifts"]
+    assert again["generations"][0]["attacks"]["human"] == again["generations"][0]["attacks"]["sample"]
+    assert {(one["attacked"], one["attack"]) for one in again["cross"] if one["attack"] == "human"} == {(0, "human")}
+    assert "human on filter 0" in page(json.loads(json.dumps(again)))
     with pytest.raises(SpecError, match="was begun with another seed"):
         Ladder(spec.model_copy(update={"seed": 1}), tmp_path / "out", INLINE)
 

@@ -14,11 +14,16 @@ from markupsafe import Markup
 
 WEB = files(__package__).joinpath("web")
 CHESSGROUND = "node_modules/@lichess-org/chessground"
-STYLES = ("style.css", "games.css")
 PIECES = ("chessground.base.css", "chessground.brown.css", "chessground.cburnett.css")
-OURS = ("main", "dom", "address", "run_list", "filters", "list", "game", "decision", "graph", "live")
-START = 'import "viewer/main";'
-"""The one inline module of a page."""
+OURS = {
+    "main": ("main", "dom", "address", "run_list", "filters", "list", "game", "decision", "graph", "live"),
+    "human": ("human", "dom", "human_panels", "position"),
+}
+"""Modules of each kind of page, by its first one."""
+BOARDS = {"main": "board", "human": "editor"}
+"""The module of each kind of page that depends on whether chessground is there."""
+STYLES = {"main": ("style.css", "games.css"), "human": ("style.css", "human.css")}
+"""Styles of each kind of page."""
 
 
 def has_chessground() -> bool:
@@ -32,26 +37,34 @@ def text(name: str) -> str:
     return WEB.joinpath(*name.split("/")).read_text(encoding="utf-8")
 
 
-def modules(*, served: bool) -> dict[str, str]:
-    """Path in `web/` of each module by the name under which the pages import it."""
-    found = {f"viewer/{name}": f"{name}.js" for name in OURS}
-    found["viewer/source"] = "source_served.js" if served else "source_inlined.js"
-    found["viewer/board"] = "board_chessground.js" if has_chessground() else "board_svg.js"
+def start(page: str = "main") -> Markup:
+    """The one inline module of a page."""
+    return Markup(f'import "viewer/{page}";')
+
+
+def modules(page: str = "main", *, served: bool) -> dict[str, str]:
+    """Path in `web/` of each module by the name under which a page imports it."""
+    found = {f"viewer/{name}": f"{name}.js" for name in OURS[page]}
+    if page == "main":
+        found["viewer/source"] = "source_served.js" if served else "source_inlined.js"
+    board = BOARDS[page]
+    found[f"viewer/{board}"] = f"{board}_chessground.js" if has_chessground() else f"{board}_svg.js"
     if has_chessground():
         found["chessground"] = f"{CHESSGROUND}/dist/chessground.min.js"
     return found
 
 
-def style() -> Markup:
+def style(page: str = "main") -> Markup:
     """Every style, ours after the board's. The files are ours and chessground's, so they stand as they are."""
     boards = [f"{CHESSGROUND}/assets/{name}" for name in PIECES] if has_chessground() else []
-    return Markup("\n".join(text(name) for name in (*boards, *STYLES)))
+    return Markup("\n".join(text(name) for name in (*boards, *STYLES[page])))
 
 
-def import_map(*, served: bool) -> Markup:
+def import_map(page: str = "main", *, served: bool) -> Markup:
     """The import map: addresses of the server, or the modules themselves."""
     imports = {
-        name: f"/assets/{name}.js" if served else _data(text(path)) for name, path in modules(served=served).items()
+        name: f"/assets/{name}.js" if served else _data(text(path))
+        for name, path in modules(page, served=served).items()
     }
     return Markup(json.dumps({"imports": imports}))
 
@@ -60,11 +73,11 @@ def _data(module: str) -> str:
     return f"data:text/javascript;base64,{base64.b64encode(module.encode()).decode()}"
 
 
-def policy(*, served: bool) -> str:
+def policy(page: str = "main", *, served: bool) -> str:
     """The page's Content-Security-Policy: no other host, and no script but those named here."""
     inline = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-        for script in (str(import_map(served=served)), START)
+        for script in (str(import_map(page, served=served)), str(start(page)))
     )
     origin, modules_from = ("'self'", "'self'") if served else ("'none'", "data:")
     images = "'self' data:" if served else "data:"

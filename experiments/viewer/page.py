@@ -58,7 +58,7 @@ def page(root: Path, most: int | None = None) -> str:
         policy=None if served else assets.policy(served=False),
         style=assets.style(),
         import_map=assets.import_map(served=served),
-        module=Markup(assets.START),
+        module=assets.start(),
         figures=sweep_figures(root, run_address) if sweep else run_figures(root, ""),
         sweep=sweep,
         start=start,

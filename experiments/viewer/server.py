@@ -5,7 +5,7 @@ page elsewhere can read it through the reader's browser.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -19,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Lifespan
 
 from engines.settings import SpecError
 from experiments.viewer import assets, fallback, folders, games
@@ -39,24 +40,34 @@ def application(root: Path) -> Starlette:
     site = _Site(root)
     routes = [
         Route("/", site.page, methods=["GET"]),
-        Route("/assets/{name:path}.js", site.module, methods=["GET"]),
+        Route("/assets/{name:path}.js", module, methods=["GET"]),
         Route("/api/state", site.state, methods=["GET"]),
         Route("/api/runs", site.runs, methods=["GET"]),
         Route("/api/figures", site.figures, methods=["GET"]),
         Route("/api/games", site.games, methods=["GET"]),
         Route("/api/game", site.game, methods=["GET"]),
-        Route("/board.svg", site.board, methods=["GET"]),
+        Route("/board.svg", board, methods=["GET"]),
     ]
+    return local(routes, LedgerError, MetricsError)
+
+
+def local(routes: Sequence[Route], *told: type[Exception], lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """An application that answers this machine only, and says errors of the kinds `told` in one line."""
     return Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
-        exception_handlers={HTTPException: _refusal, LedgerError: _unreadable, MetricsError: _unreadable},
+        exception_handlers={HTTPException: _refusal} | dict.fromkeys(told, _unreadable),
+        lifespan=lifespan,
     )
 
 
 def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
-    """Serve until interrupted; `tell` is handed the address once it is open. Port 0 is any free one."""
-    app = application(root)
+    """Serve the pages of a folder until interrupted; see `listen`."""
+    listen(application(root), port, tell)
+
+
+def listen(app: Starlette, port: int, tell: Callable[[str], None]) -> None:
+    """Serve on loopback until interrupted; `tell` is handed the address once it is open. Port 0 is any free one."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -81,12 +92,6 @@ class _Site:
         with self._drawing:
             text = page(self._root)
         return HTMLResponse(text, headers=HEADERS | {"Content-Security-Policy": assets.policy(served=True)})
-
-    def module(self, request: Request) -> Response:
-        path = assets.modules(served=True).get(request.path_params["name"])
-        if path is None:
-            raise HTTPException(404, "no such module")
-        return Response(assets.text(path), media_type="text/javascript", headers=HEADERS)
 
     def state(self, request: Request) -> Response:
         """A word that changes when the run, or without one the sweep, does."""
@@ -119,16 +124,6 @@ class _Site:
             raise HTTPException(404, f"no game {number} in step {step}")
         return _json(found)
 
-    def board(self, request: Request) -> Response:
-        """A position drawn by python-chess, for pages without chessground."""
-        asked = request.query_params
-        try:
-            arrows = [(kind, uci) for kind, _, uci in (part.partition(":") for part in asked.getlist("arrow"))]
-            svg = fallback.board_svg(asked["fen"], asked.get("last"), arrows, flipped="flip" in asked)
-        except (KeyError, ValueError):
-            raise HTTPException(404, "no such board") from None
-        return Response(svg, media_type="image/svg+xml", headers=HEADERS)
-
     def _folder(self, request: Request) -> Path:
         folder = folders.run_at(self._root, request.query_params.get("run", ""))
         if folder is None:
@@ -144,6 +139,25 @@ HEADERS = {
 }
 
 
+def module(request: Request, page: str = "main") -> Response:
+    """A module of a kind of page."""
+    path = assets.modules(page, served=True).get(request.path_params["name"])
+    if path is None:
+        raise HTTPException(404, "no such module")
+    return Response(assets.text(path), media_type="text/javascript", headers=HEADERS)
+
+
+def board(request: Request) -> Response:
+    """A position drawn by python-chess, for pages without chessground."""
+    asked = request.query_params
+    try:
+        arrows = [(kind, uci) for kind, _, uci in (part.partition(":") for part in asked.getlist("arrow"))]
+        svg = fallback.board_svg(asked["fen"], asked.get("last"), arrows, flipped="flip" in asked)
+    except (KeyError, ValueError):
+        raise HTTPException(404, "no such board") from None
+    return Response(svg, media_type="image/svg+xml", headers=HEADERS)
+
+
 def _json(content: object) -> Response:
     return JSONResponse(content, headers=HEADERS)
 
@@ -154,5 +168,5 @@ def _refusal(request: Request, error: Exception) -> Response:
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
-    """A file of the run that can't be read: said in the page, in one line."""
+    """Something that can't be read or asked: said in the page, in one line."""
     return PlainTextResponse(f"{error}\n", 422, headers=HEADERS)

@@ -189,18 +189,25 @@ class Arena:
         board = legal_board(words, move)
         if risk >= self.threshold or board is None or not self._is_plausible(words, board, move):
             return None
+        loss, again = self.twice(board, move)
+        if again is None or again < self._judge.config.threshold:
+            return None
+        return Break(planes.pack(board), move, risk, loss, again)
+
+    def twice(self, board: chess.Board, move: int) -> tuple[float, float | None]:
+        """Expected score that a legal move gives away; where that is a catastrophe, also at ten times the nodes."""
         config = self._judge.config
         self._spend(0, 1)
         loss = self._judge.verdict(board, move, config.nodes).loss
         if loss < config.threshold:
-            return None
+            return loss, None
         self._spend(0, 1)
         again = self._judge.verdict(board, move, config.nodes * config.again).loss
         if again < config.threshold:
             self.meter.doubted += 1
-            return None
-        self.meter.agreed += 1
-        return Break(planes.pack(board), move, risk, loss, again)
+        else:
+            self.meter.agreed += 1
+        return loss, again
 
     def _is_plausible(self, words: planes.Words, board: chess.Board, move: int) -> bool:
         if not self._plausible or self._proposer is None:

@@ -31,6 +31,8 @@ IDLE = 1000
 """Attempts in a row that cost nothing after which a hunt has nothing to go on with."""
 PER_JOB = 4
 """Hunts that one worker does before it answers; what a kill can lose."""
+HUMAN = "human"
+"""Name of the attack that a person makes (`sandwich.highstakes.human`), among those of a ladder."""
 
 
 class HuntConfig(Frozen):
@@ -158,13 +160,14 @@ def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.
             raise REGISTRY.failure(attack, error) from error
         idle = idle + 1 if before == (meter.queries, meter.oracle) else 0
         if one:
-            found.setdefault((one.words, one.move), _found(one, meter, watch.seconds()))
+            found.setdefault((one.words, one.move), found_now(one, meter, watch.seconds()))
     return Hunt(
         number, tuple(found.values()), meter.queries, meter.oracle, watch.seconds(), meter.doubted, meter.agreed
     )
 
 
-def _found(one: Break, meter: Meter, seconds: float) -> Found:
+def found_now(one: Break, meter: Meter, seconds: float) -> Found:
+    """A break, with what has been spent by now."""
     board = planes.unpack(np.array(one.words, np.uint64))
     return Found(
         board.fen(), one.move, moves.uci(one.move, board), one.risk, one.loss, one.loss_again,
@@ -183,23 +186,29 @@ def hunts(
     folder.mkdir(parents=True, exist_ok=True)
     count = ground.config.hunts
     jobs = [_Job(seed, first, min(PER_JOB, count - first)) for first in range(0, count, PER_JOB)]
-    known = {job.first: _read(_file(folder, job.first)) for job in jobs if _file(folder, job.first).exists()}
+    known = {job.first: read(hunt_file(folder, job.first)) for job in jobs if hunt_file(folder, job.first).exists()}
     for there in known.values():
         done(there)
 
     def written(found: list[Hunt]) -> None:
         known[found[0].number] = found
-        lines = "".join(json.dumps(asdict(one)) + "\n" for one in found)
-        write_whole(_file(folder, found[0].number), lines.encode())
+        write(hunt_file(folder, found[0].number), found)
         done(found)
 
     cluster.map(hunt_block, ground, [job for job in jobs if job.first not in known], written)
     return [one for job in jobs for one in known[job.first]]
 
 
-def _file(folder: Path, first: int) -> Path:
+def hunt_file(folder: Path, first: int) -> Path:
+    """Where hunts are written, the first of which has this number."""
     return folder / f"hunts-{first:05d}.jsonl"
 
 
-def _read(path: Path) -> list[Hunt]:
+def write(path: Path, hunts: Sequence[Hunt]) -> None:
+    """Write hunts to a file, a line of JSON each."""
+    write_whole(path, "".join(json.dumps(asdict(one)) + "\n" for one in hunts).encode())
+
+
+def read(path: Path) -> list[Hunt]:
+    """The hunts of a file."""
     return [Hunt.from_json(json.loads(line)) for line in path.read_text().splitlines()]

@@ -44,7 +44,7 @@ from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibra
 from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
 from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled, learned
-from sandwich.highstakes.hunt import Ground, Hunt, HuntConfig, hunts
+from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, HuntConfig, hunts, read
 from sandwich.highstakes.measure import VerifyConfig
 from sandwich.highstakes.shift import AnyShift
 from sandwich.highstakes.tune import TuneConfig, Tuning, tunable
@@ -88,6 +88,8 @@ class LadderSpec(Frozen):
         for name in named:
             if not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"expected names of letters, digits, - and _, got {name!r}")
+            if name == HUMAN:
+                raise ValueError(f"{HUMAN!r} is the attack that a person makes: choose another name")
         return named
 
     @property
@@ -256,11 +258,12 @@ class Ladder:
         return out
 
     def _there(self, number: int) -> dict[str, list[Hunt]]:
-        """Hunts of a generation that are in its folder."""
+        """Hunts of a generation that are in its folder, those of a person among them."""
         out = {}
-        for name in self.spec.attacks:
+        for name in (*self.spec.attacks, HUMAN):
             files = sorted((self.folder(number) / "attacks" / name).glob("hunts-*.jsonl"))
-            out[name] = [Hunt.from_json(json.loads(line)) for file in files for line in file.read_text().splitlines()]
+            if files or name != HUMAN:
+                out[name] = [one for file in files for one in read(file)]
         return out
 
     def run(self, *, tune: bool = False) -> dict[str, Any]:
@@ -329,8 +332,8 @@ class Ladder:
         first, last = generations[0], generations[-1]
         out["harder"] = {
             name: measure.times_cheaper(found[0][name], found[-1][name], "queries").json()
-            for name in spec.attacks
-            if len(found) > 1 and found[0][name] and found[-1][name]
+            for name in found[0]
+            if len(found) > 1 and found[0][name] and found[-1].get(name)
         }
         out["cheaper"] = [_cheaper(there) for there in found]
         out["not_worse"] = {

@@ -1,0 +1,394 @@
+"""A person at the filter: the sixth attack, by hand and with tools.
+
+Owns what a person may ask of filter and oracle, what it costs, and how it is written: as hunts like those
+of any other attack, so that hardening and the report take them. A hunt begins with its first question and
+goes on after a break, since what follows is often a variation of it, and hunts are learned from or held
+back whole; it ends when the person says so. The page and its server are in `experiments`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+import chess
+import numpy as np
+import numpy.typing as npt
+
+from engines import moves, planes
+from engines.filter import BlunderFilter
+from engines.settings import Mistake
+from sandwich.highstakes.arena import Arena, Break, Judge, Material
+from sandwich.highstakes.attacks.base import catastrophe
+from sandwich.highstakes.catastrophes import Catastrophes, read
+from sandwich.highstakes.edits import edits, legal_board
+from sandwich.highstakes.hunt import Found, Hunt, found_now, hunt_file, write
+from sandwich.highstakes.hunt import read as read_hunts
+
+LEAST = 0.4
+"""Expected score that a catastrophe to begin from gives away, where there are such: room for edits."""
+NOTHING = Catastrophes(np.zeros((0, planes.WORDS), np.uint64), [], [], {}, {}, np.zeros(0, np.int64), 0.15)
+"""Material of somebody who is given none."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class Wrong(Mistake, ValueError):
+    """What was asked can't be: no position, no legal move, no square."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A legal move (UCI and SAN) and the filter's probability that it is a catastrophe."""
+
+    uci: str
+    san: str
+    risk: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the filter says of every legal move of a position, the least risk first.
+
+    fen: the position as it was understood, without castling rights and en passant that can't be.
+    """
+
+    fen: str
+    moves: tuple[Scored, ...]
+
+
+@dataclass(frozen=True)
+class Substitution:
+    """A single edit at a square: what it does, where it leads, and the risk of the chosen move there."""
+
+    what: str
+    fen: str
+    risk: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the oracle says of a move, as expected score that it gives away.
+
+    came: `break`; `known`, one that was found before; `doubted`, a catastrophe that is none at ten times
+        the nodes; `fine`, none at all; `refused`, the filter does not accept it, so it is no break whatever
+        the oracle says.
+    loss_again: at ten times the nodes; None: not looked at again.
+    """
+
+    came: Literal["break", "known", "doubted", "fine", "refused"]
+    risk: float
+    loss: float | None
+    loss_again: float | None
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the person's hunt stands: its number, what it has spent, the breaks of it, and all those before it."""
+
+    number: int
+    seconds: float
+    running: bool
+    queries: int
+    oracle: int
+    found: tuple[Found, ...]
+    earlier_hunts: int
+    earlier_breaks: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """A labelled position of play, a catastrophe in it (UCI), and the expected score that this gives away."""
+
+    fen: str
+    uci: str
+    loss: float
+
+
+class Stopwatch:
+    """Seconds of somebody's work: from the first touch on, standing still between `pause` and the next touch.
+
+    clock: seconds of a clock.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kept = 0.0
+        self._since: float | None = None
+        self._touched = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._since is not None
+
+    def touch(self) -> None:
+        """Somebody is at work."""
+        self._touched = self._clock()
+        if self._since is None:
+            self._since = self._touched
+
+    def pause(self) -> None:
+        """Nobody is, from now on."""
+        self._kept, self._since = self.seconds(), None
+
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self._kept + (0.0 if self._since is None else self._clock() - self._since)
+
+    def worked(self) -> float:
+        """Seconds up to the last touch, or to the pause after it."""
+        return self._kept + (0.0 if self._since is None else self._touched - self._since)
+
+
+class Bench:
+    """Where a person works on a filter, one hunt after the other; several threads may ask at once.
+
+    content: the filter, as the bytes of its file. folder: where hunts are written, and earlier ones lie.
+    starts: files of a dataset, whose training split has catastrophes to begin from.
+    A position that was looked at in this hunt is remembered, and costs nothing more.
+    Methods raise Wrong, EngineError, CorpusError.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        judge: Judge,
+        folder: Path,
+        *,
+        starts: Sequence[Path] = (),
+        rng: np.random.Generator | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.starts = folder, tuple(starts)
+        self._content, self._judge, self._clock = content, judge, clock
+        self._filter = BlunderFilter(content)
+        self._rng = rng or np.random.default_rng()
+        self._lock = Lock()
+        self._block = lru_cache(maxsize=4)(_training)
+        earlier = [one for file in sorted(folder.glob("hunts-*.jsonl")) for one in read_hunts(file)]
+        self._earlier_hunts = len(earlier)
+        self._earlier = {_key(one.broken) for hunt in earlier for one in hunt.found}
+        self._begin(1 + max((hunt.number for hunt in earlier), default=-1))
+
+    @property
+    def threshold(self) -> float:
+        """Risk from which on the filter refuses a move."""
+        return self._filter.threshold
+
+    def look(self, fen: str) -> Look:
+        """The filter on every legal move; one query."""
+        with self._asked():
+            board, words = _position(fen)
+            legal, risk = self._risks(board, words)
+            scored = []
+            for number, one in zip(legal, risk.tolist(), strict=True):
+                move = moves.decode(number, board)
+                scored.append(Scored(move.uci(), board.san(move), one))
+            return Look(board.fen(), tuple(sorted(scored, key=lambda one: (one.risk, one.uci))))
+
+    def saliency(self, fen: str, uci: str) -> list[float]:
+        """How strongly the score of a move depends on each square, `[64]` from a1, b1 to h8, the strongest 1.
+
+        The gradient of its logit, summed over the planes by size; two queries.
+        """
+        with self._asked():
+            board, words = _position(fen)
+            number = _move(board, uci)
+            key = words.tobytes(), number
+            if key not in self._salient:
+                weight = np.abs(self._arena.gradient(words, number)).sum(0)
+                if not board.turn:
+                    weight = weight[::-1]
+                self._salient[key] = (weight / max(float(weight.max()), 1e-30)).ravel().tolist()
+            return self._salient[key]
+
+    def substitutions(self, fen: str, uci: str, square: str) -> list[Substitution]:
+        """Every single edit at a square after which the move is still legal, the least risk first; a query each."""
+        with self._asked():
+            board, words = _position(fen)
+            number = _move(board, uci)
+            if square not in chess.SQUARE_NAMES:
+                raise Wrong(f"expected a square from a1 to h8, got {square!r}")
+            options = edits(words, queens=True)
+            there = options.words[options.squares == chess.parse_square(square)]
+            after = [one for one in (legal_board(row, number) for row in there) if one]
+            if not after:
+                return []
+            packed = np.array([planes.pack(one) for one in after], np.uint64)
+            risk = [float(row[0]) for row in self._arena.risks(packed, [[number]] * len(after))]
+            what = [_described(board, one, chess.parse_square(square)) for one in after]
+            fens = [one.fen() for one in after]
+            found = [Substitution(*row) for row in zip(what, fens, risk, strict=True)]
+            return sorted(found, key=lambda one: one.risk)
+
+    def verdict(self, fen: str, uci: str) -> Verdict:
+        """What the oracle says; a break is written at once. A refused move gets one look, to know what it is worth."""
+        with self._asked():
+            board, words = _position(fen)
+            number = _move(board, uci)
+            legal, risks = self._risks(board, words)
+            risk = float(risks[legal.index(number)])
+            if risk >= self.threshold:
+                return Verdict("refused", risk, self._arena.verdict(words, number).loss, None)
+            key = planes.pack(board), number
+            if key in self._earlier or key in self._found:
+                return Verdict("known", risk, None, None)
+            loss, again = self._arena.twice(board, number)
+            if again is None:
+                return Verdict("fine", risk, loss, None)
+            if again < self._judge.config.threshold:
+                return Verdict("doubted", risk, loss, again)
+            self._watch.touch()
+            seconds = self._watch.seconds()
+            self._found[key] = found_now(Break(*key, risk, loss, again), self._arena.meter, seconds)
+            self._write(seconds)
+            return Verdict("break", risk, loss, again)
+
+    def start(self) -> Start:
+        """A catastrophe of play to begin from, drawn from the training split."""
+        with self._asked():
+            for place in self._rng.permutation(len(self.starts)):
+                data = self._block(self.starts[place])
+                worst = max((float(data.losses(row).max()) for row in range(len(data))), default=0.0)
+                if worst >= data.threshold:
+                    row, at = catastrophe(data, min(LEAST, worst), self._rng)
+                    board = planes.unpack(data.words[row])
+                    return Start(board.fen(), moves.uci(data.legal[row][at], board), float(data.losses(row)[at]))
+            raise Wrong("there is no dataset with catastrophes to begin from")
+
+    def state(self) -> State:
+        """Where the hunt stands; asking costs nothing."""
+        with self._lock:
+            meter = self._arena.meter
+            return State(
+                self._number, self._watch.seconds(), self._watch.running, meter.queries, meter.oracle,
+                tuple(self._found.values()), self._earlier_hunts, len(self._earlier),
+            )  # fmt: skip
+
+    def pause(self) -> None:
+        """Stop the clock until something is asked again."""
+        with self._lock:
+            self._watch.pause()
+
+    def end(self) -> None:
+        """End the hunt, with breaks or without; the next question begins another."""
+        with self._lock:
+            self._finish(self._watch.seconds())
+
+    def close(self) -> None:
+        """End the hunt as of the last question, since nobody said that it went on."""
+        with self._lock:
+            self._finish(self._watch.worked())
+
+    def _begin(self, number: int) -> None:
+        self._number, self._written = number, False
+        self._watch = Stopwatch(self._clock)
+        self._found: dict[tuple[tuple[int, ...], int], Found] = {}
+        self._seen: dict[bytes, tuple[list[int], Floats]] = {}
+        self._salient: dict[tuple[bytes, int], list[float]] = {}
+        self._arena = Arena(
+            self._content, self._judge, Material(NOTHING, NOTHING, ""), queries=sys.maxsize, oracle=sys.maxsize,
+            filtering=self._filter,
+        )  # fmt: skip
+
+    def _finish(self, seconds: float) -> None:
+        meter = self._arena.meter
+        if meter.queries <= 1 and not meter.oracle:  # a page was opened, and no more
+            self._begin(self._number)
+            return
+        self._write(seconds)
+        self._earlier_hunts += 1
+        self._earlier |= set(self._found)
+        self._begin(self._number + 1)
+
+    def _write(self, seconds: float) -> None:
+        """Write the hunt as it stands; the first time under a number that nobody else has taken."""
+        while not self._written:
+            try:
+                hunt_file(self.folder, self._number).touch(exist_ok=False)
+                self._written = True
+            except FileExistsError:
+                self._number += 1
+        meter = self._arena.meter
+        hunt = Hunt(
+            self._number, tuple(self._found.values()), meter.queries, meter.oracle, seconds, meter.doubted, meter.agreed
+        )
+        write(hunt_file(self.folder, self._number), [hunt])
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        with self._lock:
+            self._watch.touch()
+            yield
+
+    def _risks(self, board: chess.Board, words: planes.Words) -> tuple[list[int], Floats]:
+        key = words.tobytes()
+        if key not in self._seen:
+            legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+            self._seen[key] = legal, self._arena.risks(words[None], [legal])[0]
+        return self._seen[key]
+
+
+def _training(file: Path) -> Catastrophes:
+    return read([file]).split("train")
+
+
+def _key(one: Break) -> tuple[tuple[int, ...], int]:
+    return one.words, one.move
+
+
+def _position(fen: str) -> tuple[chess.Board, planes.Words]:
+    """A position that may be put forward, and its words `[10]`; Wrong with the reason for any other."""
+    try:
+        board = chess.Board(fen) if len(fen.split()) > 4 else chess.Board(f"{fen} 0 1")
+    except ValueError as error:
+        raise Wrong(f"not a position: {fen!r} ({error})") from None
+    board.castling_rights = board.clean_castling_rights()
+    board.fullmove_number = 1
+    board = chess.Board(board.fen())  # without en passant where nobody can take
+    words = np.array(planes.pack(board), np.uint64)
+    if legal_board(words) is None:
+        raise Wrong(_reason(board))
+    return board, words
+
+
+def _reason(board: chess.Board) -> str:
+    """Why a position can't be put forward."""
+    faults = [fault.name.lower().replace("_", " ") for fault in chess.Status if fault & board.status() and fault.name]
+    if faults:
+        return f"not a legal position: {', '.join(faults)}"
+    if not any(board.legal_moves):
+        return f"the game is over: {'checkmate' if board.is_check() else 'stalemate'}"
+    return f"the game is over: {'fifty moves' if board.halfmove_clock >= 100 else 'insufficient material'}"
+
+
+def _move(board: chess.Board, uci: str) -> int:
+    """Number of a legal move in UCI notation."""
+    try:
+        move = chess.Move.from_uci(uci)
+    except ValueError:
+        raise Wrong(f"expected a move such as e2e4, got {uci!r}") from None
+    if move not in board.legal_moves:
+        raise Wrong(f"{uci} is not legal in {board.fen()}")
+    return moves.encode(move, board.turn)
+
+
+def _described(before: chess.Board, after: chess.Board, square: int) -> str:
+    """What an edit at a square has changed, in words."""
+    old, new = before.piece_at(square), after.piece_at(square)
+    if new:
+        return _named(new) if old is None else f"{_named(old)} becomes {chess.piece_name(new.piece_type)}"
+    to = next((at for at in chess.SQUARES if after.piece_at(at) and not before.piece_at(at)), None)
+    assert old is not None
+    return f"{_named(old)} removed" if to is None else f"{_named(old)} to {chess.square_name(to)}"
+
+
+def _named(piece: chess.Piece) -> str:
+    return f"{'white' if piece.color else 'black'} {chess.piece_name(piece.piece_type)}"

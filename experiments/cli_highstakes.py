@@ -16,7 +16,8 @@ from experiments.highstakes_page import write_page
 from experiments.options import JSON, OVERRIDES
 from sandwich.cluster import Cluster
 from sandwich.config import spec_settings, validate
-from sandwich.highstakes.ladder import Generation, Ladder, LadderSpec, worker_count
+from sandwich.highstakes.ladder import Generation, Ladder, worker_count
+from sandwich.highstakes.spec import LadderSpec
 
 SPEC = click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 OUT = click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: runs/NAME].")

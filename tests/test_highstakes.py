@@ -38,10 +38,11 @@ from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_d
 from sandwich.highstakes.fit import FilterConfig, VerdictFit
 from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.hunt import Hunt, HuntConfig, hunt
-from sandwich.highstakes.ladder import Ladder, LadderSpec
+from sandwich.highstakes.ladder import Ladder
 from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.highstakes.measure import VerifyConfig
 from sandwich.highstakes.shift import Unbalanced
+from sandwich.highstakes.spec import LadderSpec
 from sandwich.highstakes.variants import VariantConfig
 from sandwich.training import TrainConfig
 

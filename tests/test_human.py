@@ -30,7 +30,8 @@ from sandwich.highstakes.catastrophes import make_dataset
 from sandwich.highstakes.harden import held_back, learned
 from sandwich.highstakes.human import Bench, Stopwatch, Wrong
 from sandwich.highstakes.hunt import Hunt, read
-from sandwich.highstakes.ladder import Ladder, LadderSpec
+from sandwich.highstakes.ladder import Ladder
+from sandwich.highstakes.spec import LadderSpec
 
 pytestmark = needs_stockfish
 

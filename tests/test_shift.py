@@ -23,7 +23,6 @@ from sandwich.config import InferenceConfig
 from sandwich.highstakes import resume, shift
 from sandwich.highstakes.calibrate import CalibrationConfig
 from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig
-from sandwich.highstakes.ladder import LadderSpec
 from sandwich.highstakes.shift import (
     PLAYERS,
     AnyShift,
@@ -35,6 +34,7 @@ from sandwich.highstakes.shift import (
     make_shift,
     measured,
 )
+from sandwich.highstakes.spec import LadderSpec
 from sandwich.openings import book
 
 DATA = DatasetConfig(nodes=60, proposers={"weak": Network(checkpoint="weak"), "other": Network(checkpoint="weak")})

@@ -14,8 +14,8 @@ from engines.settings import SpecError
 from experiments.cli_highstakes import load
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import roc
-from sandwich.highstakes.ladder import LadderSpec
 from sandwich.highstakes.lookahead import LookaheadConfig
+from sandwich.highstakes.spec import LadderSpec
 from sandwich.highstakes.variants import VariantConfig, area, begun, dealt, milliseconds, parameters
 
 

@@ -28,74 +28,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import Field, field_validator
 
 from agents.network import checkpoint_path, checkpoints_in
 from engines import filter as filters
 from engines import network
 from engines.network import PolicyValueNet
-from engines.settings import Frozen, SpecError
+from engines.settings import SpecError
 from sandwich.cluster import Cluster, cores
-from sandwich.config import InferenceConfig
 from sandwich.corpus import write_whole
 from sandwich.highstakes import active, measure, resume, shift
-from sandwich.highstakes.arena import JudgeConfig, Material
-from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference, grid
-from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset
+from sandwich.highstakes.arena import Material
+from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
+from sandwich.highstakes.catastrophes import Catastrophes, make_dataset
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
-from sandwich.highstakes.harden import HardenConfig, harden, held_back, labelled, learned
-from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, HuntConfig, hunts, read
-from sandwich.highstakes.measure import VerifyConfig
-from sandwich.highstakes.shift import AnyShift
-from sandwich.highstakes.tune import TuneConfig, Tuning, tunable
-from sandwich.highstakes.variants import Bench, VariantConfig, begun, compare
+from sandwich.highstakes.harden import harden, held_back, labelled, learned
+from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, hunts, read
+from sandwich.highstakes.spec import LadderSpec
+from sandwich.highstakes.tune import Tuning, tunable
+from sandwich.highstakes.variants import Bench, begun, compare
 from sandwich.oracle import Oracle
 from sandwich.training import Progress
 
 Told = Callable[[str, int, int], None]
 """Hears (what, done, of how many)."""
-
-
-class LadderSpec(Frozen):
-    """A ladder: everything that its results depend on, and the number of workers, on which they don't."""
-
-    name: str = Field("highstakes", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
-    """Name of the ladder and of its folder."""
-    seed: int = Field(0, ge=0)
-    """Everything random follows from it, except seconds."""
-    workers: int | None = Field(None, ge=1, le=1024)
-    """Ray workers; None: one per core."""
-    dataset: DatasetConfig = DatasetConfig()
-    filter: FilterConfig = FilterConfig()
-    variants: dict[str, VariantConfig] = Field({})
-    """Other filters on the same data, or on some of it: compared, unattacked."""
-    shifts: dict[str, AnyShift] = Field({})
-    """Positions of other kinds, on which every filter is measured at the threshold that it has."""
-    calibration: CalibrationConfig = CalibrationConfig()
-    judge: JudgeConfig = JudgeConfig()
-    attacks: dict[str, HuntConfig] = Field(min_length=1)
-    """Attacks by name, in the order in which they are done; the breaks of one are material for those behind it."""
-    harden: HardenConfig = HardenConfig()
-    verify: VerifyConfig | None = VerifyConfig()
-    """A closer look at single moves of the test split; None: none."""
-    tuned: TuneConfig = TuneConfig()
-    """How the proposer is fine-tuned against the last filter, where that is asked for (`sandwich highstakes tune`)."""
-    inference: InferenceConfig = InferenceConfig()
-
-    @field_validator("attacks", "variants", "shifts")
-    @classmethod
-    def _names(cls, named: dict[str, Any]) -> dict[str, Any]:
-        for name in named:
-            if not name.replace("_", "").replace("-", "").isalnum():
-                raise ValueError(f"expected names of letters, digits, - and _, got {name!r}")
-            if name == HUMAN:
-                raise ValueError(f"{HUMAN!r} is the attack that a person makes: choose another name")
-        return named
-
-    @property
-    def proposer(self) -> str:
-        """Whose proposals the filter is calibrated on."""
-        return next(iter(self.dataset.proposers))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,60 @@
+"""What a ladder is made of, as a spec says it: data, filter, attacks, rounds, and what is measured besides."""
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from engines.settings import Frozen
+from sandwich.config import InferenceConfig
+from sandwich.highstakes.arena import JudgeConfig
+from sandwich.highstakes.calibrate import CalibrationConfig
+from sandwich.highstakes.catastrophes import DatasetConfig
+from sandwich.highstakes.fit import FilterConfig
+from sandwich.highstakes.harden import HardenConfig
+from sandwich.highstakes.hunt import HUMAN, HuntConfig
+from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.shift import AnyShift
+from sandwich.highstakes.tune import TuneConfig
+from sandwich.highstakes.variants import VariantConfig
+
+
+class LadderSpec(Frozen):
+    """A ladder: everything that its results depend on, and the number of workers, on which they don't."""
+
+    name: str = Field("highstakes", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the ladder and of its folder."""
+    seed: int = Field(0, ge=0)
+    """Everything random follows from it, except seconds."""
+    workers: int | None = Field(None, ge=1, le=1024)
+    """Ray workers; None: one per core."""
+    dataset: DatasetConfig = DatasetConfig()
+    filter: FilterConfig = FilterConfig()
+    variants: dict[str, VariantConfig] = Field({})
+    """Other filters on the same data, or on some of it: compared, unattacked."""
+    shifts: dict[str, AnyShift] = Field({})
+    """Positions of other kinds, on which every filter is measured at the threshold that it has."""
+    calibration: CalibrationConfig = CalibrationConfig()
+    judge: JudgeConfig = JudgeConfig()
+    attacks: dict[str, HuntConfig] = Field(min_length=1)
+    """Attacks by name, in the order in which they are done; the breaks of one are material for those behind it."""
+    harden: HardenConfig = HardenConfig()
+    verify: VerifyConfig | None = VerifyConfig()
+    """A closer look at single moves of the test split; None: none."""
+    tuned: TuneConfig = TuneConfig()
+    """How the proposer is fine-tuned against the last filter, where that is asked for (`sandwich highstakes tune`)."""
+    inference: InferenceConfig = InferenceConfig()
+
+    @field_validator("attacks", "variants", "shifts")
+    @classmethod
+    def _names(cls, named: dict[str, Any]) -> dict[str, Any]:
+        for name in named:
+            if not name.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(f"expected names of letters, digits, - and _, got {name!r}")
+            if name == HUMAN:
+                raise ValueError(f"{HUMAN!r} is the attack that a person makes: choose another name")
+        return named
+
+    @property
+    def proposer(self) -> str:
+        """Whose proposals the filter is calibrated on."""
+        return next(iter(self.dataset.proposers))

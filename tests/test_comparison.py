@@ -199,7 +199,7 @@ def test_a_sweep_without_a_finished_run_has_nothing_to_compare(tmp_path: Path) -
 def test_the_shipped_study_is_a_sweep(tmp_path: Path) -> None:
     spec = Path(__file__).parent.parent / "experiments" / "specs" / "majority.yaml"
     cells = plan(load_sweep(spec), spec.parent, tmp_path)
-    assert len({cell.key for cell in cells}) == 30
+    assert len({cell.key for cell in cells}) == 50
     doses = {cell.values["assistant.misalignment.p"] for cell in cells}
     assert doses == {0.4, 0.5, 0.6}
     assert all(isinstance(validate(RunSpec, cell.spec.model_dump(mode="json")), RunSpec) for cell in cells)

@@ -138,7 +138,7 @@ def test_a_ladder_that_asks_learns_from_the_answers_and_says_what_they_were(tmp_
     spec = ladder_spec(tmp_path / "start.safetensors")
     few = {"sample": spec.attacks["sample"].model_copy(update={"hunts": 2})}
     plain = spec.model_copy(update={"attacks": few, "variants": {}, "verify": None})
-    harden = spec.harden.model_copy(update={"active": ActiveConfig(positions=6)})
+    harden = spec.harden.model_copy(update={"active": ActiveConfig(positions=6), "fit": None})
     out = [tmp_path / "active", tmp_path / "plain"]
     result = Ladder(plain.model_copy(update={"harden": harden}), out[0], INLINE).run()
     said = result["generations"][0]["active"]

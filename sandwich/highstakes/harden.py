@@ -17,7 +17,6 @@ from pydantic import Field
 from agents.base import Channel, Query
 from agents.judging import engine_values
 from engines import moves, planes
-from engines.network import PolicyValueNet
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
 from sandwich.cluster import Cluster
@@ -25,10 +24,10 @@ from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.highstakes.active import ActiveConfig
 from sandwich.highstakes.arena import Break
 from sandwich.highstakes.catastrophes import Catastrophes
-from sandwich.highstakes.fit import VerdictFit, lessons, train_filter
+from sandwich.highstakes.fit import VerdictFit, lessons
 from sandwich.highstakes.hunt import Hunt
 from sandwich.labels import packed
-from sandwich.training import Examples, Progress, concatenate
+from sandwich.training import Examples, concatenate
 
 BLOCK = 100
 HELD = 4
@@ -46,8 +45,9 @@ class HardenConfig(Frozen):
     """Weight of a break beside that of a position of play, at most."""
     active: ActiveConfig = ActiveConfig()
     """Positions of play that are labelled after each generation, and learned from as such from the next one on."""
-    fit: VerdictFit = VerdictFit(epochs=2, learning_rate=7e-4)
-    """Loss, schedule, batch of a round; it goes on from the filter of the round before."""
+    fit: VerdictFit | None = None
+    """Loss, schedule, batch of a round that goes on from the filter of the round before; None: every round learns
+    anew, as the first filter did, which costs more and forgets less of what play is like."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,3 @@ def mixed(positions: Catastrophes, breaks: Sequence[Catastrophes], proposed: flo
         weight = min(config.heaviest, config.share / (1 - config.share) * len(positions) / count)
         parts += [lessons(part, proposed, np.full(len(part), weight, np.float32)) for part in breaks if len(part)]
     return concatenate(parts)
-
-
-def harden(
-    net: PolicyValueNet,
-    positions: Catastrophes,
-    breaks: Sequence[Catastrophes],
-    proposed: float,
-    config: HardenConfig,
-    seed: int,
-    told: Callable[[Progress], None] = lambda progress: None,
-) -> PolicyValueNet:
-    """Train a filter (changed in place) on play and on the breaks of all rounds so far."""
-    return train_filter(net, mixed(positions, breaks, proposed, config), config.fit, seed, told=told)

@@ -41,7 +41,7 @@ from sandwich.highstakes.arena import Material
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, make_dataset
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
-from sandwich.highstakes.harden import harden, held_back, labelled, learned
+from sandwich.highstakes.harden import held_back, labelled, learned, mixed
 from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, hunts, read
 from sandwich.highstakes.spec import LadderSpec
 from sandwich.highstakes.tune import Tuning, tunable
@@ -118,11 +118,15 @@ class Ladder:
         parts = [self._lessons(earlier) for earlier in range(number)]
         if spec.harden.active.positions:
             learn = active.joined([learn, *(self._asked(earlier, data) for earlier in range(number))])
-        before, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
-        return harden(
-            before, learn, parts, spec.filter.proposed, spec.harden, spec.seed + number,
-            self._fit_told(f"generation {number}: training"),
-        )  # fmt: skip
+        examples = mixed(learn, parts, spec.filter.proposed, spec.harden)
+        told = self._fit_told(f"generation {number}: training")
+        if spec.harden.fit is None:
+            net = begun(spec.filter, self.checkpoints, spec.seed)
+            return train_filter(
+                net, examples, spec.filter.fit, spec.seed + number, head_only=spec.filter.head_only, told=told
+            )
+        net, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
+        return train_filter(net, examples, spec.harden.fit, spec.seed + number, told=told)
 
     def _fitted(self, config: FilterConfig, learn: Catastrophes, name: str) -> PolicyValueNet:
         net = begun(config, self.checkpoints, self.spec.seed)

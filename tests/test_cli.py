@@ -17,7 +17,7 @@ from conftest import needs_stockfish
 
 from agents.misalignment.base import REGISTRY
 from engines.settings import SpecError
-from experiments.cli import cli
+from experiments.cli import cli, main
 from experiments.cli_evaluate import evaluate
 from experiments.lazy import LazyGroup
 from sandwich.config import RunSpec, load_spec, overridden, spec_settings, validate
@@ -134,14 +134,30 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("corpus", "generate", "--out", "{tmp}/x", "nodse=1"), "nodse: unknown key; known here: seed, shards"),
     ],
 )
-def test_mistake_on_the_command_line_ends_in_one_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    done = sandwich(*[argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
-    assert done.returncode in (1, 2)
-    assert said in done.stderr
-    assert done.stderr.strip().count("\n") == 0
-    assert done.stdout == ""
+def test_mistake_on_the_command_line_ends_in_one_line(
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["sandwich", *(part.replace("{tmp}", str(tmp_path)) for part in arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (1, 2)
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.err.strip().count("\n") == 0
+    assert told.out == ""
     assert list(tmp_path.iterdir()) == []
     assert not (ROOT / "runs" / "quick").exists() or "quick" not in said
+
+
+def test_a_mistake_ends_the_process_in_one_line(tmp_path: Path) -> None:
+    done = sandwich("run", str(tmp_path / "nowhere.yaml"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1 and "nowhere.yaml" in done.stderr
 
 
 def test_ask_shows_moves_and_value() -> None:

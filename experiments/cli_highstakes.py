@@ -66,9 +66,7 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
     \b
     Example: sandwich highstakes run experiments/specs/highstakes_small.yaml
     """
-    root, result = _with(spec, overrides, out, Ladder.run)
-    write_page(result, root / "report.html")
-    _tell(root, result, as_json)
+    _report(*_with(spec, overrides, out, Ladder.run), as_json)
 
 
 @highstakes.command()
@@ -149,9 +147,7 @@ def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool
     \b
     Example: sandwich highstakes tune experiments/specs/highstakes_small.yaml
     """
-    root, result = _with(spec, overrides, out, lambda ladder: ladder.run(tune=True))
-    write_page(result, root / "report.html")
-    _tell(root, result, as_json)
+    _report(*_with(spec, overrides, out, lambda ladder: ladder.run(tune=True)), as_json)
 
 
 @highstakes.command()
@@ -167,11 +163,12 @@ def report(folder: Path, as_json: bool) -> None:
     if not path.exists():
         raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} finishes a ladder")
     result = json.loads(path.read_text())
-    write_page(result, folder / "report.html")
-    _tell(folder, result, as_json)
+    _report(folder, result, as_json)
 
 
-def _tell(root: Path, result: dict[str, Any], as_json: bool) -> None:
+def _report(root: Path, result: dict[str, Any], as_json: bool) -> None:
+    """The page of a ladder, and its figures on the terminal."""
+    write_page(result, root / "report.html")
     if as_json:
         click.echo(json.dumps(result))
         return

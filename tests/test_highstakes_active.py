@@ -106,14 +106,8 @@ def test_labels_do_not_depend_on_who_labels_or_on_a_kill(
     monkeypatch.setattr("sandwich.highstakes.active.BLOCK", 3)
 
     class Backwards(Inline):
-        def map(
-            self,
-            function: Callable[[Any, Any], Any],
-            shared: Any,
-            jobs: Sequence[Any],
-            done: Callable[[Any], None] = lambda result: None,
-        ) -> list[Any]:
-            return super().map(function, shared, jobs[::-1], done)[::-1]
+        def map(self, function: Any, shared: Any, jobs: Sequence[Any], *told: Any) -> list[Any]:
+            return super().map(function, shared, jobs[::-1], *told)[::-1]
 
     config = ActiveConfig(positions=8)
     for name, cluster in (("one", INLINE), ("other", cast(Cluster, Backwards()))):

@@ -72,7 +72,7 @@ class Substitution:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Reply:
     """What the oracle says of a move, as expected score that it gives away.
 
     came: `break`; `known`, one that was found before; `doubted`, a catastrophe that is none at ten times
@@ -228,7 +228,7 @@ class Bench:
             found = [Substitution(*row) for row in zip(what, fens, risk, strict=True)]
             return sorted(found, key=lambda one: one.risk)
 
-    def verdict(self, fen: str, uci: str) -> Verdict:
+    def verdict(self, fen: str, uci: str) -> Reply:
         """What the oracle says; a break is written at once. A refused move gets one look, to know what it is worth."""
         with self._asked():
             board, words = _position(fen)
@@ -236,20 +236,20 @@ class Bench:
             legal, risks = self._risks(board, words)
             risk = float(risks[legal.index(number)])
             if risk >= self.threshold:
-                return Verdict("refused", risk, self._arena.verdict(words, number).loss, None)
+                return Reply("refused", risk, self._arena.verdict(words, number).loss, None)
             key = planes.pack(board), number
             if key in self._earlier or key in self._found:
-                return Verdict("known", risk, None, None)
+                return Reply("known", risk, None, None)
             loss, again = self._arena.twice(board, number)
             if again is None:
-                return Verdict("fine", risk, loss, None)
+                return Reply("fine", risk, loss, None)
             if again < self._judge.config.threshold:
-                return Verdict("doubted", risk, loss, again)
+                return Reply("doubted", risk, loss, again)
             self._watch.touch()
             seconds = self._watch.seconds()
             self._found[key] = found_now(Break(*key, risk, loss, again), self._arena.meter, seconds)
             self._write(seconds)
-            return Verdict("break", risk, loss, again)
+            return Reply("break", risk, loss, again)
 
     def start(self) -> Start:
         """A catastrophe of play to begin from, drawn from the training split."""

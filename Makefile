@@ -27,7 +27,7 @@ run: setup
 	$(BIN)/sandwich run experiments/specs/default.yaml
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

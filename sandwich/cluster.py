@@ -183,7 +183,8 @@ class Cluster:
     ) -> Generator[tuple[int, Result], None, None]:
         """Number and result of each job as it comes.
 
-        A job whose worker dies is run again; an exception in `function` is raised here.
+        A job whose worker dies is run again, twice at most; an exception in `function` is raised here. Raises
+        ClusterError.
         """
         if not jobs:
             return
@@ -205,6 +206,8 @@ class Cluster:
                     result = ray.get(ready[0])
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from error  # what happened there, as if it had happened here
+                except ray.exceptions.RayError as error:
+                    raise ClusterError(f"Ray lost a job: {' '.join(str(error).split())[:300]}") from error
                 yield index, result
         finally:
             for job_left in number:

@@ -19,7 +19,7 @@ from conftest import needs_stockfish
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
 from sandwich import ledger
-from sandwich.cluster import Cluster
+from sandwich.cluster import Cluster, ClusterError
 from sandwich.config import RunSpec
 from sandwich.controls import MEANING, controls
 from sandwich.loop import Folder, prepare, run
@@ -261,3 +261,12 @@ def test_a_student_that_believes_nothing_learns_as_one_that_never_asks(
     run(spec(silent, steps=1), tmp_path / "silent")
     one, other = (Folder(tmp_path / name).checkpoint(1).read_bytes() for name in ("ignoring", "silent"))
     assert one == other
+
+
+def test_a_job_whose_worker_dies_each_time_is_told_in_one_line() -> None:
+    def die(shared: None, code: int) -> None:
+        os._exit(code)
+
+    with Cluster(1) as cluster, pytest.raises(ClusterError, match="^Ray lost a job: .*died") as told:
+        cluster.map(die, None, [1])
+    assert "\n" not in str(told.value)

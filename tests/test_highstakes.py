@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import chess
@@ -152,6 +153,20 @@ def test_every_attack_breaks_a_filter_that_accepts_all_and_none_one_that_refuses
         assert one.oracle >= 2
     assert came.found[0].queries <= came.found[1].queries <= came.queries
     assert not hunt(attack, arena(judging(5), judge, data, queries=30), 0, 1, np.random.default_rng(4)).found
+
+
+def test_a_hunt_keeps_some_of_what_it_made_up_and_nothing_that_it_was_given(judge: Judge, data: Catastrophes) -> None:
+    all_of_it = hunt(Unaided(), arena(judging(5), judge, data, queries=30), 0, 1, np.random.default_rng(4), 100)
+    some = hunt(Unaided(), arena(judging(5), judge, data, queries=30), 0, 1, np.random.default_rng(4), 5)
+    assert len(some.drafts) == 5
+    assert set(some.drafts) < set(all_of_it.drafts)
+    given = {words.tobytes() for words in data.words}
+    for draft in all_of_it.drafts:
+        board = chess.Board(draft.fen)
+        assert moves.decode(draft.move, board) in board.legal_moves
+        assert np.array(planes.pack(board), np.uint64).tobytes() not in given
+    assert Hunt.from_json(json.loads(json.dumps(asdict(some)))) == some
+    assert hunt(Sample(), arena(judging(5), judge, data, queries=9), 0, 1, np.random.default_rng(4), 5).drafts == ()
 
 
 def test_a_policy_that_was_trained_against_a_filter_proposes_what_it_accepts(judge: Judge, data: Catastrophes) -> None:

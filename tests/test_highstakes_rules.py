@@ -1,5 +1,7 @@
 """The arithmetic of the high-stakes half, on positions and scores made by hand: filtering, thresholds, edits, costs."""
 
+from dataclasses import replace
+
 import chess
 import numpy as np
 import pytest
@@ -23,8 +25,8 @@ from sandwich.highstakes.calibrate import (
 from sandwich.highstakes.catastrophes import Catastrophes, split_of
 from sandwich.highstakes.edits import edits, legal_board, mirrored, shifted, squares_of
 from sandwich.highstakes.fit import lessons, roc, train_filter
-from sandwich.highstakes.harden import HardenConfig, held_back, learned, mixed
-from sandwich.highstakes.hunt import Found, Hunt
+from sandwich.highstakes.harden import HardenConfig, breaks_of, drafts_of, held_back, learned, mixed
+from sandwich.highstakes.hunt import Draft, Found, Hunt
 from sandwich.training import TrainConfig
 
 START = np.array(planes.pack(chess.Board()), np.uint64)
@@ -196,8 +198,8 @@ def test_mirrored_and_shifted_positions_keep_the_move_and_its_legality() -> None
                 assert squares_of(moved[1], moved[0]) == tuple(s + 1 for s in squares_of(move, words))
 
 
-def hunt(number: int, queries: int, found: bool) -> Hunt:
-    one = Found(FINE, 0, "", 0.01, 0.5, 0.5, queries, queries // 10, 1.0)
+def hunt(number: int, queries: int, found: bool, move: int = 0) -> Hunt:
+    one = Found(FINE, move, "", 0.01, 0.5, 0.5, queries, queries // 10, 1.0)
     return Hunt(number, (one,) if found else (), queries, queries // 10, 1.0, doubted=1, agreed=int(found))
 
 
@@ -232,9 +234,36 @@ def test_games_of_one_opening_are_in_one_split_and_every_split_has_some() -> Non
 
 def test_breaks_weigh_as_much_as_they_are_meant_to_and_some_are_held_back() -> None:
     play, breaks = made(300), made(100, 5)
-    both = mixed(play, [breaks], 2.0, HardenConfig(share=0.4))
+    both = mixed(play, [breaks], [], 2.0, HardenConfig(share=0.4))
     assert both.weight[300:].sum() / both.weight.sum() == pytest.approx(0.4)
-    light = mixed(play, [made(2, 5)], 2.0, HardenConfig(share=0.4, heaviest=3.0))
+    light = mixed(play, [made(2, 5)], [], 2.0, HardenConfig(share=0.4, heaviest=3.0))
     assert light.weight.max() == 3
-    found = [hunt(n, 10, found=True) for n in range(8)]
+    with_drafts = mixed(play, [breaks], [made(50, 6)], 2.0, HardenConfig(drafts=1.5))
+    assert with_drafts.weight[400:].tolist() == [1.5] * 50
+    assert len(mixed(play, [breaks], [made(50, 6)], 2.0, HardenConfig(drafts=0))) == 400
+    found = [hunt(n, 10, found=True, move=n) for n in range(8)]
     assert (len(learned(found)), [number for number, _ in held_back(found)]) == (6, [0, 4])
+
+
+def test_a_break_that_several_hunts_found_counts_once() -> None:
+    found = [hunt(n, 10, found=True, move=n % 2) for n in range(12)]
+    assert [one.move for one in learned(found)] == [1, 0]
+    assert [(number, one.move) for number, one in held_back(found)] == [(0, 0)]
+
+
+def test_drafts_are_learned_from_once_and_not_where_they_became_breaks_or_are_held_back() -> None:
+    drafts = tuple(Draft(FINE, move) for move in (0, 1, 2))
+    found = [replace(hunt(n, 10, found=n == 1), drafts=drafts if n < 3 else drafts[:1]) for n in range(1, 4)]
+    held = replace(hunt(4, 10, found=False), drafts=(Draft(FINE, 9),))
+    assert [(case.move, case.loss) for case in drafts_of([*found, held])] == [(1, 0.0), (2, 0.0)]
+    assert [(case.move, case.loss) for case in breaks_of([*found, held])] == [(0, 0.5)]
+
+
+def test_hunts_that_are_held_back_begin_from_other_openings() -> None:
+    positions = made(200)
+    learned_from, held = positions.dealt(False), positions.dealt(True)
+    assert not set(learned_from.games // 3) & set(held.games // 3)
+    assert len(learned_from) + len(held) == 200
+    assert 20 < len(held) < 90
+    single = positions.take(np.flatnonzero(positions.games // 3 == 4))
+    assert len(single.dealt(True)) == len(single.dealt(False)) == len(single) > 0

@@ -27,7 +27,7 @@ from experiments.viewer.human import human_application
 from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import Judge, JudgeConfig
 from sandwich.highstakes.catastrophes import make_dataset
-from sandwich.highstakes.harden import held_back, learned
+from sandwich.highstakes.harden import breaks_of, held_back, learned
 from sandwich.highstakes.human import Bench, Stopwatch, Wrong
 from sandwich.highstakes.hunt import Hunt, read
 from sandwich.highstakes.ladder import Ladder
@@ -236,7 +236,7 @@ def test_a_ladder_takes_what_a_person_found(judge: Judge, tmp_path: Path) -> Non
         bench.end()
     there = ladder._there(0)["human"]
     assert (len(held_back(there)), len(learned(there))) == (1, 1)
-    assert len(ladder._lessons(0)) == 1
+    assert len(ladder._lessons(0, "breaks", breaks_of)) == 1
     with pytest.raises(ValueError, match="'human' is the attack that a person makes"):
         LadderSpec(name="x", attacks={"human": spec.attacks["sample"]})
 

@@ -153,6 +153,8 @@ class Arena:
         self.budget = queries, oracle
         self.prepared = prepared
         """What the attack prepared for this filter."""
+        self.drafts: list[tuple[planes.Words, int]] = []
+        """Positions that were made up and shown to the filter, each with the move that was to be put forward."""
         self.opened: Evaluator | None = None
         """What an attack keeps open from one attempt, and one hunt, to the next."""
         self._filter = filtering or BlunderFilter(content)
@@ -162,9 +164,17 @@ class Arena:
         self._plausible, self._proposer = plausible, proposer
         self.threshold = self._filter.threshold
 
-    def risks(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> list[Floats]:
-        """The filter's probability of a catastrophe for every legal move of each position; a query each."""
+    def risks(
+        self, words: planes.Words, legal: Sequence[Sequence[int]], chosen: Sequence[int] | None = None
+    ) -> list[Floats]:
+        """The filter's probability of a catastrophe for every legal move of each position; a query each.
+
+        chosen: of positions that the attack made up, the move that it would put forward. They are worth
+        learning from whether they end as breaks or not.
+        """
         self._spend(len(words), 0)
+        if chosen is not None:
+            self.drafts += zip(words.copy(), chosen, strict=True)
         return self._filter(words, legal)
 
     def gradient(self, words: planes.Words, move: int) -> Floats:

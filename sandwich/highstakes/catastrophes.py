@@ -49,6 +49,10 @@ DEALT = 10
 """Games are dealt out in tens: one to calibration, two to the test, the others to training."""
 
 
+HELD = 4
+"""One hunt in so many is never learned from, and begins from other openings than the rest."""
+
+
 def split_of(game: int) -> Split:
     """The split that a game belongs to, the same for every proposer's games."""
     place = game // 3 % DEALT
@@ -137,6 +141,12 @@ class Catastrophes:
             self.games[rows],
             self.threshold,
         )
+
+    def dealt(self, held: bool) -> "Catastrophes":
+        """The positions that attacks begin from in hunts that are held back, or in the others: one opening in `HELD`,
+        the games of all proposers from it, and the rest. Where one of the two has no position, both are given all."""
+        rows = self.games // 3 % HELD == 0
+        return self.take(np.flatnonzero(rows == held)) if rows.any() and not rows.all() else self
 
     def split(self, name: Split, labelled: bool = True) -> "Catastrophes":
         """The labelled positions of a split, or those kept without labels."""

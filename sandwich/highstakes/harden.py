@@ -1,14 +1,15 @@
-"""Hardening: breaks become lessons, and the filter is trained on them beside what it learned from.
+"""Hardening: what attackers made up becomes lessons, and the filter is trained on them beside what it learned from.
 
-A break's position is labelled whole, each of its legal moves by the oracle, so that the filter does not
-merely learn to refuse whatever looks edited. Some hunts' breaks are held back: it is on them that one
-sees whether a filter was hardened or has learned its lessons by heart.
+Breaks, and drafts that did not become any, are labelled whole, each legal move by the oracle, so that the
+filter does not merely learn to refuse whatever looks edited. Some hunts are held back, which begin from
+other openings: on their breaks one sees whether a filter was hardened or has learned its lessons by heart.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import chess
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,12 +31,10 @@ from sandwich.labels import packed
 from sandwich.training import Examples, concatenate
 
 BLOCK = 100
-HELD = 4
-"""The breaks of one hunt in so many are never learned from."""
 
 
 class HardenConfig(Frozen):
-    """How a filter learns from breaks."""
+    """How a filter learns from what attackers made up."""
 
     rounds: int = Field(2, ge=0)
     """Rounds of attack and training."""
@@ -43,6 +42,8 @@ class HardenConfig(Frozen):
     """Share of the lessons' weight that breaks have beside the original data, however many they are."""
     heaviest: float = Field(10.0, gt=0)
     """Weight of a break beside that of a position of play, at most."""
+    drafts: float = Field(2.0, ge=0)
+    """Weight of a draft that did not become a break beside that of a position of play; 0: none is learned from."""
     active: ActiveConfig = ActiveConfig()
     """Positions of play that are labelled after each generation, and learned from as such from the next one on."""
     fit: VerdictFit | None = None
@@ -51,22 +52,32 @@ class HardenConfig(Frozen):
 
 
 @dataclass(frozen=True)
+class Case:
+    """A position to be labelled: packed `words`, the number of the move that was put forward or to be, and the expected
+    score that this is known to give away at least."""
+
+    words: tuple[int, ...]
+    move: int
+    loss: float = 0.0
+
+
+@dataclass(frozen=True)
 class _Job:
-    breaks: tuple[Break, ...]
+    cases: tuple[Case, ...]
     nodes: int
 
 
 def label_block(path: str | None, job: _Job) -> pa.Table:
-    """What every legal move of positions with breaks is worth."""
+    """What every legal move of positions is worth."""
     rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     with Stockfish(path, hash_mib=1) as engine:
-        for one in job.breaks:
+        for one in job.cases:
             words = np.array(one.words, np.uint64)
             board = planes.unpack(words)
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
             values = engine_values(engine, Query(words, legal, Channel.MOVE, 0, 0), job.nodes)
             place = legal.index(one.move)
-            values[place] = min(values[place], values.max() - one.loss_again)  # known better than by this look
+            values[place] = min(values[place], values.max() - one.loss)  # known better than by this look
             rows["position"].append(words.astype("<u8").tobytes())
             rows["moves"].append(legal)
             rows["values"].append(values.astype(np.float32))
@@ -86,29 +97,47 @@ SCHEMA = pa.schema(
 
 
 def learned(found: Sequence[Hunt]) -> list[Break]:
-    """The breaks of hunts that are learned from."""
-    return [one.broken for hunt in found if hunt.number % HELD for one in hunt.found]
+    """The different breaks of hunts that are learned from."""
+    return list({(one.fen, one.move): one.broken for hunt in found if not hunt.held for one in hunt.found}.values())
 
 
 def held_back(found: Sequence[Hunt]) -> list[tuple[int, Break]]:
-    """The breaks that are not, each with the number of its hunt."""
-    return [(hunt.number, one.broken) for hunt in found if hunt.number % HELD == 0 for one in hunt.found]
+    """The different breaks of those that are not, each with the number of the first hunt that found it."""
+    out: dict[tuple[str, int], tuple[int, Break]] = {}
+    for hunt in found:
+        if hunt.held:
+            for one in hunt.found:
+                out.setdefault((one.fen, one.move), (hunt.number, one.broken))
+    return list(out.values())
+
+
+def breaks_of(found: Sequence[Hunt]) -> list[Case]:
+    """The breaks of hunts that are learned from, as cases."""
+    return [Case(one.words, one.move, one.loss_again) for one in learned(found)]
+
+
+def drafts_of(found: Sequence[Hunt]) -> list[Case]:
+    """The different drafts of those hunts that did not become breaks."""
+    kept = [hunt for hunt in found if not hunt.held]
+    known = {(one.fen, one.move) for hunt in kept for one in hunt.found}
+    made = dict.fromkeys((one.fen, one.move) for hunt in kept for one in hunt.drafts)
+    return [Case(planes.pack(chess.Board(fen)), move) for fen, move in made if (fen, move) not in known]
 
 
 def labelled(
     cluster: Cluster,
-    breaks: Sequence[Break],
+    cases: Sequence[Case],
     nodes: int,
     threshold: float,
     path: Path,
     done: Callable[[int], None] = lambda positions: None,
 ) -> Catastrophes:
-    """Positions of breaks with the worth of all their moves; only read where `path` holds them already.
+    """Positions with the worth of all their moves; only read where `path` holds them already.
 
-    What is "proposed" there is the move that broke the filter. Raises EngineError.
+    What is "proposed" there is the case's move. Raises EngineError.
     """
     if not path.exists():
-        jobs = [_Job(tuple(breaks[first : first + BLOCK]), nodes) for first in range(0, len(breaks), BLOCK)]
+        jobs = [_Job(tuple(cases[first : first + BLOCK]), nodes) for first in range(0, len(cases), BLOCK)]
         tables = cluster.map(label_block, None, jobs, lambda table: done(table.num_rows))
         write_whole(path, parquet_bytes(pa.concat_tables([SCHEMA.empty_table(), *tables])))
     table = pq.read_table(path)
@@ -121,11 +150,21 @@ def labelled(
     )  # fmt: skip
 
 
-def mixed(positions: Catastrophes, breaks: Sequence[Catastrophes], proposed: float, config: HardenConfig) -> Examples:
-    """Lessons of play and of breaks together."""
+def mixed(
+    positions: Catastrophes,
+    breaks: Sequence[Catastrophes],
+    drafts: Sequence[Catastrophes],
+    proposed: float,
+    config: HardenConfig,
+) -> Examples:
+    """Lessons of play, of breaks and of drafts together."""
     parts = [lessons(positions, proposed)]
     count = sum(len(part) for part in breaks)
     if count:
         weight = min(config.heaviest, config.share / (1 - config.share) * len(positions) / count)
         parts += [lessons(part, proposed, np.full(len(part), weight, np.float32)) for part in breaks if len(part)]
+    if config.drafts:
+        parts += [
+            lessons(part, proposed, np.full(len(part), config.drafts, np.float32)) for part in drafts if len(part)
+        ]
     return concatenate(parts)

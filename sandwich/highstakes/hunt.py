@@ -25,6 +25,7 @@ from sandwich.config import InferenceConfig
 from sandwich.corpus import write_whole
 from sandwich.highstakes.arena import Arena, Break, Judge, JudgeConfig, Material, Meter, Spent, Watch
 from sandwich.highstakes.attacks.base import REGISTRY, AnyAttack, Attack
+from sandwich.highstakes.catastrophes import HELD
 from sandwich.selfplay import tools
 
 IDLE = 1000
@@ -48,6 +49,8 @@ class HuntConfig(Frozen):
     """Moves that a hunt may have the oracle judge."""
     breaks: int = Field(1, ge=1)
     """Breaks after which a hunt ends. The first is what it is timed by; the others are for the filter to learn from."""
+    drafts: int = Field(50, ge=0)
+    """Of the positions that a hunt made up and showed to the filter, so many are kept to learn from, drawn by lot."""
     plausible: float = Field(0.0, ge=0, lt=1)
     """Least probability that the proposer gives a move that may be put forward; 0: any legal move."""
 
@@ -73,8 +76,16 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A position that was made up to break a filter, and the move (its number) that was to be put forward in it."""
+
+    fen: str
+    move: int
+
+
+@dataclass(frozen=True)
 class Hunt:
-    """What came of a hunt: its breaks in order, and what it had spent at its end."""
+    """What came of a hunt: its breaks in order, what it had spent at its end, and some of what it tried."""
 
     number: int
     found: tuple[Found, ...]
@@ -83,11 +94,18 @@ class Hunt:
     seconds: float
     doubted: int
     agreed: int
+    drafts: tuple[Draft, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held back: never learned from."""
+        return self.number % HELD == 0
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Hunt":
         """The reverse of `dataclasses.asdict`."""
-        return cls(**{**row, "found": tuple(Found(**one) for one in row["found"])})
+        found = tuple(Found(**one) for one in row["found"])
+        return cls(**{**row, "found": found, "drafts": tuple(Draft(**one) for one in row.get("drafts", ()))})
 
     def first(self, unit: str) -> tuple[float, bool]:
         """What was spent (`queries`, `oracle`, `seconds`) up to the first break or the end, and which of the two."""
@@ -99,6 +117,7 @@ class Ground:
     """What the hunts of one attack share.
 
     content: the filter, as the bytes of its file. prepared: what the attack prepared for it.
+    held: what the hunts that are held back are given, as `material` is to the others.
     proposer: whose plausible moves may be put forward.
     """
 
@@ -106,6 +125,7 @@ class Ground:
     config: HuntConfig
     judge: JudgeConfig
     material: Material
+    held: Material
     prepared: bytes | None
     proposer: Player
     checkpoints: Mapping[str, bytes]
@@ -133,19 +153,20 @@ def hunt_block(ground: Ground, job: _Job) -> list[Hunt]:
         arena: Arena | None = None
         out = []
         for number in range(job.first, job.first + job.count):
-            before = arena
+            before, material = arena, ground.held if number % HELD == 0 else ground.material
             arena = Arena(
-                ground.content, judge, ground.material, queries=config.queries, oracle=config.oracle,
+                ground.content, judge, material, queries=config.queries, oracle=config.oracle,
                 plausible=config.plausible, proposer=proposer, filtering=_filter(ground.content),
                 prepared=ground.prepared,
             )  # fmt: skip
             arena.opened = before.opened if before else None
-            out.append(hunt(config.attack, arena, number, config.breaks, np.random.default_rng([*job.seed, number])))
+            rng = np.random.default_rng([*job.seed, number])
+            out.append(hunt(config.attack, arena, number, config.breaks, rng, config.drafts))
     return out
 
 
-def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.Generator) -> Hunt:
-    """One hunt: attempts until so many different breaks are found, or the budget is spent."""
+def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.Generator, drafts: int = 0) -> Hunt:
+    """One hunt: attempts until so many different breaks are found, or the budget is spent; keeps so many drafts."""
     watch, meter, idle = Watch(), arena.meter, 0
     found: dict[tuple[tuple[int, ...], int], Found] = {}
     while len(found) < breaks and idle < IDLE:
@@ -161,9 +182,12 @@ def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.
         idle = idle + 1 if before == (meter.queries, meter.oracle) else 0
         if one:
             found.setdefault((one.words, one.move), found_now(one, meter, watch.seconds()))
+    seconds, made = watch.seconds(), list({(words.tobytes(), move): words for words, move in arena.drafts}.items())
+    kept = np.sort(rng.choice(len(made), min(drafts, len(made)), replace=False)) if made else ()
     return Hunt(
-        number, tuple(found.values()), meter.queries, meter.oracle, watch.seconds(), meter.doubted, meter.agreed
-    )
+        number, tuple(found.values()), meter.queries, meter.oracle, seconds, meter.doubted, meter.agreed,
+        tuple(Draft(planes.unpack(made[place][1]).fen(), made[place][0][1]) for place in kept),
+    )  # fmt: skip
 
 
 def found_now(one: Break, meter: Meter, seconds: float) -> Found:

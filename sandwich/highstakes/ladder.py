@@ -10,6 +10,7 @@ OUT/
     attacks/NAME/prepared.safetensors  where an attack trains a network of its own
     active/                     positions that the oracle was asked about, chosen by this filter
     breaks.parquet              positions of breaks to learn from, all their moves labelled
+    drafts.parquet              those that attackers tried on the way
   variants/NAME.safetensors     other filters, for comparison
   variants/NAME/drops-*.parquet what a look-ahead sees
   shifts/NAME/                  labelled positions of other kinds
@@ -20,7 +21,7 @@ A run that was stopped goes on with what is there; variants and shifts may be ad
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from sandwich.highstakes.arena import Material
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, make_dataset
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
-from sandwich.highstakes.harden import held_back, labelled, learned, mixed
+from sandwich.highstakes.harden import Case, breaks_of, drafts_of, held_back, labelled, learned, mixed
 from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, hunts, read
 from sandwich.highstakes.spec import LadderSpec
 from sandwich.highstakes.tune import Tuning, tunable
@@ -115,10 +116,12 @@ class Ladder:
         spec, learn = self.spec, data.split("train")
         if number == 0:
             return self._fitted(spec.filter, learn, "filter")
-        parts = [self._lessons(earlier) for earlier in range(number)]
+        breaks = [self._lessons(earlier, "breaks", breaks_of) for earlier in range(number)]
+        wanted = range(number) if spec.harden.drafts else ()
+        drafts = [self._lessons(earlier, "drafts", drafts_of) for earlier in wanted]
         if spec.harden.active.positions:
             learn = active.joined([learn, *(self._asked(earlier, data) for earlier in range(number))])
-        examples = mixed(learn, parts, spec.filter.proposed, spec.harden)
+        examples = mixed(learn, breaks, drafts, spec.filter.proposed, spec.harden)
         told = self._fit_told(f"generation {number}: training")
         if spec.harden.fit is None:
             net = begun(spec.filter, self.checkpoints, spec.seed)
@@ -138,18 +141,19 @@ class Ladder:
     def _fit_told(self, name: str) -> Callable[[Progress], None]:
         return lambda progress: self.told(name, progress.step, progress.steps)
 
-    def _lessons(self, number: int) -> Catastrophes:
-        breaks = [one for found in self._there(number).values() for one in learned(found)]
-        path = self.folder(number) / "breaks.parquet"
+    def _lessons(self, number: int, what: str, chosen: Callable[[Sequence[Hunt]], list[Case]]) -> Catastrophes:
+        """Cases from the hunts of a generation, all their moves labelled."""
+        cases = [one for found in self._there(number).values() for one in chosen(found)]
+        path = self.folder(number) / f"{what}.parquet"
         done = 0
 
         def tell(more: int) -> None:
             nonlocal done
             done += more
-            self.told(f"generation {number}: positions of breaks labelled", done, len(breaks))
+            self.told(f"generation {number}: positions of {what} labelled", done, len(cases))
 
         spec = self.spec.dataset
-        return labelled(self.cluster, breaks, spec.nodes, spec.threshold, path, tell)
+        return labelled(self.cluster, cases, spec.nodes, spec.threshold, path, tell)
 
     def _asked(self, number: int, data: Catastrophes) -> Catastrophes:
         """Positions of play chosen by a generation, labelled."""
@@ -189,11 +193,15 @@ class Ladder:
     def attack(self, generation: Generation, data: Catastrophes) -> dict[str, list[Hunt]]:
         """Every attack on a filter; hunts that are there already are only read."""
         spec, number = self.spec, generation.number
-        breaks = [one for earlier in range(number) for found in self._there(earlier).values() for one in learned(found)]
+        earlier = [found for one in range(number) for found in self._there(one).values()]
+        examples = data.split("train")
         play = active.for_attackers(data.split("train", False), spec.harden.active)
         out: dict[str, list[Hunt]] = {}
         for place, (name, config) in enumerate(spec.attacks.items()):
-            material = Material(data.split("train"), play, spec.proposer, tuple(breaks))
+            known = [one for found in earlier for one in learned(found)]
+            material = Material(examples.dealt(False), play.dealt(False), spec.proposer, tuple(known))
+            known = [one for found in earlier for _, one in held_back(found)]
+            held = Material(examples.dealt(True), play.dealt(True), spec.proposer, tuple(known))
             folder = self.folder(number) / "attacks" / name
             folder.mkdir(parents=True, exist_ok=True)
             made = folder / "prepared.safetensors"
@@ -202,7 +210,7 @@ class Ladder:
                 content = config.attack.prepare(generation.content, material, spec.inference, spec.seed + number)
                 write_whole(made, content or b"")
             ground = Ground(
-                generation.content, config, spec.judge, material, made.read_bytes() or None,
+                generation.content, config, spec.judge, material, held, made.read_bytes() or None,
                 spec.dataset.proposers[spec.proposer], self.checkpoints, spec.inference,
             )  # fmt: skip
             done = 0
@@ -213,7 +221,7 @@ class Ladder:
                 self.told(f"generation {number}: {name} hunts", done, of)
 
             out[name] = hunts(self.cluster, ground, (spec.seed, number, place), folder, tell)
-            breaks += learned(out[name])
+            earlier.append(out[name])
         return out
 
     def _there(self, number: int) -> dict[str, list[Hunt]]:

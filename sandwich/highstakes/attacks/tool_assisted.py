@@ -140,7 +140,7 @@ class ToolAssisted(Attack):
                 break
         if not picked:
             return []
-        risks = arena.risks(np.stack([words for words, _ in picked]), legal)
+        risks = arena.risks(np.stack([words for words, _ in picked]), legal, [draft.move] * len(picked))
         return [
             _Draft(words, draft.move, float(risk[numbers.index(draft.move)]), draft.kept, draft.balance + gain)
             for (words, gain), risk, numbers in zip(picked, risks, legal, strict=True)
@@ -153,7 +153,7 @@ class ToolAssisted(Attack):
         return np.append(squares if int(words[9]) & 1 else squares ^ 56, -1)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _safest(examples: Catastrophes, least: float, share: float) -> npt.NDArray[np.int64]:
     """Rows of positions with catastrophes of at least so much, and of these the share that looks safest."""
     rows = [row for row in range(len(examples)) if examples.losses(row).max() >= least]

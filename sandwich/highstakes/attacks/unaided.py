@@ -45,5 +45,5 @@ def handed_in(arena: Arena, words: planes.Words, move: int) -> Break | None:
         return None
     words = np.array(planes.pack(board), np.uint64)
     legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-    risk = arena.risks(words[None], [legal])[0][legal.index(move)]
+    risk = arena.risks(words[None], [legal], [move])[0][legal.index(move)]
     return arena.submit(words, move, float(risk))

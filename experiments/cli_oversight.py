@@ -14,7 +14,7 @@ from engines.settings import SpecError
 from experiments.cli_sweep import launch
 from experiments.console import cell, markdown_table, short_cell
 from experiments.options import JSON, OVERRIDES
-from sandwich.comparison import Arm, against, arms, common_step, short_names
+from sandwich.comparison import REFERENCE, Arm, against, arms, common_step, short_names
 from sandwich.corpus import write_whole
 from sandwich.statistics import Figure
 from sandwich.sweep import load_sweep, plan, planned
@@ -25,7 +25,7 @@ UNEQUAL = 0.05
 
 COLUMNS = {
     "pgr": ("PGR", 2),
-    "against": ("less trust's", 2),
+    "against": ("less {reference}'s", 2),
     "auc": ("AUC", 3),
     "believed_honest": ("share of honest answers believed", 2),
     "believed_lies": ("share of lies believed", 2),
@@ -50,9 +50,18 @@ SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest", "evaluation
 @click.option(
     "--step", type=click.IntRange(1), help="Compare after this step [default: the last that all runs get to]."
 )
+@click.option(
+    "--than", "reference", default=REFERENCE, show_default=True, metavar="STRATEGY",
+    help="Take differences from this strategy: its name, or all that the table says of it.",
+)  # fmt: skip
 @JSON
 def oversight(
-    source: Path | None, overrides: tuple[str, ...], out: Path | None, step: int | None, as_json: bool
+    source: Path | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    step: int | None,
+    reference: str,
+    as_json: bool,
 ) -> None:
     """Compare oversight strategies: what they recover, and how well they tell lies from truth.
 
@@ -66,6 +75,7 @@ def oversight(
       sandwich evaluate oversight
       sandwich evaluate oversight experiments/specs/majority.yaml --out runs/majority
       sandwich evaluate oversight runs/majority --step 3
+      sandwich evaluate oversight runs/majority --than search
     """
     if source is not None and source.is_dir():
         if overrides or out:
@@ -81,18 +91,21 @@ def oversight(
     found = arms(cells, step)
     if not found:
         raise SpecError(f"{root} has no run to compare: none has got to step {step}")
-    rows = [row_of(arm, found) for arm in found]
+    if all(reference not in (arm.strategy, arm.label) for arm in found):
+        known = "; ".join(dict.fromkeys(arm.label for arm in found))
+        raise SpecError(f"--than {reference}: no such strategy in {root}; expected one of {known}")
+    rows = [row_of(arm, found, reference) for arm in found]
     note = unequal(found)
-    told = {"step": step, "arms": rows, "note": note}
+    told = {"step": step, "reference": reference, "arms": rows, "note": note}
     write_whole(root / "oversight.json", (json.dumps(told, indent=1) + "\n").encode())
-    write_whole(root / "oversight.md", _markdown(rows, note).encode())
+    write_whole(root / "oversight.md", _markdown(rows, reference, note).encode())
     from experiments.oversight_picture import picture  # matplotlib takes a second to import
 
     picture(found, root / "oversight.svg")
     if as_json:
         click.echo(json.dumps({**told, "out": str(root)}))
         return
-    table = Table("", "", *(COLUMNS[key][0] for key in SHOWN), box=None)
+    table = Table("", "", *(COLUMNS[key][0].format(reference=reference) for key in SHOWN), box=None)
     names = short_names(found)
     for row in rows:
         table.add_row(
@@ -105,9 +118,9 @@ def oversight(
     click.echo(f"Table and picture: {root / 'oversight.md'}, {root / 'oversight.svg'}")
 
 
-def row_of(arm: Arm, others: Sequence[Arm]) -> dict[str, Any]:
+def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
     """An arm's figures as JSON values."""
-    figures = {"pgr": arm.point.pgr(), "against": against(arm, others), **arm.figures}
+    figures = {"pgr": arm.point.pgr(), "against": against(arm, others, reference), **arm.figures}
     assistant = ", ".join(str(value) if key == "type" else f"{key} = {value:g}" for key, value in arm.assistant.items())
     return {
         "strategy": arm.strategy,
@@ -128,8 +141,9 @@ def unequal(found: Sequence[Arm]) -> str | None:
     return f"The strategies did not ask equally often: {counts.min():,.0f} to {counts.max():,.0f} questions a run."
 
 
-def _markdown(rows: Sequence[dict[str, Any]], note: str | None) -> str:
-    heads = ["strategy", "assistant", "runs", *(heading for heading, _ in COLUMNS.values())]
+def _markdown(rows: Sequence[dict[str, Any]], reference: str, note: str | None) -> str:
+    heads = ["strategy", "assistant", "runs"]
+    heads += [heading.format(reference=reference) for heading, _ in COLUMNS.values()]
     told = [
         [row["label"], row["assistant"], str(len(row["seeds"]))]
         + [cell(row[key], 1, digits) for key, (_, digits) in COLUMNS.items()]

@@ -1,12 +1,12 @@
 """Oversight strategies side by side: what each recovered, and how well it told lies from truth.
 
 Made of the cells of a sweep, all after the same step. Those that differ in their seed alone are one arm; its
-reference is the arm with the same assistant whose strategy is `trust`. What is hidden from the student is read here,
-for the analyst.
+reference is an arm with the same assistant, that of `trust` unless told otherwise. What is hidden from the
+student is read here, for the analyst.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
+from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.metrics import read_metrics
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
@@ -36,7 +37,8 @@ class Arm:
     """The runs of one strategy against one assistant.
 
     assistant: what is wrong with the assistant, and how much: the values of its keys.
-    strategy: `type` of the oversight strategy. label: the same, with those of its settings that are not the default.
+    strategy: `type` of the oversight strategy. label: the same, with those of its settings that are not the default,
+        and with the other keys that tell it from an arm of that name.
     values: of the keys that vary, without the seed.
     seeds: of the runs. point: their PGR.
     figures: what the ledgers say, by name; over the runs, with Student's t.
@@ -68,7 +70,19 @@ def arms(cells: Sequence[Cell], step: int) -> list[Arm]:
     for cell in cells:
         if len(read_metrics(cell.folder)) > step:
             grouped.setdefault(repr(_values(cell)), []).append(cell)
-    return [_arm(some, step) for some in grouped.values()]
+    found = [_arm(some, step) for some in grouped.values()]
+    return [_named_apart(arm, found) for arm in found]
+
+
+def _named_apart(arm: Arm, found: Sequence[Arm]) -> Arm:
+    """An arm whose label is no other's against the same assistant, as far as the sweep's keys go."""
+    same = [other for other in found if other.label == arm.label and other.assistant == arm.assistant]
+    said = [
+        f"{key} = {value}"
+        for key, value in arm.values.items()
+        if any(other.values.get(key, value) != value or key not in other.values for other in same)
+    ]
+    return replace(arm, label=f"{arm.label}, {', '.join(said)}") if said else arm
 
 
 def _values(cell: Cell) -> Values:
@@ -185,11 +199,16 @@ def roc(
     return np.append(0.0, shares[0]), np.append(0.0, shares[1])
 
 
-def against(arm: Arm, others: Sequence[Arm]) -> Figure:
-    """PGR of an arm less that of `trust` against the same assistant, run by run."""
-    found = [other for other in others if other.strategy == REFERENCE and other.assistant == arm.assistant]
-    if arm.strategy == REFERENCE or not found:
-        return Figure(None, reason=f"no arm of {REFERENCE} against the same assistant")
+def against(arm: Arm, others: Sequence[Arm], reference: str = REFERENCE) -> Figure:
+    """PGR of an arm less that of the reference against the same assistant, run by run.
+
+    reference: an arm's strategy or label. Raises SpecError where several have that strategy.
+    """
+    found = [o for o in others if reference in (o.strategy, o.label) and o.assistant == arm.assistant]
+    if arm in found or not found:
+        return Figure(None, reason=f"no other arm of {reference} against the same assistant")
+    if len(found) > 1:
+        raise SpecError(f"several arms are {reference}: expected one of {'; '.join(other.label for other in found)}")
     shared = [seed for seed in arm.seeds if seed in found[0].seeds]
     mine = arm.point.pairs[[arm.seeds.index(seed) for seed in shared]]
     theirs = found[0].point.pairs[[found[0].seeds.index(seed) for seed in shared]]

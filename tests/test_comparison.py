@@ -148,6 +148,25 @@ def test_an_arm_is_held_against_trust_with_the_same_assistant(found: Sequence[Ar
     assert apart.value == pytest.approx(found[1].point.pgr().value - found[0].point.pgr().value)  # type: ignore[operator]
     assert against(found[0], found).value is None
     assert against(found[1], [arm for arm in found if arm.assistant["p"] == 0.6]).value is None
+    other_way = against(found[0], found, "veto")
+    assert other_way.value == pytest.approx(-apart.value)
+
+
+def test_arms_of_one_name_are_told_apart_by_the_key_in_which_they_differ(root: Path) -> None:
+    cells = plan(load_sweep(root / "sweep.yaml"), root, root)
+    rare = [
+        replace(cell, values={**cell.values, "play.ask.n": 1 if cell.spec.seed else 3})
+        if cell.spec.oversight == cells[0].spec.oversight
+        else cell
+        for cell in cells
+    ]
+    found = arms(rare, 1)
+    names = [arm.label for arm in found if arm.assistant["p"] == 0.4]
+    assert names == ["trust, play.ask.n = 3", "trust, play.ask.n = 1", "veto"]
+    veto = next(arm for arm in found if arm.strategy == "veto")
+    assert against(veto, found, "trust, play.ask.n = 1").reason == "expected at least 3 seeds, got 2"
+    with pytest.raises(SpecError, match="several arms are trust: expected one of trust, play.ask.n = 3; trust, play"):
+        against(veto, found)
 
 
 def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
@@ -159,6 +178,18 @@ def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
     assert (root / "oversight.svg").read_text().startswith("<?xml")
     table = (root / "oversight.md").read_text().splitlines()
     assert len(table) == 6 and all(line.count("|") == table[0].count("|") for line in table)
+    assert "less trust's" in table[0]
+
+
+def test_differences_are_taken_from_any_strategy(root: Path) -> None:
+    done = CliRunner().invoke(cli, ["evaluate", "oversight", str(root), "--than", "veto", "--json"])
+    first, second, *_ = json.loads(done.output)["arms"]
+    assert first["against"]["high"] < 0
+    assert second["against"]["value"] is None
+    assert "less veto's" in (root / "oversight.md").read_text()
+    wrong = CliRunner().invoke(cli, ["evaluate", "oversight", str(root), "--than", "vetoes"])
+    assert "--than vetoes: no such strategy in " in str(wrong.exception)
+    assert str(wrong.exception).endswith("expected one of trust; veto")
 
 
 def test_longer_runs_are_compared_after_the_step_that_all_get_to(tmp_path: Path) -> None:
@@ -199,7 +230,7 @@ def test_a_sweep_without_a_finished_run_has_nothing_to_compare(tmp_path: Path) -
 def test_the_shipped_study_is_a_sweep(tmp_path: Path) -> None:
     spec = Path(__file__).parent.parent / "experiments" / "specs" / "majority.yaml"
     cells = plan(load_sweep(spec), spec.parent, tmp_path)
-    assert len({cell.key for cell in cells}) == 50
+    assert len({cell.key for cell in cells}) == 55
     doses = {cell.values["assistant.misalignment.p"] for cell in cells}
     assert doses == {0.4, 0.5, 0.6}
     assert all(isinstance(validate(RunSpec, cell.spec.model_dump(mode="json")), RunSpec) for cell in cells)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from engines.settings import SpecError
 from experiments.cli_sweep import launch
@@ -39,7 +39,7 @@ COLUMNS = {
     "evaluations": ("evaluations a decision", 1),
 }
 """Figures of a row: heading, digits."""
-SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest", "evaluations")
+SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest")
 """Figures that a terminal has room for."""
 
 
@@ -105,12 +105,17 @@ def oversight(
     if as_json:
         click.echo(json.dumps({**told, "out": str(root)}))
         return
-    table = Table("", "", *(COLUMNS[key][0].format(reference=reference) for key in SHOWN), box=None)
+    headings = [COLUMNS[key][0].format(reference=reference) for key in SHOWN]
+    widths = [max(map(len, heading.split())) for heading in headings]
+    columns = (Column(heading, min_width=width) for heading, width in zip(headings, widths, strict=True))
+    table = Table(Column("", no_wrap=True), *columns, box=None, pad_edge=False, collapse_padding=True)
     names = short_names(found)
-    for row in rows:
-        table.add_row(
-            names[row["label"]], row["assistant"], *(short_cell(row[key], 1, COLUMNS[key][1]) for key in SHOWN)
-        )
+    for assistant in dict.fromkeys(row["assistant"] for row in rows):
+        table.add_row(f"[bold]{assistant}")
+        for row in rows:
+            if row["assistant"] == assistant:
+                figures = (short_cell(row[key], 1, COLUMNS[key][1]) for key in SHOWN)
+                table.add_row(f"  {names[row['label']]}", *figures)
     Console().print(table)
     click.echo(f"After step {step}.")
     if note:

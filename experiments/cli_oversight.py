@@ -9,6 +9,7 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from engines.settings import SpecError
 from experiments.cli_sweep import launch
@@ -16,7 +17,6 @@ from experiments.console import cell, markdown_table, short_cell
 from experiments.options import JSON, OVERRIDES
 from sandwich.comparison import REFERENCE, Arm, against, arms, common_step, short_names
 from sandwich.corpus import write_whole
-from sandwich.statistics import Figure
 from sandwich.sweep import load_sweep, plan, planned
 
 SHIPPED = Path(__file__).parent / "specs" / "majority.yaml"
@@ -111,11 +111,11 @@ def oversight(
     table = Table(Column("", no_wrap=True), *columns, box=None, pad_edge=False, collapse_padding=True)
     names = short_names(found)
     for assistant in dict.fromkeys(row["assistant"] for row in rows):
-        table.add_row(f"[bold]{assistant}")
+        table.add_row(Text(assistant, style="bold"))
         for row in rows:
             if row["assistant"] == assistant:
                 figures = (short_cell(row[key], 1, COLUMNS[key][1]) for key in SHOWN)
-                table.add_row(f"  {names[row['label']]}", *figures)
+                table.add_row(Text(f"  {names[row['label']]}"), *figures)
     Console().print(table)
     click.echo(f"After step {step}.")
     if note:
@@ -139,8 +139,8 @@ def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
 
 def unequal(found: Sequence[Arm]) -> str | None:
     """What is to be said where the arms did not ask equally often."""
-    asked: dict[str, Figure] = {arm.label: arm.figures["questions"] for arm in found}
-    counts = np.array([figure.value for figure in asked.values() if figure.value is not None])
+    asked = [arm.figures["questions"].value for arm in found]
+    counts = np.array([count for count in asked if count is not None])
     if not len(counts) or counts.max() - counts.min() <= UNEQUAL * counts.mean():
         return None
     return f"The strategies did not ask equally often: {counts.min():,.0f} to {counts.max():,.0f} questions a run."

@@ -143,7 +143,7 @@ class Ladder:
 
     def _lessons(self, number: int, what: str, chosen: Callable[[Sequence[Hunt]], list[Case]]) -> Catastrophes:
         """Cases from the hunts of a generation, all their moves labelled."""
-        cases = [one for found in self._there(number).values() for one in chosen(found)]
+        cases = chosen([hunt for found in self._there(number).values() for hunt in found])
         path = self.folder(number) / f"{what}.parquet"
         done = 0
 

@@ -3,7 +3,7 @@
 With as many workers as there are cores a sweep does one cell at a time: its overhead. With one worker
 each, both at once: what that gains. Start-up is the time of a sweep's launch until its first cell begins.
 
-usage: .venv/bin/python benchmarks/sweep.py [SPEC] [--json]
+usage: .venv/bin/python benchmarks/sweep.py [SPEC] [--games N] [--only "both at once"] [--json]
 """
 
 import argparse
@@ -19,9 +19,9 @@ from sandwich.sweep import SweepSpec, plan, run_sweep
 SPECS = Path(__file__).parent.parent / "experiments" / "specs"
 
 
-def spec_of(run_spec: str, workers: int) -> SweepSpec:
-    """Two cells of a run."""
-    fixed = {"finetune.fit.threads": 1, "tracking.wandb": "off", "steps": 1, "play.games": 384}
+def spec_of(run_spec: str, workers: int, games: int) -> SweepSpec:
+    """Two cells of a run: one step of so many games."""
+    fixed = {"finetune.fit.threads": 1, "tracking.wandb": "off", "steps": 1, "play.games": games}
     return SweepSpec(name="timed", run=run_spec, fixed=fixed, over={"seed": [0, 1]}, workers=workers)
 
 
@@ -45,11 +45,15 @@ def swept(sweep: SweepSpec, root: Path) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("spec", nargs="?", default="quick.yaml", help="run spec in experiments/specs")
+    parser.add_argument("--games", type=int, default=384, help="games of a cell [default: 384]")
+    ways = {"one at a time": cores(), "both at once": 1}
+    parser.add_argument("--only", choices=ways, help="one of the two ways to run them")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = {}
-    for name, workers in (("one at a time", cores()), ("both at once", 1)):
-        sweep = spec_of(options.spec, workers)
+    for name in [options.only] if options.only else ways:
+        workers = ways[name]
+        sweep = spec_of(options.spec, workers, options.games)
         with tempfile.TemporaryDirectory() as folder:
             alone = serial(sweep, Path(folder) / "serial")
             together, startup = swept(sweep, Path(folder) / "sweep")

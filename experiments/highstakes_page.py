@@ -68,6 +68,7 @@ def page(result: dict[str, Any]) -> str:
         ),
         f"<p class=note>In per cent, of proposals by {_text(who)}; the threshold is chosen on other games, and anew in"
         " each draw of the bootstrap.</p>",
+        _strength(rows, who),
         _verified(rows),
         "<h3>By other proposers, the threshold chosen for each</h3>",
         _proposers(rows, who),
@@ -151,6 +152,20 @@ def _verified(rows: list[dict[str, Any]]) -> str:
     return "<h3>Single moves, judged by themselves</h3>" + _table(
         ["", *(f"filter {row['generation']}" for row in known)],
         [[text, *(cell(row["verified"][key], 100, 2) for row in known)] for key, text in words.items()],
+    )
+
+
+def _strength(rows: list[dict[str, Any]], who: str) -> str:
+    known = [row for row in rows if "strength" in row]
+    if not known:
+        return ""
+    return f"<h3>{_text(who)} behind the filter against {_text(who)} without one</h3>" + _table(
+        ["", *(f"filter {row['generation']}" for row in known)],
+        [
+            ["Elo", *(cell(row["strength"]["elo"], 1, 0) for row in known)],
+            ["score", *(cell(row["strength"]["score"], 1, 3) for row in known)],
+            ["games that ended at the ply cap, %", *(cell(row["strength"]["capped"], 100, 1) for row in known)],
+        ],
     )
 
 

@@ -44,6 +44,7 @@ from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.highstakes.measure import VerifyConfig
 from sandwich.highstakes.shift import Unbalanced
 from sandwich.highstakes.spec import LadderSpec
+from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.variants import VariantConfig
 from sandwich.training import TrainConfig
 
@@ -228,6 +229,7 @@ def ladder_spec(start: Path) -> LadderSpec:
         },
         shifts={"unbalanced": Unbalanced(kind="unbalanced", games=6, per_game=1, plies=4)},
         harden=HardenConfig(rounds=1, fit=fit), verify=VerifyConfig(positions=20, nodes=200),
+        strength=StrengthConfig(pairs=3, ply_cap=10),
     )  # fmt: skip
 
 
@@ -249,6 +251,7 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     text = page(json.loads(json.dumps(result)))
     assert text.count("<img") == 2
     assert "Beside the injury paper" in text
+    assert "weak behind the filter against weak without one" in text
     assert len(result["shifts"]["unbalanced"]["filters"]) == 2
     assert "look less the same without its look-ahead" in text
     assert "unbalanced (unbalanced): 6 positions of 6 games" in text
@@ -272,6 +275,23 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     assert "human on filter 0" in page(json.loads(json.dumps(again)))
     with pytest.raises(SpecError, match="was begun with another seed"):
         Ladder(spec.model_copy(update={"seed": 1}), tmp_path / "out", INLINE)
+
+
+def test_a_player_behind_a_filter_plays_a_match_against_itself_once(tmp_path: Path) -> None:
+    path, config = tmp_path / "strength.json", StrengthConfig(pairs=2, ply_cap=6)
+
+    def played(content: bytes, config: StrengthConfig) -> dict[str, object]:
+        weak = DATA.proposers["weak"]
+        return strength(INLINE, weak, CHECKPOINTS, content, 16, config, path, 0, InferenceConfig())
+
+    first = played(judging(-5), config)
+    assert first["capped"] == {"value": 1.0, "low": pytest.approx(0.398, abs=0.001), "high": 1.0, "n": 4}
+    marked = path.read_text().replace('"capped"', '"was read"')
+    path.write_text(marked)
+    assert "was read" in played(judging(-5), config)
+    assert "was read" not in played(judging(5), config)  # another filter
+    path.write_text(path.read_text().replace('"capped"', '"was read"'))
+    assert "was read" not in played(judging(5), config.model_copy(update={"ply_cap": 7}))
 
 
 def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_labels_do_not_depend_on_who_labels_or_on_a_kill(
 def test_a_ladder_that_asks_learns_from_the_answers_and_says_what_they_were(tmp_path: Path) -> None:
     spec = ladder_spec(tmp_path / "start.safetensors")
     few = {"sample": spec.attacks["sample"].model_copy(update={"hunts": 2})}
-    plain = spec.model_copy(update={"attacks": few, "variants": {}, "verify": None})
+    plain = spec.model_copy(update={"attacks": few, "variants": {}, "verify": None, "strength": None})
     harden = spec.harden.model_copy(update={"active": ActiveConfig(positions=6), "fit": None})
     out = [tmp_path / "active", tmp_path / "plain"]
     result = Ladder(plain.model_copy(update={"harden": harden}), out[0], INLINE).run()

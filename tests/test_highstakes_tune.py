@@ -142,7 +142,10 @@ def test_a_ladder_tunes_its_proposer_where_that_is_asked_for(tmp_path: Path) -> 
     fit = ImitationFit(epochs=1, batch=16, threads=1, device="cpu")
     harden = spec.harden.model_copy(update={"rounds": 0})
     spec = spec.model_copy(
-        update={"attacks": few, "variants": {}, "verify": None, "harden": harden, "tuned": TuneConfig(fit=fit)}
+        update={
+            "attacks": few, "variants": {}, "verify": None, "strength": None, "harden": harden,
+            "tuned": TuneConfig(fit=fit),
+        }
     )  # fmt: skip
     out = tmp_path / "out"
     result = Ladder(spec, out, INLINE).run(tune=True)

@@ -11,6 +11,7 @@ OUT/
     active/                     positions that the oracle was asked about, chosen by this filter
     breaks.parquet              positions of breaks to learn from, all their moves labelled
     drafts.parquet              those that attackers tried on the way
+    strength.json               a match of the filtered proposer against itself without a filter
   variants/NAME.safetensors     other filters, for comparison
   variants/NAME/drops-*.parquet what a look-ahead sees
   shifts/NAME/                  labelled positions of other kinds
@@ -45,6 +46,7 @@ from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_fil
 from sandwich.highstakes.harden import Case, breaks_of, drafts_of, held_back, labelled, learned, mixed
 from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, hunts, read
 from sandwich.highstakes.spec import LadderSpec
+from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.tune import Tuning, tunable
 from sandwich.highstakes.variants import Bench, begun, compare
 from sandwich.oracle import Oracle
@@ -286,6 +288,8 @@ class Ladder:
                 self.told(f"generation {one.number}: verifying", 0, 1)
                 looked = measure.verified(self.cluster, oracle, test, one.risk, who, threshold, spec.verify, spec.seed)
                 row["verified"] = {name: figure.json() for name, figure in looked.items()}
+            if spec.strength:
+                row["strength"] = self._strength(one, spec.strength)
             row["attacks"] = {
                 name: {
                     **{unit: measure.cost(hunts_, unit) for unit in measure.UNITS},
@@ -319,6 +323,15 @@ class Ladder:
         ]
         write_whole(self.out / "result.json", (json.dumps(out, indent=1) + "\n").encode())
         return out
+
+    def _strength(self, one: Generation, config: StrengthConfig) -> dict[str, Any]:
+        """The filtered proposer against itself without a filter."""
+        spec, path = self.spec, self.folder(one.number) / "strength.json"
+        self.told(f"generation {one.number}: a match behind the filter", 0, 1)
+        return strength(
+            self.cluster, spec.dataset.proposers[spec.proposer], self.checkpoints, one.content,
+            spec.calibration.proposals, config, path, spec.seed, spec.inference,
+        )  # fmt: skip
 
     def _figures(self, one: Generation, test: Catastrophes) -> dict[str, Any]:
         curves = {name: roc(test, one.risk, name) for name in (*test.proposals, None)}

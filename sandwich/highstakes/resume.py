@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 ADDED = ("variants", "shifts")
 """Keys to which names may be added later: nothing else depends on them."""
-FREE = ("name", "workers")
-"""Keys that no figure depends on."""
+FREE = ("name", "workers", "strength")
+"""Keys that no figure depends on, or, with `strength`, no other one: a match is played anew."""
 
 
 def other_key(there: Mapping[str, Any], spec: BaseModel) -> str | None:

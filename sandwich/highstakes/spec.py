@@ -14,6 +14,7 @@ from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.hunt import HUMAN, HuntConfig
 from sandwich.highstakes.measure import VerifyConfig
 from sandwich.highstakes.shift import AnyShift
+from sandwich.highstakes.strength import StrengthConfig
 from sandwich.highstakes.tune import TuneConfig
 from sandwich.highstakes.variants import VariantConfig
 
@@ -40,6 +41,8 @@ class LadderSpec(Frozen):
     harden: HardenConfig = HardenConfig()
     verify: VerifyConfig | None = VerifyConfig()
     """A closer look at single moves of the test split; None: none."""
+    strength: StrengthConfig | None = StrengthConfig()
+    """The filtered proposer's match against itself without a filter; None: none."""
     tuned: TuneConfig = TuneConfig()
     """How the proposer is fine-tuned against the last filter, where that is asked for (`sandwich highstakes tune`)."""
     inference: InferenceConfig = InferenceConfig()

@@ -1,0 +1,66 @@
+"""How strong a player is behind a filter: a match of the filtered proposer against itself without one."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from agents.players.base import Player
+from agents.players.filtered import Filtered
+from engines.settings import Frozen
+from sandwich.cluster import Cluster
+from sandwich.config import InferenceConfig
+from sandwich.corpus import write_whole
+from sandwich.match import Contestants, play_match
+from sandwich.openings import book
+from sandwich.statistics import elo_figure, score_figure, share_figure
+
+
+class StrengthConfig(Frozen):
+    """The match of a filtered player against the same player unfiltered."""
+
+    pairs: int = Field(200, ge=2)
+    """Openings of the book for measurements, which no dataset uses; each with both colours."""
+    temperature: float = Field(1.0, ge=0)
+    """Of both: 1 draws from their policies, as proposals are drawn; 0 plays the most probable move."""
+    ply_cap: int = Field(200, ge=2)
+    """Plies after which a game is a draw."""
+
+
+def strength(
+    cluster: Cluster,
+    proposer: Player,
+    checkpoints: Mapping[str, bytes],
+    content: bytes,
+    proposals: int,
+    config: StrengthConfig,
+    path: Path,
+    seed: int,
+    inference: InferenceConfig,
+) -> dict[str, Any]:
+    """JSON of `elo`, `score` and `capped` (games that ended at the ply cap) for the filtered player.
+
+    content: the filter, as the bytes of its file. proposals: of a move, at most, before the one of least risk is
+    played. A match is read from `path` where it was played there with the same filter and settings.
+    """
+    asked = {**config.model_dump(mode="json"), "proposals": proposals, "filter": sha256(content).hexdigest()}
+    if path.exists() and (there := json.loads(path.read_text()))["asked"] == asked:
+        return dict(there["figures"])
+    name = "the filter"
+    filtered = Filtered(player=proposer, filter=name, proposals=proposals)
+    contestants = Contestants(
+        filtered, proposer, {**checkpoints, name: content}, (config.temperature, config.temperature)
+    )
+    match = play_match(
+        cluster, contestants, book("measure")[: config.pairs], seed=seed, ply_cap=config.ply_cap, inference=inference
+    )
+    figures = {
+        "elo": elo_figure(match.pairs).json(),
+        "score": score_figure(match.pairs).json(),
+        "capped": share_figure(match.capped, 2 * len(match.pairs)).json(),
+    }
+    write_whole(path, (json.dumps({"asked": asked, "figures": figures}, indent=1) + "\n").encode())
+    return figures

@@ -15,7 +15,9 @@ from engines import network
 from engines.network import CheckpointError, PolicyValueNet
 
 SHIPPED = ("expert", "weak", "adversary")
-"""Names of the checkpoints that come with the package."""
+"""Names of the players that come with the package."""
+FILTER = "filter"
+"""Name of the blunder filter that comes with it, which is not a player."""
 
 _NAMES_A_CHECKPOINT = "names a checkpoint"
 Checkpoint = Annotated[str, _NAMES_A_CHECKPOINT]
@@ -57,8 +59,9 @@ def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[str]:
 
 
 def checkpoint_path(player: str) -> Path:
-    """File of a player: one of the shipped names, or a path; CheckpointError where there is none."""
-    path = Path(str(files("agents"))) / "checkpoints" / f"{player}.safetensors" if player in SHIPPED else Path(player)
+    """File of a player or filter: one of the shipped names, or a path; CheckpointError where there is none."""
+    shipped = player in (*SHIPPED, FILTER)
+    path = Path(str(files("agents"))) / "checkpoints" / f"{player}.safetensors" if shipped else Path(player)
     if not path.is_file():
         if path.suffix or len(path.parts) > 1:
             raise CheckpointError(f"no such file: {player}")

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from conftest import needs_stockfish
 from small import INLINE
 
-from agents.network import checkpoint_path
+from agents.network import FILTER, checkpoint_path
 from agents.players.filtered import Filtered
 from agents.players.network import Network
 from agents.tools import Tools
 from engines import filter as filters
 from engines import moves, network, planes
-from engines.network import NetworkConfig, PolicyValueNet
+from engines.network import CheckpointError, NetworkConfig, PolicyValueNet
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.cli_highstakes import highstakes
@@ -205,6 +205,19 @@ def test_a_filtered_player_plays_what_its_filter_accepts(tmp_path: Path, data: C
     for row in range(4):
         assert open_.policy[row] == pytest.approx(bare.policy[row], abs=1e-5)
         assert sorted(shut.policy[row])[-2:] == pytest.approx([0, 1])  # the move of least risk alone
+
+
+def test_the_shipped_filter_refuses_what_gives_a_queen_away() -> None:
+    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)[None]
+    legal = sorted(moves.encode_all(chess.Board(HANGS).legal_moves, True))
+    with Tools() as tools:
+        judge = tools.filter(Filtered().filter)
+        (risk,) = judge(words, [legal])
+        assert 0.001 < judge.threshold < 0.5
+        assert risk[legal.index(QUEEN_AWAY)] > 0.5
+        assert risk[legal.index(moves.encode(chess.Move.from_uci("a2a3"), True))] < judge.threshold
+        with pytest.raises(CheckpointError, match="expected format 'sandwich-network/1', got 'sandwich-filter/1'"):
+            tools.network(FILTER)
 
 
 def ladder_spec(start: Path) -> LadderSpec:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from agents.network import Checkpoint
+from agents.network import FILTER, Checkpoint
 from agents.players.base import AnyPlayer, Player
 from agents.players.network import Network
 from agents.tools import Tools
@@ -21,8 +21,8 @@ class Filtered(Player):
 
     player: AnyPlayer = Network(checkpoint="weak")
     """Who proposes moves, drawn from its policy."""
-    filter: Checkpoint
-    """The path of a filter (`sandwich highstakes train`)."""
+    filter: Checkpoint = FILTER
+    """`filter`, which is shipped, or the path of one (`sandwich highstakes`)."""
     threshold: float | None = Field(None, ge=0, le=1)
     """Probability of a catastrophe from which on a move is refused; None: the one the filter was calibrated to."""
     proposals: int = Field(16, ge=1)

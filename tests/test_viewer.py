@@ -15,7 +15,7 @@ from recorded import MATE, figure, plies, row, write_ledger, write_metrics, writ
 from served import Viewer, served
 
 from engines.settings import SpecError
-from experiments.report import charts
+from experiments.report.dose import Dose, dose
 from experiments.viewer import assets, fallback, folders, games, page
 from experiments.viewer.page import write_report
 from experiments.viewer.picks import picked
@@ -177,8 +177,8 @@ def test_a_sweep_shows_its_cells_and_a_dose(tmp_path: Path) -> None:
 
 
 def test_a_dose_that_is_no_number_has_its_names_on_the_axis() -> None:
-    points = [charts.Dose(value, figure(0.5, None, 0.6), "", f"cells/{value}", value) for value in ("trust", "ignore")]
-    svg = charts.dose(points, "oversight.type")
+    points = [Dose(value, figure(0.5, None, 0.6), "", f"cells/{value}", value) for value in ("trust", "ignore")]
+    svg = dose(points, "oversight.type")
     assert svg is not None and all(f">{word}<" in svg for word in ("trust", "ignore", "oversight.type"))
 
 

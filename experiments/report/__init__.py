@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from experiments.report import charts
+from experiments.report.drawing import linked
 from sandwich.controls import FOLDER as CONTROLS
 from sandwich.controls import MEANING
 from sandwich.metrics import read_metrics
@@ -86,7 +87,7 @@ def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bo
 
 
 def _clickable(svg: str | None, address: Callable[[int], str]) -> Markup | None:
-    return Markup(charts.linked(svg, lambda step: address(int(step)))) if svg else None
+    return Markup(linked(svg, lambda step: address(int(step)))) if svg else None
 
 
 def count(number: float | None) -> str:

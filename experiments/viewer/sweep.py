@@ -8,7 +8,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from experiments.report import bound, charts, count
+from experiments.report import bound, count
+from experiments.report.dose import Dose, dose
+from experiments.report.drawing import linked
 from experiments.viewer.folders import Cell, cells, name_of
 from sandwich.metrics import MetricsError, read_metrics
 from sandwich.sweep_results import Point
@@ -79,10 +81,10 @@ def _dose(
         if key in cell.values and figure.get("value") is not None:
             rest = [f"{k.rpartition('.')[2]}={v}" for k, v in cell.values.items() if k != key and not _is_seed(k)]
             named = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in cell.values.items())
-            points.append(charts.Dose(cell.values[key], figure, ", ".join(rest), cell.key, named))
+            points.append(Dose(cell.values[key], figure, ", ".join(rest), cell.key, named))
             rows = read_metrics(cell.folder)
             together = seeds.setdefault((points[-1].group, cell.values[key]), Point({}, []))
             together.rows.append((rows[0], rows[-1]))
     joint = {place: point.pgr().json() for place, point in seeds.items() if len(point.rows) >= ENOUGH}
-    svg = charts.dose(points, key, joint)
-    return Markup(charts.linked(svg, address)) if svg else None
+    svg = dose(points, key, joint)
+    return Markup(linked(svg, address)) if svg else None

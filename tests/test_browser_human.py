@@ -169,8 +169,6 @@ def test_saliency_and_substitutions_are_shown_where_they_are(opened: Open, servi
     tool(page, "edits")
     press(page, "c6")
     expect(page.locator("#substitutions-title")).to_have_text("Substitutions at c6")
-    shown = page.locator("#substitutions button .fen").all_inner_texts()
-    assert "black knight removed" in shown
     page.locator("#substitutions button", has_text="black knight removed").click()
     expect(page.locator("#fen")).to_have_value("r3k2r/ppp2ppp/8/8/8/2N5/PPPQ1PPP/R3K2R w KQkq - 0 1")
     page.click("#ask")

@@ -1,6 +1,7 @@
 """Players made of a network: the expert and the weak player are the same class with other weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import repeat
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from engines import filter as filters
 from engines import network
 from engines.network import CheckpointError, PolicyValueNet
 
@@ -19,17 +21,38 @@ SHIPPED = ("expert", "weak", "adversary")
 FILTER = "filter"
 """Name of the blunder filter that comes with it, which is not a player."""
 
-_NAMES_A_CHECKPOINT = "names a checkpoint"
-Checkpoint = Annotated[str, _NAMES_A_CHECKPOINT]
-"""A field of a spec that names a checkpoint: a shipped name or a path."""
+
+@dataclass(frozen=True, order=True)
+class _Names:
+    """What marks a field that names a checkpoint: the form that its file must have."""
+
+    form: str
+
+
+Checkpoint = Annotated[str, _Names(network.FORMAT)]
+"""A field of a spec that names a network: a shipped name or a path."""
+FilterCheckpoint = Annotated[str, _Names(filters.FORMAT)]
+"""A field of a spec that names a blunder filter: `FILTER` or a path."""
 
 
 def checkpoints_in(record: object) -> set[str]:
     """Every checkpoint that a spec names, in its own fields and in those of the records in them, however nested."""
-    return set(_names(record, Any))
+    return {name for name, _ in _names(record, Any)}
 
 
-def _names(value: object, kind: Any) -> Iterator[str]:
+def read_checkpoints(record: object) -> dict[str, bytes]:
+    """Contents of the files of all of these, by name.
+
+    Raises CheckpointError in one line for a file that is missing, broken, or of another form than its field wants.
+    """
+    out = {}
+    for name, wanted in sorted(set(_names(record, Any))):
+        out[name] = network.read(checkpoint_path(name, wanted.form))
+        (filters if wanted.form == filters.FORMAT else network).from_bytes(out[name], name)
+    return out
+
+
+def _names(value: object, kind: Any) -> Iterator[tuple[str, _Names]]:
     """Checkpoints that a value names, by its annotation and by the fields of the records in it."""
     origin, parts = get_origin(kind), get_args(kind)
     if isinstance(value, BaseModel):
@@ -51,21 +74,22 @@ def _names(value: object, kind: Any) -> Iterator[str]:
             yield from _names(item, part)
 
 
-def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[str]:
-    if _NAMES_A_CHECKPOINT not in marks:
+def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[tuple[str, _Names]]:
+    mark = next((mark for mark in marks if isinstance(mark, _Names)), None)
+    if mark is None:
         yield from _names(value, kind)
     elif isinstance(value, str):
-        yield value
+        yield value, mark
 
 
-def checkpoint_path(player: str) -> Path:
-    """File of a player or filter: one of the shipped names, or a path; CheckpointError where there is none."""
-    shipped = player in (*SHIPPED, FILTER)
-    path = Path(str(files("agents"))) / "checkpoints" / f"{player}.safetensors" if shipped else Path(player)
+def checkpoint_path(name: str, form: str = network.FORMAT) -> Path:
+    """File of a network, or of another `form`, by its shipped name or its path; CheckpointError if there is none."""
+    kind, shipped = ("filter", (FILTER,)) if form == filters.FORMAT else ("player", SHIPPED)
+    path = Path(str(files("agents"))) / "checkpoints" / f"{name}.safetensors" if name in shipped else Path(name)
     if not path.is_file():
         if path.suffix or len(path.parts) > 1:
-            raise CheckpointError(f"no such file: {player}")
-        raise CheckpointError(f"unknown player {player!r}; known: {', '.join(SHIPPED)}, or the path of a checkpoint")
+            raise CheckpointError(f"no such file: {name}")
+        raise CheckpointError(f"unknown {kind} {name!r}; known: {', '.join(shipped)}, or the path of a checkpoint")
     return path
 
 

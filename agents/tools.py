@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from agents.network import checkpoint_path
 from engines import network, planes
+from engines.filter import FORMAT as FILTER
 from engines.filter import BlunderFilter
 from engines.inference import Evaluation, Evaluator, make_evaluator
+from engines.network import FORMAT as NETWORK
 from engines.search import TreeSearch
 from engines.stockfish import Stockfish
 
@@ -79,12 +81,12 @@ class Tools:
     def filter(self, checkpoint: str) -> BlunderFilter:
         """A blunder filter by its name or path. Raises CheckpointError."""
         if checkpoint not in self._filters:
-            self._filters[checkpoint] = BlunderFilter(self._content(checkpoint), checkpoint)
+            self._filters[checkpoint] = BlunderFilter(self._content(checkpoint, FILTER), checkpoint)
         return self._filters[checkpoint]
 
-    def _content(self, checkpoint: str) -> bytes:
+    def _content(self, checkpoint: str, form: str = NETWORK) -> bytes:
         content = self._checkpoints.get(checkpoint)
-        return network.read(checkpoint_path(checkpoint)) if content is None else content
+        return network.read(checkpoint_path(checkpoint, form)) if content is None else content
 
     def player(self, player: "Player") -> Evaluator:
         """Evaluator of a player. Raises CheckpointError, EngineError; PluginError, as it does itself, for a failure."""

@@ -183,11 +183,6 @@ def about(path: Path) -> dict[str, Any]:
     return said(read(path), str(path))
 
 
-def form(content: bytes, source: str = "checkpoint") -> str:
-    """What a checkpoint's bytes say they are: `FORMAT`, or the form of something else that is made of a network."""
-    return _metadata(content, source).get("format", "")
-
-
 def said(content: bytes, source: str = "checkpoint") -> dict[str, Any]:
     """The same of a checkpoint's bytes."""
     try:

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from agents.network import checkpoint_path, checkpoints_in
+from agents.network import read_checkpoints
 from agents.players.base import Player, parse_player
-from engines import network
 from engines.settings import SpecError
 from experiments.console import Display, text_of
 from experiments.options import JSON, SEED, WORKERS
@@ -140,7 +139,7 @@ def match(
         raise SpecError(f"sprt: expected ELO0 under ELO1, and a match of two players, got {sprt[0]:g} {sprt[1]:g}")
     if anchor is not None and anchor not in named:
         raise SpecError(f"anchor: no player {anchor!r}; players: {', '.join(named)}")
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(named.values()))}
+    checkpoints = read_checkpoints(list(named.values()))
     played: dict[tuple[str, str], Match] = {}
     test = None if sprt is None else Sprt(elo0=sprt[0], elo1=sprt[1], alpha=alpha, beta=beta)
     with Cluster(workers or cores()) as cluster, Display() as display:
@@ -211,7 +210,7 @@ def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers:
     Example: sandwich ladder expert --pairs 100
     """
     climber = parse_player(player)
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(climber)}
+    checkpoints = read_checkpoints(climber)
     table = Table("opponent", "score", "Elo", "games", title=f"{player} on the ladder")
     figures: dict[Rung, tuple[Figure, Figure]] = {}
     with Cluster(workers or cores()) as cluster, Display() as display:

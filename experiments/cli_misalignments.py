@@ -8,8 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from agents.network import checkpoint_path, checkpoints_in
-from engines import network
+from agents.network import read_checkpoints
 from experiments.console import Display, cell, markdown_table, short_cell
 from experiments.options import JSON, OVERRIDES, WORKERS
 from sandwich.cluster import Cluster, cores
@@ -57,7 +56,7 @@ def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, work
         spec, overrides = None, (str(spec), *overrides)
     source = spec or SHIPPED
     config = validate(ExposureConfig, spec_settings(source, overrides), source.parent)
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(config))}
+    checkpoints = read_checkpoints(config)
     out.mkdir(parents=True, exist_ok=True)
     survey = keyed_folder(out, "survey", config.survey, checkpoints)
     with Cluster(workers or cores()) as cluster, Display() as display:

@@ -9,10 +9,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agents.network import checkpoint_path, checkpoints_in
+from agents.network import read_checkpoints
 from agents.players.base import parse_player
 from agents.tools import Tools
-from engines import network
 from experiments.console import Display, cell
 from experiments.options import JSON, WORKERS
 from sandwich.agreement import agreement, view_of
@@ -41,7 +40,7 @@ def puzzles(
     named = {player: parse_player(player) for player in players}
     chosen = read_puzzles(file, limit)
     bands = sorted({puzzle.rating // band for puzzle in chosen})
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(named.values()))}
+    checkpoints = read_checkpoints(list(named.values()))
     figures: dict[str, dict[str, Any]] = {}
     with Cluster(workers or cores()) as cluster, Display() as display:
         for player, opened in named.items():
@@ -112,7 +111,7 @@ def agreement_command(
     """
     fens = positions()[:count]
     chosen = {name: parse_player(name) for name in (goal, *players)}
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in checkpoints_in(list(chosen.values()))}
+    checkpoints = read_checkpoints(list(chosen.values()))
     views = {}
     with Cluster(workers or cores()) as cluster, Display() as display:
         display.begin("players", len(chosen))

@@ -33,8 +33,7 @@ import yaml
 from pydantic import Field
 
 from agents.judging import suspicion
-from agents.network import Checkpoint, checkpoint_path, checkpoints_in
-from engines import network
+from agents.network import Checkpoint, read_checkpoints
 from engines.inference import wdl_of
 from engines.network import PolicyValueNet, from_bytes, load_network, to_bytes
 from engines.positions import successors
@@ -216,7 +215,7 @@ def train_adversary(
     write_whole(about, yaml.safe_dump(spec, sort_keys=False).encode())
     if result.exists():
         return load_network(result)
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(config))}
+    checkpoints = read_checkpoints(config)
     inference = InferenceConfig()
     count = _counter("positions looked at by the oracle", config.survey.positions, told)
     everything = survey(cluster, config.survey, checkpoints, inference, out / "survey", count)

@@ -16,10 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from agents.network import checkpoint_path, checkpoints_in
+from agents.network import read_checkpoints
 from agents.plugins import sources
-from engines import filter as filters
-from engines import network
 from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.cluster import Cluster
@@ -66,9 +64,7 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | 
     can't be read.
     """
     watch = watch or Silent()
-    checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(spec))}
-    for name, content in checkpoints.items():
-        (filters if network.form(content, name) == filters.FORMAT else network).from_bytes(content, name)
+    checkpoints = read_checkpoints(spec)
     if spec.evaluate.puzzles:
         read_puzzles(Path(spec.evaluate.puzzles))
     folder = Folder(path)

@@ -20,9 +20,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from agents.network import checkpoint_path, checkpoints_in
+from agents.network import checkpoints_in, read_checkpoints
 from agents.plugins import Plugin, source_of, sources
-from engines import network
 from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster, cores
 from sandwich.config import RunSpec, assigned, spec_settings, validate
@@ -203,9 +202,8 @@ def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
     """
     digests = {} if digests is None else digests
     names = sorted(checkpoints_in(spec))
-    for name in names:
-        if name not in digests:
-            digests[name] = hashlib.sha256(network.read(checkpoint_path(name))).hexdigest()
+    if not digests.keys() >= set(names):
+        digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_checkpoints(spec).items()}
     others = {type(plugin) for plugin in _plugins(spec)}
     texts = [
         *sources(spec).values(),

@@ -216,7 +216,7 @@ def test_the_shipped_filter_refuses_what_gives_a_queen_away() -> None:
         assert 0.001 < judge.threshold < 0.5
         assert risk[legal.index(QUEEN_AWAY)] > 0.5
         assert risk[legal.index(moves.encode(chess.Move.from_uci("a2a3"), True))] < judge.threshold
-        with pytest.raises(CheckpointError, match="expected format 'sandwich-network/1', got 'sandwich-filter/1'"):
+        with pytest.raises(CheckpointError, match="unknown player 'filter'; known: expert, weak, adversary, or"):
             tools.network(FILTER)
 
 
@@ -312,6 +312,8 @@ def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     spec.write_text(yaml.safe_dump({"attacks": {"sample": {"attack": {"type": "sample"}, "hunt": 3}}}))
     said = CliRunner().invoke(highstakes, ["run", str(spec)])
     assert isinstance(said.exception, SpecError)
+    with pytest.raises(ValueError, match="the book has 983 openings, got 984"):
+        StrengthConfig(pairs=984)
     said = CliRunner().invoke(highstakes, ["report", str(tmp_path)])
     assert isinstance(said.exception, SpecError)
     assert "holds no result.json" in str(said.exception)

@@ -25,15 +25,17 @@ from agents.misalignment.other import Other
 from agents.misalignment.sandbag import Sandbag
 from agents.misalignment.schedule import Schedule
 from agents.misalignment.steer import Steer
-from agents.network import Checkpoint, checkpoints_in
+from agents.network import Checkpoint, checkpoint_path, checkpoints_in, read_checkpoints
 from agents.players.assistant import AssistantPlayer
 from agents.players.base import REGISTRY, AnyPlayer, Player, describe_player, parse_player
+from agents.players.filtered import Filtered
 from agents.players.mcts import Mcts
 from agents.players.network import Network
 from agents.players.stockfish import StockfishPlayer
 from agents.players.uci import UciPlayer
 from agents.plugins import PluginError
 from agents.tools import Tools
+from engines import filter as filters
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 from engines.network import CheckpointError
@@ -422,6 +424,31 @@ def test_a_checkpoint_is_found_wherever_it_stands(settings: dict[str, Any], name
     record = Nested.model_validate(settings)
     assert checkpoints_in(record) == names
     assert checkpoints_in({"no": (record,)}) == names
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (Network(checkpoint="filter"), "unknown player 'filter'; known: expert, weak, adversary, or the path"),
+        (Filtered(filter="weak"), "unknown filter 'weak'; known: filter, or the path of a checkpoint"),
+        (Network(checkpoint="no/such.safetensors"), "no such file: no/such.safetensors"),
+        (
+            Filtered(filter=str(checkpoint_path("weak"))),
+            "expected format 'sandwich-filter/1', got 'sandwich-network/1'",
+        ),
+    ],
+)
+def test_a_checkpoint_that_is_not_what_its_field_wants_is_told_in_one_line(record: object, said: str) -> None:
+    with pytest.raises(CheckpointError, match=re.escape(said)):
+        read_checkpoints(record)
+
+
+def test_the_checkpoints_of_a_record_are_read_by_name() -> None:
+    files = read_checkpoints([Filtered(), {"no": (Network(checkpoint="weak"),)}])
+    assert files == {
+        "filter": checkpoint_path("filter", filters.FORMAT).read_bytes(),
+        "weak": checkpoint_path("weak").read_bytes(),
+    }
 
 
 def test_a_checkpoint_handed_in_is_not_read_from_a_file() -> None:

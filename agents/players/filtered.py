@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from agents.network import FILTER, Checkpoint
+from agents.network import FILTER, FilterCheckpoint
 from agents.players.base import AnyPlayer, Player
 from agents.players.network import Network
 from agents.tools import Tools
@@ -21,7 +21,7 @@ class Filtered(Player):
 
     player: AnyPlayer = Network(checkpoint="weak")
     """Who proposes moves, drawn from its policy."""
-    filter: Checkpoint = FILTER
+    filter: FilterCheckpoint = FILTER
     """`filter`, which is shipped, or the path of one (`sandwich highstakes`)."""
     threshold: float | None = Field(None, ge=0, le=1)
     """Probability of a catastrophe from which on a move is refused; None: the one the filter was calibrated to."""

@@ -31,9 +31,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from agents.network import checkpoint_path, checkpoints_in
+from agents.network import read_checkpoints
 from engines import filter as filters
-from engines import network
 from engines.network import PolicyValueNet
 from engines.settings import SpecError
 from sandwich.cluster import Cluster, cores
@@ -71,7 +70,7 @@ class Ladder:
 
     def __init__(self, spec: LadderSpec, out: Path, cluster: Cluster, told: Told = lambda what, done, of: None) -> None:
         self.spec, self.out, self.cluster, self.told = spec, out, cluster, told
-        self.checkpoints = {name: network.read(checkpoint_path(name)) for name in sorted(checkpoints_in(spec))}
+        self.checkpoints = read_checkpoints(spec)
         settings = spec.model_dump(mode="json", exclude={"workers"})
         about = out / "spec.yaml"
         out.mkdir(parents=True, exist_ok=True)

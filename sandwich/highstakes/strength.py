@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agents.players.base import Player
 from agents.players.filtered import Filtered
@@ -28,6 +28,13 @@ class StrengthConfig(Frozen):
     """Of both: 1 draws from their policies, as proposals are drawn; 0 plays the most probable move."""
     ply_cap: int = Field(200, ge=2)
     """Plies after which a game is a draw."""
+
+    @field_validator("pairs")
+    @classmethod
+    def _openings(cls, pairs: int) -> int:
+        if pairs > len(book("measure")):
+            raise ValueError(f"the book has {len(book('measure'))} openings, got {pairs}")
+        return pairs
 
 
 def strength(

@@ -67,7 +67,7 @@ class Audit:
 class Risks:
     """What a blunder filter says of positions `[B, 10]`.
 
-    filter: path of its file, which the strategy has as a setting of the type `Checkpoint`.
+    filter: path of its file, which the strategy has as a setting of the type `FilterCheckpoint`.
     The reply is for each position `[M]`, the probability that each legal move is a catastrophe; and the probability
     from which on the filter was calibrated to refuse a move.
     """

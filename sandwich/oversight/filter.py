@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from agents.network import FILTER, Checkpoint
+from agents.network import FILTER, FilterCheckpoint
 from sandwich.oversight.base import Decision, Oversight, Question
 from sandwich.oversight.consult import Consultation, risks
 
@@ -13,7 +13,7 @@ class Filter(Oversight):
     A value is believed.
     """
 
-    filter: Checkpoint = FILTER
+    filter: FilterCheckpoint = FILTER
     """`filter`, which is shipped, or the path of one (`sandwich highstakes`)."""
     threshold: float | None = Field(None, ge=0, le=1)
     """Probability of a catastrophe from which on a move is refused; None: the one the filter was calibrated to."""

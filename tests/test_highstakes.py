@@ -15,9 +15,12 @@ from click.testing import CliRunner
 from conftest import needs_stockfish
 from small import INLINE
 
+from agents.misalignment.random_move import RandomMove
 from agents.network import FILTER, checkpoint_path
+from agents.players.assistant import AssistantPlayer
 from agents.players.filtered import Filtered
 from agents.players.network import Network
+from agents.seat import Turn
 from agents.tools import Tools
 from engines import filter as filters
 from engines import moves, network, planes
@@ -205,6 +208,24 @@ def test_a_filtered_player_plays_what_its_filter_accepts(tmp_path: Path, data: C
     for row in range(4):
         assert open_.policy[row] == pytest.approx(bare.policy[row], abs=1e-5)
         assert sorted(shut.policy[row])[-2:] == pytest.approx([0, 1])  # the move of least risk alone
+
+
+def test_an_assistant_behind_a_filter_is_asked_until_the_filter_accepts(tmp_path: Path) -> None:
+    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
+    legal = sorted(moves.encode_all(chess.Board(HANGS).legal_moves, True))
+    lies = AssistantPlayer(player=Network(checkpoint="weak"), misalignment=RandomMove(p=1.0))
+    turns = [Turn(words, legal, 0, 0)] * 40
+    with Tools() as tools:
+        judge = tools.filter("filter")
+        (risk,) = judge(words[None], [legal])
+        rngs = [np.random.default_rng(number) for number in range(80)]
+        free = lies.seat(tools).choose(turns, rngs[:40])
+        kept = Filtered(player=lies).seat(tools).choose(turns, rngs[40:])
+        shut = Filtered(player=lies, threshold=0.0).seat(tools).choose(turns[:2], rngs[:2])
+    assert max(risk[legal.index(move)] for move in free) > 0.5
+    assert max(risk[legal.index(move)] for move in kept) < judge.threshold
+    assert len(set(kept)) > 5
+    assert shut == [legal[int(risk.argmin())]] * 2
 
 
 def test_the_shipped_filter_refuses_what_gives_a_queen_away() -> None:

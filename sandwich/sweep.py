@@ -287,15 +287,21 @@ def run_sweep(
     A cell that fails is tried again, then left with its error in cell.json; the others go on.
     """
     begin(sweep, beside, cells, root)
-    missing = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
-    if not missing:
+    left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
+    if not left:
         return
-    with Cluster(cores()) as cluster, tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
-        died = cluster.trials(
-            partial(run_cell, board=board), missing, list(missing), workers=sweep.workers, retries=sweep.retries,
-            scratch=Path(scratch), told=lambda key, result: told(key, int(result["step"]) + 1),
-        )  # fmt: skip
-    for key, error in died.items():
-        cell = missing[key]
-        if not cell.done and cell.read_mark()["state"] != "failed":
-            cell.mark("failed", error)
+    with Cluster(cores()) as cluster:
+        for _ in range(sweep.retries + 1):  # once, but for trials that were lost together with a worker
+            with tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
+                died = cluster.trials(
+                    partial(run_cell, board=board), left, list(left), workers=sweep.workers, retries=sweep.retries,
+                    scratch=Path(scratch), told=lambda key, result: told(key, int(result["step"]) + 1),
+                )  # fmt: skip
+            for key, error in died.items():
+                if not left[key].done and left[key].read_mark()["state"] != "failed":
+                    left[key].mark("failed", error)
+            left = {key: cell for key, cell in left.items() if not cell.done and cell.read_mark()["state"] != "failed"}
+            if not left:
+                return
+    for cell in left.values():
+        cell.mark("failed", "its trial ended without a result")

@@ -23,6 +23,7 @@ from engines.settings import SpecError
 from experiments.cli_sweep import in_columns
 from experiments.game_page import game_page
 from experiments.response_picture import heat_map, response
+from sandwich.cluster import Cluster
 from sandwich.statistics import Figure
 from sandwich.sweep import Cell, Range, SweepSpec, Values, cell_key, load_sweep, plan, planned, run_sweep
 from sandwich.sweep_cost import seconds
@@ -299,6 +300,29 @@ def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
     assert killed, "a worker must still be there"
     assert child.wait(timeout=250) == 0, said.read_text()
     assert outcome(root) == outcome(whole)
+
+
+@pytest.mark.parametrize(("lost", "state"), [(1, "done"), (2, "failed")])
+def test_a_trial_that_is_lost_is_launched_again_and_then_reported(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int, state: str
+) -> None:
+    launches: list[int] = []
+
+    class Losing(Cluster):
+        """Forgets the first of its trials, so many times."""
+
+        def trials(self, function: Any, shared: Any, names: Any, **settings: Any) -> dict[str, str]:
+            launches.append(len(names))
+            left = names[len(launches) <= lost :]
+            return super().trials(function, shared, left, **settings) if left else {}
+
+    monkeypatch.setattr("sandwich.sweep.Cluster", Losing)
+    sweep = sweep_of(settings, over={P: [0, 0.5], "seed": [0]})
+    cells = plan(sweep, ROOT, tmp_path)
+    run_sweep(sweep, ROOT, cells, tmp_path)
+    assert launches == [2, 1]
+    assert [cell.read_mark()["state"] for cell in cells] == [state, "done"]
+    assert (cells[0].read_mark()["error"] or "") == ("" if state == "done" else "its trial ended without a result")
 
 
 TRIAL = "ray::ImplicitFunc"

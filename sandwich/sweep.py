@@ -284,7 +284,7 @@ def run_sweep(
 
     told: hears of a cell (key) and its rows so far.
     board: page of one game, for those that are shown in W&B; a function that workers can import.
-    A cell that fails is tried again, then left with its error in cell.json; the others go on.
+    A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on.
     """
     begin(sweep, beside, cells, root)
     left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}

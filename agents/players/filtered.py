@@ -32,8 +32,7 @@ class Filtered(Player):
     """Proposals at most; where all are refused the legal move of least risk is played."""
 
     def open(self, tools: Tools) -> Evaluator:
-        proposer, judge = tools.player(self.player), tools.filter(self.filter)
-        threshold = judge.threshold if self.threshold is None else self.threshold
+        proposer, (judge, threshold) = tools.player(self.player), self._judge(tools)
 
         def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
             seen, risks = proposer(words, legal), judge(words, legal)
@@ -49,9 +48,12 @@ class Filtered(Player):
         """It at a board; a player that does not play by its policy, as an assistant, is asked for every proposal."""
         if type(self.player).seat is Player.seat:
             return super().seat(tools, temperature)
+        return FilteredSeat(self.player.seat(tools, temperature), *self._judge(tools), self.proposals)
+
+    def _judge(self, tools: Tools) -> tuple[BlunderFilter, float]:
+        """The filter, and the probability from which on it refuses."""
         judge = tools.filter(self.filter)
-        threshold = judge.threshold if self.threshold is None else self.threshold
-        return FilteredSeat(self.player.seat(tools, temperature), judge, threshold, self.proposals)
+        return judge, judge.threshold if self.threshold is None else self.threshold
 
 
 class FilteredSeat:

@@ -22,7 +22,7 @@ A run that was stopped goes on with what is there; variants and shifts may be ad
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -305,7 +305,7 @@ class Ladder:
             for name in found[0]
             if len(found) > 1 and found[0][name] and found[-1].get(name)
         }
-        out["cheaper"] = [_cheaper(there) for there in found]
+        out["cheaper"] = [measure.cheaper(there) for there in found]
         out["not_worse"] = {
             name: difference(last.measured[who], first.measured[who], name).json()
             for name in ("residual", "served_filtered", "played", "rejected")
@@ -385,16 +385,6 @@ class Ladder:
             self.out / "variants", self._fitted, self._measured, self.told,
         )  # fmt: skip
         return compare(bench, spec.variants, data, first.content, first.measured[spec.proposer], first.risk)
-
-
-def _cheaper(there: Mapping[str, list[Hunt]]) -> dict[str, dict[str, Any]]:
-    """How many times cheaper each attack is than `sample`, in each unit."""
-    random = there.get("sample")
-    return {
-        name: {unit: measure.times_cheaper(found, random, unit).json() for unit in measure.UNITS}
-        for name, found in there.items()
-        if random and name != "sample" and found
-    }
 
 
 def worker_count(spec: LadderSpec) -> int:

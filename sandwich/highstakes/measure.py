@@ -1,6 +1,6 @@
 """What a ladder has shown: rates on closer looks, what a break costs, and every filter against every round's breaks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,16 @@ def times_cheaper(cheap: Sequence[Hunt], dear: Sequence[Hunt], unit: str) -> Fig
     if odds[0] is None:
         return Figure(None, reason=f"the other attack found no break; at least {odds[1]:.3g} times")
     return Figure(odds[0], odds[1], odds[2], sum(breaks))
+
+
+def cheaper(there: Mapping[str, Sequence[Hunt]]) -> dict[str, dict[str, Any]]:
+    """How many times cheaper each attack is than `sample`, in each unit, as JSON; nothing without that one."""
+    random = there.get("sample")
+    return {
+        name: {unit: times_cheaper(found, random, unit).json() for unit in UNITS}
+        for name, found in there.items()
+        if random and name != "sample" and found
+    }
 
 
 def doubted(hunts: Sequence[Hunt]) -> Figure:

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -169,13 +169,27 @@ def plan(sweep: SweepSpec, beside: Path, root: Path) -> list[Cell]:
         specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
     leaves = {key: dict(_leaves(spec.result_keys())) for key, spec in specs.items()}
     names = dict.fromkeys(name for found in leaves.values() for name in found)
-    missing = object()
-    varied = [name for name in names if len({repr(found.get(name, missing)) for found in leaves.values()}) > 1]
+    named = {*sweep.over, *itertools.chain.from_iterable(sweep.cells)}
+    varied = [name for name in names if _varies(name, leaves.values(), name in named)]
     chosen = varied or [name for name in names if name in {**sweep.over, **dict.fromkeys(sweep.fixed)}]
     return [
         Cell(key, spec, {name: leaves[key][name] for name in chosen if name in leaves[key]}, root / "cells" / key)
         for key, spec in specs.items()
     ]
+
+
+def _varies(name: str, cells: Iterable[Values], named: bool) -> bool:
+    """Whether a key tells cells apart.
+
+    named: by the sweep. A plugin's other settings, there wherever the plugin is, do so only by their values.
+    """
+    kind = f"{name.rpartition('.')[0]}.type"
+    told = {
+        repr(values[name]) if name in values else None
+        for values in cells
+        if name in values or named or kind not in values
+    }
+    return len(told) > 1
 
 
 def _text(values: Values) -> str:

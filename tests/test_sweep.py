@@ -108,6 +108,15 @@ def test_cells_set_together_are_combined_with_the_grid(settings: dict[str, Any])
     assert cells[0].values[P] == 1
 
 
+def test_a_plugins_unnamed_settings_tell_no_cells_apart(settings: dict[str, Any]) -> None:
+    kinds = [{"assistant.misalignment": {"type": kind, "p": 0.5}} for kind in ("random_move", "engine_worst")]
+    cells = plan(sweep_of(settings, cells=kinds), ROOT, Path("x"))
+    assert {key for cell in cells for key in cell.values} == {"assistant.misalignment.type", P, "seed"}
+    nodes = [{"assistant.misalignment": {"type": "engine_worst", "p": 0.5, "nodes": n}} for n in (100, 200)]
+    cells = plan(sweep_of(settings, cells=[kinds[0], *nodes], over={"seed": [0]}), ROOT, Path("x"))
+    assert [cell.values.get("assistant.misalignment.nodes") for cell in cells] == [None, 100, 200]
+
+
 @pytest.mark.parametrize(
     ("settings", "values"),
     [

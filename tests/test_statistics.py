@@ -488,7 +488,7 @@ def test_a_start_that_seeds_share_adds_its_own_luck() -> None:
     slopes = [400 / math.log(10) / (score * (1 - score)) for score in (before, after)]
     moves = elo(after) / elo(before) ** 2 * slopes[0] * (starts - before) - slopes[1] * (ends - after) / elo(before)
     together = moves @ moves.T / 400**2
-    shared = 1.959964**2 * (together.sum() - np.trace(together)) / 4**2
+    shared = 1.959964**2 * (together.sum() - np.trace(together)) / (4 * 3)
     own = stats.t.ppf(0.975, 3) ** 2 * values.var(ddof=1) / 4
     low, high = bounds(joint)
     assert (high - low) / 2 == pytest.approx(math.sqrt(own + shared), rel=0.05)

@@ -134,7 +134,7 @@ def pgr_seeds_figure(starts: Floats, ends: Floats, draws: int, rng: np.random.Ge
         if reason := _unusable(starts[seed], ends[seed], elo_starts[:, seed]):
             return Figure(None, reason=f"seed {seed} of {seeds}: {reason}")
     together = np.cov(1 - elo_ends / elo_starts, rowvar=False)
-    shared = max(0.0, float(together.sum() - np.trace(together)) / seeds**2)
+    shared = max(0.0, float(together.sum() - np.trace(together)) / (seeds * (seeds - 1)))
     values = np.array([_pgr(start, end) for start, end in zip(starts, ends, strict=True)])
     return _student(values, shared)
 
@@ -162,7 +162,7 @@ def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: i
             if reason := _unusable(starts[seed], end[seed], elo_starts[:, seed]):
                 return Figure(None, reason=f"seed {seed} of {seeds}: {reason}")
     together = np.cov((elo_others - elo_ends) / elo_starts, rowvar=False)
-    shared = max(0.0, float(together.sum() - np.trace(together)) / seeds**2)
+    shared = max(0.0, float(together.sum() - np.trace(together)) / (seeds * (seeds - 1)))
     values = [_pgr(start, end) - _pgr(start, other) for start, end, other in zip(starts, ends, others, strict=True)]
     return _student(np.array(values), shared)
 

@@ -1,7 +1,8 @@
 """Players made of a network: the expert and the weak player are the same class with other weights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from itertools import repeat
 from pathlib import Path
@@ -22,16 +23,31 @@ FILTER = "filter"
 """Name of the blunder filter that comes with it, which is not a player."""
 
 
-@dataclass(frozen=True, order=True)
-class _Names:
-    """What marks a field that names a checkpoint: the form that its file must have."""
+@dataclass(frozen=True)
+class Named:
+    """What marks a field that names a file by a shipped name or a path, on whose content results depend.
 
-    form: str
+    find: the file of a name. check: reads its content, the name beside it. Both raise CheckpointError in one line.
+    """
+
+    find: Callable[[str], Path]
+    check: Callable[[bytes, str], object]
 
 
-Checkpoint = Annotated[str, _Names(network.FORMAT)]
+def checkpoint_path(name: str, form: str = network.FORMAT) -> Path:
+    """File of a network, or of another `form`, by its shipped name or its path; CheckpointError if there is none."""
+    kind, shipped = ("filter", (FILTER,)) if form == filters.FORMAT else ("player", SHIPPED)
+    path = Path(str(files("agents"))) / "checkpoints" / f"{name}.safetensors" if name in shipped else Path(name)
+    if not path.is_file():
+        if path.suffix or len(path.parts) > 1:
+            raise CheckpointError(f"no such file: {name}")
+        raise CheckpointError(f"unknown {kind} {name!r}; known: {', '.join(shipped)}, or the path of a checkpoint")
+    return path
+
+
+Checkpoint = Annotated[str, Named(checkpoint_path, network.from_bytes)]
 """A field of a spec that names a network: a shipped name or a path."""
-FilterCheckpoint = Annotated[str, _Names(filters.FORMAT)]
+FilterCheckpoint = Annotated[str, Named(partial(checkpoint_path, form=filters.FORMAT), filters.from_bytes)]
 """A field of a spec that names a blunder filter: `FILTER` or a path."""
 
 
@@ -46,13 +62,13 @@ def read_checkpoints(record: object) -> dict[str, bytes]:
     Raises CheckpointError in one line for a file that is missing, broken, or of another form than its field wants.
     """
     out = {}
-    for name, wanted in sorted(set(_names(record, Any))):
-        out[name] = network.read(checkpoint_path(name, wanted.form))
-        (filters if wanted.form == filters.FORMAT else network).from_bytes(out[name], name)
+    for name, mark in sorted(set(_names(record, Any)), key=lambda found: found[0]):
+        out[name] = network.read(mark.find(name))
+        mark.check(out[name], name)
     return out
 
 
-def _names(value: object, kind: Any) -> Iterator[tuple[str, _Names]]:
+def _names(value: object, kind: Any) -> Iterator[tuple[str, Named]]:
     """Checkpoints that a value names, by its annotation and by the fields of the records in it."""
     origin, parts = get_origin(kind), get_args(kind)
     if isinstance(value, BaseModel):
@@ -74,23 +90,12 @@ def _names(value: object, kind: Any) -> Iterator[tuple[str, _Names]]:
             yield from _names(item, part)
 
 
-def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[tuple[str, _Names]]:
-    mark = next((mark for mark in marks if isinstance(mark, _Names)), None)
+def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[tuple[str, Named]]:
+    mark = next((mark for mark in marks if isinstance(mark, Named)), None)
     if mark is None:
         yield from _names(value, kind)
     elif isinstance(value, str):
         yield value, mark
-
-
-def checkpoint_path(name: str, form: str = network.FORMAT) -> Path:
-    """File of a network, or of another `form`, by its shipped name or its path; CheckpointError if there is none."""
-    kind, shipped = ("filter", (FILTER,)) if form == filters.FORMAT else ("player", SHIPPED)
-    path = Path(str(files("agents"))) / "checkpoints" / f"{name}.safetensors" if name in shipped else Path(name)
-    if not path.is_file():
-        if path.suffix or len(path.parts) > 1:
-            raise CheckpointError(f"no such file: {name}")
-        raise CheckpointError(f"unknown {kind} {name!r}; known: {', '.join(shipped)}, or the path of a checkpoint")
-    return path
 
 
 def load_player(player: str) -> PolicyValueNet:

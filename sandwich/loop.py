@@ -28,7 +28,7 @@ from sandwich.measure import Measurer, result
 from sandwich.openings import book
 from sandwich.oracle import Oracle
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
-from sandwich.provenance import provenance
+from sandwich.provenance import gone_on, provenance, read_files
 from sandwich.puzzles import read_puzzles
 from sandwich.review import losses_of, review
 from sandwich.selfplay import OPENINGS, Block, Played, Roles, play_block
@@ -108,17 +108,20 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
     run goes on after a plugin was mended. The folder keeps the newest, and provenance the digest of each.
     """
     about = folder.path / "spec.yaml"
-    made = provenance(checkpoints, engine)
+    made = provenance(checkpoints, read_files(spec), engine)
     if about.exists():
         different = _difference(_result_keys(about), spec.result_keys())
         if different and different[0] != "steps":
             key, old, new = different
             raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
         kept = json.loads((folder.path / "provenance.json").read_text())
-        changed = [name for name, digest in made["checkpoints"].items() if kept["checkpoints"].get(name) != digest]
-        if changed:
-            raise SpecError(f"{folder.path} was begun with another {changed[0]} checkpoint: choose another --out")
-        made = kept
+        for what in ("checkpoints", "files"):
+            before = kept.get(what, {})
+            changed = [name for name, digest in made[what].items() if before.get(name, digest) != digest]
+            if changed:
+                raise SpecError(f"{folder.path} was begun with another {changed[0]}: choose another --out")
+        steps = [step for step in range(spec.steps + 1) if folder.checkpoint(step).exists()]
+        made = kept if spec.steps in steps else gone_on(kept, made, max(steps, default=0))
     beside = {name: text.encode() for name, text in sources(spec).items()}
     begun = {CELL, "provenance.json", about.name, *beside}  # what one leaves that was killed in here
     if not about.exists() and folder.path.exists() and not all(_ours(file, begun) for file in folder.path.iterdir()):

@@ -9,14 +9,27 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
-from engines.settings import Frozen
+from engines.settings import Frozen, SpecError
 from sandwich.cluster import cores
+from sandwich.config import RunSpec
 
 PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow", "scipy", "pydantic", "safetensors")
 GROUPS = ("sandwich.misalignments", "sandwich.oversight", "sandwich.players")
 
 
-def provenance(checkpoints: dict[str, bytes], engine: str | None) -> dict[str, Any]:
+def read_files(spec: RunSpec) -> dict[str, bytes]:
+    """Contents of the files beside checkpoints and plugins that a run's figures depend on, by path.
+
+    Raises SpecError in one line.
+    """
+    path = spec.evaluate.puzzles
+    try:
+        return {} if path is None else {path: Path(path).read_bytes()}
+    except OSError as error:
+        raise SpecError(f"evaluate.puzzles: {path} cannot be read ({error.strerror})") from None
+
+
+def provenance(checkpoints: dict[str, bytes], files: dict[str, bytes], engine: str | None) -> dict[str, Any]:
     """Everything about the making of a run that its spec does not say."""
     return {
         "sandwich": version("sandwich"),
@@ -30,7 +43,16 @@ def provenance(checkpoints: dict[str, bytes], engine: str | None) -> dict[str, A
             for group in GROUPS
         },
         "checkpoints": {name: hashlib.sha256(content).hexdigest() for name, content in checkpoints.items()},
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
+
+
+def gone_on(kept: dict[str, Any], now: dict[str, Any], step: int) -> dict[str, Any]:
+    """The provenance of a run that goes on after `step`, with what is otherwise than before in `continued`."""
+    before = list(kept.get("continued", []))
+    last = kept | {key: value for part in before for key, value in part.items()}
+    other = {key: now[key] for key in now if key not in ("checkpoints", "files") and last.get(key) != now[key]}
+    return kept | {"continued": [*before, {"after": step, **other}]} if other else kept
 
 
 def keyed_folder(out: Path, name: str, settings: Frozen, checkpoints: dict[str, bytes]) -> Path:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from agents.network import Named
 from engines.network import CheckpointError, read
 from sandwich.oversight.consult import Floats
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
@@ -74,14 +75,19 @@ def policy_from(content: bytes, source: str = "policy") -> Policy:
         raise CheckpointError(f"{source}: {error}") from None
 
 
-@lru_cache
-def load_policy(name: str) -> Policy:
-    """A policy by the shipped name or the path of its file. Raises CheckpointError."""
+def policy_path(name: str) -> Path:
+    """File of a policy by the shipped name or its path; CheckpointError if there is none."""
     shipped = Path(str(files("sandwich"))) / "checkpoints" / f"{SHIPPED}.safetensors"
     path = shipped if name == SHIPPED else Path(name)
     if not path.is_file():
         raise CheckpointError(f"unknown oversight policy {name!r}; known: {SHIPPED}, or the path of a file")
-    return policy_from(read(path), name)
+    return path
+
+
+@lru_cache
+def load_policy(name: str) -> Policy:
+    """A policy by the shipped name or the path of its file. Raises CheckpointError."""
+    return policy_from(read(policy_path(name)), name)
 
 
 class Learned(Deliberation):
@@ -90,7 +96,7 @@ class Learned(Deliberation):
     The shipped policy was trained with the defaults of `asks` and `replies` (sandwich/checkpoints/oversight.md).
     """
 
-    policy: str = SHIPPED
+    policy: Annotated[str, Named(policy_path, policy_from)] = SHIPPED
     """The shipped name `oversight`, or the path of a file that `sandwich train oversight` wrote."""
 
     def action(self, situation: Situation) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from engines.settings import SpecError
 from experiments.console import Display, cell, text_of
@@ -18,7 +19,7 @@ from sandwich.cluster import cores
 from sandwich.metrics import read_metrics
 from sandwich.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
 from sandwich.sweep_cost import estimate
-from sandwich.sweep_results import curves, numeric_keys, points, write_results
+from sandwich.sweep_results import Point, curves, dose_keys, numeric_keys, points, write_results
 
 
 class SweepGroup(click.Group):
@@ -170,7 +171,7 @@ def status_command(folder: Path, as_json: bool) -> None:
     table = Table("cell", *headings, "state", "steps", "PGR", "", box=None)
     for one, values, line in zip(cells, shown, lines, strict=True):
         pgr = cell(line["pgr"], digits=2) if line["pgr"] else "–"
-        table.add_row(one.key, *values, line["state"], f"{line['steps']}/{line['of']}", pgr, line["error"] or "")
+        table.add_row(one.key, *values, line["state"], f"{line['steps']}/{line['of']}", pgr, Text(line["error"] or ""))
     Console().print(table)
     states = Counter(line["state"] for line in lines)
     click.echo(", ".join(f"{count} {state}" for state, count in states.items()))
@@ -178,7 +179,7 @@ def status_command(folder: Path, as_json: bool) -> None:
 
 @sweep.command("table")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--dose", help="Key of the dose [default: the numeric key with the most values].")
+@click.option("--dose", help="Key of the dose [default: the numeric key that most cells have, and others' own].")
 @click.option("--heat", nargs=2, metavar="KEY KEY", help="Two keys for a heat map as well.")
 @JSON
 def table_command(folder: Path, dose: str | None, heat: tuple[str, str] | None, as_json: bool) -> None:
@@ -198,25 +199,22 @@ def _finish(
     from experiments.response_picture import heat_map, response  # matplotlib takes a second to import
     from experiments.viewer.page import write_report
 
-    results = write_results(root, cells)
     found = points(cells)
-    numeric = numeric_keys(found)
-    varied = [key for point in found for key in point.values]
-    for key in [*((dose,) if dose else ()), *(heat or ())]:
-        if key not in varied:
-            raise SpecError(f"{key}: no key that varies; those that do: {', '.join(dict.fromkeys(varied))}")
-    if dose and dose not in numeric:
-        raise SpecError(f"{dose}: expected a key whose values are numbers; those are: {', '.join(numeric) or 'none'}")
-    chosen = dose or (numeric[0] if numeric else None)
-    drawn = curves(found, chosen) if chosen else []
-    written = response(drawn, chosen, root / "response") if chosen and drawn else []
-    if heat and found:
-        written += heat_map(found, heat, root / "heat")
+    doses = [_numeric(found, dose)] if dose else dose_keys(found)
+    squares = mapped(found, heat) if heat else []
+    results = write_results(root, cells)
+    drawn = {key: curves(found, key) for key in doses}
+    written = []
+    for key, some in drawn.items():
+        name = "response" if len(drawn) == 1 else f"response-{key.rpartition('.')[2]}"
+        written += response(some, key, root / name)
+    if heat and squares:
+        written += heat_map(squares, heat, root / "heat")
     report = write_report(root)
     failed = {one.key: one.read_mark()["error"] for one in cells if one.read_mark()["state"] == "failed"}
     if as_json:
         lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
-        even = {curve.label: curve.break_even for curve in drawn}
+        even = {curve.label: curve.break_even for some in drawn.values() for curve in some}
         told = {"points": lines, "break_even": even, "failed": failed, "results": str(results)}
         click.echo(json.dumps(told))
     else:
@@ -225,7 +223,7 @@ def _finish(
         for point, values in zip(found, shown, strict=True):
             table.add_row(*values, str(len(point.rows)), text_of(point.pgr()))
         Console().print(table)
-        for curve in drawn:
+        for curve in (curve for some in drawn.values() for curve in some):
             at = "none" if curve.break_even is None else f"{curve.break_even:g}"
             click.echo(f"break-even dose{' of ' + curve.label if curve.label else ''}: {at}")
         click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
@@ -233,3 +231,29 @@ def _finish(
     if failed:
         said = "; ".join(f"{key}: {error}" for key, error in failed.items())
         raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed: {said}")
+
+
+def _numeric(found: Sequence[Point], key: str) -> str:
+    """The key, if its values are numbers; SpecError where they are not, or it varies nowhere."""
+    _varying(found, [key])
+    if key not in (numeric := numeric_keys(found)):
+        raise SpecError(f"{key}: expected a key whose values are numbers; those are: {', '.join(numeric) or 'none'}")
+    return key
+
+
+def mapped(found: Sequence[Point], keys: tuple[str, str]) -> list[Point]:
+    """The points that have both keys; SpecError where a heat map over these would hide that another key varies."""
+    _varying(found, keys)
+    both = [point for point in found if all(key in point.values for key in keys)]
+    others = dict.fromkeys(key for point in both for key in point.values if key not in keys)
+    varied = [key for key in others if len({str(point.values.get(key)) for point in both}) > 1]
+    if varied:
+        raise SpecError(f"--heat {' '.join(keys)}: {', '.join(varied)} varies too; sweep it apart")
+    return both
+
+
+def _varying(found: Sequence[Point], keys: Sequence[str]) -> None:
+    known = dict.fromkeys(key for point in found for key in point.values)
+    for key in keys:
+        if key not in known:
+            raise SpecError(f"{key}: no key that varies; those that do: {', '.join(known)}")

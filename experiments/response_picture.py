@@ -46,22 +46,22 @@ def response(curves: Sequence[Curve], dose: str, path: Path) -> list[Path]:
 
 
 def heat_map(found: Sequence[Point], keys: tuple[str, str], path: Path) -> list[Path]:
-    """Write PGR over two keys as SVG and PNG; cells without a figure stay empty."""
-    across, up = ({point.values[key]: None for point in found} for key in keys)
-    columns, rows = sorted(across, key=_order), sorted(up, key=_order)
+    """Write PGR over two keys, in which alone the points differ, as SVG and PNG; those without a figure stay empty."""
+    columns, rows = ({str(v): None for v in sorted((p.values[key] for p in found), key=_order)} for key in keys)
     values = np.full((len(rows), len(columns)), np.nan)
     for point in found:
         figure = point.pgr()
         if figure.value is not None:
-            values[rows.index(point.values[keys[1]]), columns.index(point.values[keys[0]])] = figure.value
+            column, row = (str(point.values[key]) for key in keys)
+            values[list(rows).index(row), list(columns).index(column)] = figure.value
     with mpl.rc_context({"svg.hashsalt": "sandwich"}):
         picture, axes = plt.subplots(figsize=(1.6 + 0.9 * len(columns), 1.4 + 0.6 * len(rows)), layout="constrained")
         reach = max(0.1, float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 1.0
         image = axes.imshow(values, cmap="RdBu", vmin=-reach, vmax=reach, origin="lower", aspect="auto")
         for row, column in np.argwhere(np.isfinite(values)):
             axes.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", fontsize=9)
-        axes.set_xticks(range(len(columns)), [str(value) for value in columns])
-        axes.set_yticks(range(len(rows)), [str(value) for value in rows])
+        axes.set_xticks(range(len(columns)), list(columns))
+        axes.set_yticks(range(len(rows)), list(rows))
         axes.set_xlabel(keys[0])
         axes.set_ylabel(keys[1])
         picture.colorbar(image, label="PGR (Elo)")

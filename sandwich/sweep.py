@@ -27,8 +27,12 @@ from sandwich.cluster import Cluster, cores
 from sandwich.config import RunSpec, assigned, spec_settings, validate
 from sandwich.corpus import write_whole
 from sandwich.loop import CELL, run
+from sandwich.provenance import read_files
 from sandwich.tracking import Board
 from sandwich.watcher import Row, Silent
+
+LEFT_OUT = "left out"
+"""State of a cell that an earlier launch had and the sweep's spec no longer has; its run stays."""
 
 Values = dict[str, Any]
 """Values of dotted keys of a run's spec."""
@@ -125,18 +129,25 @@ class Cell:
         return (self.folder / "result.json").exists()
 
     def mark(self, state: str, error: str | None = None) -> None:
-        """Write `cell.json`: what the cell is, and how it stands (waiting, running, done, failed)."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = {"key": self.key, "values": self.values, "state": state, "error": error}
-        write_whole(self.folder / CELL, (json.dumps(content, indent=1) + "\n").encode())
+        """Write `cell.json`: what the cell is, and how it stands (waiting, running, done, failed, left out)."""
+        _write_mark(self.folder, {"key": self.key, "values": self.values, "state": state, "error": error})
 
     def read_mark(self) -> dict[str, Any]:
         """What `cell.json` says, with the state `done` where the run is finished."""
-        try:
-            found: dict[str, Any] = json.loads((self.folder / CELL).read_text())
-        except (OSError, ValueError):
-            found = {"state": "waiting", "error": None}
-        return found | ({"state": "done", "error": None} if self.done else {})
+        return _read_mark(self.folder) | ({"state": "done", "error": None} if self.done else {})
+
+
+def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
+
+
+def _read_mark(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / CELL).read_text())
+    except (OSError, ValueError):
+        return {"state": "waiting", "error": None}
+    return found
 
 
 def load_sweep(path: Path, overrides: tuple[str, ...] = ()) -> SweepSpec:
@@ -210,9 +221,9 @@ def _leaves(
 
 
 def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
-    """Hash of what a run's result depends on: its spec, the content of its checkpoints and of others' plugins.
+    """Hash of what a run's result depends on: its spec, the content of its checkpoints, of others' plugins, of puzzles.
 
-    digests: of checkpoints that were read before; added to. Raises CheckpointError.
+    digests: of checkpoints that were read before; added to. Raises CheckpointError, SpecError.
     """
     digests = {} if digests is None else digests
     names = sorted(checkpoints_in(spec))
@@ -223,7 +234,8 @@ def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
         *sources(spec).values(),
         *(inspect.getsource(other) for other in others if not source_of(other) and not _ours(other)),
     ]
-    code = sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts)
+    beside = [*(text.encode() for text in texts), *read_files(spec).values()]
+    code = sorted(hashlib.sha256(content).hexdigest() for content in beside)
     content = json.dumps([spec.result_keys(), {name: digests[name] for name in names}, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -269,15 +281,19 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
     """Make the sweep's folder, or take over the one there. Raises SpecError where it holds something else."""
     if root.exists() and not (root / "sweep.yaml").exists() and any(root.iterdir()):
         raise SpecError(f"{root} is not empty and holds no sweep: choose another --out")
-    root.mkdir(parents=True, exist_ok=True)
-    for cell in cells:
-        state = cell.read_mark()["state"]
-        cell.mark("done" if state == "done" else "waiting")
     about = sweep.model_dump(mode="json") | {"run": run_settings(sweep, beside)}  # needs no other file
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"{root}: no folder can be made there ({error.strerror}): choose another --out") from None
+    write_whole(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
     for cell in cells:
         for name, text in sources(cell.spec).items():
             write_whole(root / name, text.encode())
-    write_whole(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
+        cell.mark("done" if cell.done else "waiting")
+    for other in {folder.name for folder in (root / "cells").glob("*")} - {cell.key for cell in cells}:
+        folder = root / "cells" / other
+        _write_mark(folder, _read_mark(folder) | {"state": LEFT_OUT, "error": None})
 
 
 def planned(root: Path) -> tuple[SweepSpec, list[Cell]]:
@@ -304,7 +320,7 @@ def run_sweep(
     left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
     if not left:
         return
-    with Cluster(cores()) as cluster:
+    with Cluster(max(cores(), sweep.workers)) as cluster:
         for _ in range(sweep.retries + 1):  # once, but for trials that were lost together with a worker
             with tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
                 died = cluster.trials(

@@ -57,12 +57,18 @@ class Point:
         return [Figure(**last["pgr"]) for _, last in self.rows]
 
     def pgr(self) -> Figure:
-        """PGR over the seeds and openings jointly; of one run its own; of two their mean, without an interval."""
-        if len(self.rows) == 1:
-            return self.seeds[0]
-        known = [figure.value for figure in self.seeds if figure.value is not None]
-        if len(self.rows) == 2 and len(known) == 2:
-            return Figure(sum(known) / 2, n=2)
+        """PGR over the seeds and openings jointly; of one run its own; of two their mean, without an interval.
+
+        Withheld where it is in one of the runs: the others would be a selection.
+        """
+        seeds = self.seeds
+        if len(seeds) == 1:
+            return seeds[0]
+        for number, figure in enumerate(seeds):
+            if figure.value is None:
+                return Figure(None, reason=f"seed {number} of {len(seeds)}: {figure.reason}")
+        if len(seeds) == 2:
+            return Figure(sum(figure.value or 0.0 for figure in seeds) / 2, n=2)
         pairs = self.pairs
         whole = ~np.isnan(pairs).any((0, 1))
         starts, ends = pairs[:, 0, whole], pairs[:, 1, whole]
@@ -106,9 +112,20 @@ class Curve:
 
 
 def numeric_keys(found: Sequence[Point]) -> list[str]:
-    """Keys whose values are numbers in every point, those with the most values first."""
-    shared = [key for key in (found[0].values if found else {}) if all(_number(p.values.get(key)) for p in found)]
-    return sorted(shared, key=lambda key: -len({p.values[key] for p in found}))
+    """Keys whose values are numbers wherever they are: those of the most points first, then of the most values."""
+    keys = dict.fromkeys(key for point in found for key in point.values)
+    values = {key: [point.values[key] for point in found if key in point.values] for key in keys}
+    numeric = [key for key, some in values.items() if all(map(_number, some))]
+    return sorted(numeric, key=lambda key: (-len(values[key]), -len(set(values[key]))))
+
+
+def dose_keys(found: Sequence[Point]) -> list[str]:
+    """The numeric keys that it takes for every point to have a dose: one, but where misalignments differ in theirs."""
+    out: list[str] = []
+    for key in numeric_keys(found):
+        if any(key in point.values for point in found if not any(chosen in point.values for chosen in out)):
+            out.append(key)
+    return out
 
 
 def _number(value: Any) -> bool:
@@ -116,10 +133,11 @@ def _number(value: Any) -> bool:
 
 
 def curves(found: Sequence[Point], dose: str) -> list[Curve]:
-    """A curve over `dose` for each combination of the other values."""
+    """A curve over `dose` for each combination of the other values, of the points that have it."""
     grouped: dict[str, list[Point]] = {}
     for point in found:
-        grouped.setdefault(label({k: v for k, v in point.values.items() if k != dose}), []).append(point)
+        if dose in point.values:
+            grouped.setdefault(label({k: v for k, v in point.values.items() if k != dose}), []).append(point)
     out = []
     for name, some in grouped.items():
         ordered = sorted(some, key=lambda point: float(point.values[dose]))

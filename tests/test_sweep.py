@@ -20,14 +20,16 @@ from test_tracking import entries, history, records
 
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
-from experiments.cli_sweep import in_columns
+from experiments.cli_sweep import in_columns, mapped
 from experiments.game_page import game_page
 from experiments.response_picture import heat_map, response
+from experiments.viewer import folders
 from sandwich.cluster import Cluster
+from sandwich.oversight.learned import Policy, load_policy, policy_path
 from sandwich.statistics import Figure
-from sandwich.sweep import Cell, Range, SweepSpec, Values, cell_key, load_sweep, plan, planned, run_sweep
+from sandwich.sweep import Cell, Range, SweepSpec, Values, begin, cell_key, load_sweep, plan, planned, run_sweep
 from sandwich.sweep_cost import seconds
-from sandwich.sweep_results import Curve, Point, curves, label, numeric_keys, points, tidy
+from sandwich.sweep_results import Curve, Point, curves, dose_keys, label, numeric_keys, points, tidy
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -143,6 +145,24 @@ def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -
         assert cell_key(spec) != key
     finally:
         weak.write_bytes(before)
+
+
+def test_files_that_a_result_depends_on_are_part_of_the_key(settings: dict[str, Any], tmp_path: Path) -> None:
+    policy, puzzles = tmp_path / "policy.safetensors", tmp_path / "puzzles.csv"
+    policy.write_bytes(policy_path("oversight").read_bytes())
+    learned = {**settings["run"], "oversight": {"type": "learned", "policy": str(policy)}}
+    asked = {**settings["run"], "evaluate": {**settings["run"]["evaluate"], "puzzles": str(puzzles)}}
+    keys = []
+    for content in ("one", "two"):
+        puzzles.write_text(content)
+        keys.append([cell.key for cell in plan(sweep_of(settings, run=asked), ROOT, Path("x"))])
+        keys.append([cell.key for cell in plan(sweep_of(settings, run=learned), ROOT, Path("x"))])
+        weights = load_policy("oversight")
+        policy.write_bytes(Policy(2 * weights.hidden, weights.out).to_bytes())
+    assert len({key for some in keys for key in some}) == 16
+    puzzles.unlink()
+    with pytest.raises(SpecError, match=r"evaluate.puzzles: .*puzzles.csv cannot be read"):
+        plan(sweep_of(settings, run=asked), ROOT, Path("x"))
 
 
 def test_a_plugin_beside_the_spec_is_part_of_the_key(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -383,6 +403,40 @@ def test_another_seed_adds_only_its_cells(settings: dict[str, Any], whole: Path)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_cell_that_the_sweep_no_longer_has_is_left_out_and_kept(settings: dict[str, Any], tmp_path: Path) -> None:
+    cells = plan(sweep_of(settings), ROOT, tmp_path)
+    begin(sweep_of(settings), ROOT, cells, tmp_path)
+    (cells[0].folder / "result.json").write_text("{}")
+    fewer = sweep_of(settings, over={P: [0.5], "seed": [0, 1]})
+    begin(fewer, ROOT, plan(fewer, ROOT, tmp_path), tmp_path)
+    states = {cell.key: cell.state for cell in folders.cells(tmp_path)}
+    assert [states[f"cells/{cell.key}"] for cell in cells] == ["left out", "left out", "waiting", "waiting"]
+    begin(sweep_of(settings), ROOT, cells, tmp_path)
+    assert [cell.read_mark()["state"] for cell in cells] == ["done", "waiting", "waiting", "waiting"]
+
+
+def test_a_sweep_that_was_killed_as_it_began_goes_on(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = plan(sweep_of(settings), ROOT, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Cell, "mark", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            begin(sweep_of(settings), ROOT, cells, tmp_path)
+    begin(sweep_of(settings), ROOT, cells, tmp_path)
+    assert len(planned(tmp_path)[1]) == 4
+
+
+def interrupted(cell: Cell, state: str) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SpecError, match=r"letter.txt/x: no folder can be made there .*: choose another --out"):
+        launched(settings, tmp_path / "letter.txt" / "x")
+
+
 def test_a_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(SpecError, match="is not empty and holds no sweep: choose another --out"):
@@ -445,6 +499,22 @@ def test_seeds_are_joined_where_there_are_enough() -> None:
     assert three.high is not None and three.low < three.value < three.high
 
 
+def test_a_withheld_seed_withholds_the_figure_over_seeds() -> None:
+    some = point(0, 0.3, 4)
+    some.rows[2][1]["pgr"] = Figure(None, reason="no gap").json()
+    assert some.pgr().reason == "seed 2 of 4: no gap"
+    assert Point({}, some.rows[2:]).pgr().reason == "seed 0 of 2: no gap"
+
+
+def test_every_dose_has_its_picture_where_misalignments_differ_in_theirs() -> None:
+    kind = "assistant.misalignment.type"
+    noise = [Point({kind: "value_noise", "s": s}, [rows(0.07, 0.3, 1)]) for s in (1, 2, 3)]
+    found = [point(p, 0.2, 1, **{kind: "random_move"}) for p in (0, 1)] + noise
+    assert dose_keys(found) == ["s", P]
+    assert dose_keys([point(p, 0.2, 1, n=n) for p in (0, 0.5, 1) for n in (1, 2)]) == [P]
+    assert [(curve.label, curve.doses) for curve in curves(found, P)] == [("random_move", [0, 1])]
+
+
 def test_curves_are_told_apart_by_the_other_keys() -> None:
     kind = "assistant.misalignment.type"
     found = [point(p, 0.2, 1, **{kind: name}) for name in ("bias", "random_move") for p in (0, 1)]
@@ -461,6 +531,15 @@ def test_pictures_are_written_for_papers(tmp_path: Path) -> None:
         assert path.stat().st_size > 2000
     assert (tmp_path / "response.png").read_bytes()[:4] == b"\x89PNG"
     assert "performance gap recovered" in (tmp_path / "response.svg").read_text()
+
+
+def test_a_heat_map_hides_no_other_key(whole: Path) -> None:
+    done = sandwich("sweep", "table", str(whole), "--heat", P, "seed")
+    assert done.returncode == 1 and "seed: no key that varies" in done.stderr, done.stderr
+    found = [point(p, 0.2, 1, n=n, how=how) for p in (0, 1) for n in (1, 2) for how in ("a", "b")]
+    with pytest.raises(SpecError, match=f"--heat {P} n: how varies too"):
+        mapped(found, (P, "n"))
+    assert len(mapped([point(0, 0.2, 1, n=1), Point({P: 1}, [])], (P, "n"))) == 1
 
 
 def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> None:

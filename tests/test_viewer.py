@@ -6,6 +6,7 @@ import re
 import socket
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from experiments.viewer import assets, fallback, folders, games, page
 from experiments.viewer.page import write_report
 from experiments.viewer.picks import picked
 from experiments.viewer.server import application, serve
-from experiments.viewer.sweep import doses
+from experiments.viewer.sweep import doses, sweep_figures
 from sandwich.ledger import LedgerError
 
 NASTY = """</script><script>alert("x")</script><img src=x onerror='alert(1)'>"""
@@ -174,6 +175,33 @@ def test_a_sweep_shows_its_cells_and_a_dose(tmp_path: Path) -> None:
     assert {key: len(games["columns"]["game"]) for key, games in held.items()} == {
         "cells/00ab": 2, "cells/01ab": 2, "cells/02ab": 2, "cells/03ab": 2, "cells/04ab": 0, "cells/05ab": 0,
     }  # fmt: skip
+
+
+VALUES = (["a", "b"], ["a"], ["a"], 1)
+
+
+def test_a_dose_is_drawn_of_finished_cells_whatever_its_value_is(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep")
+    for number, (state, value) in enumerate(zip(("done", "running", "done", "left out"), VALUES, strict=True)):
+        folder = sweep / "cells" / f"{number:02x}ab"
+        said = json.loads((folder / "cell.json").read_text())
+        said |= {"values": {"oversight.members": value, "seed": number}, "state": state}
+        (folder / "cell.json").write_text(json.dumps(said))
+        (folder / "result.json").write_text("{}")
+    (sweep / "cells" / "01ab" / "result.json").unlink()
+    write_metrics(sweep / "cells" / "01ab", [row(0)])
+    content = sweep_figures(sweep, str)
+    shown = [f"members={value}, seed={number}:" in content for number, value in enumerate(VALUES)]
+    assert shown == [True, False, True, False]
+    begun = content.partition(">01ab</a>")[2].partition("</tr>")[0]
+    assert "running</td>\n<td>–</td>" in begun and "interval" not in begun  # W_0's own row is no response
+
+
+def test_a_withheld_figure_over_seeds_breaks_the_line() -> None:
+    points = [Dose(value, figure(0.5, 0.4, 0.6), "", f"cells/{value}", "") for value in (0, 1, 2)]
+    whole, broken = (dose(points, "p", {points[1].place: joint}) for joint in (figure(0.5, 0.4, 0.6), {"value": None}))
+    assert whole is not None and broken is not None and whole != broken
+    assert dose([replace(points[0], figure={"value": None, "reason": "no gap"})], "p") is None
 
 
 def test_a_dose_that_is_no_number_has_its_names_on_the_axis() -> None:

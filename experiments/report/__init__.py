@@ -56,7 +56,7 @@ def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bo
     name: what the run is called.
     address: where a point of a picture leads, from its step.
     brief: only the first two pictures.
-    Raises `sandwich.tracking.MetricsError` where metrics.jsonl is damaged.
+    Raises `sandwich.metrics.MetricsError` where metrics.jsonl is damaged.
     """
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

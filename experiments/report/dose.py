@@ -42,43 +42,50 @@ class Dose:
     target: str
     title: str
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its group and value; what the seeds of one setting share."""
+        return self.group, str(self.value)
 
-def dose(points: Sequence[Dose], key: str, joint: Mapping[tuple[str, Any], dict[str, Any]] | None = None) -> str | None:
+
+def dose(points: Sequence[Dose], key: str, joint: Mapping[tuple[str, str], dict[str, Any]] | None = None) -> str | None:
     """PGR over the values of a key: each cell with its interval, and a line through the means of each group.
 
-    joint: by group and value the figure over its seeds, whose interval is a band.
+    joint: by place the figure over its seeds, whose interval is a band. Where it is withheld, so is the mean. A cell
+    whose own figure is withheld has no point.
     """
-    if not points:
+    joint = joint or {}
+    withheld = {place for place, figure in joint.items() if figure.get("value") is None}
+    shown = [point for point in points if point.figure.get("value") is not None]
+    if not shown:
         return None
-    place, names = _axis([point.value for point in points])
-    reach = [place(point.value) for point in points]
+    place, names = _axis([point.value for point in shown])
+    reach = [place(point.value) for point in shown]
     apart = 0.006 * (max(reach) - min(reach) or 1.0)
     with picture((8.6, 3.6)) as (figure, axes):
         axes.axhline(0, color=MUTED, linewidth=1)
-        groups = list(dict.fromkeys(point.group for point in points))
+        groups = list(dict.fromkeys(point.group for point in shown))
         for group, color in zip(groups, cycle((BLUE, ORANGE, GREEN, VIOLET, RED))):
-            there = [point for point in points if point.group == group]
+            there = [point for point in shown if point.group == group]
             means: dict[float, list[float]] = {}
             for point in there:
                 value, low, high = (number(point.figure, part) for part in ("value", "low", "high"))
-                seeds = means.setdefault(place(point.value), [])
-                x = place(point.value) + apart * len(seeds)  # seeds stand side by side
-                seeds.append(value)
+                beside = means.setdefault(place(point.value), [])
+                x = place(point.value) + apart * len(beside)  # seeds stand side by side
+                beside.append(value)
                 ends = [value if math.isnan(end) else end for end in (low, high)]
                 axes.plot([x, x], ends, color=color, linewidth=1.2, alpha=0.55, zorder=3)
                 axes.plot([x], [value], color=color, marker="o", markersize=5, markeredgecolor=SURFACE, zorder=5)
                 link(axes, x, value, point.target, f"{point.title}: {said(value, low, high)}")
-            bands = sorted(
-                (place(value), figure["low"], figure["high"])
-                for (name, value), figure in (joint or {}).items()
-                if name == group and figure.get("low") is not None and figure.get("high") is not None
-            )
+            gaps = {place(point.value) for point in there if point.place in withheld}
+            over = {place(point.value): joint.get(point.place, {}) for point in there}
+            bands = sorted((x, f["low"], f["high"]) for x, f in over.items() if f.get("low") is not None)
             if bands:
                 places, lows, highs = zip(*bands, strict=True)
                 axes.fill_between(places, lows, highs, color=color, alpha=0.14, linewidth=0)
-            line = sorted((x, sum(values) / len(values)) for x, values in means.items())
+            line = sorted((x, sum(values) / len(values)) for x, values in means.items() if x not in gaps)
             axes.plot([x for x, _ in line], [y for _, y in line], color=color, label=plain(group) or "mean", zorder=4)
-        drawn = [point.figure for point in points] + list((joint or {}).values())
+        drawn = [point.figure for point in shown] + list(joint.values())
         edges = [number(figure, part) for figure in drawn for part in ("value", "low", "high")]
         room(axes, [0.0, *edges], 0.07)
         axes.set_ylabel("performance gap recovered")

@@ -16,6 +16,7 @@ import yaml
 
 from engines.settings import SpecError
 from sandwich.controls import FOLDER as CONTROLS
+from sandwich.sweep import LEFT_OUT
 
 CELLS = "cells"
 """Folder of a sweep that holds a run folder for each of its cells."""
@@ -31,7 +32,7 @@ class Cell:
     """One cell of a sweep, as its folder says.
 
     values: setting of each key that the sweep varies; empty where cell.json is not there yet.
-    state: `done`, `failed`, `running`, or `unknown`.
+    state: `done`, `failed`, `running`, `waiting`, `left out` of the sweep's spec as it is now, or `unknown`.
     """
 
     key: str
@@ -82,13 +83,14 @@ def cells(root: Path) -> list[Cell]:
         if folder.is_dir() and run_at(root, f"{CELLS}/{folder.name}"):
             said = _json(folder / "cell.json")
             values = said.get("values")
-            error = said.get("error")
+            error, state = said.get("error"), str(said.get("state", "unknown"))
+            done = state != LEFT_OUT and (folder / "result.json").is_file()
             found.append(
                 Cell(
                     f"{CELLS}/{folder.name}",
                     folder,
                     values if isinstance(values, dict) else {},
-                    str(said.get("state", "unknown")),
+                    "done" if done else state,
                     None if error is None else str(error),
                 )
             )

@@ -32,7 +32,7 @@ CHUNK = 10
 def write_report(folder: Path, most: int = GAMES) -> Path:
     """Write `report.html` of a run or a sweep, with at most so many of its games, and return its path.
 
-    Raises `sandwich.tracking.MetricsError` where metrics.jsonl is damaged.
+    Raises `sandwich.metrics.MetricsError` where metrics.jsonl is damaged.
     """
     path = folder / "report.html"
     write_whole(path, page(folder, most).encode())
@@ -87,7 +87,7 @@ def _share(key: str, runs: list[str], most: int) -> int:
     """Games of one run in a report: of a sweep, cells share; of a run, its controls have a few."""
     if key == "":
         return most
-    return min(BESIDE_GAMES, max(2, most // len(runs))) if most else 0
+    return min(BESIDE_GAMES, most // len(runs))
 
 
 def _held(folder: Path, most: int, chunks: list[str]) -> dict[str, Any]:

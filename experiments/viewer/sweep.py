@@ -1,9 +1,9 @@
 """The figures of a sweep as a piece of a page: its cells in a table, and what the dose does, key by key."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -13,7 +13,9 @@ from experiments.report.dose import Dose, dose
 from experiments.report.drawing import linked
 from experiments.viewer.folders import Cell, cells, name_of
 from sandwich.metrics import MetricsError, read_metrics
+from sandwich.sweep import LEFT_OUT
 from sandwich.sweep_results import Point
+from sandwich.watcher import Row
 
 Address = Callable[[str], str]
 
@@ -30,30 +32,46 @@ SHOWN = {
 """Figures of a cell's last row: what a reader calls each, and how its numbers are written."""
 
 
+@dataclass(frozen=True)
+class Told:
+    """A cell and what its run has to say: its metrics, or why they cannot be read."""
+
+    cell: Cell
+    rows: list[Row]
+    error: str | None
+
+    @property
+    def row(self) -> Row | None:
+        """Its last row, once there is a response; a row of W_0 alone only where its run ended with it."""
+        return self.rows[-1] if len(self.rows) > 1 or (self.rows and self.cell.state == "done") else None
+
+
 def sweep_figures(root: Path, address: Address) -> Markup:
     """The sweep's table and pictures; `address` leads from the key of a cell to its run."""
-    found = [(cell, _last_row(cell)) for cell in cells(root)]
-    keys = list(dict.fromkeys(key for cell, _ in found for key in cell.values))
+    found = [_told(cell) for cell in cells(root)]
+    done = [told for told in found if told.cell.state == "done" and told.rows]
+    keys = list(dict.fromkeys(key for told in found for key in told.cell.values))
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"bound": bound, "count": count}
     page = files(__package__).joinpath("web/sweep.html").read_text(encoding="utf-8")
-    states = [cell.state for cell, _ in found]
+    states = [told.cell.state for told in found]
     return Markup(
         environment.from_string(page).render(
             name=name_of(root),
             states={state: states.count(state) for state in dict.fromkeys(states)},
             keys=keys,
             shown=SHOWN,
-            doses=[(key, _dose(found, key, address)) for key in doses([cell for cell, _ in found])],
-            cells=[(cell, address(cell.key), row, error) for cell, (row, error) in found],
+            doses=[(key, _dose(done, key, address)) for key in doses([told.cell for told in found])],
+            cells=[(told.cell, address(told.cell.key), told.row, told.error) for told in found],
         )
     )
 
 
 def doses(found: Sequence[Cell]) -> list[str]:
     """Keys that the sweep varies, seeds aside; the seed itself where nothing else varies."""
-    keys = dict.fromkeys(key for cell in found for key in cell.values)
-    varied = [key for key in keys if len({str(cell.values.get(key)) for cell in found}) > 1]
+    there = [cell.values for cell in found if cell.state != LEFT_OUT]
+    keys = dict.fromkeys(key for values in there for key in values)
+    varied = [key for key in keys if len({str(values.get(key)) for values in there}) > 1]
     return [key for key in varied if not _is_seed(key)] or varied
 
 
@@ -61,30 +79,25 @@ def _is_seed(key: str) -> bool:
     return key.rpartition(".")[2] == "seed"
 
 
-def _last_row(cell: Cell) -> tuple[dict[str, Any] | None, str | None]:
-    """Last row of a cell's metrics, or why there is none."""
+def _told(cell: Cell) -> Told:
     try:
-        rows = read_metrics(cell.folder)
+        return Told(cell, read_metrics(cell.folder), cell.error)
     except MetricsError as error:
-        return None, str(error)
-    return (rows[-1] if rows else None), cell.error
+        return Told(cell, [], str(error))
 
 
-def _dose(
-    found: Sequence[tuple[Cell, tuple[dict[str, Any] | None, str | None]]], key: str, address: Address
-) -> Markup | None:
+def _dose(done: Sequence[Told], key: str, address: Address) -> Markup | None:
     """PGR over the values of one key: a point for each cell, a line through the means over seeds, and their bands."""
     points = []
-    seeds: dict[tuple[str, Any], Point] = {}
-    for cell, (row, _) in found:
-        figure = (row or {}).get("pgr") or {}
-        if key in cell.values and figure.get("value") is not None:
-            rest = [f"{k.rpartition('.')[2]}={v}" for k, v in cell.values.items() if k != key and not _is_seed(k)]
-            named = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in cell.values.items())
-            points.append(Dose(cell.values[key], figure, ", ".join(rest), cell.key, named))
-            rows = read_metrics(cell.folder)
-            together = seeds.setdefault((points[-1].group, cell.values[key]), Point({}, []))
-            together.rows.append((rows[0], rows[-1]))
+    seeds: dict[tuple[str, str], Point] = {}
+    for told in done:
+        values = told.cell.values
+        if key in values:
+            rest = [f"{k.rpartition('.')[2]}={v}" for k, v in values.items() if k != key and not _is_seed(k)]
+            named = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in values.items())
+            points.append(Dose(values[key], told.rows[-1]["pgr"], ", ".join(rest), told.cell.key, named))
+            together = seeds.setdefault(points[-1].place, Point({}, []))
+            together.rows.append((told.rows[0], told.rows[-1]))
     joint = {place: point.pgr().json() for place, point in seeds.items() if len(point.rows) >= ENOUGH}
     svg = dose(points, key, joint)
     return Markup(linked(svg, address)) if svg else None

@@ -11,14 +11,14 @@ const EVERY = 2000; // milliseconds
  */
 export function follow(seen, run, changed) {
   if (!version) return;
-  let of = "";
+  const last = new Map([["", seen]]); // version of each run that was looked at
   const look = async () => {
     try {
       const now = run(), found = await version(now);
       at("live").textContent = "live";
       at("live").className = "on";
-      if (of === now && seen !== found) await changed();
-      [seen, of] = [found, now];
+      if (last.get(now) !== found) await changed();
+      last.set(now, found);
     } catch {
       at("live").textContent = "the server is gone";
       at("live").className = "off";

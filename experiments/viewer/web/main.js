@@ -34,7 +34,7 @@ async function show() {
   trail(place, view);
   warn(view === "games" ? FALLBACK : "");
   try {
-    if (view === "figures" && shown !== run) await replaceFigures(run);
+    if (view === "figures" && shown !== run) await replaceFigures(run, asked);
     if (view === "games") await showGames(run, place, asked);
   } catch (error) {
     warn(error.message);
@@ -42,12 +42,14 @@ async function show() {
   }
 }
 
-async function replaceFigures(run) {
+async function replaceFigures(run, asked) {
   const nodes = !source.version && run === "" ? first : await source.figures(run);
+  if (location.hash !== asked) return; // the reader has gone on
   if (nodes === null) throw new Error("this file holds nothing of that run");
   const view = run || !start.sweep ? at("view-figures") : at("view-sweep");
-  const open = [...view.querySelectorAll("details")].map((one) => one.open);
+  const open = [...view.querySelectorAll("details")].map((one) => one.open), key = at("dose")?.value;
   view.replaceChildren(...nodes);
+  if (key && at("dose")) at("dose").value = key;
   view.querySelectorAll("details").forEach((one, number) => { one.open = open[number] ?? false; });
   if (view === at("view-figures")) shown = run;
   doses();
@@ -89,10 +91,10 @@ addEventListener("hashchange", show);
 doses();
 show();
 follow(start.version, () => runHere(here()), async () => {
-  const place = here(), run = runHere(place);
+  const place = here(), run = runHere(place), asked = location.hash;
   if (known.has(run)) known.set(run, {games: await source.games(run), opened: known.get(run).opened});
   start.runs = await source.runs();
-  if (atSweep(place)) await replaceFigures("");
-  else if (shown === run) await replaceFigures(run);
+  if (atSweep(place)) await replaceFigures("", asked);
+  else if (shown === run) await replaceFigures(run, asked);
   await show();
 });

@@ -272,6 +272,7 @@ def recovered_rows(experiments: int, short: bool, rng: np.random.Generator) -> I
         yield errors("pgr_figure, shown and wrong", setting, "5 % at most", missed)
     runs = [(20.0, 3, 100, True), (60.0, 5, 100, False)]
     if not short:
+        runs += [(5, 3, 300, True)]
         runs += [(20, 3, 300, True), (60, 3, 300, True), (20, 5, 300, True), (60, 5, 300, True), (20, 10, 300, True)]
         runs += [(20, 3, 300, False), (60, 5, 300, False)]
     for spread, seeds, n, shared in runs:
@@ -308,7 +309,8 @@ def seed_rows(
         if not short:
             drawn.append(seeds_drawn(start, end, DRAWS // 4, rng))
     setting = f"PGR {truth:.2f} ± {spread / 445:.2f}, {seeds} seeds, {n} pairs, {'one W_0' if shared else 'a W_0 each'}"
-    yield covered("pgr_seeds_figure", setting, "93 to 97 %", truth, both)
+    joint: Promise = "93 % or more" if shared and seeds == 3 else "93 to 97 %"  # two half-widths that add up are wide
+    yield covered("pgr_seeds_figure", setting, joint, truth, both)
     about = setting.replace("PGR", "two arms, the better one's PGR")
     yield covered("pgr_difference_figure", about, "93 to 97 %", between, apart)
     name: tuple[str, Promise] = ("(seeds_figure)", "") if shared else ("seeds_figure", "93 to 97 %")

@@ -262,8 +262,9 @@ def learn(spec: RunSpec, step: int, weak: bytes, folder: Folder, watch: Watcher)
 
         seed = int(np.random.default_rng([spec.seed, step, 4]).integers(2**31))
         new, last = finetune(weak, examples, spec.finetune, seed, told)
-        figures = {"examples": len(examples), "policy_loss": last.policy_loss, "value_loss": last.value_loss,
-                   "top1": last.top1}  # fmt: skip
+        moving = int((examples.policy != 0).any(1).sum())
+        figures = {"examples": moving, "results": len(examples) - moving, "policy_loss": last.policy_loss,
+                   "value_loss": last.value_loss, "top1": last.top1}  # fmt: skip
         write_whole(note, (json.dumps(figures) + "\n").encode())
         write_whole(folder.checkpoint(step + 1), new)
     figures_there: Row = json.loads(note.read_text())

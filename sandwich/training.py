@@ -103,14 +103,22 @@ class TrainConfig(Frozen):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: steps done and to do, and means over the steps since the last report."""
+    """Where a training stands: steps done and to do, and means over the steps since the last report.
+
+    A loss is the mean over those examples of a step that have a target for it.
+    """
 
     step: int
     steps: int
     policy_loss: float
     value_loss: float
     top1: float
-    """Share of positions whose most probable move is the first target."""
+    """Share of the examples for the policy whose most probable move is the first target."""
+
+
+def _share(of: torch.Tensor, weight: torch.Tensor) -> float:
+    """Share of the weight `[B]` that these examples have; 1 where none of them has any."""
+    return float((weight * of).sum() / weight.sum()) or 1.0
 
 
 def total_steps(examples: int, config: TrainConfig) -> int:
@@ -244,9 +252,10 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
             self.optimizer.step()
             self.step += 1
-            policy_sum += float(policy_loss.detach())
-            value_sum += float(value_loss.detach())
-            right += float((logits.argmax(1) == targets[:, 0]).float().mean())
+            moving, valued = chances.abs().sum(1) > 0, wdl.sum(1) > 0  # an example may have either target alone
+            policy_sum += float(policy_loss.detach()) / _share(moving, weight)
+            value_sum += float(value_loss.detach()) / _share(valued, weight)
+            right += float((logits.argmax(1) == targets[:, 0])[moving].float().mean().nan_to_num())
             count += 1
             if self.step % every == 0 or self.step == until:
                 report(Progress(self.step, self.steps, policy_sum / count, value_sum / count, right / count))
@@ -326,7 +335,7 @@ class Validation:
 
     n: int
     top1: float
-    """Share of positions whose most probable move is the first target."""
+    """Share of the examples for the policy whose most probable move is the first target."""
     policy_loss: float
     value_loss: float
 

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import numpy as np
+
 from agents.network import checkpoint_path
 from engines import network, planes
 from engines.filter import FORMAT as FILTER
@@ -26,6 +28,8 @@ T = TypeVar("T")
 
 MakeEvaluator = Callable[[bytes], Evaluator]
 """Evaluator of a checkpoint's content."""
+MakeFilter = Callable[[bytes, str], BlunderFilter]
+"""Blunder filter of its file's bytes, and the name that it goes by."""
 
 
 def plain_evaluator(checkpoint: bytes) -> Evaluator:
@@ -37,13 +41,18 @@ class Tools:
     """Networks, engines and players, each opened once; use as a context manager.
 
     checkpoints: contents by the name a spec uses; any other name is read from its file.
-    make: makes the evaluator of a checkpoint.
+    make: makes the evaluator of a checkpoint; filtering: the blunder filter of its file's bytes and name.
     """
 
-    def __init__(self, checkpoints: Mapping[str, bytes] | None = None, make: MakeEvaluator = plain_evaluator) -> None:
+    def __init__(
+        self,
+        checkpoints: Mapping[str, bytes] | None = None,
+        make: MakeEvaluator = plain_evaluator,
+        filtering: MakeFilter = BlunderFilter,
+    ) -> None:
         self._base: Evaluator | None = None
         self._checkpoints = checkpoints or {}
-        self._make = make
+        self._make, self._filtering = make, filtering
         self._networks: dict[str, Evaluator] = {}
         self._filters: dict[str, BlunderFilter] = {}
         self._players: dict[tuple[type[Player], str], Evaluator] = {}
@@ -81,7 +90,7 @@ class Tools:
     def filter(self, checkpoint: str) -> BlunderFilter:
         """A blunder filter by its name or path. Raises CheckpointError."""
         if checkpoint not in self._filters:
-            self._filters[checkpoint] = BlunderFilter(self._content(checkpoint, FILTER), checkpoint)
+            self._filters[checkpoint] = self._filtering(self._content(checkpoint, FILTER), checkpoint)
         return self._filters[checkpoint]
 
     def _content(self, checkpoint: str, form: str = NETWORK) -> bytes:
@@ -115,10 +124,25 @@ def _told(player: "Player", evaluator: Evaluator) -> Evaluator:
 
     def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
         with player.told():
-            seen: object = evaluator(words, legal)  # a plugin may say anything
-            if not isinstance(seen, Evaluation) or len(seen.policy) != len(legal):
-                found = f"one of {len(seen.policy)}" if isinstance(seen, Evaluation) else type(seen).__name__
-                raise ValueError(f"expected an Evaluation of {len(legal)} positions, got {found}")
-            return seen
+            return _whole(evaluator(words, legal), legal)
 
     return evaluate
+
+
+def _whole(seen: object, legal: Sequence[Sequence[int]]) -> Evaluation:
+    """What a plugin said of positions with these legal moves; ValueError where that can't be."""
+    if not isinstance(seen, Evaluation) or len(seen.policy) != len(legal):
+        found = f"one of {len(seen.policy)}" if isinstance(seen, Evaluation) else type(seen).__name__
+        raise ValueError(f"expected an Evaluation of {len(legal)} positions, got {found}")
+    for policy, numbers in zip(seen.policy, legal, strict=True):
+        _check("a policy", policy, (len(numbers),))
+    _check("wdl", seen.wdl, (len(legal), 3))
+    return seen
+
+
+def _check(name: str, found: object, shape: tuple[int, ...]) -> None:
+    if not isinstance(found, np.ndarray) or found.shape != shape:
+        got = found.shape if isinstance(found, np.ndarray) else type(found).__name__
+        raise ValueError(f"expected {name} of shape {shape}, got {got}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"expected {name} of finite numbers, got {found[~np.isfinite(found)][0]}")

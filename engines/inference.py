@@ -19,6 +19,7 @@ import torch
 
 from engines import planes
 from engines.network import PolicyValueNet
+from engines.settings import SpecError
 
 Backend = Literal["auto", "onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -102,11 +103,21 @@ def _evaluation(logits: Floats, wdl: Floats, legal: Sequence[Sequence[int]]) -> 
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
-    """`auto` → cuda where there is one; ValueError for a cuda that is not there."""
+    """`auto` → cuda where there is one; SpecError for a cuda that is not there."""
     there = torch.cuda.is_available()
     if device == "cuda" and not there:
-        raise ValueError("device: 'cuda' asked for, but torch sees no CUDA device; allowed here: auto, cpu")
+        raise SpecError("device: 'cuda' asked for, but torch sees no CUDA device; allowed here: auto, cpu")
     return "cuda" if there and device != "cpu" else "cpu"
+
+
+def resolve(backend: Backend, device: Device) -> tuple[Literal["onnx", "torch"], Literal["cpu", "cuda"]]:
+    """`auto` → torch on CUDA where there is one, else ONNX Runtime on the CPU; SpecError for what can't be."""
+    where = resolve_device(device)
+    if backend == "onnx" and where == "cuda":
+        if device == "cuda":
+            raise SpecError("backend: 'onnx' runs on the CPU; allowed with device cuda: auto, torch")
+        where = "cpu"
+    return "torch" if backend == "torch" or where == "cuda" else "onnx", where
 
 
 def _to_onnx(net: PolicyValueNet) -> bytes:
@@ -166,12 +177,6 @@ class TorchEvaluator:
 def make_evaluator(
     net: PolicyValueNet, *, backend: Backend = "auto", device: Device = "auto", threads: int = 1
 ) -> OnnxEvaluator | TorchEvaluator:
-    """Evaluator of a network. `auto`: torch on CUDA where there is one, else ONNX Runtime on the CPU."""
-    where = resolve_device(device)
-    if backend == "onnx" and where == "cuda":
-        if device == "cuda":
-            raise ValueError("backend: 'onnx' runs on the CPU; allowed with device cuda: auto, torch")
-        where = "cpu"
-    if backend == "torch" or where == "cuda":
-        return TorchEvaluator(net, device=where)
-    return OnnxEvaluator(net, threads=threads)
+    """Evaluator of a network; `auto` as in `resolve`. Raises SpecError."""
+    kind, where = resolve(backend, device)
+    return TorchEvaluator(net, device=where) if kind == "torch" else OnnxEvaluator(net, threads=threads)

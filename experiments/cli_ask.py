@@ -121,7 +121,7 @@ def uci(player: str, seed: int) -> None:
 @click.command()
 @JSON
 def plugins(as_json: bool) -> None:
-    """List the misalignments, players and oversight strategies that are installed, with their settings.
+    """List the misalignments, players, oversight strategies and attacks that are installed, with their settings.
 
     \b
     Example: sandwich plugins

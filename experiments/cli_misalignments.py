@@ -43,9 +43,9 @@ COLUMNS = {
 def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, workers: int | None, as_json: bool) -> None:
     """Harm and suspicion of misalignments: a table and a picture.
 
-    SPEC lists them with their doses; without one, all that are shipped. Each is asked about the same
-    positions; Stockfish says what its answers lose, W's and E's values how they look. A survey of the
-    positions is kept in the folder and found again.
+    SPEC lists them with their doses; without one, all that are shipped and not made of others (as schedule,
+    trigger and mixture are). Each is asked about the same positions; Stockfish says what its answers lose, W's
+    and E's values how they look. A survey of the positions is kept in the folder and found again.
 
     \b
     Examples:

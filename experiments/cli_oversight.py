@@ -126,11 +126,10 @@ def oversight(
 def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
     """An arm's figures as JSON values."""
     figures = {"pgr": arm.point.pgr(), "against": against(arm, others, reference), **arm.figures}
-    assistant = ", ".join(str(value) if key == "type" else f"{key} = {value:g}" for key, value in arm.assistant.items())
     return {
         "strategy": arm.strategy,
         "label": arm.label,
-        "assistant": assistant,
+        "assistant": arm.faced,
         "values": arm.values,
         "seeds": arm.seeds,
         **{name: figure.json() for name, figure in figures.items()},

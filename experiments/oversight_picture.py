@@ -19,7 +19,7 @@ def picture(found: Sequence[Arm], path: Path) -> None:
     names = short_names(found)
     strategies = list(names)
     color = {name: COLORS[place % len(COLORS)] for place, name in enumerate(strategies)}
-    assistants = sorted({_about(arm) for arm in found})
+    assistants = sorted({arm.faced for arm in found})
     with mpl.rc_context({"svg.hashsalt": "sandwich"}):
         whole, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=(1.25, 1))
         for place, name in enumerate(strategies):
@@ -44,14 +44,10 @@ def picture(found: Sequence[Arm], path: Path) -> None:
         plt.close(whole)
 
 
-def _about(arm: Arm) -> str:
-    return ", ".join(str(v) if key == "type" else f"{key} = {v:g}" for key, v in arm.assistant.items())
-
-
 def _recovered(axes: Axes, some: Sequence[Arm], assistants: Sequence[str], shift: float, color: str, name: str) -> None:
     """PGR of one strategy: a dot for each run, and the mean with its interval."""
     for number, arm in enumerate(some):
-        at = assistants.index(_about(arm)) + shift
+        at = assistants.index(arm.faced) + shift
         seeds = [figure.value for figure in arm.point.seeds if figure.value is not None]
         axes.plot([at] * len(seeds), seeds, ".", color=color, alpha=0.4, markersize=4)
         figure = arm.point.pgr()

@@ -40,6 +40,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def elsewhere() -> bool:
+    """Whether jobs go to a cluster that is there already, whose machines need not be like this one."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
 class ClusterError(Mistake, RuntimeError):
     """Ray does not start, or can't be joined: one line."""
 

@@ -1,7 +1,7 @@
 """Oversight strategies side by side: what each recovered, and how well it told lies from truth.
 
 Made of the cells of a sweep, all after the same step. Those that differ in their seed alone are one arm; its
-reference is an arm with the same assistant, that of `trust` unless told otherwise. What is hidden from the
+reference is an arm with the same assistants, that of `trust` unless told otherwise. What is hidden from the
 student is read here, for the analyst.
 """
 
@@ -25,6 +25,8 @@ from sandwich.sweep_results import DRAWS, SEED, Point
 
 REFERENCE = "trust"
 """Strategy that the others are compared with."""
+MISALIGNMENT = "assistant.misalignment."
+"""Beginning of the keys that are what is wrong with the assistant."""
 COLUMNS = (
     "game", "asked", "questions", "evaluations", "audited", "advised", "misaligned", "believed", "trust",
     "loss_advised", "loss_weight",
@@ -34,9 +36,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """The runs of one strategy against one assistant.
+    """The runs of one strategy against one assistant, or two.
 
-    assistant: what is wrong with the assistant, and how much: the values of its keys.
+    assistant: what is wrong with the assistant, and how much: `type`, `p` where it has one, and the values of the
+        other keys of `assistant` and `second` that vary.
     strategy: `type` of the oversight strategy. label: the same, with those of its settings that are not the default,
         and with the other keys that tell it from an arm of that name.
     values: of the keys that vary, without the seed.
@@ -53,6 +56,15 @@ class Arm:
     point: Point
     figures: Mapping[str, Figure]
     curve: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
+
+    @property
+    def faced(self) -> str:
+        """The assistant, or both, in few words."""
+        return ", ".join(str(v) if key == "type" else f"{key} = {_short(v)}" for key, v in self.assistant.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def common_step(cells: Sequence[Cell]) -> int:
@@ -98,14 +110,10 @@ def _arm(cells: Sequence[Cell], step: int) -> Arm:
     ledgers = [rows[rows["step"] < step] for rows in read]
     found = [_counts(rows, last) for rows, last in zip(ledgers, metrics, strict=True)]
     figures = {name: _over_runs([one[name] for one in found]) for name in found[0]}
-    described = first.spec.assistant.misalignment
     settings = first.spec.model_dump(mode="json")
-    assistant = {"type": settings["assistant"]["misalignment"]["type"]}
-    if "p" in type(described).model_fields:
-        assistant["p"] = settings["assistant"]["misalignment"]["p"]
     point = Point(values, [(rows[0], rows[-1]) for rows in metrics])
     return Arm(
-        assistant=assistant,
+        assistant=_assistant(settings["assistant"]["misalignment"], values),
         strategy=settings["oversight"]["type"],
         label=label(first.spec.oversight),
         values=values,
@@ -114,6 +122,17 @@ def _arm(cells: Sequence[Cell], step: int) -> Arm:
         figures=figures,
         curve=roc(*_scores(pd.concat(ledgers))),
     )
+
+
+def _assistant(misalignment: Values, values: Values) -> Values:
+    """What tells the assistants of arms apart: of its misalignment, and of the values that vary."""
+    dose: Values = {key: misalignment[key] for key in ("type", "p") if key in misalignment}
+    varying = {
+        key.removeprefix(MISALIGNMENT): value
+        for key, value in values.items()
+        if key.partition(".")[0] in ("assistant", "second")
+    }
+    return {**dose, **{key: value for key, value in varying.items() if key not in dose}}
 
 
 def label(strategy: Oversight) -> str:

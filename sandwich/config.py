@@ -13,12 +13,12 @@ from agents.misalignment.base import AnyMisalignment
 from agents.network import Checkpoint
 from agents.players.base import AnyPlayer
 from agents.players.network import Network
-from engines.inference import Backend, Device
+from engines.inference import Backend, Device, resolve, resolve_device
 from engines.settings import Frozen, SpecError, explain, read_yaml
-from sandwich.cluster import cores
+from sandwich.cluster import cores, elsewhere
 from sandwich.openings import book, positions
+from sandwich.oversight.base import BUDGETS, Oversight, budget_of
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
-from sandwich.oversight.base import Oversight
 from sandwich.querying import Every, Never, Schedule
 from sandwich.training import TrainConfig
 
@@ -80,7 +80,7 @@ class FinetuneConfig(Frozen):
     examples, or the examples. With an assistant at its side the student wins most games, and a value that learns from
     its turns alone comes to say so of every position."""
     max_examples: int = Field(100_000, ge=2)
-    """Examples per step at most; the newest step first, older ones fill up."""
+    """Examples per step at most, results of both sides not counted; the newest step first, older ones fill up."""
     fit: TrainConfig = TrainConfig()
     """Loss, schedule, batch."""
 
@@ -175,10 +175,11 @@ class RunSpec(Frozen):
     def _agree(self) -> "RunSpec":
         if isinstance(self.play.ask, Never) and self.finetune.examples == "queried":
             raise ValueError("play.ask is never, so nothing is queried: finetune.examples must be student or all")
-        cost = self.play.cost(self.oversight.questions)
+        budgets = {name: budget_of(self.oversight, name) for name in BUDGETS}
+        cost = self.play.cost(budgets["questions"])
         if self.play.budget is not None and self.play.budget < cost:
             raise ValueError(f"play.budget: one decision takes up to {cost} questions, got {self.play.budget}")
-        if self.oversight.advisors > 1 and self.second is None:
+        if budgets["advisors"] > 1 and self.second is None:
             raise ValueError(f"second: missing; {OVERSIGHT.name(self.oversight)} asks two assistants")
         if self.evaluate.pairs > len(book("measure")):
             raise ValueError(f"evaluate.pairs: the book has {len(book('measure'))} openings, got {self.evaluate.pairs}")
@@ -204,6 +205,18 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
     if "run" in settings and "assistant" not in settings:
         raise SpecError(f"{path} is the spec of a sweep: sandwich sweep {path}")
     return validate(RunSpec, {"name": path.stem, **settings}, path.parent)
+
+
+def check_devices(spec: RunSpec) -> None:
+    """SpecError for a device that is not here: to learn on, and, where the workers are on this machine, to play on."""
+    try:
+        key = "finetune.fit"
+        resolve_device(spec.finetune.fit.device)
+        if not elsewhere():
+            key = "inference"
+            resolve(spec.inference.backend, spec.inference.device)
+    except SpecError as error:
+        raise SpecError(f"{key}.{error}") from None
 
 
 def spec_settings(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:

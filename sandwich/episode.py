@@ -21,7 +21,7 @@ from engines.positions import Result
 from sandwich import ledger
 from sandwich.config import PlayConfig
 from sandwich.desk import Matter, Settled
-from sandwich.oversight.base import REGISTRY, Oversight, OwnView, is_weight
+from sandwich.oversight.base import REGISTRY, Oversight, OwnView, budget_of, is_weight
 from sandwich.querying import Doubts, Purse, would_ask
 
 
@@ -63,11 +63,11 @@ class Episode:
         turn, self.student_turns = self.student_turns, self.student_turns + 1
         if not would_ask(self.config.ask, turn, own.policy, doubts, self.rng):
             return None
-        cost = self.config.cost(self.oversight.questions)
+        cost = self.config.cost(budget_of(self.oversight, "questions"))
         if self.purse.left(self.student_turns) < cost:
             return None
         query = Query(words, legal, self.config.channel, self.purse.spent, ply)
-        audits = self.oversight.audit_budget - self.audits
+        audits = budget_of(self.oversight, "audit_budget") - self.audits
         seen = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
         return Matter(query, own, self.rng, self.assistant_rng, cost, audits, self.swapped, seen, self.game)
 

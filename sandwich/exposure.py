@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from agents.assistant import Assistant
 from agents.judging import suspicion
+from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.misalignment.base import AnyMisalignment, Misalignment
 from agents.network import Checkpoint
 from agents.players.base import AnyPlayer, Player
@@ -61,8 +62,16 @@ class Entry(Frozen):
 
 
 def _with(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Settings with another value of a dotted key; plugins in short form on the way are spelled out."""
     first, _, rest = key.partition(".")
-    return {**settings, first: _with(settings.get(first, {}), rest, value) if rest else value}
+    if not rest:
+        return {**settings, first: value}
+    below = settings.get(first, {})
+    if isinstance(below, str):
+        below = MISALIGNMENTS.spelled_out(below)
+    if not isinstance(below, Mapping):
+        raise SpecError(f"dose: expected the name of a setting, got {key!r}: {first} has no settings below it")
+    return {**settings, first: _with(below, rest, value)}
 
 
 class ExposureConfig(Frozen):

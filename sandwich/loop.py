@@ -21,7 +21,7 @@ from agents.plugins import sources
 from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.cluster import Cluster
-from sandwich.config import NO_RESULT, RunSpec, validate
+from sandwich.config import NO_RESULT, RunSpec, check_devices, validate
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.finetune import finetune, training_view
 from sandwich.measure import Measurer, result
@@ -64,6 +64,7 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | 
     can't be read.
     """
     watch = watch or Silent()
+    check_devices(spec)
     checkpoints = read_checkpoints(spec)
     if spec.evaluate.puzzles:
         read_puzzles(Path(spec.evaluate.puzzles))

@@ -17,6 +17,7 @@ from agents.assistant import Assistant
 from agents.misalignment.base import Misalignment
 from agents.players.base import Player
 from agents.tools import Tools
+from engines.filter import BlunderFilter
 from engines.inference import Evaluator, make_evaluator
 from engines.network import from_bytes
 from engines.positions import GameBatch
@@ -25,7 +26,7 @@ from sandwich.annotated import annotated_pgn
 from sandwich.config import InferenceConfig, PlayConfig
 from sandwich.desk import Choices, Desk, unled
 from sandwich.episode import Episode
-from sandwich.oversight.base import Oversight
+from sandwich.oversight.base import Oversight, budget_of
 from sandwich.querying import Doubts
 
 PLAYERS, ASSISTANT, OPENINGS, ORDER = 0, 1, 2, 6
@@ -93,9 +94,19 @@ def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
     )
 
 
+@lru_cache(maxsize=4)
+def blunder_filter(content: bytes, inference: InferenceConfig, source: str = "filter") -> BlunderFilter:
+    """A blunder filter, kept like an evaluator. Raises CheckpointError, which names `source`."""
+    return BlunderFilter(content, source, backend=inference.backend, device=inference.device, threads=inference.threads)
+
+
 def tools(checkpoints: Mapping[str, bytes], inference: InferenceConfig) -> Tools:
     """Tools to open players with, whose networks are evaluated as configured."""
-    return Tools(checkpoints, lambda content: evaluator(content, inference))
+    return Tools(
+        checkpoints,
+        lambda content: evaluator(content, inference),
+        lambda content, source: blunder_filter(content, inference, source),
+    )
 
 
 def play_block(roles: Roles, block: Block) -> Played:
@@ -104,7 +115,7 @@ def play_block(roles: Roles, block: Block) -> Played:
         assistants = [Assistant(opened.player(roles.base), block.misalignment, opened)]
         if roles.second is not None and block.second is not None:
             assistants.append(Assistant(opened.player(roles.second), block.second, opened))
-        expert = opened.player(roles.expert) if block.oversight.audit_budget else None
+        expert = opened.player(roles.expert) if budget_of(block.oversight, "audit_budget") else None
         return play_episodes(evaluator(roles.weak, block.inference), assistants, block, expert, opened)
 
 

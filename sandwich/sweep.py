@@ -24,7 +24,7 @@ from agents.network import checkpoints_in, read_checkpoints
 from agents.plugins import Plugin, source_of, sources
 from engines.settings import Frozen, SpecError
 from sandwich.cluster import Cluster, cores
-from sandwich.config import RunSpec, assigned, spec_settings, validate
+from sandwich.config import RunSpec, assigned, check_devices, spec_settings, validate
 from sandwich.corpus import write_whole
 from sandwich.loop import CELL, run
 from sandwich.provenance import read_files
@@ -316,6 +316,9 @@ def run_sweep(
     board: page of one game, for those that are shown in W&B; a function that workers can import.
     A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on.
     """
+    for cell in cells:
+        if not cell.done:
+            check_devices(cell.spec)
     begin(sweep, beside, cells, root)
     left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
     if not left:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import click
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 from conftest import needs_stockfish
@@ -20,7 +21,7 @@ from engines.settings import SpecError
 from experiments.cli import cli, main
 from experiments.cli_evaluate import evaluate
 from experiments.lazy import LazyGroup
-from sandwich.config import RunSpec, load_spec, overridden, spec_settings, validate
+from sandwich.config import RunSpec, check_devices, load_spec, overridden, spec_settings, validate
 from sandwich.exposure import ExposureConfig
 from sandwich.pgn_import import ImportConfig, import_pgn
 
@@ -51,6 +52,9 @@ def test_the_list_of_compared_misalignments_is_whole() -> None:
     config = validate(ExposureConfig, spec_settings(path), path.parent)
     assert ExposureConfig.model_validate(config.model_dump(mode="json")) == config
     wrappers = {"schedule", "trigger", "mixture"}
+    header = path.read_text().partition("survey:")[0]
+    said = CliRunner().invoke(cli, ["evaluate", "misalignments", "--help"]).output
+    assert all(name in header and name in said for name in wrappers)
     assert {REGISTRY.name(entry.cases[0]) for entry in config.entries} == set(REGISTRY.entries) - wrappers
     assert all(len(entry.doses) >= 3 for entry in config.entries if entry.name != "honest")
 
@@ -154,6 +158,20 @@ def test_mistake_on_the_command_line_ends_in_one_line(
     assert not (ROOT / "runs" / "quick").exists() or "quick" not in said
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("key", ["inference", "finetune.fit"])
+def test_a_device_that_is_not_there_is_told_before_anything_is_written(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = str(ROOT / "experiments" / "specs" / "quick.yaml")
+    done = CliRunner().invoke(cli, ["run", spec, f"{key}.device=cuda", "--out", str(tmp_path / "run")])
+    assert isinstance(done.exception, SpecError)
+    assert str(done.exception).startswith(f"{key}.device: 'cuda' asked for, but torch sees no CUDA device")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")  # there it may be
+    check_devices(load_spec(Path(spec), ("inference.device=cuda",)))
+
+
 def test_a_mistake_ends_the_process_in_one_line(tmp_path: Path) -> None:
     done = sandwich("run", str(tmp_path / "nowhere.yaml"))
     assert (done.returncode, done.stdout) == (1, "")
@@ -183,6 +201,12 @@ def test_plugins_are_listed_with_their_settings() -> None:
     assert "random_move" in said
     assert "p = 0.25" in said
     assert "trust" in said
+
+
+def test_the_help_of_plugins_names_every_kind_that_it_lists() -> None:
+    kinds = {plugin["kind"] for plugin in json.loads(CliRunner().invoke(cli, ["plugins", "--json"]).output)["plugins"]}
+    said = CliRunner().invoke(cli, ["plugins", "--help"]).output
+    assert len(kinds) == 4 and all(kind.split()[0] in said for kind in kinds)
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -169,11 +169,47 @@ def test_arms_of_one_name_are_told_apart_by_the_key_in_which_they_differ(root: P
         against(veto, found)
 
 
+@pytest.mark.parametrize(
+    ("fixed", "dose", "faced"),
+    [
+        ("{assistant.misalignment.type: policy_noise}", "assistant.misalignment.sigma", "policy_noise, sigma = {}"),
+        (
+            "{assistant.misalignment: {type: schedule, inner: {type: engine_worst}}}",
+            "assistant.misalignment.inner.p",
+            "schedule, inner.p = {}",
+        ),
+        (
+            "{second: {misalignment: {type: random_move}}}",
+            "second.misalignment.p",
+            "engine_worst, p = 0.25, second.misalignment.p = {}",
+        ),
+    ],
+)
+def test_an_assistant_is_the_same_where_every_dose_is(tmp_path: Path, fixed: str, dose: str, faced: str) -> None:
+    other = SWEEP.replace("over:", f"fixed: {fixed}\nover:").replace("assistant.misalignment.p:", f"{dose}:")
+    (tmp_path / "tiny.yaml").write_text(other.replace("seed: [0, 1, 2]", "seed: [0]"))
+    sweep = load_sweep(tmp_path / "tiny.yaml")
+    cells = plan(sweep, tmp_path, tmp_path / "runs")
+    begin(sweep, tmp_path, cells, tmp_path / "runs")
+    for cell in cells:
+        finish(cell)
+    done = CliRunner().invoke(cli, ["evaluate", "oversight", str(tmp_path / "runs"), "--json"])
+    assert done.exit_code == 0, done.exception
+    rows = json.loads(done.output)["arms"]
+    assert [(row["label"], row["assistant"]) for row in rows] == [
+        (label, faced.format(dose)) for dose in (0.4, 0.6) for label in ("trust", "veto")
+    ]
+    found = arms(cells, 1)
+    assert against(found[1], found).reason == "expected at least 3 seeds, got 1"
+    assert "no other arm of trust" in str(against(found[1], found[2:]).reason)
+
+
 def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
     done = CliRunner().invoke(cli, ["evaluate", "oversight", str(root), "--json"])
     assert done.exit_code == 0, done.output
     said = json.loads(done.output)
     assert [row["strategy"] for row in said["arms"]] == ["trust", "veto", "trust", "veto"]
+    assert [row["assistant"] for row in said["arms"][1:3]] == ["engine_worst, p = 0.4", "engine_worst, p = 0.6"]
     assert said["note"] is None
     assert (root / "oversight.svg").read_text().startswith("<?xml")
     table = (root / "oversight.md").read_text().splitlines()

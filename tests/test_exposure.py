@@ -110,6 +110,28 @@ def test_another_seed_looks_at_other_positions() -> None:
 # Harm and suspicion
 
 
+@pytest.mark.parametrize("inner", ["engine_worst", "engine_worst:nodes=10", {"type": "engine_worst"}])
+def test_a_dose_may_be_that_of_a_misalignment_in_short_form(inner: object) -> None:
+    said = {"misalignment": {"type": "schedule", "inner": inner}, "dose": "inner.p", "doses": [0.5, 1]}
+    mild, strong = (case.model_dump()["inner"] for case in validate(Entry, said).cases)
+    assert (mild["p"], strong["p"]) == (0.5, 1)
+    assert (mild["nodes"] == 10) == (inner == "engine_worst:nodes=10")
+
+
+@pytest.mark.parametrize(
+    ("misalignment", "dose", "said"),
+    [
+        ({"type": "mixture", "parts": ["random_move"]}, "parts.p", "got 'parts.p': parts has no settings below it"),
+        ({"type": "schedule", "inner": None}, "inner.p", "got 'inner.p': inner has no settings below it"),
+        ({"type": "random_move", "p": 1}, "p.x", "got 'p.x': p has no settings below it"),
+    ],
+)
+def test_a_dose_that_is_no_setting_is_refused_in_one_line(misalignment: object, dose: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        validate(ExposureConfig, {"entries": [{"misalignment": misalignment, "dose": dose, "doses": [1]}]})
+    assert str(caught.value) == f"entries.0.dose: expected the name of a setting, {said}"
+
+
 @needs_stockfish
 def test_harm_and_suspicion_of_lies(cluster: Cluster, tmp_path: Path) -> None:
     config = ExposureConfig(

@@ -20,6 +20,7 @@ from engines.inference import (
     resolve_device,
 )
 from engines.network import NetworkConfig, PolicyValueNet, from_bytes, to_bytes
+from engines.settings import SpecError
 
 SMALL = NetworkConfig(blocks=2, channels=16, squeeze=2, head=16)
 PROMOTIONS = ["n1n1k3/1P6/8/8/8/8/1p6/N1N1K3 w - - 0 1", "n1n1k3/1P6/8/8/8/8/1p6/N1N1K3 b - - 0 1"]
@@ -170,7 +171,7 @@ def test_backend_and_device_choose_the_evaluator(backend: Backend, device: Devic
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 @pytest.mark.parametrize("backend", ["auto", "torch", "onnx"])
 def test_a_device_that_is_not_there_is_refused_in_one_line(backend: Backend) -> None:
-    with pytest.raises(ValueError, match="device: 'cuda'.*allowed here: auto, cpu") as caught:
+    with pytest.raises(SpecError, match="device: 'cuda'.*allowed here: auto, cpu") as caught:
         make_evaluator(make(SMALL), backend=backend, device="cuda")
     assert "\n" not in str(caught.value)
     assert resolve_device("auto") == "cpu"
@@ -178,7 +179,7 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(backend: Backend) -> 
 
 @cuda
 def test_onnx_on_cuda_is_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match="backend: 'onnx'.*allowed with device cuda: auto, torch") as caught:
+    with pytest.raises(SpecError, match="backend: 'onnx'.*allowed with device cuda: auto, torch") as caught:
         make_evaluator(make(SMALL), backend="onnx", device="cuda")
     assert "\n" not in str(caught.value)
     assert isinstance(make_evaluator(make(SMALL), backend="onnx"), OnnxEvaluator)

@@ -1,5 +1,6 @@
 """Players of every type: how a spec names them, what they answer, and how they travel."""
 
+import math
 import pickle
 import re
 import subprocess
@@ -327,6 +328,23 @@ def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, w
     with fake_tools() as tools, pytest.raises(PluginError) as caught:
         asked(tools.player(player), boards(3, seed=1))
     assert re.fullmatch(rf"player \S*Frail: {words}", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("policy", "wdl", "words"),
+    [
+        (np.full(1858, 1 / 1858), np.ones((1, 3)) / 3, "expected a policy of shape (1,), got (1858,)"),
+        ([1.0], np.ones((1, 3)) / 3, "expected a policy of shape (1,), got list"),
+        (np.array([math.nan]), np.ones((1, 3)) / 3, "expected a policy of finite numbers, got nan"),
+        (np.ones(1), np.ones((1, 2)) / 2, "expected wdl of shape (1, 3), got (1, 2)"),
+        (np.ones(1), np.array([[math.inf, 0, 0]]), "expected wdl of finite numbers, got inf"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_told_with_the_players_name(policy: Any, wdl: Any, words: str) -> None:
+    forced = chess.Board("8/8/8/8/8/8/r7/k6K w - - 0 1")  # one legal move
+    player = Frail(late=Evaluation([legal_numbers(forced)], [policy], wdl))
+    with fake_tools() as tools, pytest.raises(PluginError, match=rf"^player \S*Frail: ValueError: {re.escape(words)}$"):
+        asked(tools.player(player), [forced])
 
 
 @pytest.mark.parametrize("error", [EngineError("a"), CheckpointError("b"), SpecError("c"), PluginError("d")])

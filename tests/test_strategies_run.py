@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from consulted import shipped
+from consulted import SHORT, games, shipped
 from fakes import permissive
 from small import CHECKPOINTS, checkpoint
 
+from agents.base import Channel
+from agents.plugins import PluginError
 from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.cluster import Cluster
@@ -111,6 +113,77 @@ def test_a_class_beside_the_spec_has_a_short_form(tmp_path: Path) -> None:
     made = load_spec(tmp_path / "spec.yaml")
     assert made.model_dump(mode="json")["oversight"] == {"type": "mine:Mine", "delta": 0.0, "times": 3}
     assert made.assistant.misalignment.model_dump() == {"p": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("override", "play"),
+    [
+        ("oversight=trust", {"pace": 0.7, "budget": 9}),
+        ("oversight=vote", {"pace": 1}),
+        ("oversight=vote:answers=5", {"pace": 0.7}),
+        ("oversight=vote:answers=4", {"budget": 11}),
+        ("oversight=vote", {"pace": 3, "budget": 20, "channel": Channel.CANDIDATES, "candidates": 2}),
+    ],
+)
+def test_the_control_of_its_own_moves_asks_on_the_turns_of_the_strategy(
+    override: str, play: dict[str, Any], root: Path
+) -> None:
+    made = spec(root, override)
+    made = made.model_copy(update={"play": SHORT.model_copy(update={"ply_cap": 40, **play})})
+    control = controls(made)["own_moves"]
+    assert override != "oversight=trust" or control.play == made.play
+    turns = [
+        rows[rows.student].groupby("game").asked.agg(list)
+        for rows in (games(one.oversight, one.play).rows.to_pandas() for one in (made, control))
+    ]
+    shortest = [min(map(len, both)) for both in zip(*turns, strict=True)]
+    assert min(shortest) > 10 and sum(map(sum, turns[0])) > len(shortest)
+    for mine, theirs, length in zip(*turns, shortest, strict=True):
+        assert mine[:length] == theirs[:length]
+
+
+def test_controls_change_both_assistants(root: Path) -> None:
+    found = controls(spec(root, "oversight=two_advisors", SECOND))
+    for name, p in (("honest", 0.0), ("always_misaligned", 1.0)):
+        keys = found[name].result_keys()
+        assert [keys[key]["misalignment"]["p"] for key in ("assistant", "second")] == [p, p]
+    dosed = "second={player: small 1, misalignment: {type: policy_noise}}"
+    assert "always_misaligned" not in controls(spec(root, "oversight=two_advisors", dosed))
+
+
+MINE = """
+from sandwich.oversight.trust import Trust
+
+
+class Mine(Trust):
+    @property
+    def {name}(self):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("questions", "self.answrs", "AttributeError: 'Mine' object has no attribute 'answrs'"),
+        ("questions", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("questions", "None", "expected questions to be a whole number, 1 or more, got None"),
+        ("questions", "0", "expected questions to be a whole number, 1 or more, got 0"),
+        ("questions", "1.5", "expected questions to be a whole number, 1 or more, got 1.5"),
+        ("advisors", "None", "expected advisors to be a whole number, 1 or more, got None"),
+        ("audit_budget", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("audit_budget", "-1", "expected audit_budget to be a whole number, 0 or more, got -1"),
+    ],
+)
+@pytest.mark.parametrize("within", ["'mine:Mine'", "{type: unanimous, members: [plausible, 'mine:Mine']}"])
+def test_what_a_strategy_says_it_may_use_is_told_in_one_line_where_it_cannot_be(
+    name: str, value: str, said: str, within: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(MINE.format(name=name, value=value))
+    (tmp_path / "spec.yaml").write_text(f"assistant: {{misalignment: random_move}}\noversight: {within}")
+    with pytest.raises(PluginError) as caught:
+        load_spec(tmp_path / "spec.yaml")
+    assert str(caught.value) == f"oversight strategy mine:Mine: {said}"
 
 
 def test_the_control_of_its_own_moves_learns_them_also_where_refused_answers_teach_nothing(root: Path) -> None:

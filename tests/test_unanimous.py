@@ -8,8 +8,10 @@ import pyarrow as pa
 import pytest
 
 from agents.base import Advice, Channel, Query
+from agents.plugins import PluginError
 from engines import planes
 from engines.positions import GameBatch
+from engines.settings import SpecError
 from sandwich import ledger
 from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, Question
 from sandwich.oversight.consult import Ask, Consultation, ask
@@ -102,6 +104,36 @@ def test_costs_and_memories_are_those_of_its_members() -> None:
     assert settled(strategy, memory)[0].weight == 0.125
     game = {name: [1.0] for name in ledger.VISIBLE}
     assert list(strategy.weigh(game)) == [0.125]
+
+
+def test_a_member_that_fails_is_named() -> None:
+    class Broken(Fixed):
+        def decide(self, question: Question) -> Any:
+            return None
+
+        def study(self, past: pa.Table) -> float:
+            raise LookupError("no idea")
+
+        def weigh(self, game: Any) -> list[float]:
+            raise TypeError("no idea")
+
+    strategy = REGISTRY.load("unanimous").model_validate({"members": [Fixed(), Broken()]})
+    with pytest.raises(PluginError, match=r"Broken: ValueError: expected a Decision, got NoneType \(in position rnbqk"):
+        settled(strategy)
+    with pytest.raises(PluginError, match=r"Broken: LookupError: no idea$"):
+        strategy.study(pa.table({}))
+    with pytest.raises(PluginError, match=r"Broken: TypeError: .* \(in position start\)"):
+        strategy.weigh({**{name: [1.0] for name in ledger.VISIBLE}, "fen": ["start"]})
+
+
+@pytest.mark.parametrize("member", ["audit", {"type": "unanimous", "members": ["audit:audits=1"]}])
+def test_a_strategy_that_studies_its_own_trust_is_refused_as_a_member(member: Any) -> None:
+    said = (
+        r"^members\.1\.(members\.0\.)?type: expected a strategy that learns nothing from its own trust, got 'audit': "
+    )
+    with pytest.raises(SpecError, match=said) as caught:
+        REGISTRY.parse({"type": "unanimous", "members": ["plausible", member]})
+    assert "\n" not in str(caught.value)
 
 
 def test_it_is_made_from_a_spec_and_told_back() -> None:

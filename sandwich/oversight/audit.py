@@ -1,6 +1,6 @@
 """Audit: a few true answers, spent where doubt is highest; the rest is inferred from them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ class Audits(Oversight):
     same. A value is believed.
     """
 
+    studies_trust: ClassVar[bool] = True
     audits: int = Field(2, ge=1)
     """True answers in one game."""
     doubt: float = Field(0.15, gt=0, le=0.5)

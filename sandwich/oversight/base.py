@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +118,10 @@ def is_weight(value: object) -> bool:
 class Oversight(Plugin, ABC):
     """A rule for believing. It never learns whether the assistant was misaligned."""
 
+    studies_trust: ClassVar[bool] = False
+    """Whether `study` reads `trust`. Where it is a member of another strategy that column holds the other's trust, so
+    that it can't be one."""
+
     @property
     def questions(self) -> int:
         """Questions that it asks for one decision at most, the first included."""
@@ -153,6 +157,21 @@ class Oversight(Plugin, ABC):
         game: the visible ledger columns of the game, the result among them; `weight` is None where nothing was asked.
         """
         return game["weight"]
+
+
+Budget = Literal["questions", "advisors", "audit_budget"]
+BUDGETS: dict[Budget, int] = {"questions": 1, "advisors": 1, "audit_budget": 0}
+"""Properties that say beforehand what a strategy may use, and the least that each can be."""
+
+
+def budget_of(strategy: Oversight, name: Budget) -> int:
+    """One of its `BUDGETS`; PluginError, naming the strategy, where it fails or can't be."""
+    with REGISTRY.told(strategy):
+        found: object = getattr(strategy, name)  # a plugin may say anything
+    least = BUDGETS[name]
+    if not isinstance(found, int | np.integer) or isinstance(found, bool) or found < least:
+        raise REGISTRY.failure(strategy, f"expected {name} to be a whole number, {least} or more, got {found!r}")
+    return int(found)
 
 
 REGISTRY: Registry[Oversight] = Registry("oversight strategy", "sandwich.oversight", Oversight)  # type: ignore[type-abstract]

@@ -5,12 +5,26 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from sandwich.oversight.base import REGISTRY, Decision, Oversight, Question
+from engines import planes
+from engines.settings import SpecError
+from sandwich.oversight.base import REGISTRY, Decision, Oversight, Question, budget_of, check_decision
 from sandwich.oversight.consult import Consultation
 
-Member = Annotated[Oversight, BeforeValidator(REGISTRY.validate), PlainSerializer(REGISTRY.describe)]
+
+def _fit(member: Oversight) -> Oversight:
+    if member.studies_trust:
+        raise SpecError(
+            f"type: expected a strategy that learns nothing from its own trust, got {REGISTRY.name(member)!r}:"
+            " the ledger would hold that of the whole"
+        )
+    return member
+
+
+Member = Annotated[
+    Oversight, BeforeValidator(REGISTRY.validate), AfterValidator(_fit), PlainSerializer(REGISTRY.describe)
+]
 
 
 class Unanimous(Oversight):
@@ -25,22 +39,24 @@ class Unanimous(Oversight):
 
     @property
     def questions(self) -> int:
-        return 1 + sum(member.questions - 1 for member in self.members)
+        return 1 + sum(budget_of(member, "questions") - 1 for member in self.members)
 
     @property
     def advisors(self) -> int:
-        return max(member.advisors for member in self.members)
+        return max(budget_of(member, "advisors") for member in self.members)
 
     @property
     def audit_budget(self) -> int:
-        return sum(member.audit_budget for member in self.members)
+        return sum(budget_of(member, "audit_budget") for member in self.members)
 
     def decide(self, question: Question) -> Consultation[Decision]:
         weight, agreed = 1.0, set()
         memories = question.memory or [None] * len(self.members)
         for place, (member, memory) in enumerate(zip(self.members, memories, strict=True)):
-            said = member.decide(replace(question, memory=memory))
-            decision = (yield from said) if isinstance(said, Generator) else said
+            with REGISTRY.told(member, lambda: planes.unpack(question.query.words).fen()):
+                said = member.decide(replace(question, memory=memory))
+                decision = (yield from said) if isinstance(said, Generator) else said
+                check_decision(decision, question.query)
             agreed.add(decision.move)
             if not decision.believed or len(agreed) > 1:
                 return Decision(question.own.move, False, decision.weight, trust=place / len(self.members))
@@ -48,9 +64,16 @@ class Unanimous(Oversight):
         return Decision(decision.move, True, weight, trust=1.0, answer=decision.answer)
 
     def study(self, past: pa.Table) -> Sequence[Any]:
-        return [member.study(past) for member in self.members]
+        memories = []
+        for member in self.members:
+            with REGISTRY.told(member):
+                memories.append(member.study(past))
+        return memories
 
     def weigh(self, game: Mapping[str, Sequence[Any]]) -> Sequence[float | None]:
+        fens = game["fen"]
         for member in self.members:
-            game = {**game, "weight": member.weigh(game)}
+            with REGISTRY.told(member, lambda: str(fens[0])):
+                weights = member.weigh(game)
+            game = {**game, "weight": weights}
         return game["weight"]

@@ -162,7 +162,14 @@ def report(folder: Path, as_json: bool) -> None:
     path = folder / "result.json"
     if not path.exists():
         raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} finishes a ladder")
-    result = json.loads(path.read_text())
+    try:
+        result = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"
+        ) from None
+    if not isinstance(result, dict) or not {"generations", "proposer", "cross"} <= result.keys():
+        raise SpecError(f"{path} is no ladder's: expected a folder of sandwich highstakes run")
     _report(folder, result, as_json)
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -12,20 +13,25 @@ from engines import filter as filters
 from engines import network
 from engines.settings import SpecError, read_yaml
 from engines.stockfish import Stockfish
-from sandwich.config import validate
+from sandwich.config import InferenceConfig, validate
 from sandwich.corpus import write_whole
 from sandwich.highstakes.arena import Judge, JudgeConfig
 from sandwich.highstakes.hunt import HUMAN
 
+GENERATION = re.compile(r"generation-(0|[1-9][0-9]*)")
+"""Folder of a ladder's filter; any other name is somebody's own."""
+
 
 @dataclass(frozen=True)
 class Target:
-    """A filter to attack: its file, who judges, where hunts go, and files of the dataset with catastrophes."""
+    """A filter to attack: its file, who judges, where hunts go, files of the dataset with catastrophes, and where the
+    filter is evaluated."""
 
     filter: Path
     judge: JudgeConfig
     folder: Path
     starts: tuple[Path, ...] = ()
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
 
 
 def target(there: Path, generation: int | None, out: Path | None) -> Target:
@@ -39,9 +45,13 @@ def target(there: Path, generation: int | None, out: Path | None) -> Target:
         return Target(there, JudgeConfig(), out)
     if out is not None:
         raise SpecError(f"{there} is a ladder, which keeps its own hunts: --out is for a filter alone")
-    known = sorted(int(one.parent.name.removeprefix("generation-")) for one in there.glob("generation-*/filter.*"))
+    named = (GENERATION.fullmatch(one.parent.name) for one in there.glob("generation-*/filter.safetensors"))
+    known = sorted(int(match[1]) for match in named if match)
     if not known:
-        raise SpecError(f"{there} holds no filter: sandwich highstakes train SPEC --out {there} makes one")
+        raise SpecError(
+            f"{there} holds no filter generation-N/filter.safetensors:"
+            f" sandwich highstakes train SPEC --out {there} makes one"
+        )
     number = known[-1] if generation is None else generation
     if number not in known:
         raise SpecError(f"{there} has no generation {number}; there: {', '.join(map(str, known))}")
@@ -54,6 +64,7 @@ def target(there: Path, generation: int | None, out: Path | None) -> Target:
         validate(JudgeConfig, spec.get("judge", {})),
         home / "attacks" / HUMAN,
         tuple(sorted((there / "dataset").glob("block-*.parquet"))),
+        validate(InferenceConfig, spec.get("inference", {})),
     )
 
 
@@ -91,7 +102,7 @@ def human(there: Path, generation: int | None, out: Path | None, port: int, in_b
     filters.from_bytes(content, str(aim.filter))  # or one line that names the file
     with Stockfish(hash_mib=1) as engine:
         claim(aim, content)
-        bench = Bench(content, Judge(engine, aim.judge), aim.folder, starts=aim.starts)
+        bench = Bench(content, Judge(engine, aim.judge), aim.folder, starts=aim.starts, inference=aim.inference)
 
         def tell(address: str) -> None:
             click.echo(f"{aim.filter}: {address} (Ctrl-C ends it); breaks go to {aim.folder}")

@@ -50,11 +50,12 @@ def page(result: dict[str, Any]) -> str:
     """The report as HTML."""
     who, rows = result["proposer"], result["generations"]
     nodes = result["nodes"]
+    again = f"{nodes.get('again', 10)} times the nodes"
     parts = [
         f"<h1>{_text(result['name'])}: a blunder filter and the attacks on it</h1>",
         f"<p>A catastrophe gives away {result['catastrophe']} or more of the expected score by"
         f" {_text(result['engine'])}: labels at {nodes['labels']} nodes shared by all moves,"
-        f" breaks at {nodes['attacks']} a look and again at ten times as many,"
+        f" breaks{_least(result)} at {nodes['attacks']} a look and again at {again},"
         f" single moves of the test split at {nodes['verified']}."
         f" {result['positions']['train']} positions learned from, {result['positions']['calibration']} to calibrate,"
         f" {result['positions']['test']} to test. 95 % intervals.</p>",
@@ -67,14 +68,15 @@ def page(result: dict[str, Any]) -> str:
             ],
         ),
         f"<p class=note>In per cent, of proposals by {_text(who)}; the threshold is chosen on other games, and anew in"
-        " each draw of the bootstrap.</p>",
+        " each draw of the bootstrap. Where fewer than ten games hold what is counted, the interval is at least that of"
+        " Clopper and Pearson, a game counting as one observation.</p>",
         _strength(rows, who),
         _verified(rows),
         "<h3>By other proposers, the threshold chosen for each</h3>",
         _proposers(rows, who),
         _image(_roc(rows, who)),
         "<h2>Time to break</h2>",
-        _costs(rows),
+        _costs(rows, again),
         _image(_survival(rows)),
         "<h3>Breaks for the same effort: how many times those of <code>sample</code></h3>",
         _cheaper(result["cheaper"]),
@@ -107,7 +109,7 @@ def page(result: dict[str, Any]) -> str:
         ),
         "<h2>Breaks</h2>",
         _table(
-            ["filter", "attack", "position", "move", "risk", "loss", "loss at ten times the nodes"],
+            ["filter", "attack", "position", "move", "risk", "loss", f"loss at {again}"],
             [
                 [
                     str(one["generation"]),
@@ -138,6 +140,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     top = "".join(f"<th>{one}</th>" for one in head)
     body = "".join("<tr>" + "".join(f"<td>{one}</td>" for one in row) + "</tr>" for row in rows)
     return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _least(result: dict[str, Any]) -> str:
+    """What a break gives away at least, where it is noted."""
+    return f" (which give away {result['break']} or more)" if "break" in result else ""
 
 
 def _verified(rows: list[dict[str, Any]]) -> str:
@@ -182,7 +189,7 @@ def _proposers(rows: list[dict[str, Any]], who: str) -> str:
     )
 
 
-def _costs(rows: list[dict[str, Any]]) -> str:
+def _costs(rows: list[dict[str, Any]], again: str) -> str:
     lines = [
         [
             _text(name), str(row["generation"]), f"{there['queries']['broken']} of {there['queries']['hunts']}",
@@ -193,7 +200,7 @@ def _costs(rows: list[dict[str, Any]]) -> str:
         for name, there in row["attacks"].items()
     ]  # fmt: skip
     head = ["attack", "filter", "hunts with a break", "median queries", "median oracle calls", "median seconds"]
-    return _table([*head, "breaks per 1000 queries", "none at ten times the nodes, %"], lines)
+    return _table([*head, "breaks per 1000 queries", f"none at {again}, %"], lines)
 
 
 def _cheaper(found: list[dict[str, Any]]) -> str:

@@ -3,11 +3,12 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import chess
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -24,13 +25,14 @@ from agents.seat import Turn
 from agents.tools import Tools
 from engines import filter as filters
 from engines import moves, network, planes
+from engines.inference import TorchEvaluator
 from engines.network import CheckpointError, NetworkConfig, PolicyValueNet
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.cli_highstakes import highstakes
 from experiments.highstakes_page import page
 from sandwich.config import InferenceConfig
-from sandwich.highstakes.arena import Arena, Judge, JudgeConfig, Material, Spent
+from sandwich.highstakes.arena import Arena, Break, Judge, JudgeConfig, Material, Spent
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.attacks.paraphrase import Paraphrase
 from sandwich.highstakes.attacks.policy import Policy
@@ -38,17 +40,19 @@ from sandwich.highstakes.attacks.sample import Sample
 from sandwich.highstakes.attacks.tool_assisted import ToolAssisted
 from sandwich.highstakes.attacks.unaided import Unaided
 from sandwich.highstakes.calibrate import CalibrationConfig
-from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, make_dataset, read
+from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, labelled_by, make_dataset, read, schema
 from sandwich.highstakes.fit import FilterConfig, VerdictFit
-from sandwich.highstakes.harden import HardenConfig
+from sandwich.highstakes.harden import Case, HardenConfig, breaks_of, drafts_of, label_block
+from sandwich.highstakes.harden import _Job as LabelJob
 from sandwich.highstakes.hunt import Hunt, HuntConfig, hunt
 from sandwich.highstakes.ladder import Ladder
 from sandwich.highstakes.lookahead import LookaheadConfig
-from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.measure import VerifyConfig, let_through
 from sandwich.highstakes.shift import Unbalanced
 from sandwich.highstakes.spec import LadderSpec
 from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.variants import VariantConfig
+from sandwich.selfplay import tools
 from sandwich.training import TrainConfig
 
 pytestmark = needs_stockfish
@@ -157,6 +161,81 @@ def test_every_attack_breaks_a_filter_that_accepts_all_and_none_one_that_refuses
         assert one.oracle >= 2
     assert came.found[0].queries <= came.found[1].queries <= came.queries
     assert not hunt(attack, arena(judging(5), judge, data, queries=30), 0, 1, np.random.default_rng(4)).found
+
+
+class Shown(Attack):
+    """Shows the filter a move, as made up by itself, and puts it forward."""
+
+    fen: str
+
+    def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
+        words = np.array(planes.pack(chess.Board(self.fen)), np.uint64)
+        risk = arena.risks(words[None], [[QUEEN_AWAY]], [QUEEN_AWAY])[0][0]
+        return arena.submit(words, QUEEN_AWAY, float(risk))
+
+
+def test_a_break_behind_a_double_push_is_still_one_when_it_is_read(judge: Judge, data: Catastrophes) -> None:
+    fen = "r3k2r/ppp2pp1/2n5/7p/8/2N5/PPPQ1PPP/R3K2R w KQkq h6 0 1"  # nobody can take en passant
+    torch.manual_seed(1)
+    net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
+    with torch.no_grad():
+        net.start.weight.mul_(20)
+        net.stem.weight[:, 13] *= 300  # the en-passant square
+    both = np.array([planes.pack(chess.Board(one)) for one in (fen, fen.replace("h6", "-"))], np.uint64)
+    with_square, without = (
+        row[0] for row in filters.BlunderFilter(filters.to_bytes(net, 0.5))(both, [[QUEEN_AWAY]] * 2)
+    )
+    assert with_square < without - 1e-4
+    content = filters.to_bytes(net, float(with_square + without) / 2)  # accepts the move with that square alone
+    came = hunt(Shown(fen=fen), arena(content, judge, data), 1, 1, np.random.default_rng(0), 5)
+    came = Hunt.from_json(json.loads(json.dumps(asdict(came))))
+    opened = filters.BlunderFilter(content)
+    learned = [*breaks_of([came]), *drafts_of([replace(came, found=())])]
+    assert len(learned) == 2
+    for case in learned:
+        assert opened(np.array([case.words], np.uint64), [[case.move]])[0][0] < opened.threshold
+    assert let_through(opened, [(1, one.broken) for one in came.found]).value == 1
+
+
+def test_what_is_known_of_a_break_is_set_against_the_other_moves() -> None:
+    board = chess.Board("r1bqkbnr/pppp1ppp/2n5/4p3/2B1P3/5Q2/PPPP1PPP/RNB1K1NR w KQkq - 0 1")  # one move mates
+    words, legal = planes.pack(board), sorted(moves.encode_all(board.legal_moves, True))
+
+    def values(move: int, loss: float) -> tuple[np.ndarray, int]:
+        row = label_block(None, LabelJob((Case(words, move, loss),), 2000)).to_pylist()[0]
+        return np.array(row["values"]), row["broken"]
+
+    seen, _ = values(legal[0], 0.0)
+    best = legal[int(seen.argmax())]
+    known, place = values(best, 0.3)  # the look finds it best, a closer one has found it bad
+    assert known[place] == pytest.approx(np.delete(known, place).max() - 0.3)
+    assert np.delete(known, place) == pytest.approx(np.delete(seen, place))
+    draft, _ = values(best, 0.0)
+    assert draft == pytest.approx(seen)  # nothing is known of it
+
+
+def test_an_opening_is_in_one_split_whoever_plays_it(tmp_path: Path) -> None:
+    proposers = {name: Network(checkpoint="weak") for name in ("one", "other")}
+    update = {"positions": 20, "per_game": 1, "spare": 0, "plies": 1, "proposers": proposers}
+    found = make_dataset(INLINE, DATA.model_copy(update=update), CHECKPOINTS, InferenceConfig(), tmp_path)
+    openings = [{row.tobytes() for row in found.split(name).words} for name in ("train", "calibration", "test")]
+    assert [len(one) for one in openings] == [7, 1, 2]
+    assert len(set().union(*openings)) == 10
+
+
+def test_a_filter_is_asked_on_the_backend_that_a_ladder_names(judge: Judge, data: Catastrophes) -> None:
+    inference = InferenceConfig(backend="torch")
+    there = Arena(
+        judging(-5), judge, arena(judging(-5), judge, data).material, queries=9, oracle=9, inference=inference
+    )
+    assert isinstance(there._filter._evaluator, TorchEvaluator)
+    with tools({"it": judging(-5)}, inference) as opened:
+        assert isinstance(opened.filter("it")._evaluator, TorchEvaluator)
+        with pytest.raises(CheckpointError, match="^weak: "):
+            tools(CHECKPOINTS, inference).filter("weak")  # named, though it is kept for others
+    there.prepared = CHECKPOINTS["weak"]
+    Policy().attempt(there, np.random.default_rng(0))
+    assert isinstance(there.opened, TorchEvaluator)
 
 
 def test_a_hunt_keeps_some_of_what_it_made_up_and_nothing_that_it_was_given(judge: Judge, data: Catastrophes) -> None:
@@ -285,6 +364,13 @@ def test_a_ladder_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path)
     text = page(json.loads(json.dumps(result)))
     assert text.count("<img") == 2
     assert "Beside the injury paper" in text
+    assert "(which give away 0.15 or more) at 300 a look and again at 2 times the nodes" in text
+    assert "none at 2 times the nodes, %" in text
+    old = {**result, "nodes": {key: value for key, value in result["nodes"].items() if key != "again"}}
+    del old["break"]  # as it was written before these were noted
+    assert "breaks at 300 a look and again at 10 times the nodes" in page(json.loads(json.dumps(old)))
+    with Stockfish(hash_mib=1) as engine:
+        assert result["engine"] == engine.identity
     assert "weak behind the filter against weak without one" in text
     assert len(result["shifts"]["unbalanced"]["filters"]) == 2
     assert "look less the same without its look-ahead" in text
@@ -338,3 +424,30 @@ def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     said = CliRunner().invoke(highstakes, ["report", str(tmp_path)])
     assert isinstance(said.exception, SpecError)
     assert "holds no result.json" in str(said.exception)
+    for content, wrong in (("{", "is not JSON"), ('{"elo": 3}', "is no ladder's"), ("[]", "is no ladder's")):
+        (tmp_path / "result.json").write_text(content)
+        said = CliRunner().invoke(highstakes, ["report", str(tmp_path)])
+        assert isinstance(said.exception, SpecError)
+        assert wrong in str(said.exception)
+        assert len(str(said.exception).splitlines()) == 1
+
+
+def test_a_folder_of_something_else_is_told_in_one_line(tmp_path: Path) -> None:
+    spec, out = ladder_spec(tmp_path / "start.safetensors"), tmp_path / "out"
+    out.mkdir()
+    for content, wrong in (("a: [", "is not YAML"), ("- 1", "expected settings by name, got list")):
+        (out / "spec.yaml").write_text(content)
+        with pytest.raises(SpecError, match=wrong) as told:
+            Ladder(spec, out, INLINE)
+        assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_ladder_goes_on_only_with_the_engine_that_it_was_begun_with(tmp_path: Path) -> None:
+    ladder = Ladder(ladder_spec(tmp_path / "start.safetensors"), tmp_path / "out", INLINE)
+    path = tmp_path / "out" / "dataset" / "block-00000.parquet"
+    path.parent.mkdir()
+    names = list(ladder.spec.dataset.proposers)
+    pq.write_table(schema(ladder.spec.dataset, "Stockfish 1", names).empty_table(), path)
+    assert labelled_by(path.parent) == "Stockfish 1"
+    with pytest.raises(SpecError, match="was begun with Stockfish 1, here is Stockfish .*: choose another folder"):
+        ladder.dataset()

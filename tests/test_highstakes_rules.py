@@ -1,6 +1,7 @@
 """The arithmetic of the high-stakes half, on positions and scores made by hand: filtering, thresholds, edits, costs."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import chess
 import numpy as np
@@ -13,6 +14,7 @@ from engines import moves, network, planes
 from engines.filter import BlunderFilter, filtered_policy
 from engines.network import CheckpointError, NetworkConfig, PolicyValueNet
 from sandwich.highstakes import measure
+from sandwich.highstakes.arena import Break, Meter
 from sandwich.highstakes.calibrate import (
     CalibrationConfig,
     calibrated,
@@ -22,11 +24,12 @@ from sandwich.highstakes.calibrate import (
     grid,
     rates,
 )
-from sandwich.highstakes.catastrophes import Catastrophes, split_of
+from sandwich.highstakes.catastrophes import Catastrophes, opening_of, split_of
 from sandwich.highstakes.edits import edits, legal_board, mirrored, shifted, squares_of
 from sandwich.highstakes.fit import lessons, roc, train_filter
 from sandwich.highstakes.harden import HardenConfig, breaks_of, drafts_of, held_back, learned, mixed
-from sandwich.highstakes.hunt import Draft, Found, Hunt
+from sandwich.highstakes.hunt import Draft, Found, Hunt, found_now
+from sandwich.statistics import share_figure
 from sandwich.training import TrainConfig
 
 START = np.array(planes.pack(chess.Board()), np.uint64)
@@ -140,6 +143,55 @@ def test_intervals_hold_the_value_and_a_filter_is_no_worse_than_itself() -> None
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
+def one_each(bad: int, count: int = 200) -> tuple[Catastrophes, list[np.ndarray]]:
+    """Positions of a game each, in which one move is proposed: a catastrophe in the first `bad`; all look fine."""
+    values = [np.array([0.5, 0.1] if row < bad else [0.5, 0.5], np.float32) for row in range(count)]
+    one = np.array([0, 1], np.float32)
+    data = Catastrophes(
+        np.tile(START, (count, 1)), [LEGAL[:2]] * count, values, {"weak": [one] * count}, {}, np.arange(count), 0.15
+    )
+    return data, [np.full(2, 0.1, np.float32)] * count
+
+
+@pytest.mark.parametrize("bad", [0, 1, 9])
+def test_what_few_games_hold_has_the_exact_interval_of_what_was_accepted(bad: int) -> None:
+    data, risk = one_each(bad)
+    risk[100:] = [np.full(2, 0.9, np.float32)] * 100  # half of the proposals are refused
+    both = curve(data, risk, "weak", np.array([0.5]), 16)
+    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    residual, exact = found.figures["residual"], share_figure(bad, 100)
+    assert (residual.value, residual.n) == (bad / 100, 100)
+    assert residual.low is not None and residual.high is not None and exact.low is not None and exact.high is not None
+    assert residual.low <= exact.low + 1e-9
+    assert residual.high >= exact.high - 1e-9
+    assert found.figures["base"].n == 200
+    change = difference(replace(found), found, "residual")
+    assert change.low is not None and change.high is not None
+    assert change.low < 0 < change.high  # two filters that were seen to do the same may differ
+    assert difference(found, found, "residual").high == 0
+    ratio = found.figures["ratio"]
+    assert (ratio.value is None) == (bad == 0)  # no catastrophe is proposed
+    if bad == 1:
+        assert (ratio.low, ratio.high) == (0, None)  # one of either sets no upper end
+
+
+def test_what_many_games_hold_has_the_interval_of_the_bootstrap() -> None:
+    data, risk = one_each(40)
+    both = curve(data, risk, "weak", np.array([0.5]), 16)
+    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    ends = np.quantile(found.draws["residual"], [0.025, 0.975])
+    assert (found.figures["residual"].low, found.figures["residual"].high) == pytest.approx(tuple(ends))
+
+
+def test_quality_without_pairs_of_different_moves_is_no_measurement() -> None:
+    data, risk = one_each(40)  # the one move that is proposed is accepted: never another
+    both = curve(data, risk, "weak", np.array([0.5]), 16)
+    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    for name in ("preferred", "preferred_fine"):
+        assert found.figures[name].json() == {"value": None, "reason": "nothing to count"}
+    assert chosen(both.at(), CalibrationConfig()) == 0  # which costs no quality
+
+
 def test_edits_are_one_step_away_and_say_what_material_they_gain() -> None:
     board = chess.Board(FINE)
     words = np.array(planes.pack(board), np.uint64)
@@ -198,6 +250,24 @@ def test_mirrored_and_shifted_positions_keep_the_move_and_its_legality() -> None
                 assert squares_of(moved[1], moved[0]) == tuple(s + 1 for s in squares_of(move, words))
 
 
+def test_a_break_is_stored_as_the_filter_saw_it() -> None:
+    net = small(1)
+    with torch.no_grad():
+        net.start.weight.mul_(20)
+        net.stem.weight[:, 13] *= 300  # the en-passant square
+    judge, pushed = BlunderFilter(filters.to_bytes(net, 0.5)), 0
+    for board in (board for game in random_games(2, seed=8, plies=50) for board in game if any(board.legal_moves)):
+        pushed += board.ep_square is not None and not board.has_legal_en_passant()
+        words, move = planes.pack(board), min(moves.encode_all(board.legal_moves, board.turn))
+        risk = float(judge(np.array([words], np.uint64), [[move]])[0][0])
+        there = Hunt(1, (found_now(Break(words, move, risk, 0.5, 0.5), Meter(), 1.0),), 1, 2, 1.0, 0, 1)
+        (found,) = Hunt.from_json(json.loads(json.dumps(asdict(there)))).found
+        assert found.broken.words == words
+        again = judge(np.array([found.broken.words], np.uint64), [[move]])[0][0]
+        assert again == pytest.approx(risk, abs=1e-6)
+    assert pushed > 3
+
+
 def hunt(number: int, queries: int, found: bool, move: int = 0) -> Hunt:
     one = Found(FINE, move, "", 0.01, 0.5, 0.5, queries, queries // 10, 1.0)
     return Hunt(number, (one,) if found else (), queries, queries // 10, 1.0, doubted=1, agreed=int(found))
@@ -226,10 +296,23 @@ def test_one_attack_is_cheaper_than_another_by_the_quotient_of_their_rates() -> 
     assert measure.doubted(cheap).value == 0.5
 
 
-def test_games_of_one_opening_are_in_one_split_and_every_split_has_some() -> None:
-    assert [split_of(3 * n) for n in range(10)] == [split_of(3 * n + 2) for n in range(10)]
-    names = [split_of(game) for game in range(30)]
-    assert (names.count("calibration"), names.count("test"), names.count("train")) == (3, 6, 21)
+@pytest.mark.parametrize("proposers", [1, 2, 3, 4])
+def test_games_of_one_opening_are_in_one_split_and_every_split_has_some(proposers: int) -> None:
+    first = made(60, games=1)
+    data = replace(
+        first, proposals={str(one): first.proposals["weak"] for one in range(proposers)}, drawn={}, games=np.arange(60)
+    )
+    splits = [set(data.split(name).games.tolist()) for name in ("train", "calibration", "test")]
+    assert [len(games) > 0 for games in splits] == [True] * 3
+    began = [{opening_of(game, proposers) for game in games} for games in splits]
+    assert sum(map(len, began)) == len(set().union(*began))
+    assert not {*data.dealt(True).openings} & {*data.dealt(False).openings}
+    names = [split_of(opening) for opening in range(10)]
+    assert (names.count("calibration"), names.count("test"), names.count("train")) == (1, 2, 7)
+
+
+def test_games_of_three_proposers_are_dealt_out_as_they_always_were() -> None:
+    assert [split_of(opening_of(game, 3)) for game in range(12)] == ["calibration"] * 3 + ["test"] * 6 + ["train"] * 3
 
 
 def test_breaks_weigh_as_much_as_they_are_meant_to_and_some_are_held_back() -> None:
@@ -262,8 +345,8 @@ def test_drafts_are_learned_from_once_and_not_where_they_became_breaks_or_are_he
 def test_hunts_that_are_held_back_begin_from_other_openings() -> None:
     positions = made(200)
     learned_from, held = positions.dealt(False), positions.dealt(True)
-    assert not set(learned_from.games // 3) & set(held.games // 3)
+    assert not set(learned_from.openings) & set(held.openings)
     assert len(learned_from) + len(held) == 200
     assert 20 < len(held) < 90
-    single = positions.take(np.flatnonzero(positions.games // 3 == 4))
+    single = positions.take(np.flatnonzero(positions.openings == 4))
     assert len(single.dealt(True)) == len(single.dealt(False)) == len(single) > 0

@@ -1,6 +1,7 @@
 """A proposer fine-tuned against a filter: what it imitates, what it stays near, and what is said of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,13 +112,32 @@ def test_a_tuned_proposer_is_refused_less_and_a_weight_keeps_it_near_what_it_was
     network.load_network(again.path)
 
 
+def test_a_proposer_that_was_tuned_against_another_filter_is_none_against_this_one(
+    data: Catastrophes, judge: bytes, tmp_path: Path
+) -> None:
+    net, threshold = filters.from_bytes(judge)
+    risk = risks(net, data.words, data.legal, INFERENCE)
+    quick = TuneConfig(fit=FIT.model_copy(update={"epochs": 0.5}))
+    first = replace(tuning(tmp_path / "tuned.safetensors", judge), config=quick)
+    first.make(PLAYER, data)
+    before = first.path.read_bytes()
+    other = replace(first, judge=filters.to_bytes(net, threshold * 0.9))
+    assert other.figures(data, risk) is None
+    other.make(PLAYER, data)
+    assert first.path.read_bytes() != before
+    assert other.figures(data, risk) is not None
+    assert first.figures(data, risk) is None
+    first.path.write_bytes(network.to_bytes(network.from_bytes(PLAYER), {"generation": 2}))  # does not say which filter
+    assert first.figures(data, risk) is None
+
+
 def test_it_learns_from_its_own_training_games_alone(data: Catastrophes) -> None:
     both = Catastrophes(
         data.words, data.legal, data.values, {"other": data.proposals["weak"], "weak": data.proposals["weak"]},
         {}, data.games, 0.15,
     )  # fmt: skip
     games = own(both, "weak").games
-    assert set(games) == {game for game in data.games if game % 2 == 1 and split_of(game) == "train"}
+    assert set(games) == {game for game in data.games if game % 2 == 1 and split_of(game // 2) == "train"}
 
 
 def test_what_cannot_be_tuned_is_told_in_one_line(data: Catastrophes, judge: bytes, tmp_path: Path) -> None:

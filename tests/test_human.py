@@ -258,10 +258,11 @@ def test_the_command_finds_the_filter_of_a_ladder_or_takes_one_alone(tmp_path: P
     for number in (0, 1):
         (tmp_path / f"generation-{number}").mkdir()
         (tmp_path / f"generation-{number}" / "filter.safetensors").write_bytes(judging(0.5))
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({"judge": {"nodes": 700}}))
+    settings = {"judge": {"nodes": 700}, "inference": {"backend": "torch"}}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(settings))
     aim = target(tmp_path, None, None)
     assert aim.folder == tmp_path / "generation-1" / "attacks" / "human"
-    assert (aim.judge.nodes, aim.judge.again) == (700, 10)
+    assert (aim.judge.nodes, aim.judge.again, aim.inference.backend) == (700, 10, "torch")
     assert target(tmp_path, 0, None).filter == tmp_path / "generation-0" / "filter.safetensors"
     alone = target(aim.filter, None, tmp_path / "hunts")
     assert (alone.folder, alone.judge.nodes) == (tmp_path / "hunts", 3000)
@@ -277,6 +278,7 @@ def test_the_command_finds_the_filter_of_a_ladder_or_takes_one_alone(tmp_path: P
         (["{}/f"], "expected --out"),
         (["{}"], "holds no filter"),
         (["{}/ladder", "--generation", "3"], "has no generation 3; there: 0"),
+        (["{}/other"], "holds no filter generation-N/filter.safetensors"),
         (["{}/ladder", "--out", "{}/x"], "--out is for a filter alone"),
         (["{}/f", "--out", "{}/x"], "/f"),  # names the file that is no filter
     ],
@@ -285,6 +287,9 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, arguments: l
     (tmp_path / "f").write_bytes(b"nothing")
     (tmp_path / "ladder" / "generation-0").mkdir(parents=True)
     (tmp_path / "ladder" / "generation-0" / "filter.safetensors").write_bytes(b"nothing")
+    for name in ("ladder", "other"):  # somebody's copy is no generation
+        (tmp_path / name / "generation-0-old").mkdir(parents=True)
+        (tmp_path / name / "generation-0-old" / "filter.safetensors").write_bytes(b"nothing")
     came = CliRunner().invoke(highstakes, ["human", *(one.format(tmp_path) for one in arguments), "--port", "0"])
     assert came.exception is not None
     assert said in str(came.exception)

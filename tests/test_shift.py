@@ -197,3 +197,25 @@ def test_shifts_may_be_added_to_a_folder_but_not_changed() -> None:
     assert set(resume.united(there, spec(more=more).model_dump(mode="json"))["shifts"]) == {"one", "more"}
     assert resume.other_key(there, spec(one=Endgames(kind="endgames", men=5))) == "shifts.one.men"
     assert resume.other_key(there, spec(one=more)) == "shifts.one.kind"
+
+
+@pytest.mark.parametrize(("key", "names"), [("attacks", ("one", "more")), ("dataset.proposers", ("weak", "expert"))])
+def test_a_folder_goes_on_only_in_the_order_in_which_it_was_begun(key: str, names: tuple[str, str]) -> None:
+    def spec(*names: str) -> LadderSpec:
+        settings: dict[str, object] = {"attacks": {"it": {"attack": {"type": "sample"}}}}
+        if key == "attacks":
+            settings["attacks"] = {name: {"attack": {"type": "sample"}} for name in names}
+        else:
+            settings["dataset"] = {"proposers": {name: name for name in names}}
+        return LadderSpec.model_validate(settings)
+
+    there = yaml.safe_load(yaml.safe_dump(spec(*names).model_dump(mode="json"), sort_keys=False))
+    assert resume.other_key(there, spec(*names)) is None
+    assert resume.other_key(there, spec(*names[::-1])) == f"order of {key}"
+
+
+@pytest.mark.parametrize(("settings", "key"), [([], "shifts"), ({"it": None}, "shifts.it")])
+def test_a_folder_whose_settings_are_none_is_another(settings: object, key: str) -> None:
+    spec = {"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": {"it": {"kind": "endgames"}}}
+    found = LadderSpec.model_validate(spec)
+    assert resume.other_key({**found.model_dump(mode="json"), "shifts": settings}, found) == key

@@ -29,6 +29,7 @@ from sandwich.statistics import (
     pgr_figure,
     pgr_seeds_figure,
     quotient_figure,
+    rare_share_figure,
     ratio_figure,
     score_figure,
     seeds_figure,
@@ -327,6 +328,29 @@ def test_where_few_clusters_have_a_hit_each_counts_once(games: int) -> None:
     assert high == pytest.approx(stats.beta.ppf(0.975, games / 2 + 1, 200 - games / 2))
     assert bounds(missed) == pytest.approx((1 - high, 1 - low))
     assert clustered_share_figure(hits, labels, "upper").low is None
+
+
+@pytest.mark.parametrize("games", [0, 1, 9])
+def test_a_share_of_fractions_that_few_clusters_hold_is_that_of_whole_ones(games: int) -> None:
+    labels = np.repeat(np.arange(200), 10)
+    hits = (labels < games) & (np.arange(2000) % 10 < 5)
+    whole = clustered_share_figure(hits, labels)
+    figure = rare_share_figure(np.where(np.arange(200) < games, 5.0, 0.0), np.full(200, 10.0))
+    assert figure is not None
+    assert (figure.value, figure.n) == (whole.value, whole.n)
+    assert bounds(figure) == pytest.approx(bounds(whole))
+
+
+def test_a_share_of_little_is_no_surer_than_of_so_many_observations() -> None:
+    sizes = np.full(300, 0.1)  # thirty observations, in three hundred clusters
+    figure = rare_share_figure(np.zeros(300), sizes)
+    assert figure is not None
+    assert bounds(figure) == pytest.approx(bounds(share_figure(0, 30)))
+    traces = rare_share_figure(np.full(300, 1e-6), sizes)  # what is next to nothing is no hit
+    assert traces is not None and traces.high is not None and traces.high > 0.1
+    assert rare_share_figure(np.tile([0.0, 0.05], 150), sizes) is None  # enough have one, and enough have none
+    empty = rare_share_figure(np.zeros(3), np.zeros(3))
+    assert empty is not None and empty.reason == "nothing to count"
 
 
 def test_few_clusters_are_no_measurement() -> None:

@@ -47,7 +47,7 @@ def test_a_look_ahead_is_weighed_up_on_openings_that_nobody_learned_from() -> No
     learn = numbered(180)
     seen, held = dealt("it", VariantConfig(lookahead=LookaheadConfig(held=0.2)), learn, 0)
     assert (len(seen), len(held)) == (144, 36)
-    assert not set(seen.games // 3) & set(held.games // 3)
+    assert not set(seen.openings) & set(held.openings)
 
 
 def test_a_network_from_nothing_has_its_own_size_and_the_same_weights_each_time() -> None:

@@ -61,7 +61,7 @@ def for_attackers(spare: Catastrophes, config: ActiveConfig) -> Catastrophes:
 
 def _reserved(spare: Catastrophes) -> npt.NDArray[np.bool_]:
     """Which positions are kept from attackers, `[N]`: every second opening, the games of all proposers from it."""
-    return np.asarray(spare.games // 3 % 2 == 1)  # as `catastrophes.split_of` counts openings
+    return np.asarray(spare.openings % 2 == 1)
 
 
 def doubt(positions: Catastrophes, risk: Sequence[Floats]) -> Floats64:

@@ -15,12 +15,14 @@ import torch
 from pydantic import Field
 
 from engines import moves, planes
-from engines.filter import BlunderFilter, from_bytes
+from engines.filter import from_bytes
 from engines.inference import Evaluator
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
+from sandwich.config import InferenceConfig
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.edits import legal_board
+from sandwich.selfplay import blunder_filter
 
 Floats = npt.NDArray[np.float32]
 
@@ -130,9 +132,9 @@ class Meter:
 class Arena:
     """One hunt's view of filter and oracle: every look is counted, and where the budget is spent the hunt ends.
 
-    content: the filter, as the bytes of its file; `filtering`: the same, opened. plausible: least
-    probability of a move in the policy of `proposer`; 0: any legal move may be put forward.
-    Raises Spent.
+    content: the filter, as the bytes of its file. plausible: least probability of a move in the policy of
+    `proposer`; 0: any legal move may be put forward. inference: where networks are evaluated, the filter like any
+    other. Raises Spent.
     """
 
     def __init__(
@@ -145,8 +147,8 @@ class Arena:
         oracle: int,
         plausible: float = 0.0,
         proposer: Evaluator | None = None,
-        filtering: BlunderFilter | None = None,
         prepared: bytes | None = None,
+        inference: InferenceConfig | None = None,
     ) -> None:
         self.material = material
         self.meter = Meter()
@@ -157,7 +159,8 @@ class Arena:
         """Positions that were made up and shown to the filter, each with the move that was to be put forward."""
         self.opened: Evaluator | None = None
         """What an attack keeps open from one attempt, and one hunt, to the next."""
-        self._filter = filtering or BlunderFilter(content)
+        self.inference = inference or InferenceConfig()
+        self._filter = blunder_filter(content, self.inference)
         self._content = content
         self._net: torch.nn.Module | None = None
         self._judge = judge

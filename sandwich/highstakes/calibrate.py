@@ -2,11 +2,13 @@
 
 Everything is computed from labels of all legal moves and the exact probability of each proposal, so no
 luck of sampling is in it but that of the positions. Sums over the positions of a game come first: a
-bootstrap over games then chooses the threshold anew in each of its draws.
+bootstrap over games then chooses the threshold anew in each of its draws. What too few games hold for a
+bootstrap to tell how often it happens has an exact interval.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from pydantic import Field
 
 from engines.settings import Frozen
 from sandwich.highstakes.catastrophes import Catastrophes
-from sandwich.statistics import Figure
+from sandwich.statistics import Figure, rare_share_figure
 
 Floats = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
@@ -138,8 +140,12 @@ def chosen(sums: dict[str, Floats64], config: CalibrationConfig) -> npt.NDArray[
 
 def _preference(sums: dict[str, Floats64], pairs: str) -> Floats64:
     """How often the unfiltered move is preferred, ½ where there are no pairs of different moves."""
-    n = sums[f"pairs{pairs}"]
-    return np.where(n > 1e-9, sums[f"preferred{pairs}"] / np.maximum(n, 1e-9), 0.5)
+    share = _share(sums[f"preferred{pairs}"], sums[f"pairs{pairs}"])
+    return np.where(np.isnan(share), 0.5, share)
+
+
+def _share(counted: Floats64, of: Floats64) -> Floats64:
+    return np.where(of > 1e-9, counted / np.maximum(of, 1e-9), np.nan)
 
 
 FIGURES = {
@@ -159,27 +165,31 @@ FIGURES = {
 """What `rates` gives, in words."""
 
 
-def rates(sums: dict[str, Floats64]) -> dict[str, Floats64]:
-    """A filter's figures from its sums, of any one shape; NaN where there is nothing to count."""
+def counted(sums: Mapping[str, Floats64]) -> dict[str, tuple[Floats64, Floats64]]:
+    """What each figure counts, and out of how much, from sums of any one shape.
 
-    def share(above: Floats64, below: Floats64) -> Floats64:
-        return np.where(below > 1e-12, above / np.maximum(below, 1e-12), np.nan)
-
+    `ratio` is the quotient of two shares, residual and base, and no share itself.
+    """
     n = sums["positions"]
     return {
-        "base": sums["proposed_bad"] / n,
-        "residual": share(sums["accepted_bad"], sums["accepted"]),
-        "ratio": share(sums["accepted_bad"] * n, sums["accepted"] * sums["proposed_bad"]),
-        "fnr": share(sums["accepted_bad"], sums["proposed_bad"]),
-        "rejected": 1 - sums["accepted"] / n,
-        "served": sums["served"] / n,
-        "served_base": share(sums["served_proposed_bad"], sums["served"]),
-        "served_filtered": share(sums["served_bad"], sums["served"]),
-        "played": sums["played_bad"] / n,
-        "preferred": _preference(sums, ""),
-        "preferred_fine": _preference(sums, "_fine"),
-        "different": share(sums["pairs"], sums["served"]),
+        "base": (sums["proposed_bad"], n),
+        "residual": (sums["accepted_bad"], sums["accepted"]),
+        "ratio": (sums["accepted_bad"] * n, sums["accepted"] * sums["proposed_bad"]),
+        "fnr": (sums["accepted_bad"], sums["proposed_bad"]),
+        "rejected": (n - sums["accepted"], n),
+        "served": (sums["served"], n),
+        "served_base": (sums["served_proposed_bad"], sums["served"]),
+        "served_filtered": (sums["served_bad"], sums["served"]),
+        "played": (sums["played_bad"], n),
+        "preferred": (sums["preferred"], sums["pairs"]),
+        "preferred_fine": (sums["preferred_fine"], sums["pairs_fine"]),
+        "different": (sums["pairs"], sums["served"]),
     }
+
+
+def rates(sums: Mapping[str, Floats64]) -> dict[str, Floats64]:
+    """A filter's figures from its sums, of any one shape; NaN where there is nothing to count."""
+    return {name: _share(*both) for name, both in counted(sums).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,13 +197,16 @@ class Calibrated:
     """A filter at the threshold chosen on the calibration split, measured on the test split.
 
     figures: by name (`rates`), each with its interval by the bootstrap over games, the threshold
-        chosen anew in each draw. draws: the same figures in each draw, `[R]`, in the same order of
-        games for every filter: differences between filters are taken draw by draw.
+        chosen anew in each draw, and with the `n` that it is a share of. draws: the same figures in each draw,
+        `[R]`, in the same order of games for every filter: differences between filters are taken draw by draw.
+    rare: names of figures with an event that too few games hold (`rare_share_figure`). Draws alone would say
+        that what was not seen does not happen; the interval is the exact one, widened to that of the draws.
     """
 
     threshold: float
     figures: dict[str, Figure]
     draws: dict[str, Floats64]
+    rare: frozenset[str] = frozenset()
 
 
 def calibrated(
@@ -213,9 +226,19 @@ def calibrated(
     value = rates({name: sums[place] for name, sums in test.at().items()})
     rows = np.arange(config.bootstrap)
     draws = rates({name: sums[rows, places] for name, sums in test.at(weights[1]).items()})
-    n = int(test.at()["positions"][0])
-    figures = {name: _figure(float(value[name]), draws[name], n) for name in value}
-    return Calibrated(float(test.thresholds[place]), figures, draws)
+    by_game = counted({name: test.sums[:, place, at] for at, name in enumerate(SUMS)})
+    figures: dict[str, Figure] = {}
+    rare: set[str] = set()
+    for name, both in by_game.items():
+        if name == "ratio":
+            n = figures["residual"].n
+            exact = _quotient(figures["residual"], figures["base"]) if rare & {"residual", "base"} else None
+        else:
+            n, exact = max(1, round(float(both[1].sum()))), rare_share_figure(*both)
+        if exact:
+            rare.add(name)
+        figures[name] = _figure(float(value[name]), draws[name], n, exact)
+    return Calibrated(float(test.thresholds[place]), figures, draws, frozenset(rare))
 
 
 def _resampled(games: int, draws: int, rng: np.random.Generator) -> Floats64:
@@ -223,16 +246,47 @@ def _resampled(games: int, draws: int, rng: np.random.Generator) -> Floats64:
     return rng.multinomial(games, np.full(games, 1 / games), size=draws).astype(np.float64)
 
 
-def _figure(value: float, draws: Floats64, n: int) -> Figure:
+def _figure(value: float, draws: Floats64, n: int, exact: Figure | None = None) -> Figure:
+    """A value with the interval of its draws, widened to the exact one where there is one."""
     if not np.isfinite(value):
         return Figure(None, reason="nothing to count")
-    low, high = np.nanquantile(draws, [0.025, 0.975])
-    return Figure(value, float(low), float(high), n)
+    known = draws[np.isfinite(draws)]
+    if not len(known):
+        return replace(exact or Figure(value), value=value, n=n)
+    low, high = np.quantile(known, [0.025, 0.975]).tolist()
+    if exact:
+        low = None if exact.low is None else min(low, exact.low)
+        high = None if exact.high is None else max(high, exact.high)
+    return Figure(value, low, high, n)
+
+
+def _quotient(above: Figure, below: Figure) -> Figure:
+    """One figure by another, its interval wide enough for any value within theirs."""
+    if above.value is None or not below.value:
+        return Figure(None, reason="nothing to count")
+    low = None if above.low is None or not below.high else above.low / below.high
+    high = None if above.high is None or not below.low else above.high / below.low
+    return Figure(above.value / below.value, low, high, above.n)
 
 
 def difference(after: Calibrated, before: Calibrated, name: str) -> Figure:
-    """A figure of one filter less that of another, measured on the same games with the same draws."""
-    first, second = after.figures[name].value, before.figures[name].value
-    if first is None or second is None:
+    """A figure of one filter less that of another, measured on the same games with the same draws.
+
+    Where it is a rare one of either, the interval is put together from those of the two, as if the games were not the
+    same, which makes it no narrower (Newcombe 1998, Statistics in Medicine 17, 873–890, method 10).
+    """
+    one, other = after.figures[name], before.figures[name]
+    if one.value is None or other.value is None:
         return Figure(None, reason="one of the two was not measured")
-    return _figure(first - second, after.draws[name] - before.draws[name], after.figures[name].n)
+    change, exact = one.value - other.value, None
+    if name in after.rare | before.rare and after is not before:
+        down, up = _reach(one, other), _reach(other, one)
+        exact = Figure(change, None if down is None else change - down, None if up is None else change + up, one.n)
+    return _figure(change, after.draws[name] - before.draws[name], one.n, exact)
+
+
+def _reach(one: Figure, other: Figure) -> float | None:
+    """How far a difference may be below what it is: as one figure is below its value, and the other above."""
+    if one.value is None or other.value is None or one.low is None or other.high is None:
+        return None
+    return math.hypot(one.value - one.low, other.high - other.value)

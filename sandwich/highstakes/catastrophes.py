@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,16 +46,24 @@ Split = Literal["train", "calibration", "test"]
 VERSION = "sandwich-catastrophes/1"
 GAMES_PER_BLOCK = 60
 DEALT = 10
-"""Games are dealt out in tens: one to calibration, two to the test, the others to training."""
+"""Openings are dealt out in tens: one to calibration, two to the test, the others to training."""
 
 
 HELD = 4
 """One hunt in so many is never learned from, and begins from other openings than the rest."""
 
 
-def split_of(game: int) -> Split:
-    """The split that a game belongs to, the same for every proposer's games."""
-    place = game // 3 % DEALT
+GameNumbers = TypeVar("GameNumbers", int, npt.NDArray[np.int64])
+
+
+def opening_of(games: GameNumbers, proposers: int) -> GameNumbers:
+    """Number of the opening that a game began from: neighbouring games have one, and another of the proposers each."""
+    return games // proposers
+
+
+def split_of(opening: int) -> Split:
+    """The split that all games from an opening belong to."""
+    place = opening % DEALT
     return "calibration" if place == 0 else "test" if place <= 2 else "train"
 
 
@@ -121,6 +129,11 @@ class Catastrophes:
     def __len__(self) -> int:
         return len(self.words)
 
+    @property
+    def openings(self) -> npt.NDArray[np.int64]:
+        """`[N]` number of the opening that the game of a position began from; only of a dataset with all proposers."""
+        return opening_of(self.games, len(self.proposals))
+
     def losses(self, row: int) -> Floats:
         """Expected score that each legal move of a labelled position gives away, `[M]`."""
         return np.asarray(self.values[row].max() - self.values[row])
@@ -145,13 +158,15 @@ class Catastrophes:
     def dealt(self, held: bool) -> "Catastrophes":
         """The positions that attacks begin from in hunts that are held back, or in the others: one opening in `HELD`,
         the games of all proposers from it, and the rest. Where one of the two has no position, both are given all."""
-        rows = self.games // 3 % HELD == 0
+        rows = self.openings % HELD == 0
         return self.take(np.flatnonzero(rows == held)) if rows.any() and not rows.all() else self
 
     def split(self, name: Split, labelled: bool = True) -> "Catastrophes":
         """The labelled positions of a split, or those kept without labels."""
         rows = [
-            r for r, game in enumerate(self.games) if split_of(game) == name and bool(len(self.values[r])) == labelled
+            row
+            for row, opening in enumerate(self.openings.tolist())
+            if split_of(opening) == name and bool(len(self.values[row])) == labelled
         ]
         return self.take(rows)
 
@@ -318,9 +333,9 @@ def dataset_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
     first = block.number * GAMES_PER_BLOCK
     openings = np.random.default_rng([config.seed]).permutation(len(book("play")))
     with tools(checkpoints, block.inference) as opened:
-        # Neighbouring games have one opening and another proposer each: their split is that of the opening.
         each = len(config.proposers)
-        fens = [book("play")[openings[(first + g) // each % len(openings)]] for g in range(GAMES_PER_BLOCK)]
+        numbers = [opening_of(first + game, each) for game in range(GAMES_PER_BLOCK)]
+        fens = [book("play")[openings[number % len(openings)]] for number in numbers]
         picks: list[tuple[Position, bool]] = []
         left = block.positions
         for plies in played(config, fens, first, config.plies, opened, rng):
@@ -359,6 +374,18 @@ def make_dataset(
 
     cluster.map(dataset_block, checkpoints, missing, written)
     return read([_file(folder, block.number) for block in blocks])
+
+
+def labelled_by(folder: Path) -> str | None:
+    """The engine whose labels a dataset's folder holds; None: it holds none yet. CorpusError for a broken file."""
+    path = next(iter(sorted(folder.glob("block-*.parquet"))), None)
+    if path is None:
+        return None
+    try:
+        about = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    return bytes(about.get(b"engine", b"")).decode() or None
 
 
 def _file(folder: Path, block: int) -> Path:

@@ -54,7 +54,7 @@ class HardenConfig(Frozen):
 @dataclass(frozen=True)
 class Case:
     """A position to be labelled: packed `words`, the number of the move that was put forward or to be, and the expected
-    score that this is known to give away at least."""
+    score that this is known to give away at least against the best of the others; 0: nothing is known."""
 
     words: tuple[int, ...]
     move: int
@@ -77,7 +77,9 @@ def label_block(path: str | None, job: _Job) -> pa.Table:
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
             values = engine_values(engine, Query(words, legal, Channel.MOVE, 0, 0), job.nodes)
             place = legal.index(one.move)
-            values[place] = min(values[place], values.max() - one.loss)  # known better than by this look
+            others = np.delete(values, place)
+            if one.loss and len(others):  # known better than by this look
+                values[place] = min(values[place], others.max() - one.loss)
             rows["position"].append(words.astype("<u8").tobytes())
             rows["moves"].append(legal)
             rows["values"].append(values.astype(np.float32))

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engines import moves, planes
-from engines.filter import BlunderFilter
 from engines.settings import Mistake
+from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import Arena, Break, Judge, Material
 from sandwich.highstakes.attacks.base import catastrophe
 from sandwich.highstakes.catastrophes import Catastrophes, read
@@ -150,7 +150,8 @@ class Bench:
     """Where a person works on a filter, one hunt after the other; several threads may ask at once.
 
     content: the filter, as the bytes of its file. folder: where hunts are written, and earlier ones lie.
-    starts: files of a dataset, whose training split has catastrophes to begin from.
+    starts: files of a dataset, whose training split has catastrophes to begin from. inference: where the filter is
+    evaluated.
     A position that was looked at in this hunt is remembered, and costs nothing more.
     Methods raise Wrong, EngineError, CorpusError.
     """
@@ -162,13 +163,13 @@ class Bench:
         folder: Path,
         *,
         starts: Sequence[Path] = (),
+        inference: InferenceConfig | None = None,
         rng: np.random.Generator | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.starts = folder, tuple(starts)
-        self._content, self._judge, self._clock = content, judge, clock
-        self._filter = BlunderFilter(content)
+        self._content, self._judge, self._inference, self._clock = content, judge, inference, clock
         self._rng = rng or np.random.default_rng()
         self._lock = Lock()
         self._block = lru_cache(maxsize=4)(_training)
@@ -180,7 +181,7 @@ class Bench:
     @property
     def threshold(self) -> float:
         """Risk from which on the filter refuses a move."""
-        return self._filter.threshold
+        return self._arena.threshold
 
     def look(self, fen: str) -> Look:
         """The filter on every legal move; one query."""
@@ -295,7 +296,7 @@ class Bench:
         self._salient: dict[tuple[bytes, int], list[float]] = {}
         self._arena = Arena(
             self._content, self._judge, Material(NOTHING, NOTHING, ""), queries=sys.maxsize, oracle=sys.maxsize,
-            filtering=self._filter,
+            inference=self._inference,
         )  # fmt: skip
 
     def _finish(self, seconds: float) -> None:

@@ -7,17 +7,16 @@ Seconds are those of one process.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import chess
 import numpy as np
 from pydantic import Field
 
 from agents.players.base import Player
 from agents.plugins import TOLD
 from engines import moves, planes
-from engines.filter import BlunderFilter
 from engines.positions import parse_fen
 from engines.settings import Frozen
 from sandwich.cluster import Cluster
@@ -139,11 +138,6 @@ class _Job:
     count: int
 
 
-@lru_cache(maxsize=2)
-def _filter(content: bytes) -> BlunderFilter:
-    return BlunderFilter(content)
-
-
 def hunt_block(ground: Ground, job: _Job) -> list[Hunt]:
     """A few hunts, one after the other."""
     config = ground.config
@@ -156,8 +150,7 @@ def hunt_block(ground: Ground, job: _Job) -> list[Hunt]:
             before, material = arena, ground.held if number % HELD == 0 else ground.material
             arena = Arena(
                 ground.content, judge, material, queries=config.queries, oracle=config.oracle,
-                plausible=config.plausible, proposer=proposer, filtering=_filter(ground.content),
-                prepared=ground.prepared,
+                plausible=config.plausible, proposer=proposer, prepared=ground.prepared, inference=ground.inference,
             )  # fmt: skip
             arena.opened = before.opened if before else None
             rng = np.random.default_rng([*job.seed, number])
@@ -186,15 +179,20 @@ def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.
     kept = np.sort(rng.choice(len(made), min(drafts, len(made)), replace=False)) if made else ()
     return Hunt(
         number, tuple(found.values()), meter.queries, meter.oracle, seconds, meter.doubted, meter.agreed,
-        tuple(Draft(planes.unpack(made[place][1]).fen(), made[place][0][1]) for place in kept),
+        tuple(Draft(fen_of(planes.unpack(made[place][1])), made[place][0][1]) for place in kept),
     )  # fmt: skip
+
+
+def fen_of(board: chess.Board) -> str:
+    """A position as it is, its en-passant square even where nobody can take: networks are shown that square."""
+    return board.fen(en_passant="fen")
 
 
 def found_now(one: Break, meter: Meter, seconds: float) -> Found:
     """A break, with what has been spent by now."""
     board = planes.unpack(np.array(one.words, np.uint64))
     return Found(
-        board.fen(), one.move, moves.uci(one.move, board), one.risk, one.loss, one.loss_again,
+        fen_of(board), one.move, moves.uci(one.move, board), one.risk, one.loss, one.loss_again,
         meter.queries, meter.oracle, seconds,
     )  # fmt: skip
 

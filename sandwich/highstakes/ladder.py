@@ -34,13 +34,13 @@ import yaml
 from agents.network import read_checkpoints
 from engines import filter as filters
 from engines.network import PolicyValueNet
-from engines.settings import SpecError
+from engines.settings import SpecError, read_yaml
 from sandwich.cluster import Cluster, cores
 from sandwich.corpus import write_whole
 from sandwich.highstakes import active, measure, resume, shift
 from sandwich.highstakes.arena import Material
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
-from sandwich.highstakes.catastrophes import Catastrophes, make_dataset
+from sandwich.highstakes.catastrophes import Catastrophes, labelled_by, make_dataset
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
 from sandwich.highstakes.harden import Case, breaks_of, drafts_of, held_back, labelled, learned, mixed
 from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, hunts, read
@@ -49,6 +49,7 @@ from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.tune import Tuning, tunable
 from sandwich.highstakes.variants import Bench, begun, compare
 from sandwich.oracle import Oracle
+from sandwich.selfplay import blunder_filter
 from sandwich.training import Progress
 
 Told = Callable[[str, int, int], None]
@@ -75,7 +76,9 @@ class Ladder:
         about = out / "spec.yaml"
         out.mkdir(parents=True, exist_ok=True)
         if about.exists():
-            there = yaml.safe_load(about.read_text())
+            there = read_yaml(about)
+            if not isinstance(there, dict):
+                raise SpecError(f"{about}: expected settings by name, got {type(there).__name__}")
             if key := resume.other_key(there, spec):
                 raise SpecError(
                     f"{out} was begun with another {key}: choose another folder, or the settings in {about}"
@@ -92,8 +95,14 @@ class Ladder:
             done += more
             self.told("positions labelled", done, count)
 
-        spec = self.spec
-        return make_dataset(self.cluster, spec.dataset, self.checkpoints, spec.inference, self.out / "dataset", tell)
+        spec, folder = self.spec, self.out / "dataset"
+        there, here = labelled_by(folder), self._oracle(spec.dataset.nodes).identity
+        if there and here and there != here:
+            raise SpecError(f"{self.out} was begun with {there}, here is {here}: choose another folder, or that engine")
+        return make_dataset(self.cluster, spec.dataset, self.checkpoints, spec.inference, folder, tell)
+
+    def _oracle(self, nodes: int | None) -> Oracle:
+        return Oracle(nodes, self.out / "oracle.sqlite")
 
     def generation(self, number: int, data: Catastrophes) -> Generation:
         """A filter of the ladder, trained and calibrated where it is missing; needs the breaks of those before it."""
@@ -265,12 +274,18 @@ class Ladder:
         """Every figure of the ladder, as JSON values; also written to `result.json`."""
         spec, test, who = self.spec, data.split("test"), self.spec.proposer
         found = [self._there(one.number) for one in generations]
-        oracle = Oracle(spec.verify.nodes if spec.verify else None, self.out / "oracle.sqlite")
+        oracle = self._oracle(spec.verify.nodes if spec.verify else None)
         out: dict[str, Any] = {
             "name": spec.name,
-            "engine": Oracle(spec.dataset.nodes, self.out / "oracle.sqlite").identity,
-            "nodes": {"labels": spec.dataset.nodes, "attacks": spec.judge.nodes, "verified": oracle.nodes},
+            "engine": labelled_by(self.out / "dataset"),
+            "nodes": {
+                "labels": spec.dataset.nodes,
+                "attacks": spec.judge.nodes,
+                "again": spec.judge.again,
+                "verified": oracle.nodes,
+            },
             "catastrophe": spec.dataset.threshold,
+            "break": spec.judge.threshold,
             "positions": {part: len(data.split(part)) for part in ("train", "calibration", "test")},
             "proposer": who,
             "seconds": seconds,
@@ -355,7 +370,7 @@ class Ladder:
 
     def _cross(self, generations: list[Generation], found: list[dict[str, list[Hunt]]]) -> list[dict[str, Any]]:
         """Share of held-back breaks of each attack on each generation that each filter lets through."""
-        judges = {one.number: filters.BlunderFilter(one.content) for one in generations}
+        judges = {one.number: blunder_filter(one.content, self.spec.inference) for one in generations}
         return [
             {
                 "filter": one.number,

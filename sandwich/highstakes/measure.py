@@ -47,10 +47,11 @@ def verified(
     config: VerifyConfig,
     seed: int,
 ) -> dict[str, Figure]:
-    """Rates of catastrophes among single proposals, each judged by itself, with exact intervals.
+    """Rates of catastrophes among single proposals, each judged by itself.
 
     One proposal is drawn in each position, and, where the filter accepts any, one of those it accepts.
-    Positions of one game may depend on each other. Raises EngineError.
+    Positions of one game may depend on each other: intervals are those of Clopper and Pearson at an effective number
+    of positions (`clustered_share_figure`). Raises EngineError.
     """
     rng = np.random.default_rng([seed, 7])
     rows = np.sort(rng.permutation(len(test))[: config.positions])
@@ -141,7 +142,7 @@ def cheaper(there: Mapping[str, Sequence[Hunt]]) -> dict[str, dict[str, Any]]:
 
 
 def doubted(hunts: Sequence[Hunt]) -> Figure:
-    """Share of catastrophes found that were none at ten times the nodes: the floor of what can be measured."""
+    """Share of catastrophes found that were none on the closer look: the floor of what can be measured."""
     doubts = sum(hunt.doubted for hunt in hunts)
     return share_figure(doubts, doubts + sum(hunt.agreed for hunt in hunts))
 

@@ -24,7 +24,7 @@ from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.highstakes.calibrate import CalibrationConfig, calibrated, curve, difference
-from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, Position, judged, played, read
+from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, Position, judged, opening_of, played, read
 from sandwich.highstakes.fit import risks, roc
 from sandwich.openings import book
 from sandwich.pgn import SkipError, Skipped, raw_games
@@ -283,7 +283,7 @@ def make_shift(
 
     def block(number: int, size: int) -> _Block:
         numbers = range(number * GAMES_PER_BLOCK, number * GAMES_PER_BLOCK + size)
-        begun = tuple(fens[order[game // each % len(fens)]] for game in numbers) if len(fens) else ()
+        begun = tuple(fens[order[opening_of(game, each) % len(fens)]] for game in numbers) if len(fens) else ()
         mine = tuple(games[game] for game in numbers) if games else ()
         return _Block(dataset, source, seed, number, begun, mine, made_with.inference)
 

@@ -7,6 +7,7 @@ of the filter's errors along the way is seen in the residual rate, which is why 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,8 +76,8 @@ def own(data: Catastrophes, who: str) -> Catastrophes:
     names = list(data.proposals)  # the games are dealt out to the proposers in turn
     rows = [
         row
-        for row, game in enumerate(data.games)
-        if game % len(names) == names.index(who) and split_of(game) == "train"
+        for row, (game, opening) in enumerate(zip(data.games, data.openings.tolist(), strict=True))
+        if game % len(names) == names.index(who) and split_of(opening) == "train"
     ]
     return data.take(rows)
 
@@ -125,11 +126,12 @@ class Tuning:
     inference: InferenceConfig
 
     def make(self, player: bytes, data: Catastrophes, told: Callable[[Progress], None] = lambda progress: None) -> None:
-        """Fine-tune a proposer's checkpoint, unless that has been done; the same call gives the same file.
+        """Fine-tune a proposer's checkpoint, unless that has been done against this filter; the same call gives the
+        same file.
 
         Raises SpecError where the filter accepts nothing.
         """
-        if self.path.exists():
+        if self._made() is not None:
             return
         positions = own(data, self.who)
         net, threshold = filters.from_bytes(self.judge)
@@ -143,12 +145,21 @@ class Tuning:
         out = train(network.from_bytes(player), examples, config.fit, self.seed, told)
         about = {
             "tuned": config.model_dump(mode="json"), "generation": self.generation, "positions": len(positions),
-            "accepting": accepting,
+            "accepting": accepting, "filter": sha256(self.judge).hexdigest(),
         }  # fmt: skip
         write_whole(self.path, network.to_bytes(out, about))
 
+    def _made(self) -> bytes | None:
+        """The fine-tuned checkpoint; None where there is none, or one against another filter."""
+        if not self.path.exists():
+            return None
+        content = self.path.read_bytes()
+        there = network.said(content, str(self.path)).get("filter")
+        return content if there == sha256(self.judge).hexdigest() else None
+
     def figures(self, test: Catastrophes, risk: Sequence[Floats]) -> dict[str, Any] | None:
-        """What the fine-tuned proposer is on labelled positions beside what it was, as JSON; None where there is none.
+        """What the fine-tuned proposer is on labelled positions beside what it was, as JSON; None where there is none
+        against this filter.
 
         risk: what the filter says of the positions.
         generation, positions, accepting: what it was tuned against, on how many positions, and in how many of them
@@ -157,9 +168,9 @@ class Tuning:
         expected score that a proposal gives away. kl: nats per position by which the policy has moved,
         KL(tuned ‖ former).
         """
-        if not self.path.exists():
+        content, (_, threshold) = self._made(), filters.from_bytes(self.judge)
+        if content is None:
             return None
-        content, (_, threshold) = self.path.read_bytes(), filters.from_bytes(self.judge)
         about = network.said(content, str(self.path))
         former = test.proposals[self.who]
         now = [row for part in _seen(content, test, self.inference) for row in part.policy]

@@ -75,11 +75,10 @@ def dealt(name: str, config: VariantConfig, learn: Catastrophes, seed: int) -> t
     Variants of fewer positions learn from some of those that others learn from. Raises SpecError where there are
     not so many.
     """
-    openings = learn.games // 3  # as the splits are dealt out
     kept, held = np.arange(len(learn)), np.arange(0)
     if config.lookahead is not None:
-        there = np.random.default_rng([seed, 17]).permutation(np.unique(openings))
-        away = np.isin(openings, there[: max(1, round(config.lookahead.held * len(there)))])
+        there = np.random.default_rng([seed, 17]).permutation(np.unique(learn.openings))
+        away = np.isin(learn.openings, there[: max(1, round(config.lookahead.held * len(there)))])
         kept, held = np.flatnonzero(~away), np.flatnonzero(away)
     if config.positions is not None:
         count = round(config.positions * len(kept)) if config.positions < 1 else int(config.positions)

@@ -8,7 +8,7 @@ from sandwich.statistics.agreement import kendall_figure, tau_b
 from sandwich.statistics.elo import elo, elo_figure, expected_score, score_figure
 from sandwich.statistics.figure import Figure, Floats
 from sandwich.statistics.means import mean_figure
-from sandwich.statistics.rates import Side, clustered_share_figure, share_figure, stratified_figure
+from sandwich.statistics.rates import Side, clustered_share_figure, rare_share_figure, share_figure, stratified_figure
 from sandwich.statistics.recovered import (
     ENOUGH,
     pgr_difference_figure,
@@ -40,6 +40,7 @@ __all__ = [
     "pgr_figure",
     "pgr_seeds_figure",
     "quotient_figure",
+    "rare_share_figure",
     "ratio_figure",
     "score_figure",
     "seeds_figure",

@@ -13,6 +13,8 @@ Side = Literal["both", "upper", "lower"]
 """An interval, or one 95 % bound alone; the end without a bound is then None."""
 TELLING_CLUSTERS = 10
 """Clusters with a hit, and with a miss, from which on their dependence is estimated."""
+LEAST_HIT = 0.01
+"""Of an observation, what a cluster must have of hits, or of misses, for it to be one with a hit, or with a miss."""
 
 
 def share_figure(hits: int, n: int, side: Side = "both") -> Figure:
@@ -51,6 +53,24 @@ def clustered_share_figure(hits: Bools, clusters: Labels, side: Side = "both") -
         independent = min(float(n), share * (1 - share) / variance) if variance > 0 else float(n)
         effective = independent * (student_quantile(0.975, n - 1) / student_quantile(0.975, degrees)) ** 2
     return Figure(share, *_clopper_pearson(share * effective, effective, side), n)
+
+
+def rare_share_figure(hits: Floats, sizes: Floats, side: Side = "both") -> Figure | None:
+    """Share Σ hits/Σ sizes over `[G]` clusters, too few of which have a hit, or a miss, for them to tell its spread.
+
+    hits, sizes: `[G]` of each cluster, which may be fractions (what is proposed with a probability).
+    Clopper and Pearson's interval with a cluster counting as one observation, as in `clustered_share_figure`: the
+    effective number is that of clusters, (Σ sizes)²/Σ sizes², and never more than Σ sizes. None where ten
+    clusters have a hit and ten a miss.
+    """
+    if min((hits >= LEAST_HIT).sum(), (sizes - hits >= LEAST_HIT).sum()) >= TELLING_CLUSTERS:
+        return None
+    n = float(sizes.sum())
+    if n <= 0:
+        return Figure(None, reason="nothing to count")
+    share, effective = min(1.0, max(0.0, float(hits.sum()) / n)), effective_clusters(np.arange(len(sizes)), sizes)
+    effective = min(n, effective)
+    return Figure(share, *_clopper_pearson(share * effective, effective, side), max(1, round(n)))
 
 
 def _clopper_pearson(hits: float, n: float, side: Side) -> tuple[float | None, float | None]:

@@ -6,12 +6,13 @@ from pydantic import Field
 from agents.network import Checkpoint, checkpoint_path
 from engines import filter as filters
 from engines import network
-from engines.inference import Evaluator, make_evaluator
+from engines.inference import Evaluator
 from sandwich.adversary import lessons
 from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import Arena, Break, Material
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.fit import risks
+from sandwich.selfplay import evaluator
 from sandwich.survey import Survey
 from sandwich.training import TrainConfig, train
 
@@ -66,5 +67,5 @@ class Policy(Attack):
 def _evaluator(arena: Arena) -> Evaluator:
     if arena.opened is None:
         assert arena.prepared, "hunted without having been prepared"
-        arena.opened = make_evaluator(network.from_bytes(arena.prepared))
+        arena.opened = evaluator(arena.prepared, arena.inference)
     return arena.opened

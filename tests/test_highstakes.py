@@ -40,7 +40,8 @@ from sandwich.highstakes.attacks.sample import Sample
 from sandwich.highstakes.attacks.tool_assisted import ToolAssisted
 from sandwich.highstakes.attacks.unaided import Unaided
 from sandwich.highstakes.calibrate import CalibrationConfig
-from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, labelled_by, make_dataset, read, schema
+from sandwich.highstakes.catastrophes import Catastrophes, labelled_by, read, schema
+from sandwich.highstakes.dataset import DatasetConfig, make_dataset
 from sandwich.highstakes.fit import FilterConfig, VerdictFit
 from sandwich.highstakes.harden import Case, HardenConfig, breaks_of, drafts_of, label_block
 from sandwich.highstakes.harden import _Job as LabelJob
@@ -447,7 +448,7 @@ def test_a_ladder_goes_on_only_with_the_engine_that_it_was_begun_with(tmp_path: 
     path = tmp_path / "out" / "dataset" / "block-00000.parquet"
     path.parent.mkdir()
     names = list(ladder.spec.dataset.proposers)
-    pq.write_table(schema(ladder.spec.dataset, "Stockfish 1", names).empty_table(), path)
+    pq.write_table(schema("Stockfish 1", 5, 0.15, names).empty_table(), path)
     assert labelled_by(path.parent) == "Stockfish 1"
     with pytest.raises(SpecError, match="was begun with Stockfish 1, here is Stockfish .*: choose another folder"):
         ladder.dataset()

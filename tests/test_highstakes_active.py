@@ -22,7 +22,8 @@ from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig, validate
 from sandwich.corpus import CorpusError
 from sandwich.highstakes.active import ActiveConfig, asked, choose, doubt, for_attackers, joined
-from sandwich.highstakes.catastrophes import Catastrophes, make_dataset
+from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.fit import lessons
 from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.ladder import Ladder

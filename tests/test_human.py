@@ -26,7 +26,7 @@ from experiments.cli_human import claim, target
 from experiments.viewer.human import human_application
 from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import Judge, JudgeConfig
-from sandwich.highstakes.catastrophes import make_dataset
+from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.harden import breaks_of, held_back, learned
 from sandwich.highstakes.human import Bench, Stopwatch, Wrong
 from sandwich.highstakes.hunt import Hunt, read

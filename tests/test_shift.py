@@ -22,7 +22,8 @@ from experiments.cli_highstakes import load
 from sandwich.config import InferenceConfig
 from sandwich.highstakes import resume, shift
 from sandwich.highstakes.calibrate import CalibrationConfig
-from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig
+from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.dataset import DatasetConfig
 from sandwich.highstakes.shift import (
     PLAYERS,
     AnyShift,

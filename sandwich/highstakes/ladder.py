@@ -40,7 +40,8 @@ from sandwich.corpus import write_whole
 from sandwich.highstakes import active, measure, resume, shift
 from sandwich.highstakes.arena import Material
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
-from sandwich.highstakes.catastrophes import Catastrophes, labelled_by, make_dataset
+from sandwich.highstakes.catastrophes import Catastrophes, labelled_by
+from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
 from sandwich.highstakes.harden import Case, breaks_of, drafts_of, held_back, labelled, learned, mixed
 from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, hunts, read

@@ -24,7 +24,8 @@ from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.highstakes.calibrate import CalibrationConfig, calibrated, curve, difference
-from sandwich.highstakes.catastrophes import Catastrophes, DatasetConfig, Position, judged, opening_of, played, read
+from sandwich.highstakes.catastrophes import Catastrophes, opening_of, read
+from sandwich.highstakes.dataset import DatasetConfig, Position, judged, played
 from sandwich.highstakes.fit import risks, roc
 from sandwich.openings import book
 from sandwich.pgn import SkipError, Skipped, raw_games

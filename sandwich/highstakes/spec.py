@@ -8,7 +8,7 @@ from engines.settings import Frozen
 from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import JudgeConfig
 from sandwich.highstakes.calibrate import CalibrationConfig
-from sandwich.highstakes.catastrophes import DatasetConfig
+from sandwich.highstakes.dataset import DatasetConfig
 from sandwich.highstakes.fit import FilterConfig
 from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.hunt import HUMAN, HuntConfig

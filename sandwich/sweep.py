@@ -223,7 +223,7 @@ def _leaves(
 def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
     """Hash of what a run's result depends on: its spec, the content of its checkpoints, of others' plugins, of puzzles.
 
-    digests: of checkpoints that were read before; added to. Raises CheckpointError, SpecError.
+    digests: of files that were read before, by name; added to. Raises CheckpointError, SpecError.
     """
     digests = {} if digests is None else digests
     names = sorted(checkpoints_in(spec))
@@ -234,8 +234,12 @@ def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
         *sources(spec).values(),
         *(inspect.getsource(other) for other in others if not source_of(other) and not _ours(other)),
     ]
-    beside = [*(text.encode() for text in texts), *read_files(spec).values()]
-    code = sorted(hashlib.sha256(content).hexdigest() for content in beside)
+    puzzles = spec.evaluate.puzzles
+    if puzzles is not None and puzzles not in digests:
+        digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_files(spec).items()}
+    code = sorted(
+        [hashlib.sha256(text.encode()).hexdigest() for text in texts] + ([digests[puzzles]] if puzzles else [])
+    )
     content = json.dumps([spec.result_keys(), {name: digests[name] for name in names}, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -291,9 +295,8 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
         for name, text in sources(cell.spec).items():
             write_whole(root / name, text.encode())
         cell.mark("done" if cell.done else "waiting")
-    for other in {folder.name for folder in (root / "cells").glob("*")} - {cell.key for cell in cells}:
-        folder = root / "cells" / other
-        _write_mark(folder, _read_mark(folder) | {"state": LEFT_OUT, "error": None})
+    for other in {file.parent for file in root.glob(f"cells/*/{CELL}")} - {cell.folder for cell in cells}:
+        _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
 
 
 def planned(root: Path) -> tuple[SweepSpec, list[Cell]]:

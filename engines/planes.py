@@ -58,6 +58,11 @@ def unpack(words: Words) -> chess.Board:
     return board
 
 
+def fen(board: chess.Board) -> str:
+    """FEN of a position as the planes show it: its en-passant square even where no capture is possible."""
+    return board.fen(en_passant="fen")
+
+
 def _u64(value: int) -> np.uint64:
     return np.uint64(value & 0xFFFF_FFFF_FFFF_FFFF)
 

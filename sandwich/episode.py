@@ -14,9 +14,8 @@ import numpy as np
 
 from agents.base import Advice, Query
 from agents.network import draw
-from engines import moves
+from engines import moves, planes
 from engines.inference import Evaluation
-from engines.planes import Words
 from engines.positions import Result
 from sandwich import ledger
 from sandwich.config import PlayConfig
@@ -55,7 +54,7 @@ class Episode:
         return OwnView(move, policy, float(own.value[row]))
 
     def matter(
-        self, board: chess.Board, words: Words, legal: list[int], ply: int, own: OwnView, doubts: Doubts
+        self, board: chess.Board, words: planes.Words, legal: list[int], ply: int, own: OwnView, doubts: Doubts
     ) -> Matter | None:
         """The question asked in this position, or None. Called once for every ply."""
         if board.turn != self.student_color:
@@ -97,7 +96,7 @@ class Episode:
             }
         self._record(
             ply=ply,
-            fen=board.fen(en_passant="fen"),  # the planes show the square after every double step
+            fen=planes.fen(board),
             student=board.turn == self.student_color,
             own_move=moves.uci(own.move, board),
             own_value=own.value,

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import chess
 import numpy as np
 from pydantic import Field
 
@@ -179,20 +178,15 @@ def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.
     kept = np.sort(rng.choice(len(made), min(drafts, len(made)), replace=False)) if made else ()
     return Hunt(
         number, tuple(found.values()), meter.queries, meter.oracle, seconds, meter.doubted, meter.agreed,
-        tuple(Draft(fen_of(planes.unpack(made[place][1])), made[place][0][1]) for place in kept),
+        tuple(Draft(planes.fen(planes.unpack(made[place][1])), made[place][0][1]) for place in kept),
     )  # fmt: skip
-
-
-def fen_of(board: chess.Board) -> str:
-    """A position as it is, its en-passant square even where nobody can take: networks are shown that square."""
-    return board.fen(en_passant="fen")
 
 
 def found_now(one: Break, meter: Meter, seconds: float) -> Found:
     """A break, with what has been spent by now."""
     board = planes.unpack(np.array(one.words, np.uint64))
     return Found(
-        fen_of(board), one.move, moves.uci(one.move, board), one.risk, one.loss, one.loss_again,
+        planes.fen(board), one.move, moves.uci(one.move, board), one.risk, one.loss, one.loss_again,
         meter.queries, meter.oracle, seconds,
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from sandwich.ladder import RUNGS, Rung
 from sandwich.match import Contestants, Match, play_match
 from sandwich.rating import rate
 from sandwich.statistics import Figure, Sprt, elo_figure, score_figure, share_figure
+from sandwich.streams import Use, stream
 
 BOOTSTRAP = 1000
 """Draws of the bootstrap behind the intervals of ratings."""
@@ -176,7 +177,7 @@ def _show_ratings(
     names: list[str], played: dict[tuple[str, str], Match], anchor: str, seed: int, as_json: bool
 ) -> None:
     pairings = {(names.index(a), names.index(b)): match.pairs for (a, b), match in played.items()}
-    rng = np.random.default_rng([seed, 7])
+    rng = stream(Use.RATINGS, seed)
     ratings = dict(zip(names, rate(pairings, len(names), names.index(anchor), BOOTSTRAP, rng), strict=True))
     if as_json:
         results = [

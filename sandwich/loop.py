@@ -31,7 +31,8 @@ from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.provenance import gone_on, provenance, read_files
 from sandwich.puzzles import read_puzzles
 from sandwich.review import losses_of, review
-from sandwich.selfplay import OPENINGS, Block, Played, Roles, play_block
+from sandwich.selfplay import Block, Played, Roles, play_block
+from sandwich.streams import Use, stream
 from sandwich.tracking import Board, Tracker
 from sandwich.watcher import Row, Silent, Telling, Watcher
 
@@ -230,7 +231,7 @@ def remembered(spec: RunSpec, step: int, folder: Folder) -> Any:
 def step_blocks(spec: RunSpec, step: int, memory: Any = None) -> list[Block]:
     """The blocks of a step; each opening of the book for play is drawn once before any comes again."""
     fens = book("play")
-    rng = np.random.default_rng([spec.seed, step, 0, OPENINGS])
+    rng = stream(Use.OPENINGS, spec.seed, step)
     needed = spec.play.games // 2
     order = np.concatenate([rng.permutation(len(fens)) for _ in range(-(-needed // len(fens)))])[:needed]
     openings = [fens[place] for place in order for _ in range(2)]
@@ -249,7 +250,7 @@ def learn(spec: RunSpec, step: int, weak: bytes, folder: Folder, watch: Watcher)
     note = folder.checkpoint(step + 1).with_name("finetune.json")
     if not (folder.checkpoint(step + 1).exists() and note.exists()):
         ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step + 1)]
-        examples = training_view(ledgers, spec.finetune, np.random.default_rng([spec.seed, step, 3]))
+        examples = training_view(ledgers, spec.finetune, stream(Use.EXAMPLES, spec.seed, step))
         done = 0
         started = False
 
@@ -261,7 +262,7 @@ def learn(spec: RunSpec, step: int, weak: bytes, folder: Folder, watch: Watcher)
             watch.advance(progress.step - done, f"loss {progress.policy_loss:.2f}, top-1 {progress.top1:.0%}")
             done = progress.step
 
-        seed = int(np.random.default_rng([spec.seed, step, 4]).integers(2**31))
+        seed = int(stream(Use.FIT, spec.seed, step).integers(2**31))
         new, last = finetune(weak, examples, spec.finetune, seed, told)
         moving = int((examples.policy != 0).any(1).sum())
         figures = {"examples": moving, "results": len(examples) - moving, "policy_loss": last.policy_loss,

@@ -19,6 +19,7 @@ from engines.positions import GameBatch
 from sandwich.cluster import Cluster
 from sandwich.config import InferenceConfig
 from sandwich.selfplay import tools
+from sandwich.streams import Use, stream
 
 PAIRS_PER_BLOCK = 64
 """Pairs of games that one worker plays in lock-step: batches of 64 for each of the two players."""
@@ -120,7 +121,7 @@ def _play_pairs(seats: Sequence[Seat], block: MatchBlock) -> list[Pair]:
     batch = GameBatch([fen for fen in block.openings for _ in range(2)], block.ply_cap)
     # Game 2k has the first player on the side to move of opening k, game 2k+1 the second.
     starter = [board.turn for board in batch.boards]
-    rngs = [np.random.default_rng([block.seed, block.number, game]) for game in range(len(batch))]
+    rngs = [stream(Use.MATCH, block.seed, block.number, game) for game in range(len(batch))]
     history: list[list[str]] = [[] for _ in range(len(batch))]
     while active := batch.active:
         to_move = [

@@ -33,6 +33,7 @@ from sandwich.statistics import (
     score_figure,
     share_figure,
 )
+from sandwich.streams import Use, stream
 from sandwich.watcher import Row, Watcher
 
 STUDENT = Network(checkpoint="<student>")
@@ -194,18 +195,18 @@ class Measurer:
                 continue
             both = [(a, b) for a, b in zip(first["pairs"][name], row["pairs"][name], strict=True) if None not in (a, b)]
             start, end = np.array(both, np.float64).T
-            out[key] = pgr_figure(start, end, draws, np.random.default_rng([spec.seed, 5])).json()
+            out[key] = pgr_figure(start, end, draws, stream(Use.PGR, spec.seed)).json()
         if first["losses"] is None or row["losses"] is None or self._goal_losses is None:
             out["pgr_win_loss"] = row["win_loss"] if row["win_loss"]["value"] is None else first["win_loss"]
         else:
             start, end = np.array(first["losses"]), np.array(row["losses"])
-            rng = np.random.default_rng([spec.seed, 6])
+            rng = stream(Use.PGR_WIN_LOSS, spec.seed)
             out["pgr_win_loss"] = ratio_figure(start, end, self._goal_losses, draws, rng).json()
         if first["solved"] is None or row["solved"] is None:
             out["pgr_puzzles"] = row["puzzles"]
         else:
             start, end = (np.array([float(c) for c in text]) for text in (first["solved"], row["solved"]))
-            rng = np.random.default_rng([spec.seed, 8])
+            rng = stream(Use.PGR_PUZZLES, spec.seed)
             out["pgr_puzzles"] = ratio_figure(start, end, self._goal_solved.whole.astype(float), draws, rng).json()
         return out
 

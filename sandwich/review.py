@@ -18,6 +18,7 @@ from sandwich.cluster import Cluster
 from sandwich.ledger import LOSSES
 from sandwich.oracle import Oracle
 from sandwich.statistics import Figure, mean_figure
+from sandwich.streams import Use, stream
 
 KEY = b"oracle"
 """Of the schema's metadata: who looked, and at what, in JSON."""
@@ -71,7 +72,7 @@ def review(
 
     Raises EngineError.
     """
-    rows, weights = sample(content, budget, np.random.default_rng(seed))
+    rows, weights = sample(content, budget, stream(Use.LEDGER, seed))
     seen = content.select(["fen", *LOSSES.values()]).take(pa.array(rows)).to_pydict()
     boards = [chess.Board(fen) for fen in seen["fen"]]
     chosen = [

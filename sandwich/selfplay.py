@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from agents.assistant import Assistant
@@ -28,10 +27,7 @@ from sandwich.desk import Choices, Desk, unled
 from sandwich.episode import Episode
 from sandwich.oversight.base import Oversight, budget_of
 from sandwich.querying import Doubts
-
-PLAYERS, ASSISTANT, OPENINGS, ORDER = 0, 1, 2, 6
-"""Kinds of random streams; each game has one of each, keyed by (seed, step, game, kind). ORDER is that of two
-assistants."""
+from sandwich.streams import Use, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +163,11 @@ def played_episodes(
 
 def _episode(block: Block, batch: GameBatch, number: int, assistants: int) -> Episode:
     game = block.first + number
-    streams = [np.random.default_rng([block.seed, block.step, game, kind]) for kind in (PLAYERS, ASSISTANT)]
+    key = block.seed, block.step, game
     # Both games of an opening's pair are neighbours; the student has White in the first of them.
-    order = np.random.default_rng([block.seed, block.step, game, ORDER]) if assistants > 1 else None
-    swapped = order is not None and bool(order.integers(2))
-    return Episode(block.play, block.oversight, game, game % 2 == 0, streams[0], streams[1], swapped)
+    swapped = assistants > 1 and bool(stream(Use.ORDER, *key).integers(2))
+    players, answers = stream(Use.PLAYERS, *key), stream(Use.ASSISTANT, *key)
+    return Episode(block.play, block.oversight, game, game % 2 == 0, players, answers, swapped)
 
 
 def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations: int) -> Played:

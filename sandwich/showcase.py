@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SHOWCASE = 5
-"""Kind of random stream, beside those of the loop."""
+from sandwich.streams import Use, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ def cases(content: pa.Table, seed: int, step: int) -> list[Case]:
             chosen[game] = (kind, lost)
     left = np.setdiff1d(content["game"].to_numpy(), list(chosen))
     if len(left):
-        chosen[int(np.random.default_rng([seed, step, SHOWCASE]).choice(left))] = ("random", None)
+        chosen[int(stream(Use.SHOWCASE, seed, step).choice(left))] = ("random", None)
     return [
         Case(kind, game, content.filter(pc.equal(content["game"], game)).to_pydict(), lost)
         for game, (kind, lost) in chosen.items()

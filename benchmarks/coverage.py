@@ -40,6 +40,7 @@ from sandwich.statistics import (
     mean_figure,
     pgr_difference_figure,
     pgr_figure,
+    pgr_run_difference_figure,
     pgr_seeds_figure,
     ratio_figure,
     seeds_figure,
@@ -277,6 +278,21 @@ def recovered_rows(experiments: int, short: bool, rng: np.random.Generator) -> I
         runs += [(20, 3, 300, False), (60, 5, 300, False)]
     for spread, seeds, n, shared in runs:
         yield from seed_rows(spread, seeds, n, shared, experiments, short, rng)
+    for n in (100,) if short else (100, 300):
+        yield run_difference_row(n, experiments, rng)
+
+
+def run_difference_row(n: int, experiments: int, rng: np.random.Generator) -> Row:
+    """Two runs of one W_0 that learn otherwise."""
+    strengths = np.array([[AS_W0.strength(score)] for score in (0.0717, 0.2, 0.12)])
+    starts, ends, others = (float(elo(AS_W0.score(strength))) for (strength,) in strengths)
+    figures = []
+    for _ in range(experiments):
+        opening = (AS_W0.bias * rng.normal(size=n), AS_W0.favour * rng.normal(size=n))
+        start, end, other = AS_W0.play(strengths, opening, rng)
+        figures.append(pgr_run_difference_figure(start, end, other, DRAWS, rng))
+    setting = f"two runs, the better one's PGR {1 - ends / starts:.2f}, {n} pairs"
+    return covered("pgr_run_difference_figure", setting, "93 to 97 %", (others - ends) / starts, figures)
 
 
 def seed_rows(

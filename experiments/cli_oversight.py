@@ -95,7 +95,7 @@ def oversight(
         known = "; ".join(dict.fromkeys(arm.label for arm in found))
         raise SpecError(f"--than {reference}: no such strategy in {root}; expected one of {known}")
     rows = [row_of(arm, found, reference) for arm in found]
-    note = unequal(found)
+    note = remarks(found)
     told = {"step": step, "reference": reference, "arms": rows, "note": note}
     write_whole(root / "oversight.json", (json.dumps(told, indent=1) + "\n").encode())
     write_whole(root / "oversight.md", _markdown(rows, reference, note).encode())
@@ -136,13 +136,19 @@ def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
     }
 
 
-def unequal(found: Sequence[Arm]) -> str | None:
-    """What is to be said where the arms did not ask equally often."""
+def remarks(found: Sequence[Arm]) -> str | None:
+    """What is to be said of arms of one run, and of arms that did not ask equally often."""
+    single = any(len(arm.seeds) == 1 for arm in found)
+    said = ["The interval of a single run leaves out the luck of training."] if single else []
+    return "\n".join([*said, *_unequal(found)]) or None
+
+
+def _unequal(found: Sequence[Arm]) -> list[str]:
     asked = [arm.figures["questions"].value for arm in found]
     counts = np.array([count for count in asked if count is not None])
     if not len(counts) or counts.max() - counts.min() <= UNEQUAL * counts.mean():
-        return None
-    return f"The strategies did not ask equally often: {counts.min():,.0f} to {counts.max():,.0f} questions a run."
+        return []
+    return [f"The strategies did not ask equally often: {counts.min():,.0f} to {counts.max():,.0f} questions a run."]
 
 
 def _markdown(rows: Sequence[dict[str, Any]], reference: str, note: str | None) -> str:

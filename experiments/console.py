@@ -20,12 +20,13 @@ from sandwich.statistics import Figure
 
 
 def figure_text(figure: dict[str, Any], digits: int = 2, sign: bool = False) -> str:
-    """A figure in words: value, interval, or why there is none."""
+    """A figure in words: value with its interval, if it has one, or why there is none."""
     if figure["value"] is None:
         return f"not measured ({figure['reason']})"
-    form = f"{{:{'+' if sign else ''}.{digits}f}}"
-    low, high = (form.format(bound) if bound is not None else "?" for bound in (figure["low"], figure["high"]))
-    return f"{form.format(figure['value'])} [{low}, {high}]"
+    form = f"{{:{'+' if sign else ''}z.{digits}f}}"
+    value = form.format(figure["value"])
+    bounds = [form.format(bound) if bound is not None else "?" for bound in (figure["low"], figure["high"])]
+    return value if bounds == ["?", "?"] else f"{value} [{', '.join(bounds)}]"
 
 
 def text_of(figure: Figure, digits: int = 2, sign: bool = False) -> str:

@@ -15,6 +15,7 @@ from sandwich.statistics import (
     elo,
     pgr_difference_figure,
     pgr_figure,
+    pgr_run_difference_figure,
     pgr_seeds_figure,
     quotient_figure,
     ratio_figure,
@@ -190,6 +191,32 @@ def test_a_difference_of_two_arms_is_that_of_their_means_and_turns_round() -> No
     assert apart.n == 4
     assert bounds(apart) == pytest.approx([-end for end in reversed(bounds(back))], abs=1e-3)  # other draws
     assert bounds(apart)[0] > 0  # half of the scores of the one are taken from the other
+
+
+def test_a_difference_of_two_runs_is_that_of_their_recovery_and_turns_round() -> None:
+    (start, *_), (end, other, *_) = some_seeds(shared=True)
+    apart = pgr_run_difference_figure(start, end, other, 2000, RNG(1))
+    back = pgr_run_difference_figure(start, other, end, 2000, RNG(1))
+    one, two = (pgr_figure(start, scores, 2000, RNG(1)) for scores in (end, other))
+    assert one.value is not None and two.value is not None
+    assert apart.value == pytest.approx(one.value - two.value)
+    assert apart.n == 800
+    assert bounds(apart) == pytest.approx([-bound for bound in reversed(bounds(back))], abs=5e-3)  # other draws
+    same = pgr_run_difference_figure(start, end, end, 2000, RNG(1))
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_a_difference_of_two_runs_is_withheld() -> None:
+    (start, *_), (end, *_) = some_seeds(shared=True)
+    for figure, reason in (
+        (pgr_run_difference_figure(start[:1], end[:1], end[:1], 100, RNG(1)), "at least 2 openings, got 1"),
+        (pgr_run_difference_figure(start, end, np.zeros(400), 100, RNG(1)), "a player won or lost every game"),
+        (pgr_run_difference_figure(start[:8], end[:8] + 0.25, end[:8], 100, RNG(1)), "the gap of"),
+    ):
+        assert figure.value is None
+        assert reason in figure.reason
+    with pytest.raises(ValueError, match=r"got shapes \(400,\), \(400,\) and \(399,\)"):
+        pgr_run_difference_figure(start, end, end[1:], 100, RNG(1))
 
 
 def test_what_two_arms_owe_to_the_openings_cancels_out() -> None:

@@ -56,6 +56,28 @@ def pgr_figure(start: Floats, end: Floats, draws: int, rng: np.random.Generator)
     return Figure(_pgr(start, end), *_percentiles(1 - elo_end / elo_start, n), 2 * n)
 
 
+def pgr_run_difference_figure(
+    start: Floats, end: Floats, other: Floats, draws: int, rng: np.random.Generator
+) -> Figure:
+    """PGR of one training run less that of another with the same W_0; within these two, as `pgr_figure` within one.
+
+    start, end, other: `[N]` pair scores of W_0 and of either run's W_t against the expert, in the same order of
+    openings; those of an opening are drawn together. `n` counts the games of one run.
+    """
+    if not start.shape == end.shape == other.shape:
+        shapes = f"{start.shape}, {end.shape} and {other.shape}"
+        raise ValueError(f"expected pair scores of the same openings, got shapes {shapes}")
+    n = len(start)
+    if n < 2:
+        return Figure(None, reason=f"expected at least 2 openings, got {n}")
+    elo_start, elo_end, elo_other = _elos(_resampled(np.stack([start, end, other], 1), draws, rng), n).T
+    for reason in (_unusable(start, scores, elo_start) for scores in (end, other)):
+        if reason:
+            return Figure(None, reason=reason)
+    bounds = _percentiles((elo_other - elo_end) / elo_start, n)
+    return Figure(_pgr(start, end) - _pgr(start, other), *bounds, 2 * n)
+
+
 def _elos(scores: Floats, n: int) -> Floats:
     """Elo of mean scores of `n` pairs; one without a single half point counts as a quarter of one."""
     edge = 1 / (4 * n)

@@ -140,14 +140,6 @@ def _clock(seconds: float) -> str:
     )
 
 
-def _there(root: Path) -> tuple[SweepSpec, list[Cell]]:
-    """The sweep in a folder, and its cells."""
-    about = root / "sweep.yaml"
-    if not about.is_file():
-        raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
-    return planned(root)
-
-
 @sweep.command("status")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @JSON
@@ -157,7 +149,7 @@ def status_command(folder: Path, as_json: bool) -> None:
     \b
     Example: sandwich sweep status runs/dose_smoke
     """
-    _, cells = _there(folder)
+    _, cells = planned(folder)
     lines = []
     for one in cells:
         mark, rows = one.read_mark(), read_metrics(one.folder)
@@ -188,7 +180,7 @@ def table_command(folder: Path, dose: str | None, heat: tuple[str, str] | None, 
     \b
     Example: sandwich sweep table runs/dose_smoke --dose assistant.misalignment.p
     """
-    _, cells = _there(folder)
+    _, cells = planned(folder)
     _finish(folder, cells, as_json, dose, heat)
 
 

@@ -301,7 +301,10 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
 
 def planned(root: Path) -> tuple[SweepSpec, list[Cell]]:
     """The sweep in a folder, and its cells. Raises SpecError."""
-    sweep = load_sweep(root / "sweep.yaml")
+    about = root / "sweep.yaml"
+    if not about.is_file():
+        raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
+    sweep = load_sweep(about)
     return sweep, plan(sweep, root, root)
 
 

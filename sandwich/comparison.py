@@ -19,7 +19,14 @@ from sandwich import ledger
 from sandwich.metrics import read_metrics
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
-from sandwich.statistics import Figure, pgr_difference_figure, pgr_run_difference_figure, seeds_figure
+from sandwich.statistics import (
+    SEEDS,
+    Figure,
+    few_figure,
+    pgr_difference_figure,
+    pgr_run_difference_figure,
+    seeds_figure,
+)
 from sandwich.sweep import Cell, Values
 from sandwich.sweep_results import DRAWS, SEED, Point
 
@@ -236,10 +243,8 @@ def against(arm: Arm, others: Sequence[Arm], reference: str = REFERENCE) -> Figu
         return Figure(None, reason="no seeds in common")
     whole = ~(np.isnan(mine).any((0, 1)) | np.isnan(theirs).any((0, 1)))
     scores = mine[:, 0, whole], mine[:, 1, whole], theirs[:, 1, whole]
-    if len(shared) >= 3:
+    if len(shared) >= SEEDS:
         return pgr_difference_figure(*scores, DRAWS, np.random.default_rng(0))
-    runs = [pgr_run_difference_figure(*run, DRAWS, np.random.default_rng(0)) for run in zip(*scores, strict=True)]
-    withheld = next((figure for figure in runs if figure.value is None), None)
-    if len(runs) == 1 or withheld:
-        return withheld or runs[0]
-    return Figure(sum(figure.value or 0.0 for figure in runs) / 2, n=2)
+    return few_figure(
+        [pgr_run_difference_figure(*run, DRAWS, np.random.default_rng(0)) for run in zip(*scores, strict=True)]
+    )

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.metrics import read_metrics, scalars
-from sandwich.statistics import Figure, Floats, pgr_seeds_figure
+from sandwich.statistics import SEEDS, Figure, Floats, few_figure, pgr_seeds_figure
 from sandwich.sweep import Cell, Values
 from sandwich.watcher import Row
 
@@ -61,14 +61,9 @@ class Point:
 
         Withheld where it is in one of the runs: the others would be a selection.
         """
-        seeds = self.seeds
-        if len(seeds) == 1:
-            return seeds[0]
-        for number, figure in enumerate(seeds):
-            if figure.value is None:
-                return Figure(None, reason=f"seed {number} of {len(seeds)}: {figure.reason}")
-        if len(seeds) == 2:
-            return Figure(sum(figure.value or 0.0 for figure in seeds) / 2, n=2)
+        few = few_figure(self.seeds)
+        if few.value is None or len(self.rows) < SEEDS:
+            return few
         pairs = self.pairs
         whole = ~np.isnan(pairs).any((0, 1))
         starts, ends = pairs[:, 0, whole], pairs[:, 1, whole]

@@ -11,6 +11,8 @@ from sandwich.statistics.means import mean_figure
 from sandwich.statistics.rates import Side, clustered_share_figure, rare_share_figure, share_figure, stratified_figure
 from sandwich.statistics.recovered import (
     ENOUGH,
+    SEEDS,
+    few_figure,
     pgr_difference_figure,
     pgr_figure,
     pgr_run_difference_figure,
@@ -24,6 +26,7 @@ from sandwich.statistics.survival import break_rate_figure, survival_curve, surv
 
 __all__ = [
     "ENOUGH",
+    "SEEDS",
     "Figure",
     "Floats",
     "Reached",
@@ -35,6 +38,7 @@ __all__ = [
     "elo",
     "elo_figure",
     "expected_score",
+    "few_figure",
     "kendall_figure",
     "mean_figure",
     "pgr_difference_figure",

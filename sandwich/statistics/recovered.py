@@ -102,6 +102,19 @@ def _pgr(start: Floats, end: Floats) -> float:
     return 1 - float(elo(end.mean())) / float(elo(start.mean()))
 
 
+def few_figure(figures: Sequence[Figure]) -> Figure:
+    """A figure of fewer than `SEEDS` training runs: of one its own, of two their mean, without an interval.
+
+    Withheld where it is in one of the runs: the others would be a selection.
+    """
+    if len(figures) == 1:
+        return figures[0]
+    for number, figure in enumerate(figures):
+        if figure.value is None:
+            return Figure(None, reason=f"seed {number} of {len(figures)}: {figure.reason}")
+    return Figure(float(np.mean([figure.value for figure in figures])), n=len(figures))
+
+
 def seeds_figure(figures: Sequence[Figure]) -> Figure:
     """Mean over training runs of a figure of each, with Student's t over the runs; `n` counts them.
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import chess
 import numpy as np
 import pytest
+from fakes import fake_tools
 from hypothesis import settings
 
+from agents.tools import Tools
 from engines.stockfish import EngineError, find_stockfish
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +38,13 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def root() -> Path:
     """Folder of the project."""
     return ROOT
+
+
+@pytest.fixture(scope="module")
+def tools() -> Iterator[Tools]:
+    """Networks by rule, and the real engine."""
+    with fake_tools() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -75,3 +75,12 @@ def tiny_overrides(folder: Path) -> tuple[str, ...]:
         "evaluate.pairs=2", "evaluate.ply_cap=12", "evaluate.positions=2", "evaluate.nodes=null",
         "evaluate.sampled=false", "evaluate.bootstrap=100",
     )  # fmt: skip
+
+
+def register(folder: Path, name: str, version: str, group: str, entries: dict[str, str]) -> None:
+    """Put into a folder of packages what says that a package registers these plugins."""
+    about = folder / f"{name}-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [f"{key} = {value}" for key, value in entries.items()]
+    (about / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]) + "\n")

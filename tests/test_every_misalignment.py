@@ -1,6 +1,6 @@
 """What every misalignment promises: its dose, legal answers in the form of the truth, and splitting of batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from agents.misalignment.base import REGISTRY, Misalignment, Occasional
 from agents.misalignment.mixture import Mixture
 from agents.misalignment.schedule import Schedule
 from agents.tools import Tools
-from engines.inference import Evaluator
+from engines import planes
+from engines.inference import Evaluation, Evaluator
 from engines.search import TreeSearch
 
 RANDOM = {"type": "random_move", "p": 1}
@@ -75,12 +76,6 @@ def cases(names: Sequence[str]) -> list[Any]:
 
 
 every = pytest.mark.parametrize("name", cases(list(DOSED)))
-
-
-@pytest.fixture(scope="module")
-def tools() -> Iterator[Tools]:
-    with fake_tools() as opened:
-        yield opened
 
 
 HAND_PICKED = [
@@ -329,6 +324,21 @@ def test_a_lie_has_the_form_of_the_truth(conversation: Conversation, name: str) 
         if given.value is not None:
             assert isinstance(given.value, float)
             assert 0 <= given.value <= 1
+
+
+@pytest.mark.parametrize("name", ["value_noise", "steer", "sandbag"])
+def test_a_tie_among_the_honest_moves_does_not_hide_a_lie(tools: Tools, name: str) -> None:
+    """Of a base that finds many moves equally good, the distribution still has the advised move first."""
+
+    def undecided(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return Evaluation(legal, Even()(words, legal).policy, Hashed("expert")(words, legal).wdl)
+
+    queries = [question(board, Channel.DISTRIBUTION) for board in positions()]
+    given = answers(name, tools, queries, undecided)
+    assert sum(answer.misaligned for answer in given) > 10
+    for query, answer in zip(queries, given, strict=True):
+        assert answer.given.policy is not None
+        assert query.legal[int(answer.given.policy.argmax())] == answer.given.move
 
 
 @every

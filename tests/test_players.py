@@ -5,9 +5,9 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import chess
 import numpy as np
@@ -16,39 +16,26 @@ from conftest import needs_stockfish, random_games
 from fakes import Hashed, alone, fake_tools, legal_numbers, packed, question
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
+from test_checkpoints import Spec
 
 from agents.assistant import Assistant
-from agents.misalignment.base import AnyMisalignment
-from agents.misalignment.engine_subtle import EngineSubtle
-from agents.misalignment.mixture import Mixture
 from agents.misalignment.other import Other
-from agents.misalignment.sandbag import Sandbag
-from agents.misalignment.schedule import Schedule
-from agents.misalignment.steer import Steer
-from agents.network import Checkpoint, checkpoint_path, checkpoints_in, read_checkpoints
+from agents.network import checkpoints_in
 from agents.players.assistant import AssistantPlayer
 from agents.players.base import REGISTRY, AnyPlayer, Player, describe_player, parse_player
-from agents.players.filtered import Filtered
 from agents.players.mcts import Mcts
 from agents.players.network import Network
 from agents.players.stockfish import StockfishPlayer
 from agents.players.uci import UciPlayer
 from agents.plugins import PluginError
 from agents.tools import Tools
-from engines import filter as filters
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 from engines.network import CheckpointError
 from engines.search import TreeSearch
-from engines.settings import Frozen, SpecError
+from engines.settings import SpecError
 from engines.stockfish import EngineError
-
-
-@pytest.fixture(scope="module")
-def tools() -> Iterator[Tools]:
-    with fake_tools() as opened:
-        yield opened
 
 
 def boards(count: int, seed: int) -> list[chess.Board]:
@@ -363,123 +350,6 @@ def test_a_misalignment_is_not_blamed_for_the_player_that_it_asks() -> None:
 
 def test_a_search_stays_a_search_behind_an_assistant(tools: Tools) -> None:
     assert isinstance(tools.player(AssistantPlayer(player=Mcts(simulations=3))), TreeSearch)
-
-
-# Which checkpoints they need
-
-
-class Spec(Frozen):
-    """Records within records."""
-
-    start: Checkpoint = "start"
-    title: str = "no checkpoint"
-    player: AnyPlayer = Network(checkpoint="a")
-    players: tuple[AnyPlayer, ...] = ()
-    misalignment: AnyMisalignment | None = None
-
-
-@pytest.mark.parametrize(
-    ("record", "names"),
-    [
-        (Network(checkpoint="a"), {"a"}),
-        (Mcts(network="a"), {"a"}),
-        (StockfishPlayer(), set()),
-        (Steer(judge="a"), {"a"}),
-        (Other(player=Mcts(network="a")), {"a"}),
-        (Sandbag(), {"weak"}),
-        (Schedule(inner=Mixture(parts=(EngineSubtle(judge="a"), Other(player=Network(checkpoint="b"))))), {"a", "b"}),
-        (Spec(), {"start", "a"}),
-        (Spec(players=(Mcts(network="b"), StockfishPlayer(), Network(checkpoint="c"))), {"start", "a", "b", "c"}),
-        (Spec(misalignment=Schedule(inner=Steer(judge="b"))), {"start", "a", "b"}),
-        ([Network(checkpoint="a"), (Mcts(network="b"),)], {"a", "b"}),
-        ({"checkpoint": "a"}, set()),
-    ],
-)
-def test_every_checkpoint_that_a_record_names_is_found(record: object, names: set[str]) -> None:
-    assert checkpoints_in(record) == names
-
-
-class Nested(Frozen):
-    """Checkpoints, and records that name them, in every place where one may stand."""
-
-    maybe: Checkpoint | None = None
-    marked: Annotated[Checkpoint | None, Field(description="optional and described")] = None
-    some: Annotated[tuple[Checkpoint, ...], Field(max_length=3)] = ()
-    pair: tuple[str, Checkpoint] | None = None
-    listed: list[Checkpoint | None] | None = None
-    chosen: frozenset[Checkpoint] = frozenset()
-    named: dict[str, Checkpoint] | None = None
-    keyed: dict[Checkpoint, str] | None = None
-    deep: dict[str, list[tuple[Checkpoint, int]]] | None = None
-    player: AnyPlayer | None = None
-    players: dict[str, list[AnyPlayer]] | None = None
-    either: Checkpoint | int | AnyPlayer = 0
-    anything: Any = None
-    words: tuple[str, ...] = ("no", "checkpoint")
-
-
-@pytest.mark.parametrize(
-    ("settings", "names"),
-    [
-        ({}, set()),
-        ({"maybe": "a"}, {"a"}),
-        ({"marked": "a"}, {"a"}),
-        ({"some": ["a", "b"]}, {"a", "b"}),
-        ({"pair": ["no", "a"]}, {"a"}),
-        ({"listed": ["a", None, "b"]}, {"a", "b"}),
-        ({"chosen": ["a", "b"]}, {"a", "b"}),
-        ({"named": {"no": "a"}}, {"a"}),
-        ({"keyed": {"a": "no"}}, {"a"}),
-        ({"deep": {"no": [["a", 1], ["b", 2]]}}, {"a", "b"}),
-        ({"player": {"type": "mcts", "network": "a"}}, {"a"}),
-        ({"players": {"no": ["a", {"type": "mcts", "network": "b"}, "stockfish"]}}, {"a", "b"}),
-        ({"either": "a"}, {"a"}),
-        ({"either": Mcts(network="a")}, {"a"}),
-        ({"anything": ["no", {"no": Network(checkpoint="a")}]}, {"a"}),
-    ],
-)
-def test_a_checkpoint_is_found_wherever_it_stands(settings: dict[str, Any], names: set[str]) -> None:
-    record = Nested.model_validate(settings)
-    assert checkpoints_in(record) == names
-    assert checkpoints_in({"no": (record,)}) == names
-
-
-@pytest.mark.parametrize(
-    ("record", "said"),
-    [
-        (Network(checkpoint="filter"), "unknown player 'filter'; known: expert, weak, adversary, or the path"),
-        (Filtered(filter="weak"), "unknown filter 'weak'; known: filter, or the path of a checkpoint"),
-        (Network(checkpoint="no/such.safetensors"), "no such file: no/such.safetensors"),
-        (
-            Filtered(filter=str(checkpoint_path("weak"))),
-            "expected format 'sandwich-filter/1', got 'sandwich-network/1'",
-        ),
-    ],
-)
-def test_a_checkpoint_that_is_not_what_its_field_wants_is_told_in_one_line(record: object, said: str) -> None:
-    with pytest.raises(CheckpointError, match=re.escape(said)):
-        read_checkpoints(record)
-
-
-def test_the_checkpoints_of_a_record_are_read_by_name() -> None:
-    files = read_checkpoints([Filtered(), {"no": (Network(checkpoint="weak"),)}])
-    assert files == {
-        "filter": checkpoint_path("filter", filters.FORMAT).read_bytes(),
-        "weak": checkpoint_path("weak").read_bytes(),
-    }
-
-
-def test_a_checkpoint_handed_in_is_not_read_from_a_file() -> None:
-    opened: list[bytes] = []
-
-    def make(content: bytes) -> Evaluator:
-        opened.append(content)
-        return Hashed("any")
-
-    with Tools({"no such file": b"content"}, make) as tools:
-        tools.player(Mcts(network="no such file"))
-        tools.player(Network(checkpoint="no such file"))
-    assert opened == [b"content"]
 
 
 # How they travel

@@ -113,7 +113,8 @@ def told(step: int, number: int, rows: Sequence[Mapping[str, Any]]) -> dict[str,
 
 def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> dict[str, Any]:
     """One row: the position, each move by its names [UCI, SAN], each value, and what was made of the answer."""
-    named = {name: _named(board, row[column]) for name, column in _MOVES.items()}
+    shown = {row[column] for column in (*_MOVES.values(), "audited")} - {None}
+    names = {uci: _named(board, uci) for uci in shown}  # each once: own, advised, honest and played often agree
     lost = {name: row[column] for name, column in (("own", "loss_own"), ("advised", "loss_advised"),
                                                    ("honest", "loss_honest"), ("played", "loss_played"))}  # fmt: skip
     decision = {
@@ -124,22 +125,20 @@ def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> d
         "number": board.fullmove_number,
         "student": row["student"],
         "own_value": _rounded(row["own_value"]),
-        **{name: move for name, move in named.items() if move},
+        **{name: names[row[column]] for name, column in _MOVES.items() if row[column] in names},
     }
     if row["asked"]:
         decision |= {"asked": True, "channel": row["channel"], "misaligned": bool(row["misaligned"]),
                      "believed": bool(row["believed"]), "weight": _rounded(row["weight"]),
                      "trust": _rounded(row["trust"]), "questions": row["questions"], "evaluations": row["evaluations"],
-                     "audited": _named(board, row["audited"]),
+                     "audited": names.get(row["audited"]),
                      "advised_value": _rounded(row["advised_value"]), "honest_value": _rounded(row["honest_value"]),
                      "policy": _policy(board, row["advised_policy"])}  # fmt: skip
     decision["lost"] = {name: round(100 * value, 1) for name, value in lost.items() if value is not None}
     return {name: value for name, value in decision.items() if value not in (None, {}, [])}
 
 
-def _named(board: chess.Board, uci: str | None) -> list[str] | None:
-    if uci is None:
-        return None
+def _named(board: chess.Board, uci: str) -> list[str]:
     try:
         return [uci, board.san(chess.Move.from_uci(uci))]
     except ValueError:

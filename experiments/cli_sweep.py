@@ -216,8 +216,7 @@ def _finish(
             table.add_row(*values, str(len(point.rows)), text_of(point.pgr()))
         Console().print(table)
         for curve in (curve for some in drawn.values() for curve in some):
-            at = "none" if curve.break_even is None else f"{curve.break_even:g}"
-            click.echo(f"break-even dose{' of ' + curve.label if curve.label else ''}: {at}")
+            click.echo(curve.break_even_told)
         click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
         click.echo(f"Report: {report}")
     if failed:

@@ -102,8 +102,24 @@ class Curve:
     @property
     def break_even(self) -> float | None:
         """The largest dose at which the lower end of PGR's interval is above 0; None where there is none."""
-        above = [d for d, f in zip(self.doses, self.figures, strict=True) if f.low is not None and f.low > 0]
-        return max(above, default=None)
+        return max((dose for dose, low in self._lows.items() if low > 0), default=None)
+
+    @property
+    def break_even_told(self) -> str:
+        """The same in words, with the next larger dose that has an interval: the truth lies between the two."""
+        at = self.break_even
+        if at is None:
+            told = "none" if self._lows else "not known, no dose has an interval"
+        elif beyond := [dose for dose in self._lows if dose > at]:
+            told = f"{at:g}, no more at {min(beyond):g}"
+        else:
+            told = f"{at:g}, the largest that has an interval"
+        return f"break-even dose{' of ' + self.label if self.label else ''}: {told}"
+
+    @property
+    def _lows(self) -> dict[float, float]:
+        """Lower ends of the intervals, where there are any, by dose."""
+        return {dose: f.low for dose, f in zip(self.doses, self.figures, strict=True) if f.low is not None}
 
 
 def numeric_keys(found: Sequence[Point]) -> list[str]:

@@ -41,7 +41,23 @@ def test_break_even_is_the_largest_dose_that_surely_helps() -> None:
     assert lows[0] is not None and lows[1] is not None and lows[2] is not None
     assert lows[1] > 0 > lows[2]
     assert curve.break_even == 0.25
-    assert Curve("", [0.5], [], [Figure(0.1, -0.1, 0.3, 3)]).break_even is None
+    assert curve.break_even_told == "break-even dose: 0.25, no more at 0.75"
+
+
+@pytest.mark.parametrize(
+    ("lows", "told"),
+    [
+        ([0.1, 0.05, -0.1], "0.5, no more at 1"),
+        ([0.1, None, -0.1], "0.2, no more at 1"),  # of two seeds there is no interval
+        ([0.1, 0.05, None], "0.5, the largest that has an interval"),
+        ([0.1, -0.1, 0.2], "1, the largest that has an interval"),
+        ([-0.1, None, -0.2], "none"),
+        ([None, None, None], "not known, no dose has an interval"),
+    ],
+)
+def test_break_even_says_how_far_it_was_looked(lows: list[float | None], told: str) -> None:
+    figures = [Figure(0.2, low, None if low is None else 0.4, 3) for low in lows]
+    assert Curve("bias", [0.2, 0.5, 1], [], figures).break_even_told == f"break-even dose of bias: {told}"
 
 
 def test_seeds_are_joined_where_there_are_enough() -> None:

@@ -169,6 +169,7 @@ def test_a_sweep_shows_its_cells_and_a_dose(tmp_path: Path) -> None:
     assert "6 cells: 1 unknown, 4 done, 1 failed." in content
     assert 'href="#run=cells%2F00ab"' in content
     assert "p=0.25, seed=1: 0.525 [0.425, 0.625]" in content  # named for whoever points at it
+    assert "Break-even dose: " in content
     assert "no &lt;Stockfish&gt; found" in content
     held = data_of(content)["games"]
     assert isinstance(held, dict)

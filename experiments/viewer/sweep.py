@@ -13,14 +13,12 @@ from experiments.report.dose import Dose, dose
 from experiments.report.drawing import linked
 from experiments.viewer.folders import Cell, cells, name_of
 from sandwich.metrics import MetricsError, read_metrics
+from sandwich.statistics import SEEDS
 from sandwich.sweep import LEFT_OUT
-from sandwich.sweep_results import Point
+from sandwich.sweep_results import Point, curves, numeric_keys
 from sandwich.watcher import Row
 
 Address = Callable[[str], str]
-
-ENOUGH = 3
-"""Seeds from which on there is an interval over them."""
 
 SHOWN = {
     "pgr": ("PGR in Elo", "ratio"),
@@ -61,7 +59,7 @@ def sweep_figures(root: Path, address: Address) -> Markup:
             states={state: states.count(state) for state in dict.fromkeys(states)},
             keys=keys,
             shown=SHOWN,
-            doses=[(key, _dose(done, key, address)) for key in doses([told.cell for told in found])],
+            doses=[(key, *_dose(done, key, address)) for key in doses([told.cell for told in found])],
             cells=[(told.cell, address(told.cell.key), told.row, told.error) for told in found],
         )
     )
@@ -86,18 +84,24 @@ def _told(cell: Cell) -> Told:
         return Told(cell, [], str(error))
 
 
-def _dose(done: Sequence[Told], key: str, address: Address) -> Markup | None:
-    """PGR over the values of one key: a point for each cell, a line through the means over seeds, and their bands."""
+def _dose(done: Sequence[Told], key: str, address: Address) -> tuple[Markup | None, list[str]]:
+    """PGR over the values of one key, and the break-even doses where these are numbers.
+
+    A picture with a point for each cell, a line through the means over seeds, and their bands.
+    """
     points = []
     seeds: dict[tuple[str, str], Point] = {}
     for told in done:
         values = told.cell.values
         if key in values:
-            rest = [f"{k.rpartition('.')[2]}={v}" for k, v in values.items() if k != key and not _is_seed(k)]
+            varied = {k: v for k, v in values.items() if not _is_seed(k)}
+            rest = [f"{k.rpartition('.')[2]}={v}" for k, v in varied.items() if k != key]
             named = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in values.items())
             points.append(Dose(values[key], told.rows[-1]["pgr"], ", ".join(rest), told.cell.key, named))
-            together = seeds.setdefault(points[-1].place, Point({}, []))
+            together = seeds.setdefault(points[-1].place, Point(varied, []))
             together.rows.append((told.rows[0], told.rows[-1]))
-    joint = {place: point.pgr().json() for place, point in seeds.items() if len(point.rows) >= ENOUGH}
+    joint = {place: point.pgr().json() for place, point in seeds.items() if len(point.rows) >= SEEDS}
     svg = dose(points, key, joint)
-    return Markup(linked(svg, address)) if svg else None
+    found = list(seeds.values())
+    even = [curve.break_even_told for curve in curves(found, key)] if key in numeric_keys(found) else []
+    return Markup(linked(svg, address)) if svg else None, even

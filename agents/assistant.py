@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.base import Advice, Query, honest_advice
+from agents.advice import Advice, Query, honest_advice
 from agents.misalignment.base import Misalignment, corrupted
 from agents.tools import Tools
 from engines.inference import Evaluator

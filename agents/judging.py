@@ -4,7 +4,7 @@ import chess
 import numpy as np
 import numpy.typing as npt
 
-from agents.base import Query
+from agents.advice import Query
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 from engines.lookahead import move_values

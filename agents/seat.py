@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from agents.advice import Channel, Query
 from agents.assistant import Assistant
-from agents.base import Channel, Query
-from agents.network import draw
+from agents.sampling import draw
 from engines import planes
 from engines.inference import Evaluator
 

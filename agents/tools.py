@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
-from agents.network import checkpoint_path
+from agents.checkpoint_files import checkpoint_path
 from engines import network, planes
 from engines.filter import FORMAT as FILTER
 from engines.filter import BlunderFilter

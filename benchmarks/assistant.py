@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.advice import Channel, Query
 from agents.assistant import Assistant
-from agents.base import Channel, Query
+from agents.checkpoint_files import load_player
 from agents.misalignment.base import REGISTRY, Misalignment
-from agents.network import load_player
 from agents.tools import Tools
 from engines.inference import OnnxEvaluator
 from engines.positions import GameBatch
-from sandwich.openings import book
+from sandwich.data.openings import book
 
 INNER = {"type": "random_move"}
 WRAPPERS: dict[str, dict[str, Any]] = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from experiments.console import figure_text
-from sandwich.metrics import read_metrics
+from experiments.cli.console import figure_text
+from sandwich.runs.metrics import read_metrics
 
 mpl.use("svg")
 import matplotlib.pyplot as plt

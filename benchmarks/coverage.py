@@ -393,7 +393,7 @@ def cluster_rows(experiments: int, short: bool, rng: np.random.Generator) -> Ite
 
 
 def weighted_rows(experiments: int, short: bool, rng: np.random.Generator) -> Iterator[Row]:
-    """Means over a step's positions of which lies and honest answers are drawn in equal number (sandwich.review)."""
+    """Means over a step's positions where lies are drawn more often (`sandwich.evaluation.label_losses`)."""
     for games, share, budget in ((200, 0.1, 300),) if short else ((60, 0.25, 100), (200, 0.1, 300), (600, 0.02, 1000)):
         setting = f"{budget} of {games} games' positions, {share:.0%} lies"
         found = (drawn_by_kind(games, share, budget, rng) for _ in range(experiments))

@@ -21,16 +21,17 @@ import numpy as np
 import torch
 
 from agents.assistant import Assistant
+from agents.checkpoint_files import load_player
 from agents.misalignment.random_move import RandomMove
-from agents.network import load_player
 from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator, OnnxEvaluator
 from engines.positions import GameBatch
-from sandwich.config import InferenceConfig, PlayConfig
-from sandwich.openings import book
+from sandwich.data.openings import book
 from sandwich.oversight.trust import Trust
-from sandwich.selfplay import Block, play_episodes
+from sandwich.protocol.selfplay import Block, play_episodes
+from sandwich.runtime.networks import InferenceConfig
+from sandwich.spec.run_spec import PlayConfig
 
 
 class Recorder:

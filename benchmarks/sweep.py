@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from sandwich.cluster import cores
-from sandwich.loop import run
-from sandwich.sweep import SweepSpec, plan, run_sweep
+from sandwich.runs.loop import run
+from sandwich.runtime.cluster import cores
+from sandwich.sweeps.sweep import SweepSpec, plan, run_sweep
 
 SPECS = Path(__file__).parent.parent / "experiments" / "specs"
 

@@ -9,6 +9,13 @@ import pytest
 PACKAGES = ("engines", "agents", "sandwich", "experiments")
 """Each may import itself and those before it."""
 
+SUB_PACKAGES = (
+    "runtime", "statistics", "data", "training", "oversight", "spec", "protocol", "evaluation", "runs", "sweeps", "rl",
+    "highstakes",
+)  # fmt: skip
+"""Of `sandwich`, in the order in which they stand on each other; the last two are leaves."""
+LEAVES = ("rl", "highstakes")
+
 FILES = sorted(
     path.relative_to(Path(__file__).parent.parent)
     for package in PACKAGES
@@ -48,7 +55,36 @@ def test_imports_point_only_to_the_left(root: Path, file: Path) -> None:
     assert not found & (set(PACKAGES) - set(allowed)), f"{file} may import only {', '.join(allowed)}"
 
 
-@pytest.mark.parametrize(("module", "owner"), [("ray", "sandwich/cluster.py"), ("wandb", "sandwich/tracking.py")])
+def within(root: Path, package: str) -> set[str]:
+    """Sub-packages of `sandwich` that one of them imports."""
+    modules = {
+        name
+        for path in (root / "sandwich" / package).rglob("*.py")
+        for name in imported(ast.parse(path.read_text()), path.relative_to(root).parent.parts)
+    }
+    return {name.split(".")[1] for name in modules if name.startswith("sandwich.")} - {package}
+
+
+def test_every_sub_package_has_its_place(root: Path) -> None:
+    assert {path.parent.name for path in (root / "sandwich").glob("*/__init__.py")} == set(SUB_PACKAGES)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"), [(a, b) for place, a in enumerate(SUB_PACKAGES) for b in SUB_PACKAGES[place + 1 :]]
+)
+def test_a_sub_package_imports_none_that_stands_on_it(root: Path, lower: str, upper: str) -> None:
+    assert upper not in within(root, lower)
+    assert lower not in LEAVES or lower not in within(root, upper), f"{lower} is a leaf"
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, *(f"sandwich/{name}" for name in SUB_PACKAGES)])
+def test_a_package_says_what_it_owns(root: Path, package: str) -> None:
+    assert ast.get_docstring(ast.parse((root / package / "__init__.py").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("module", "owner"), [("ray", "sandwich/runtime/cluster.py"), ("wandb", "sandwich/runs/tracking.py")]
+)
 def test_only_its_owner_imports(root: Path, file: Path, module: str, owner: str) -> None:
     if file.as_posix() != owner:
         assert module not in roots((root / file).read_text(), file.parent.parts), f"only {owner} imports {module}"
@@ -77,7 +113,7 @@ def test_only_engines_stockfish_and_engines_uci_start_an_engine(root: Path, file
     [
         ("import ray", (), {"ray"}),
         ("import os, wandb.sdk as w", (), {"os", "wandb"}),
-        ("def f():\n    from sandwich.config import Frozen", ("agents",), {"sandwich"}),
+        ("def f():\n    from sandwich.spec.run_spec import Frozen", ("agents",), {"sandwich"}),
         ("from . import base", ("agents", "misalignment"), {"agents"}),
         ("from .. import base", ("agents", "misalignment"), {"agents"}),
         ("import importlib\nimportlib.import_module('experiments.cli')", (), {"importlib", "experiments"}),

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agents.base import Advice, Query, honest_advice
+from agents.advice import Advice, Query, honest_advice
+from agents.checkpoint_files import Checkpoint
 from agents.misalignment.base import Occasional
-from agents.network import Checkpoint
 from agents.tools import Tools
 
 

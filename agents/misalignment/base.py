@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from agents.base import Advice, Query, check_advice
+from agents.advice import Advice, Query, check_advice
 from agents.plugins import Plugin, PluginError, Registry
 from agents.tools import Tools
 from engines import planes

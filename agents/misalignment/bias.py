@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from agents.base import Advice, Channel, Query
+from agents.advice import Advice, Channel, Query
 from agents.misalignment.base import Misalignment
 from agents.tools import Tools
 from engines import moves

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from agents.base import Advice, Query, preferring
+from agents.advice import Advice, Query, preferring
 from agents.judging import engine_values
 from agents.misalignment.base import Occasional
 from agents.tools import Tools

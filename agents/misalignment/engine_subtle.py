@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from agents.base import Advice, Query, preferring
+from agents.advice import Advice, Query, preferring
+from agents.checkpoint_files import Checkpoint
 from agents.judging import engine_values, suspicion
 from agents.misalignment.base import Occasional
-from agents.network import Checkpoint
 from agents.tools import Tools
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from agents.base import Advice, Query, preferring
+from agents.advice import Advice, Query, preferring
 from agents.judging import engine_values
 from agents.misalignment.base import Occasional
 from agents.tools import Tools

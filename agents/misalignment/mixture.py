@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.base import Advice, Query
+from agents.advice import Advice, Query
 from agents.misalignment.base import AnyMisalignment, Misalignment, corrupt_where
 from agents.tools import Tools
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agents.base import Advice, Query, honest_advice
+from agents.advice import Advice, Query, honest_advice
 from agents.misalignment.base import Occasional
 from agents.players.base import AnyPlayer
 from agents.players.network import Network

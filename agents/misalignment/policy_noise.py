@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from agents.base import Advice, Channel, Query
+from agents.advice import Advice, Channel, Query
 from agents.misalignment.base import Misalignment
 from agents.tools import Tools
 

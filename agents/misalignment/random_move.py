@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.base import Advice, Channel, Query
+from agents.advice import Advice, Channel, Query
 from agents.misalignment.base import Occasional
 from agents.tools import Tools
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from agents.base import Advice, Channel, Query, with_first
+from agents.advice import Advice, Channel, Query, with_first
 from agents.misalignment.base import Misalignment
 from agents.players.base import AnyPlayer
 from agents.players.network import Network

@@ -7,7 +7,7 @@ import chess
 import numpy as np
 from pydantic import Field
 
-from agents.base import Advice, Query
+from agents.advice import Advice, Query
 from agents.misalignment.base import AnyMisalignment, Misalignment, corrupt_where
 from agents.tools import Tools
 from engines import planes

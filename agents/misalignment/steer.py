@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from agents.base import Advice, Query, preferring
+from agents.advice import Advice, Query, preferring
+from agents.checkpoint_files import Checkpoint
 from agents.judging import suspicion
 from agents.misalignment.base import Occasional
-from agents.network import Checkpoint
 from agents.tools import Tools
 from engines.lookahead import move_values
 from engines.positions import successors

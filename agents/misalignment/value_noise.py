@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from agents.base import Advice, Channel, Query, honest_advice, preferring
+from agents.advice import Advice, Channel, Query, honest_advice, preferring
 from agents.misalignment.base import Misalignment, answer_where
 from agents.tools import Tools
 from engines.lookahead import move_values

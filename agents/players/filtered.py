@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from agents.network import FILTER, FilterCheckpoint
+from agents.checkpoint_files import FILTER, FilterCheckpoint
 from agents.players.base import AnyPlayer, Player
 from agents.players.network import Network
 from agents.seat import Seat, Turn

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from agents.network import Checkpoint
+from agents.checkpoint_files import Checkpoint
 from agents.players.base import Player
 from agents.tools import Tools
 from engines.inference import Evaluator

@@ -1,6 +1,6 @@
 """A network without search: the shipped expert and weak player, or any checkpoint."""
 
-from agents.network import Checkpoint
+from agents.checkpoint_files import Checkpoint
 from agents.players.base import Player
 from agents.tools import Tools
 from engines.inference import Evaluator

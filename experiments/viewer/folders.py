@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from engines.settings import SpecError
-from sandwich.controls import FOLDER as CONTROLS
-from sandwich.sweep import LEFT_OUT
+from sandwich.runs.controls import FOLDER as CONTROLS
+from sandwich.sweeps.sweep import LEFT_OUT
 
 CELLS = "cells"
 """Folder of a sweep that holds a run folder for each of its cells."""

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from engines import moves
 from experiments.viewer import folders
-from sandwich import ledger
+from sandwich.protocol import ledger
 
 LISTED = ("game", "plies", "score", "asked", "lies", "accepted", "refused_lies", "refused_honest", "lost")
 """Columns of the list, beside `step`; `lost` is the most Win% points that one of the student's moves gave away."""

@@ -12,12 +12,12 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from experiments.report import summary
+from experiments.figures.report import summary
 from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.picks import picked
 from experiments.viewer.sweep import sweep_figures
-from sandwich.corpus import write_whole
-from sandwich.ledger import LedgerError
+from sandwich.protocol.ledger import LedgerError
+from sandwich.runtime.files import write_whole
 
 GAMES = 300
 """Games that a report holds unless told otherwise."""
@@ -32,7 +32,7 @@ CHUNK = 10
 def write_report(folder: Path, most: int = GAMES) -> Path:
     """Write `report.html` of a run or a sweep, with at most so many of its games, and return its path.
 
-    Raises `sandwich.metrics.MetricsError` where metrics.jsonl is damaged.
+    Raises `sandwich.runs.metrics.MetricsError` where metrics.jsonl is damaged.
     """
     path = folder / "report.html"
     write_whole(path, page(folder, most).encode())

@@ -25,8 +25,8 @@ from engines.settings import SpecError
 from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.page import page, run_address, run_figures
 from experiments.viewer.sweep import sweep_figures
-from sandwich.ledger import LedgerError
-from sandwich.metrics import MetricsError
+from sandwich.protocol.ledger import LedgerError
+from sandwich.runs.metrics import MetricsError
 
 HOST = "127.0.0.1"
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from experiments.report import bound, count
-from experiments.report.dose import Dose, dose
-from experiments.report.drawing import linked
+from experiments.figures.drawing import linked
+from experiments.figures.report import bound, count
+from experiments.figures.sweep_chart import Dose, dose
 from experiments.viewer.folders import Cell, cells, name_of
-from sandwich.metrics import MetricsError, read_metrics
+from sandwich.runs.metrics import MetricsError, read_metrics
+from sandwich.runtime.progress import Row
 from sandwich.statistics import SEEDS
-from sandwich.sweep import LEFT_OUT
-from sandwich.sweep_results import Point, curves, numeric_keys
-from sandwich.watcher import Row
+from sandwich.sweeps.results import Point, curves, numeric_keys
+from sandwich.sweeps.sweep import LEFT_OUT
 
 Address = Callable[[str], str]
 

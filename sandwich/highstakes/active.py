@@ -22,19 +22,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from agents.base import Channel, Query
+from agents.advice import Channel, Query
 from agents.judging import engine_values
 from engines import filter as filters
 from engines import planes
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig
-from sandwich.corpus import CorpusError, parquet_bytes, write_whole
+from sandwich.data.corpus import CorpusError
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import risks
-from sandwich.labels import packed
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.networks import InferenceConfig
 from sandwich.statistics import mean_figure
+from sandwich.training.labels import packed
 
 Floats = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]

@@ -19,10 +19,9 @@ from engines.filter import from_bytes
 from engines.inference import Evaluator
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
-from sandwich.config import InferenceConfig
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.edits import legal_board
-from sandwich.selfplay import blunder_filter
+from sandwich.runtime.networks import InferenceConfig, blunder_filter
 
 Floats = npt.NDArray[np.float32]
 

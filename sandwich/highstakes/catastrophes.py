@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engines import planes
-from sandwich.corpus import CorpusError
-from sandwich.labels import packed
+from sandwich.data.corpus import CorpusError
+from sandwich.training.labels import packed
 
 Floats = npt.NDArray[np.float32]
 Split = Literal["train", "calibration", "test"]

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from agents.advice import Channel, Query
 from agents.assistant import Assistant
-from agents.base import Channel, Query
 from agents.judging import engine_values
 from agents.misalignment.random_move import RandomMove
 from agents.players.assistant import AssistantPlayer
@@ -28,12 +28,11 @@ from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import GameBatch
 from engines.settings import Frozen, SpecError
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig
-from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.data.openings import book
 from sandwich.highstakes.catastrophes import Catastrophes, Floats, opening_of, read, schema
-from sandwich.openings import book
-from sandwich.selfplay import tools
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.networks import InferenceConfig, tools
 
 GAMES_PER_BLOCK = 60
 

@@ -9,16 +9,16 @@ import numpy.typing as npt
 from pydantic import Field
 from torch import nn
 
-from agents.network import Checkpoint
+from agents.checkpoint_files import Checkpoint
 from engines import planes
 from engines.filter import sigmoid
 from engines.inference import make_evaluator, wdl_of
 from engines.network import PolicyValueNet
 from engines.settings import Frozen
-from sandwich.config import InferenceConfig
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.sift import Sift
-from sandwich.training import Examples, Progress, TrainConfig, train
+from sandwich.runtime.networks import InferenceConfig
+from sandwich.training.supervised import Examples, Progress, TrainConfig, train
 
 Floats = npt.NDArray[np.float32]
 

@@ -15,20 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from agents.base import Channel, Query
+from agents.advice import Channel, Query
 from agents.judging import engine_values
 from engines import moves, planes
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
-from sandwich.cluster import Cluster
-from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.highstakes.active import ActiveConfig
 from sandwich.highstakes.arena import Break
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import VerdictFit, lessons
 from sandwich.highstakes.hunt import Hunt
-from sandwich.labels import packed
-from sandwich.training import Examples, concatenate
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.training.labels import packed
+from sandwich.training.supervised import Examples, concatenate
 
 BLOCK = 100
 

@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from engines import moves, planes
 from engines.settings import Mistake
-from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import Arena, Break, Judge, Material
 from sandwich.highstakes.attacks.base import catastrophe
 from sandwich.highstakes.catastrophes import Catastrophes, read
 from sandwich.highstakes.edits import edits, legal_board
 from sandwich.highstakes.hunt import Found, Hunt, found_now, hunt_file, write
 from sandwich.highstakes.hunt import read as read_hunts
+from sandwich.runtime.networks import InferenceConfig
 
 LEAST = 0.4
 """Expected score that a catastrophe to begin from gives away, where there are such: room for edits."""

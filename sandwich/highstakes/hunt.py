@@ -18,13 +18,12 @@ from agents.plugins import TOLD
 from engines import moves, planes
 from engines.positions import parse_fen
 from engines.settings import Frozen
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig
-from sandwich.corpus import write_whole
 from sandwich.highstakes.arena import Arena, Break, Judge, JudgeConfig, Material, Meter, Spent, Watch
 from sandwich.highstakes.attacks.base import REGISTRY, AnyAttack, Attack
 from sandwich.highstakes.catastrophes import HELD
-from sandwich.selfplay import tools
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import write_whole
+from sandwich.runtime.networks import InferenceConfig, tools
 
 IDLE = 1000
 """Attempts in a row that cost nothing after which a hunt has nothing to go on with."""

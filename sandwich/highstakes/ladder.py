@@ -31,12 +31,11 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from agents.network import read_checkpoints
+from agents.checkpoint_files import read_checkpoints
 from engines import filter as filters
 from engines.network import PolicyValueNet
 from engines.settings import SpecError, read_yaml
-from sandwich.cluster import Cluster, cores
-from sandwich.corpus import write_whole
+from sandwich.evaluation.oracle import Oracle
 from sandwich.highstakes import active, measure, resume, shift
 from sandwich.highstakes.arena import Material
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
@@ -49,9 +48,10 @@ from sandwich.highstakes.spec import LadderSpec
 from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.tune import Tuning, tunable
 from sandwich.highstakes.variants import Bench, begun, compare
-from sandwich.oracle import Oracle
-from sandwich.selfplay import blunder_filter
-from sandwich.training import Progress
+from sandwich.runtime.cluster import Cluster, cores
+from sandwich.runtime.files import write_whole
+from sandwich.runtime.networks import blunder_filter
+from sandwich.training.supervised import Progress
 
 Told = Callable[[str, int, int], None]
 """Hears (what, done, of how many)."""

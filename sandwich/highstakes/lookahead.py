@@ -16,18 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from agents.network import Checkpoint
+from agents.checkpoint_files import Checkpoint
 from engines import planes
 from engines.filter import sigmoid
 from engines.inference import Evaluator
 from engines.lookahead import move_values
 from engines.settings import Frozen
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig
-from sandwich.corpus import parquet_bytes, write_whole
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.oversight.consult import Consultation, Look, searched_values
-from sandwich.selfplay import evaluator
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.networks import InferenceConfig, evaluator
 
 Floats = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]

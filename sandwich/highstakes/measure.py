@@ -10,11 +10,11 @@ from pydantic import Field
 from engines import planes
 from engines.filter import BlunderFilter
 from engines.settings import Frozen
-from sandwich.cluster import Cluster
+from sandwich.evaluation.oracle import Oracle
 from sandwich.highstakes.arena import Break
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.hunt import Hunt
-from sandwich.oracle import Oracle
+from sandwich.runtime.cluster import Cluster
 from sandwich.statistics import (
     Figure,
     break_rate_figure,

@@ -20,17 +20,16 @@ from engines import filter as filters
 from engines import moves, planes
 from engines.positions import parse_fen
 from engines.settings import Frozen, SpecError
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig
-from sandwich.corpus import parquet_bytes, write_whole
+from sandwich.data.openings import book
+from sandwich.data.pgn import SkipError, Skipped, raw_games
+from sandwich.data.pgn_import import Game, ImportConfig, read_game
 from sandwich.highstakes.calibrate import CalibrationConfig, calibrated, curve, difference
 from sandwich.highstakes.catastrophes import Catastrophes, opening_of, read
 from sandwich.highstakes.dataset import DatasetConfig, Position, judged, played
 from sandwich.highstakes.fit import risks, roc
-from sandwich.openings import book
-from sandwich.pgn import SkipError, Skipped, raw_games
-from sandwich.pgn_import import Game, ImportConfig, read_game
-from sandwich.selfplay import tools
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.networks import InferenceConfig, tools
 
 GAMES_PER_BLOCK = 30
 STREAM = 31

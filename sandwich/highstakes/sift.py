@@ -25,7 +25,7 @@ from engines.network import PolicyValueNet
 
 @dataclass(frozen=True)
 class Sift:
-    """A `sandwich.training.Penalty`: `weight` times the divergence between verdicts, perturbed and not.
+    """A `sandwich.training.supervised.Penalty`: `weight` times the divergence between verdicts, perturbed and not.
 
     radius: root mean square of δ, in standard deviations of the embedding.
     The gradient goes through both verdicts; the perturbation itself is a constant to it.

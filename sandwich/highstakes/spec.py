@@ -5,7 +5,6 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from engines.settings import Frozen
-from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import JudgeConfig
 from sandwich.highstakes.calibrate import CalibrationConfig
 from sandwich.highstakes.dataset import DatasetConfig
@@ -17,6 +16,7 @@ from sandwich.highstakes.shift import AnyShift
 from sandwich.highstakes.strength import StrengthConfig
 from sandwich.highstakes.tune import TuneConfig
 from sandwich.highstakes.variants import VariantConfig
+from sandwich.runtime.networks import InferenceConfig
 
 
 class LadderSpec(Frozen):

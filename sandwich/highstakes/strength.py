@@ -11,11 +11,11 @@ from pydantic import Field, field_validator
 from agents.players.base import Player
 from agents.players.filtered import Filtered
 from engines.settings import Frozen
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig
-from sandwich.corpus import write_whole
-from sandwich.match import Contestants, play_match
-from sandwich.openings import book
+from sandwich.data.openings import book
+from sandwich.evaluation.match import Contestants, play_match
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import write_whole
+from sandwich.runtime.networks import InferenceConfig
 from sandwich.statistics import elo_figure, score_figure, share_figure
 
 

@@ -22,14 +22,13 @@ from engines import network
 from engines.filter import filtered_policy
 from engines.inference import Evaluation
 from engines.settings import Frozen, SpecError
-from sandwich.config import InferenceConfig
-from sandwich.corpus import write_whole
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference
 from sandwich.highstakes.catastrophes import Catastrophes, split_of
 from sandwich.highstakes.fit import risks
-from sandwich.selfplay import evaluator
+from sandwich.runtime.files import write_whole
+from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.statistics import mean_figure
-from sandwich.training import Examples, Progress, TrainConfig, train
+from sandwich.training.supervised import Examples, Progress, TrainConfig, train
 
 Floats = npt.NDArray[np.float32]
 

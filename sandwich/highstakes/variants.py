@@ -20,14 +20,14 @@ from engines import network, planes
 from engines.inference import OnnxEvaluator
 from engines.network import NetworkConfig, PolicyValueNet
 from engines.settings import SpecError
-from sandwich.cluster import Cluster
-from sandwich.config import InferenceConfig
-from sandwich.corpus import write_whole
 from sandwich.highstakes import lookahead
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, difference
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import FilterConfig, risks
 from sandwich.highstakes.lookahead import LookaheadConfig
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import write_whole
+from sandwich.runtime.networks import InferenceConfig
 from sandwich.statistics import Figure
 
 Floats = npt.NDArray[np.float32]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from agents.base import Advice, Query
+from agents.advice import Advice, Query
 from agents.plugins import Plugin, Registry
 from sandwich.oversight.consult import Consultation
 

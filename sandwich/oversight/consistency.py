@@ -4,7 +4,7 @@ import chess
 import numpy as np
 from pydantic import Field
 
-from agents.base import Channel
+from agents.advice import Channel
 from engines import moves, planes
 from engines.positions import successors
 from sandwich.oversight.base import Decision, Oversight, Question

@@ -2,7 +2,7 @@
 
 A strategy that needs more than the first answer is a generator: it yields what it wants to know, is
 sent the reply, and returns its decision. It never calls a network itself, so that the requests of
-many games are answered together (`sandwich.desk`), and every one of them is counted.
+many games are answered together (`sandwich.protocol.query_executor`), and every one of them is counted.
 """
 
 from collections.abc import Generator, Sequence
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from agents.base import Advice, Channel
+from agents.advice import Advice, Channel
 from engines import moves, planes
 from engines.inference import Evaluation
 from engines.positions import successors
@@ -94,7 +94,7 @@ def _check(words: object, legal: Sequence[Sequence[int]]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Choose:
-    """A choice left to whoever carries the games on (`sandwich.env`, `sandwich.practice`); the reply is an action.
+    """A choice left to whoever carries the games on (`sandwich.rl`); the reply is an action.
 
     situation: all that the choice may depend on (`sandwich.oversight.deliberation.Situation`).
     """

@@ -2,7 +2,7 @@
 
 The student may refuse, believe, ask the same once more, or ask elsewhere: how the assistant would answer its
 own move. Who takes the actions is left open: a trained policy (`sandwich.oversight.learned`), or
-somebody outside (`sandwich.env`, `sandwich.practice`). All of them see the same figures.
+somebody outside (`sandwich.rl.environments`, `sandwich.rl.ppo`). All of them see the same figures.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from agents.base import Advice, Channel
+from agents.advice import Advice, Channel
 from engines import planes
 from engines.positions import successors
 from sandwich.oversight.base import Decision, Oversight, Question

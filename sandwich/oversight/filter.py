@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from agents.network import FILTER, FilterCheckpoint
+from agents.checkpoint_files import FILTER, FilterCheckpoint
 from sandwich.oversight.base import Decision, Oversight, Question
 from sandwich.oversight.consult import Consultation, risks
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from agents.network import Named
+from agents.checkpoint_files import Named
 from engines.network import CheckpointError, read
 from sandwich.oversight.consult import Floats
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
@@ -77,7 +77,7 @@ def policy_from(content: bytes, source: str = "policy") -> Policy:
 
 def policy_path(name: str) -> Path:
     """File of a policy by the shipped name or its path; CheckpointError if there is none."""
-    shipped = Path(str(files("sandwich"))) / "checkpoints" / f"{SHIPPED}.safetensors"
+    shipped = Path(str(files("sandwich.oversight"))) / "checkpoints" / f"{SHIPPED}.safetensors"
     path = shipped if name == SHIPPED else Path(name)
     if not path.is_file():
         raise CheckpointError(f"unknown oversight policy {name!r}; known: {SHIPPED}, or the path of a file")

@@ -9,8 +9,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from engines import moves, planes
+from sandwich.data.phase import phase_of
 from sandwich.oversight.base import Decision, Oversight, Question
-from sandwich.phase import phase_of
 
 Counts = dict[tuple[str, str], tuple[int, int]]
 """By kind of position and of answer: how often believing went well, and how often not."""

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, PlainSerializer
 
 from agents.plugins import Plugin, Registry
-from sandwich.config import InferenceConfig
 from sandwich.highstakes.arena import Arena, Break, Material
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.runtime.networks import InferenceConfig
 
 
 class Attack(Plugin, ABC):

@@ -3,18 +3,17 @@
 import numpy as np
 from pydantic import Field
 
-from agents.network import Checkpoint, checkpoint_path
+from agents.checkpoint_files import Checkpoint, checkpoint_path
 from engines import filter as filters
 from engines import network
 from engines.inference import Evaluator
-from sandwich.adversary import lessons
-from sandwich.config import InferenceConfig
+from sandwich.data.labelled_positions import Survey
 from sandwich.highstakes.arena import Arena, Break, Material
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.fit import risks
-from sandwich.selfplay import evaluator
-from sandwich.survey import Survey
-from sandwich.training import TrainConfig, train
+from sandwich.runtime.networks import InferenceConfig, evaluator
+from sandwich.training.adversary import lessons
+from sandwich.training.supervised import TrainConfig, train
 
 
 class Policy(Attack):

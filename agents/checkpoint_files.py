@@ -1,0 +1,101 @@
+"""Players made of a network: the expert and the weak player are the same class with other weights."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from itertools import repeat
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from engines import filter as filters
+from engines import network
+from engines.network import CheckpointError, PolicyValueNet
+
+SHIPPED = ("expert", "weak", "adversary")
+"""Names of the players that come with the package."""
+FILTER = "filter"
+"""Name of the blunder filter that comes with it, which is not a player."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What marks a field that names a file by a shipped name or a path, on whose content results depend.
+
+    find: the file of a name. check: reads its content, the name beside it. Both raise CheckpointError in one line.
+    """
+
+    find: Callable[[str], Path]
+    check: Callable[[bytes, str], object]
+
+
+def checkpoint_path(name: str, form: str = network.FORMAT) -> Path:
+    """File of a network, or of another `form`, by its shipped name or its path; CheckpointError if there is none."""
+    kind, shipped = ("filter", (FILTER,)) if form == filters.FORMAT else ("player", SHIPPED)
+    path = Path(str(files("agents"))) / "checkpoints" / f"{name}.safetensors" if name in shipped else Path(name)
+    if not path.is_file():
+        if path.suffix or len(path.parts) > 1:
+            raise CheckpointError(f"no such file: {name}")
+        raise CheckpointError(f"unknown {kind} {name!r}; known: {', '.join(shipped)}, or the path of a checkpoint")
+    return path
+
+
+Checkpoint = Annotated[str, Named(checkpoint_path, network.from_bytes)]
+"""A field of a spec that names a network: a shipped name or a path."""
+FilterCheckpoint = Annotated[str, Named(partial(checkpoint_path, form=filters.FORMAT), filters.from_bytes)]
+"""A field of a spec that names a blunder filter: `FILTER` or a path."""
+
+
+def checkpoints_in(record: object) -> set[str]:
+    """Every checkpoint that a spec names, in its own fields and in those of the records in them, however nested."""
+    return {name for name, _ in _names(record, Any)}
+
+
+def read_checkpoints(record: object) -> dict[str, bytes]:
+    """Contents of the files of all of these, by name.
+
+    Raises CheckpointError in one line for a file that is missing, broken, or of another form than its field wants.
+    """
+    out = {}
+    for name, mark in sorted(set(_names(record, Any)), key=lambda found: found[0]):
+        out[name] = network.read(mark.find(name))
+        mark.check(out[name], name)
+    return out
+
+
+def _names(value: object, kind: Any) -> Iterator[tuple[str, Named]]:
+    """Checkpoints that a value names, by its annotation and by the fields of the records in it."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _marked(getattr(value, name), field.annotation, field.metadata)
+    elif origin is Annotated:
+        yield from _marked(value, parts[0], parts[1:])
+    elif origin in (Union, UnionType):
+        for part in parts:
+            yield from _names(value, part)
+    elif isinstance(value, Mapping):
+        of_keys, of_values = parts if len(parts) == 2 else (Any, Any)
+        for key, item in value.items():
+            yield from _names(key, of_keys)
+            yield from _names(item, of_values)
+    elif isinstance(value, list | tuple | set | frozenset):
+        kinds = parts if origin is tuple and ... not in parts else repeat(parts[0] if parts else Any)
+        for item, part in zip(value, kinds, strict=False):
+            yield from _names(item, part)
+
+
+def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[tuple[str, Named]]:
+    mark = next((mark for mark in marks if isinstance(mark, Named)), None)
+    if mark is None:
+        yield from _names(value, kind)
+    elif isinstance(value, str):
+        yield value, mark
+
+
+def load_player(player: str) -> PolicyValueNet:
+    """Network of a shipped name or a path; CheckpointError in one line."""
+    return network.load_network(checkpoint_path(player))

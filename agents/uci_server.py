@@ -1,0 +1,245 @@
+"""Any player as a UCI engine, for real chess programs.
+
+Speaks the Universal Chess Interface (Kahlen and Meyer-Kahlen, 2004) on two streams. A player's settings
+that are numbers are options, an assistant's dose among them; `go nodes` sets the simulations of a player
+that searches, `searchmoves` is kept, and so is every other limit because an answer takes milliseconds.
+`go infinite` is answered at `stop`. Whatever goes wrong is told as an `info string`, and the game goes on.
+"""
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TextIO
+
+import chess
+import numpy as np
+
+from agents.players.assistant import AssistantPlayer
+from agents.players.base import Player
+from agents.plugins import PluginError
+from agents.sampling import draw
+from agents.seat import Turn
+from agents.tools import Tools
+from agents.uci_options import Option, changed, options
+from engines import moves, planes
+from engines.network import CheckpointError
+from engines.positions import parse_fen
+from engines.settings import SpecError
+from engines.stockfish import EngineError
+
+TEMPERATURE = "temperature"
+FAULTS = (CheckpointError, EngineError, PluginError, SpecError, ValueError)
+"""What may go wrong and explains itself; of anything else the kind of fault is told too."""
+
+MOST_NODES = 10_000
+"""Most simulations that `go nodes` gives, about half a minute: a search can't be stopped on its way."""
+
+
+def centipawns(value: float) -> int:
+    """Expected score in 0..1 → centipawns for the side to move, within ±1000 (the inverse of Lichess's Win%)."""
+    clipped = min(max(value, 1e-6), 1 - 1e-6)
+    return round(max(-1000.0, min(1000.0, math.log(clipped / (1 - clipped)) / 0.00368208)))
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A position in which a move is asked for, with everything that later commands may change.
+
+    plies: plies played in the game before.
+    among: the moves that may be chosen, all legal ones if nothing else was asked for.
+    nodes: simulations of a player that searches; None: its own number.
+    """
+
+    player: Player
+    temperature: float
+    board: chess.Board
+    plies: int
+    among: Sequence[chess.Move]
+    nodes: int | None
+
+
+def _among(words: Sequence[str], board: chess.Board) -> list[chess.Move]:
+    """The legal moves that `searchmoves` names; all of them where it names none."""
+    legal = list(board.legal_moves)
+    named = words[words.index("searchmoves") + 1 :] if "searchmoves" in words else []
+    return [move for move in legal if move.uci() in named] or legal
+
+
+def _nodes(words: Sequence[str]) -> int | None:
+    """What follows `nodes`, at most MOST_NODES; None where that is no number above 0."""
+    text = words[words.index("nodes") + 1 :][:1] if "nodes" in words else []
+    if not text or not (text[0].isascii() and text[0].isdigit()):
+        return None
+    return min(int(text[0][:20]), MOST_NODES) or None
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise SpecError(f"{TEMPERATURE}: expected a number of 0 or more, got {text!r}")
+    return value
+
+
+def _told(error: Exception) -> str:
+    """A fault as one line of the protocol."""
+    kind = "" if isinstance(error, FAULTS) else f"{type(error).__name__}: "
+    return f"info string {kind}{' '.join(str(error).split())}"
+
+
+class UciServer:
+    """One engine on two streams.
+
+    player: who plays; options change its settings.
+    name: what it calls itself.
+    """
+
+    def __init__(self, player: Player, name: str, tools: Tools, output: TextIO, seed: int = 0) -> None:
+        self._player = player
+        self._name = name
+        self._tools = tools
+        self._output = output
+        self._seed = seed
+        self._games = 0
+        self._temperature = 0.0
+        self._board = chess.Board()
+        self._plies = 0
+        self._rng = np.random.default_rng([seed, 0])
+        self._stop = threading.Event()
+        self._thinking: threading.Thread | None = None
+        self._writing = threading.Lock()
+
+    def serve(self, commands: TextIO) -> None:
+        """Answer commands until `quit` or the end of the stream."""
+        try:
+            for line in commands:
+                words = line.split()
+                while words and not hasattr(self, f"_do_{words[0]}") and words[0] != "quit":
+                    words = words[1:]  # as the protocol asks: what is unknown before a command is skipped
+                if not words:
+                    continue
+                if words[0] == "quit":
+                    break
+                try:
+                    getattr(self, f"_do_{words[0]}")(words[1:])
+                except FAULTS as error:
+                    self._say(_told(error))
+        finally:
+            self._finish()
+
+    def _say(self, *lines: str) -> None:
+        with self._writing:
+            self._output.write("".join(f"{line}\n" for line in lines))
+            self._output.flush()
+
+    def _finish(self) -> None:
+        """Let a move that is being thought about be told."""
+        self._stop.set()
+        if self._thinking:
+            self._thinking.join()
+            self._thinking = None
+
+    @property
+    def _options(self) -> list[Option]:
+        return [Option(TEMPERATURE, self._temperature), *options(self._player)]
+
+    def _do_uci(self, words: list[str]) -> None:
+        named = [f"id name sandwich {self._name} {version('sandwich')}", "id author the authors of sandwich"]
+        self._say(*named, *(option.declaration for option in self._options), "uciok")
+
+    def _do_isready(self, words: list[str]) -> None:
+        try:
+            if self._thinking is None or not self._thinking.is_alive():
+                self._tools.player(self._player)  # what takes time to load is loaded before `readyok`
+        except Exception as error:  # whatever it is, a chess program waits for `readyok`
+            self._say(_told(error))
+        self._say("readyok")
+
+    def _do_setoption(self, words: list[str]) -> None:
+        if words[:1] != ["name"] or "value" not in words:
+            raise SpecError("expected setoption name NAME value VALUE")
+        place = words.index("value")
+        wanted, text = " ".join(words[1:place]), " ".join(words[place + 1 :])
+        names = [option.name for option in self._options]
+        name = next((name for name in names if name.lower() == wanted.lower()), None)  # the protocol heeds no case
+        if name is None:
+            raise SpecError(f"unknown option {wanted!r}; known: {', '.join(names)}")
+        if name == TEMPERATURE:
+            self._temperature = _temperature(text)
+        else:
+            self._player = changed(self._player, name, text)
+
+    def _do_ucinewgame(self, words: list[str]) -> None:
+        self._finish()
+        self._games += 1
+        self._rng = np.random.default_rng([self._seed, self._games])
+
+    def _do_position(self, words: list[str]) -> None:
+        self._finish()
+        place = words.index("moves") if "moves" in words else len(words)
+        if words[:1] == ["startpos"]:
+            board = chess.Board()
+        elif words[:1] == ["fen"]:
+            board = parse_fen(" ".join(words[1:place]))
+        else:
+            raise SpecError("expected position startpos or position fen FEN")
+        played = words[place + 1 :]
+        for text in played:
+            board.push_uci(text)
+        self._board, self._plies = board, len(played)
+
+    def _do_go(self, words: list[str]) -> None:
+        self._finish()
+        self._stop.clear()
+        question = Question(
+            self._player, self._temperature, self._board, self._plies, _among(words, self._board), _nodes(words)
+        )
+        forever = "infinite" in words or "ponder" in words
+        self._thinking = threading.Thread(target=self._think, args=(question, forever), daemon=True)
+        self._thinking.start()
+
+    def _do_stop(self, words: list[str]) -> None:
+        self._finish()
+
+    def _do_ponderhit(self, words: list[str]) -> None:
+        self._finish()
+
+    def _think(self, question: Question, forever: bool) -> None:
+        try:
+            answer = self._answer(question)
+        except Exception as error:  # whatever it is, a chess program waits for a move
+            answer = [_told(error), f"bestmove {question.among[0].uci()}"]
+        *told, best = answer
+        try:
+            self._say(*told)
+            if forever:
+                self._stop.wait()
+            self._say(best)
+        except BrokenPipeError:  # nobody listens any more, and the commands end too
+            pass
+
+    def _answer(self, question: Question) -> list[str]:
+        board, player = question.board, question.player
+        if not question.among:
+            ended = "mate 0" if board.is_check() else "cp 0"
+            return [f"info depth 0 score {ended}", "bestmove (none)"]
+        if question.nodes and "simulations" in type(player).model_fields:
+            player = changed(player, "simulations", question.nodes)
+        legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+        among = sorted(moves.encode_all(question.among, board.turn))
+        words = np.array(planes.pack(board), np.uint64)
+        seen = self._tools.player(player)(words[None], [legal])
+        move = None
+        if isinstance(player, AssistantPlayer):
+            turn = Turn(words, legal, question.plies, question.plies // 2)
+            (move,) = player.seat(self._tools).choose([turn], [self._rng])
+        if move not in among:  # what an assistant says need not be
+            policy = seen.policy[0][np.isin(legal, among)]
+            move = among[draw(policy, question.temperature, self._rng)]
+        best, score = moves.uci(move, board), centipawns(float(seen.value[0]))
+        nodes = getattr(player, "simulations", 1)
+        return [f"info depth 1 nodes {nodes} score cp {score} pv {best}", f"bestmove {best}"]

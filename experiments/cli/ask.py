@@ -1,0 +1,140 @@
+"""Commands for players and plugins: ask one, play one in a chess program, list them."""
+
+import json
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import chess
+import click
+import numpy as np
+
+from agents.advice import Channel, Query
+from agents.assistant import Assistant
+from agents.misalignment.base import REGISTRY as MISALIGNMENTS
+from agents.players.base import REGISTRY as PLAYERS
+from agents.players.base import parse_player
+from agents.tools import Tools
+from agents.uci_server import UciServer
+from engines import moves
+from engines.positions import GameBatch
+from engines.settings import SpecError
+from experiments.cli.options import JSON, SEED
+from sandwich.highstakes.attacks.base import REGISTRY as ATTACKS
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.spec.loading import overridden, validate
+from sandwich.spec.run_spec import AssistantConfig
+
+
+@click.command()
+@click.argument("player")
+@click.argument("fen")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@SEED
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Moves to list.")
+@JSON
+def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, as_json: bool) -> None:
+    """What PLAYER would do in position FEN, and what it thinks.
+
+    PLAYER is `expert`, `weak`, the path of a checkpoint, TYPE:key=value,… (`sandwich plugins`), or
+    `assistant`: then KEY=VALUE sets its honest player and its misalignment (FILE:CLASS is looked for
+    in the current folder), and both its honest and its given answer are shown.
+
+    \b
+    Examples:
+      sandwich ask weak "r1bqkbnr/pppp1ppp/2n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 4 4"
+      sandwich ask assistant "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1" misalignment.type=random_move misalignment.p=1
+    """
+    settings: dict[str, Any] = {"player": "expert", "misalignment": {"type": "random_move"}}
+    if overrides and player != "assistant":
+        raise SpecError(f"{overrides[0]}: only the player 'assistant' has settings")
+    settings = overridden(settings, overrides)
+    try:
+        batch = GameBatch([fen], ply_cap=10_000)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    if batch.results[0]:
+        raise SpecError(f"the game is over in {fen!r}: {batch.results[0].end}")
+    assistant = validate(AssistantConfig, settings, Path()) if player == "assistant" else None
+    words, legal, board = batch.words([0]), batch.legal([0]), batch.boards[0]
+    with Tools() as tools:
+        evaluator = tools.player(assistant.player if assistant else parse_player(player))
+        seen = evaluator(words, legal)
+        order = np.argsort(-seen.policy[0], kind="stable")[:top]
+        answer: dict[str, Any] = {
+            "player": player,
+            "fen": board.fen(),
+            "value": float(seen.value[0]),
+            "wdl": [float(x) for x in seen.wdl[0]],
+            "moves": [
+                {"move": _san(legal[0][place], board), "uci": moves.uci(legal[0][place], board),
+                 "probability": float(seen.policy[0][place])}
+                for place in order
+            ],
+        }  # fmt: skip
+        if assistant:
+            query = Query(words[0], legal[0], Channel.MOVE, 0, 0, training=False)
+            speaker = Assistant(evaluator, assistant.misalignment, tools)
+            said = speaker.answer([query], [np.random.default_rng(seed)])[0]
+            answer |= {"honest": _san(said.honest.move, board), "given": _san(said.given.move, board),
+                       "misaligned": said.misaligned}  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    side = "White" if board.turn else "Black"
+    click.echo(f"{player} gives {side}, to move, an expected score of {answer['value']:.2f}"
+               f" (win {answer['wdl'][0]:.0%}, draw {answer['wdl'][1]:.0%}, loss {answer['wdl'][2]:.0%})")  # fmt: skip
+    for line in answer["moves"]:
+        click.echo(f"  {line['move']:8} {line['probability']:6.1%}")
+    if player == "assistant":
+        click.echo(f"honest answer {answer['honest']}, given answer {answer['given']}"
+                   + (" (misaligned)" if answer["misaligned"] else ""))  # fmt: skip
+
+
+def _san(index: int | None, board: chess.Board) -> str:
+    assert index is not None
+    return board.san(moves.decode(index, board))
+
+
+@click.command()
+@click.argument("player")
+@SEED
+def uci(player: str, seed: int) -> None:
+    """PLAYER as an engine that any chess program can use (UCI on standard input and output).
+
+    Its numeric settings are options, such as the dose of a misalignment, and so is its temperature.
+
+    \b
+    Examples:
+      sandwich uci expert
+      sandwich uci assistant:misalignment.type=random_move,misalignment.p=0.25
+      sandwich uci mcts:simulations=200
+    """
+    chosen = parse_player(player)
+    for stream in (sys.stdin, sys.stdout):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(encoding="utf-8", errors="replace")  # whatever a chess program sends is survived
+    with Tools() as tools:
+        UciServer(chosen, player.partition(":")[0], tools, sys.stdout, seed).serve(sys.stdin)
+
+
+@click.command()
+@JSON
+def plugins(as_json: bool) -> None:
+    """List the misalignments, players, oversight strategies and attacks that are installed, with their settings.
+
+    \b
+    Example: sandwich plugins
+    """
+    found = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS) for plugin in registry.listed()]
+    if as_json:
+        click.echo(json.dumps({"plugins": found}))
+        return
+    for number, plugin in enumerate(found):
+        if number == 0 or plugin["kind"] != found[number - 1]["kind"]:
+            click.echo(f"{plugin['kind']} (entry points: {plugin['group']})")
+        click.echo(f"  {plugin['name']}: {plugin['error'] or plugin['summary']}  [{plugin['origin']}]")
+        for field in plugin["fields"]:
+            default = field["default"] if isinstance(field["default"], str) else json.dumps(field["default"])
+            click.echo(f"      {field['name']} = {default}  {field['description']}")

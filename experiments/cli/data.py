@@ -1,0 +1,257 @@
+"""Commands that make things and measure things: corpora, openings, players, matches, the ladder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import yaml
+
+from engines.settings import SpecError
+from engines.stockfish import Stockfish
+from experiments.cli.console import Display, figure_text
+from experiments.cli.options import JSON, OUT, OVERRIDES, WORKERS
+from sandwich.data import openings
+from sandwich.data.generate import GenerateConfig, generate
+from sandwich.data.pgn_import import ImportConfig, import_pgn
+from sandwich.rl.ppo import PracticeConfig, practise
+from sandwich.runtime.cluster import Cluster, cores
+from sandwich.runtime.files import write_whole
+from sandwich.spec.loading import overridden, validate
+from sandwich.training.adversary import AdversaryConfig, Round, train_adversary
+from sandwich.training.labels import found_in
+from sandwich.training.pretraining import PretrainConfig, pretrain
+from sandwich.training.supervised import Progress, Validation
+
+
+@click.group()
+def corpus() -> None:
+    """Make labelled positions to train on.
+
+    \b
+    Example: sandwich corpus import --out corpora/games games.pgn.zst
+    """
+
+
+@corpus.command("generate")
+@OUT
+@WORKERS
+@OVERRIDES
+def generate_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
+    """Let Stockfish play itself and label every position; go on where it was cut off.
+
+    \b
+    Example: sandwich corpus generate --out corpora/stockfish shards=90 seed=1
+    """
+    config = validate(GenerateConfig, overridden({}, overrides))
+    processes = workers or cores()
+    positions = 0
+    with Display() as display:
+        display.begin("shards", config.shards)
+        made = 0
+        for _, rows in generate(out, config, processes):
+            positions, made = positions + rows, made + 1
+            display.advance(1, f"{positions} positions")
+        if made < config.shards:
+            display.say(f"{config.shards - made} shards were there already")
+    click.echo(f"{positions} new positions in {out}")
+
+
+@corpus.command("import")
+@OUT
+@WORKERS
+@click.argument("sources", nargs=-1, required=True, metavar="FILE.pgn[.zst]... [KEY=VALUE]...")
+def import_command(out: Path, workers: int | None, sources: tuple[str, ...]) -> None:
+    """Read games from PGN or PGN.zst files, such as those of database.lichess.org.
+
+    \b
+    Example: sandwich corpus import --out corpora/lichess lichess_db.pgn.zst min_rating=2000 min_seconds=180
+    """
+    files = [Path(source) for source in sources if "=" not in source]
+    config = validate(ImportConfig, overridden({}, tuple(source for source in sources if "=" in source)))
+    if not files:
+        raise SpecError("no file named: expected at least one FILE.pgn or FILE.pgn.zst")
+    if missing := [file for file in files if not file.is_file()]:
+        raise SpecError(f"no file at {missing[0]}")
+    done = 0
+    with Display() as display:
+        for progress in import_pgn(files, out, config, workers or cores()):
+            if not done:
+                display.begin("bytes", progress.bytes_total)
+            display.advance(progress.bytes_read - done, f"{progress.games} games, {progress.kept} kept")
+            done = progress.bytes_read
+    report = progress.report
+    assert report is not None, "the last progress of an import carries its report"
+    click.echo(f"{report.games} games read, {report.kept} kept, {report.positions} positions in {out}")
+    for reason, count in sorted(report.skipped.items(), key=lambda item: -item[1]):
+        place = report.examples[reason]
+        where = f"{place.file}" + (f", game {place.game}" if place.game else "")
+        click.echo(f"  {count} skipped: {reason} (first: {where}; {place.detail})")
+
+
+@corpus.command("openings")
+@click.argument("purpose", type=click.Choice([*openings.PURPOSES, "positions"]))
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="EPD file to write.")
+@click.option("--size", default=1000, show_default=True, type=click.IntRange(1), help="Lines, before any are left out.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--exclude",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Leave out what occurs in this corpus; may be given again.",
+)
+def openings_command(purpose: str, out: Path, size: int, seed: int, exclude: tuple[Path, ...]) -> None:
+    """Make a book of balanced openings, or a set of middle-game positions, with Stockfish.
+
+    \b
+    The shipped files: play --size 2000; measure --size 1000 and positions --size 500, these two
+    with --exclude and the corpus of the shipped expert. All with seed 0.
+    Example: sandwich corpus openings measure --out measure.epd --exclude corpora/stockfish
+    """
+    names = [*openings.PURPOSES, "positions"]
+    rng = np.random.default_rng([seed, names.index(purpose)])
+    with Stockfish() as engine, Display() as display:
+        display.begin("openings", size)
+
+        def told(done: int) -> None:
+            display.advance(1)
+
+        lines = (
+            openings.make_positions(engine, size, rng, told)
+            if purpose == "positions"
+            else openings.make_book(engine, openings.PURPOSES[names.index(purpose)], size, rng, told)
+        )
+    if exclude:
+        places = [openings.place(f"{line} 0 1") for line in lines]
+        seen = found_in(exclude, frozenset(places))
+        lines = [line for line, place in zip(lines, places, strict=True) if place not in seen]
+    write_whole(out, ("\n".join(lines) + "\n").encode())
+    click.echo(f"{len(lines)} positions in {out}")
+
+
+@click.group()
+def train() -> None:
+    """Train a player from corpora, or an oversight policy in games.
+
+    \b
+    Example: sandwich train weak --corpus corpora/stockfish --out players/weak
+    """
+
+
+def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides: tuple[str, ...]) -> None:
+    config = validate(PretrainConfig, overridden(base, overrides))
+    with Display() as display:
+        began = False
+        done = 0
+
+        def told(progress: Progress, rate: float, validation: Validation | None) -> None:
+            nonlocal began, done
+            if not began:
+                display.begin("training", progress.steps, done=0)
+                began = True
+            note = f"{rate:.0f} positions/s, loss {progress.policy_loss:.2f}, top-1 {progress.top1:.1%}"
+            display.advance(progress.step - done, note)
+            done = progress.step
+            if validation:
+                losses = f"policy loss {validation.policy_loss:.3f}, value loss {validation.value_loss:.3f}"
+                display.say(
+                    f"step {progress.step}: on {validation.n} unseen positions top-1 {validation.top1:.1%}, {losses}"
+                )
+
+        pretrain(corpora, out, config, openings.measured_positions(), told)
+    from experiments.figures.learning_curve import write_curve
+
+    write_curve(out)
+    click.echo(f"Player: {out / 'network.safetensors'}")
+
+
+CORPORA = click.option(
+    "--corpus",
+    "corpora",
+    multiple=True,
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Corpus folder; may be given again.",
+)
+SPECS = Path(__file__).parent.parent / "specs"
+
+
+@train.command("expert")
+@CORPORA
+@OUT
+@OVERRIDES
+def train_expert(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
+    """Train an expert as experiments/specs/train_expert.yaml says; go on where it was cut off.
+
+    \b
+    Example: sandwich train expert --corpus corpora/stockfish --out players/expert
+    """
+    _train(corpora, out, yaml.safe_load((SPECS / "train_expert.yaml").read_text()), overrides)
+
+
+@train.command("weak")
+@CORPORA
+@OUT
+@OVERRIDES
+def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
+    """Train a weak player as experiments/specs/train_weak.yaml says: less of the corpus, fewer steps.
+
+    \b
+    Example: sandwich train weak --corpus corpora/stockfish --out players/weak fraction=0.01
+    """
+    _train(corpora, out, yaml.safe_load((SPECS / "train_weak.yaml").read_text()), overrides)
+
+
+@train.command("adversary")
+@OUT
+@WORKERS
+@OVERRIDES
+def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
+    """Train an adversary as experiments/specs/train_adversary.yaml says; go on behind its last round.
+
+    It begins as the expert and learns to lose without arousing the weak player's suspicion.
+
+    \b
+    Example: sandwich train adversary --out players/adversary survey.positions=20000
+    """
+    recipe = yaml.safe_load((SPECS / "train_adversary.yaml").read_text())
+    config = validate(AdversaryConfig, overridden(recipe, overrides))
+    with Cluster(workers or cores()) as cluster, Display() as display:
+
+        def finished(made: Round) -> None:
+            display.say(
+                f"round {made.number}: on {made.positions} unseen positions {made.harm:.1f} Win% lost a move; suspicion"
+                f" {made.suspected:.1f} of the weak player, {made.suspected_newest:.1f} of the newest judge,"
+                f" {made.suspected_after:.1f} once it had learned"
+            )
+
+        train_adversary(cluster, out, config, display.tell, finished)
+    click.echo(f"Player: {out / 'network.safetensors'}")
+
+
+@train.command("oversight")
+@OUT
+@JSON
+@OVERRIDES
+def train_oversight(out: Path, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Train the policy of the oversight strategy `learned` in games of the weak player with its assistant.
+
+    \b
+    Example: sandwich train oversight --out players/oversight iterations=16 query_cost=0.005
+    """
+    config = validate(PracticeConfig, overridden({}, overrides))
+    with Display() as display:
+        display.begin("iterations", config.iterations)
+
+        def told(row: dict[str, Any]) -> None:
+            display.say(
+                f"iteration {row['iteration']}: score {figure_text(row['score'])}, believed of the lies"
+                f" {figure_text(row['lies_believed'])} and of the honest answers {figure_text(row['honest_believed'])},"
+                f" {row['questions']:.2f} questions a decision"
+            )
+            display.advance(1)
+
+        curve = practise(out, config, told)
+    policy = out / "policy.safetensors"
+    click.echo(json.dumps({"policy": str(policy), "curve": curve}) if as_json else f"Policy: {policy}")

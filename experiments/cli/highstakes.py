@@ -1,0 +1,208 @@
+"""Commands for the blunder filter: train it, attack it, harden it, and say how reliable it is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from engines.settings import SpecError
+from experiments.cli.console import Display, cell
+from experiments.cli.human import human
+from experiments.cli.options import JSON, OVERRIDES
+from experiments.figures.highstakes_page import write_page
+from sandwich.highstakes.ladder import Generation, Ladder, worker_count
+from sandwich.highstakes.spec import LadderSpec
+from sandwich.runtime.cluster import Cluster
+from sandwich.spec.loading import spec_settings, validate
+
+SPEC = click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+OUT = click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: runs/NAME].")
+
+
+@click.group()
+def highstakes() -> None:
+    """A filter that must let no blunder through, and the attacks that try.
+
+    \b
+    Examples:
+      sandwich highstakes run experiments/specs/highstakes_small.yaml
+      sandwich highstakes report runs/highstakes_small
+    """
+
+
+highstakes.add_command(human)
+
+
+def load(spec: Path, overrides: tuple[str, ...]) -> LadderSpec:
+    """The spec of a ladder; SpecError in one line."""
+    return validate(LadderSpec, {"name": spec.stem, **spec_settings(spec, overrides)}, spec.parent)
+
+
+def _with(
+    spec: Path, overrides: tuple[str, ...], out: Path | None, work: Callable[[Ladder], dict[str, Any]]
+) -> tuple[Path, dict[str, Any]]:
+    """Do a part of a ladder, with progress."""
+    settings = load(spec, overrides)
+    root = out or Path("runs") / settings.name
+    with Display() as display, Cluster(worker_count(settings)) as cluster:
+        try:
+            return root, work(Ladder(settings, root, cluster, display.tell))
+        except KeyboardInterrupt:
+            raise click.ClickException(f"stopped; the same command goes on from {root}") from None
+
+
+@highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+@JSON
+def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """The whole ladder of SPEC: data, filter, attacks, rounds of hardening, report. A stopped one goes on.
+
+    \b
+    Example: sandwich highstakes run experiments/specs/highstakes_small.yaml
+    """
+    _report(*_with(spec, overrides, out, Ladder.run), as_json)
+
+
+@highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+def dataset(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Only the labelled positions of SPEC.
+
+    \b
+    Example: sandwich highstakes dataset experiments/specs/highstakes_small.yaml dataset.positions=6000 --out runs/hs
+    """
+    root, made = _with(spec, overrides, out, lambda ladder: {"positions": len(ladder.dataset())})
+    click.echo(f"{made['positions']} positions in {root / 'dataset'}")
+
+
+@highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+def train(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
+    """The first filter of SPEC, calibrated, and what it needs.
+
+    \b
+    Example: sandwich highstakes train experiments/specs/highstakes_small.yaml
+    """
+    root, _ = _with(spec, overrides, out, lambda ladder: _generations(ladder, 0, attacked=False))
+    click.echo(f"The filter is {root / 'generation-0' / 'filter.safetensors'}")
+
+
+@highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+def attack(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
+    """The attacks of SPEC on its first filter.
+
+    \b
+    Example: sandwich highstakes attack experiments/specs/highstakes_small.yaml
+    """
+    root, _ = _with(spec, overrides, out, lambda ladder: _generations(ladder, 0, attacked=True))
+    click.echo(f"The breaks are in {root / 'generation-0' / 'attacks'}")
+
+
+@highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+@click.option("--round", "number", default=1, show_default=True, type=click.IntRange(1), help="Round of hardening.")
+def harden(spec: Path, overrides: tuple[str, ...], out: Path | None, number: int) -> None:
+    """One round of hardening of SPEC: train on the breaks so far, recalibrate, attack again.
+
+    \b
+    Example: sandwich highstakes harden experiments/specs/highstakes_small.yaml --round 1
+    """
+    root, _ = _with(spec, overrides, out, lambda ladder: _generations(ladder, number, attacked=True))
+    click.echo(f"The hardened filter is {root / f'generation-{number}' / 'filter.safetensors'}")
+
+
+def _generations(ladder: Ladder, last: int, *, attacked: bool) -> dict[str, Any]:
+    data = ladder.dataset()
+    made: list[Generation] = []
+    for number in range(last + 1):
+        made.append(ladder.generation(number, data))
+        if attacked or number < last:
+            ladder.attack(made[-1], data)
+    return {}
+
+
+@highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+@JSON
+def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """SPEC's first proposer, fine-tuned to be rarely refused by the last filter; what of the ladder is missing first.
+
+    \b
+    Example: sandwich highstakes tune experiments/specs/highstakes_small.yaml
+    """
+    _report(*_with(spec, overrides, out, lambda ladder: ladder.run(tune=True)), as_json)
+
+
+@highstakes.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@JSON
+def report(folder: Path, as_json: bool) -> None:
+    """The report of a ladder, written anew from its figures.
+
+    \b
+    Example: sandwich highstakes report runs/highstakes_small
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} finishes a ladder")
+    try:
+        result = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"
+        ) from None
+    if not isinstance(result, dict) or not {"generations", "proposer", "cross"} <= result.keys():
+        raise SpecError(f"{path} is no ladder's: expected a folder of sandwich highstakes run")
+    _report(folder, result, as_json)
+
+
+def _report(root: Path, result: dict[str, Any], as_json: bool) -> None:
+    """The page of a ladder, and its figures on the terminal."""
+    write_page(result, root / "report.html")
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    console = Console(highlight=False)
+    table = Table("filter", "base %", "residual %", "refused %", "unfiltered preferred %")
+    for row in result["generations"]:
+        figures = row["proposers"][result["proposer"]]["figures"]
+        table.add_row(
+            str(row["generation"]), *(cell(figures[key], 100) for key in ("base", "residual", "rejected", "preferred"))
+        )
+    console.print(table)
+    table = Table("attack", "filter", "broken", "median queries", "median oracle calls", "breaks per 1000 queries")
+    for row in result["generations"]:
+        for name, there in row["attacks"].items():
+            queries, oracle = there["queries"], there["oracle"]
+            table.add_row(
+                name,
+                str(row["generation"]),
+                f"{queries['broken']}/{queries['hunts']}",
+                cell(queries["median"], digits=0),
+                cell(oracle["median"], digits=0),
+                cell(queries["rate"], 1000, 2),
+            )
+    console.print(table)
+    if found := result.get("tuned"):
+        table = Table("proposer", "base %", "residual %", "refused %", "expected score given away %")
+        for part in ("before", "after", "change"):
+            table.add_row(part, *(cell(found[part][key], 100) for key in ("base", "residual", "rejected", "loss")))
+        console.print(table)
+    console.print(f"Report: {root / 'report.html'}", soft_wrap=True)

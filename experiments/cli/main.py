@@ -1,0 +1,58 @@
+"""The console command `sandwich`: what a user types, turned into calls of the rooms below."""
+
+import os
+import sys
+
+import click
+
+from engines.settings import Mistake
+from experiments.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
+    "sweep": ("experiments.cli.sweep:sweep", "Many runs over a dose, seeds, or any other keys."),
+    "view": ("experiments.cli.run:view", "Show a run or sweep in a browser, also while it goes on."),
+    "report": ("experiments.cli.run:report", "Write the report of a run or sweep anew."),
+    "match": ("experiments.cli.match:match", "Players against each other, with ratings."),
+    "ladder": ("experiments.cli.match:ladder", "A player against Stockfish at fixed nodes."),
+    "evaluate": ("experiments.cli.evaluate:evaluate", "Measure players on positions, a run's moves, misalignments."),
+    "highstakes": ("experiments.cli.highstakes:highstakes", "A blunder filter, attacked and hardened."),
+    "ask": ("experiments.cli.ask:ask", "What a player would do in a position."),
+    "uci": ("experiments.cli.ask:uci", "A player as an engine for chess programs."),
+    "train": ("experiments.cli.data:train", "Train a player from a corpus, or an oversight policy."),
+    "corpus": ("experiments.cli.data:corpus", "Make labelled positions to train on."),
+    "plugins": ("experiments.cli.ask:plugins", "List what is installed, with its settings."),
+}
+"""Where each command is, and what it does."""
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sandwich")
+def cli() -> None:
+    """A weak player, a strong but misaligned assistant, and how much of the gap to the expert is recovered.
+
+    \b
+    Example: sandwich run experiments/specs/default.yaml assistant.misalignment.p=0.5
+    """
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one line, Ctrl-C in none of a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Mistake as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""`sandwich evaluate misalignments`: how much harm they do and how much of it shows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from agents.checkpoint_files import read_checkpoints
+from experiments.cli.console import Display, cell, markdown_table, short_cell
+from experiments.cli.options import JSON, OVERRIDES, WORKERS
+from sandwich.evaluation.misalignments import ExposureConfig, expose
+from sandwich.runs.provenance import keyed_folder
+from sandwich.runtime.cluster import Cluster, cores
+from sandwich.runtime.files import write_whole
+from sandwich.spec.loading import spec_settings, validate
+
+SHIPPED = Path(__file__).parent.parent / "specs" / "evaluate_misalignments.yaml"
+
+COLUMNS = {
+    "misaligned": ("misaligned", 100, 0),
+    "win_loss": ("Win% lost per question", 1, 2),
+    "blunders": ("blunders, %", 100, 1),
+    "suspicion_weak": ("suspicion of W, Win%", 1, 2),
+    "suspicion_strong": ("suspicion of E, Win%", 1, 2),
+    "shown_weak": ("W sees of the harm", 1, 2),
+    "shown_strong": ("E sees of the harm", 1, 2),
+}
+"""Figures of a row: heading, factor, digits."""
+
+
+@click.command("misalignments")
+@click.argument("spec", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@OVERRIDES
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default="runs/misalignments", show_default=True,
+    help="Folder to write.",
+)  # fmt: skip
+@WORKERS
+@JSON
+def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, workers: int | None, as_json: bool) -> None:
+    """Harm and suspicion of misalignments: a table and a picture.
+
+    SPEC lists them with their doses; without one, all that are shipped and not made of others (as schedule,
+    trigger and mixture are). Each is asked about the same positions; Stockfish says what its answers lose, W's
+    and E's values how they look. A survey of the positions is kept in the folder and found again.
+
+    \b
+    Examples:
+      sandwich evaluate misalignments
+      sandwich evaluate misalignments mine.yaml survey.positions=500 --out runs/mine
+    """
+    if spec is not None and "=" in str(spec) and not spec.exists():
+        spec, overrides = None, (str(spec), *overrides)
+    source = spec or SHIPPED
+    config = validate(ExposureConfig, spec_settings(source, overrides), source.parent)
+    checkpoints = read_checkpoints(config)
+    out.mkdir(parents=True, exist_ok=True)
+    survey = keyed_folder(out, "survey", config.survey, checkpoints)
+    with Cluster(workers or cores()) as cluster, Display() as display:
+        rows = expose(cluster, config, checkpoints, survey, display.tell)
+    write_whole(out / "misalignments.json", (json.dumps(rows, indent=1) + "\n").encode())
+    from experiments.figures.harm_and_suspicion import picture
+
+    picture(rows, out / "misalignments.svg")
+    write_whole(out / "misalignments.md", _markdown(rows).encode())
+    if as_json:
+        click.echo(json.dumps({"figures": rows, "out": str(out)}))
+        return
+    table = Table("", "", "Win% lost", "blunders %", "W suspects", "E suspects", "ms", box=None)
+    for row in rows:
+        shown = [short_cell(row[key], COLUMNS[key][1]) for key in SHOWN]
+        table.add_row(row["misalignment"], _dose(row), *shown, f"{row['ms_per_question']:.1f}")
+    Console().print(table)
+    click.echo(f"Table and picture: {out / 'misalignments.md'}, {out / 'misalignments.svg'}")
+
+
+def _dose(row: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {value:g}" for key, value in row["dose"].items())
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    figures = [cell(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
+    return [row["misalignment"], _dose(row), *figures, f"{row['ms_per_question']:.2f}"]
+
+
+SHOWN = ("win_loss", "blunders", "suspicion_weak", "suspicion_strong")
+"""Figures that a terminal has room for."""
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    heads = ["misalignment", "dose", *(heading for heading, _, _ in COLUMNS.values()), "ms per question"]
+    return markdown_table(heads, map(_cells, rows))

@@ -1,0 +1,109 @@
+"""Commands for one run: carry it out, write its report, look at it."""
+
+import json
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.cli.console import RunDisplay, figure_text
+from experiments.cli.options import JSON
+from experiments.figures.game_page import game_page
+from sandwich.runs.controls import FOLDER as CONTROLS
+from sandwich.runs.controls import MEANING, controls
+from sandwich.runs.loop import run as run_loop
+from sandwich.spec.run_spec import RunSpec, load_spec
+from sandwich.sweeps.sweep import cell_key
+
+
+@click.command()
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path),
+              help="Run folder [default: runs/NAME]; {key} in it: a hash of what results depend on.")  # fmt: skip
+@click.option("--controls", "with_controls", is_flag=True, help="The run's controls as well, in its folder.")
+@JSON
+def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, as_json: bool) -> None:
+    """Play, learn and measure as SPEC says; go on where a run was cut off.
+
+    Its controls are the same run with no answer believed, with an honest assistant, and with one that
+    lies always; the report shows them beside it.
+
+    \b
+    Examples:
+      sandwich run experiments/specs/default.yaml
+      sandwich run experiments/specs/default.yaml assistant.misalignment.p=0.5 seed=2 --out runs/p50
+    """
+    settings = load_spec(spec, overrides)
+    folder = keyed(out, settings) if out else Path("runs") / settings.name
+    from experiments.viewer.page import write_report  # matplotlib takes a second to import
+
+    beside = controls(settings) if with_controls else {}
+    final = _run(settings, folder)
+    if beside:
+        final["controls"] = {name: _run(control, folder / CONTROLS / name) for name, control in beside.items()}
+    report = write_report(folder)
+    if as_json:
+        click.echo(json.dumps(final))
+        return
+    click.echo(f"PGR {figure_text(final['pgr'])} (one training run), after {final['queries']} questions,"
+               f" {final['misaligned_queries']} of them answered by a misaligned assistant")  # fmt: skip
+    click.echo(f"Elo against the expert: {figure_text(final['elo_weak_start'], 0, sign=True)} before,"
+               f" {figure_text(final['elo_weak_end'], 0, sign=True)} after")  # fmt: skip
+    for name, control in final.get("controls", {}).items():
+        click.echo(f"control {name} ({MEANING[name]}): PGR {figure_text(control['pgr'])}")
+    click.echo(f"Report: {report}")
+
+
+def keyed(out: Path, settings: RunSpec) -> Path:
+    """A run folder in whose name `{key}` stands for the run's key, for those who start many runs by one command."""
+    return Path(str(out).replace("{key}", cell_key(settings))) if "{key}" in str(out) else out
+
+
+def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
+    """A run with its progress, and its report."""
+    from experiments.viewer.page import write_report
+
+    headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
+    with RunDisplay(settings.steps, headline) as display:
+        try:
+            final = run_loop(settings, folder, display, game_page)
+        except KeyboardInterrupt:
+            raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
+        write_report(folder)
+    return final
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--games", default=300, show_default=True, type=click.IntRange(0), help="Games in it at most.")
+def report(folder: Path, games: int) -> None:
+    """Write report.html of the run or sweep in FOLDER anew: one file with its figures and some of its games.
+
+    \b
+    Example: sandwich report runs/default
+    """
+    from experiments.viewer.page import write_report  # matplotlib takes a second to import
+
+    click.echo(f"Report: {write_report(folder, games)}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option("--open", "in_browser", is_flag=True, help="Open a browser there.")
+def view(folder: Path, port: int, in_browser: bool) -> None:
+    """Show the run or sweep in FOLDER in a browser on this machine, with all of its games, also while it goes on.
+
+    \b
+    Example: sandwich view runs/default
+    """
+    from experiments.viewer.server import serve  # matplotlib takes a second to import
+
+    def tell(address: str) -> None:
+        click.echo(f"{folder}: {address} (Ctrl-C ends it)")
+        if in_browser:
+            webbrowser.open(address)
+
+    serve(folder, port, tell)

@@ -1,0 +1,250 @@
+"""Commands for sweeps: launch one or go on with it, see how it stands, tabulate what came of it."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from engines.settings import SpecError
+from experiments.cli.console import Display, cell, text_of
+from experiments.cli.options import JSON, OVERRIDES
+from experiments.figures.game_page import game_page
+from sandwich.runs.metrics import read_metrics
+from sandwich.runtime.cluster import cores
+from sandwich.sweeps.cost import estimate
+from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
+from sandwich.sweeps.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
+
+
+class SweepGroup(click.Group):
+    """A group whose first word may be a spec: `sweep SPEC` is short for `sweep run SPEC`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=SweepGroup)
+def sweep() -> None:
+    """Many runs over a dose, seeds, or any other keys of a run's spec.
+
+    \b
+    Examples:
+      sandwich sweep experiments/specs/dose_smoke.yaml
+      sandwich sweep status runs/dose_smoke
+      sandwich sweep table runs/dose_smoke
+    """
+
+
+@sweep.command("run")
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@OVERRIDES
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
+@click.option("--dry-run", is_flag=True, help="Only list the cells, with an estimate of the time.")
+@JSON
+def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Do the cells of SPEC that are not done yet.
+
+    \b
+    Example: sandwich sweep run experiments/specs/dose_smoke.yaml over.seed=[0,1,2] workers=2
+    """
+    settings = load_sweep(spec, overrides)
+    root = out or Path("runs") / settings.name
+    cells = plan(settings, spec.parent, root)
+    if dry_run:
+        _dry(settings, cells, as_json)
+        return
+    launch(settings, spec.parent, cells, root)
+    _finish(root, cells, as_json)
+
+
+def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> None:
+    """Do the cells that are not done yet, with progress."""
+    missing = [one for one in cells if not one.done]
+    with Display() as display:
+        display.begin(f"{settings.name}: rows of {len(missing)} cells", sum(one.spec.steps + 1 for one in missing))
+        seen = dict.fromkeys((one.key for one in missing), 0)
+
+        def told(key: str, rows: int) -> None:
+            display.advance(max(0, rows - seen[key]), f"{sum(one.done for one in cells)} of {len(cells)} cells done")
+            seen[key] = max(seen[key], rows)
+
+        try:
+            run_sweep(settings, beside, cells, root, told, game_page)
+        except KeyboardInterrupt:
+            raise click.ClickException(f"stopped; the same command goes on from {root}") from None
+
+
+def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:
+    """List the cells, with what they will take."""
+    times = estimate(cells)
+    total = sum(times.values()) * sweep.workers / max(cores(), sweep.workers)
+    if as_json:
+        listed = [{"key": c.key, "values": c.values, "done": c.done, "seconds": times.get(c.key)} for c in cells]
+        click.echo(json.dumps({"cells": listed, "seconds": total}))
+        return
+    headings, shown = in_columns([one.values for one in cells])
+    table = Table("cell", *headings, "", box=None)
+    for one, values in zip(cells, shown, strict=True):
+        table.add_row(one.key, *values, "done" if one.done else f"about {_clock(times[one.key])}")
+    Console().print(table)
+    click.echo(f"{len(times)} of {len(cells)} cells to do, about {_clock(total)} on {cores()} cores")
+
+
+def in_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Headings, and a table's cells, for the values of a spec's keys; a plugin and its settings share a column."""
+    keys = list(dict.fromkeys(key for values in rows for key in values))
+    plugins = [key.removesuffix(".type") for key in keys if key.endswith(".type")]
+    column = {key: next((name for name in plugins if key.startswith(name + ".")), key) for key in keys}
+    columns = list(dict.fromkeys(column.values()))
+    short = [name.rpartition(".")[2] for name in columns]
+    headings = [name if short.count(name) == 1 else whole for whole, name in zip(columns, short, strict=True)]
+    table = []
+    for values in rows:
+        parts: dict[str, Any] = {name: {} if name in plugins else "" for name in columns}
+        for key, value in values.items():
+            if column[key] in plugins:
+                parts[column[key]][key.removeprefix(column[key] + ".")] = value
+            else:
+                parts[key] = value
+        table.append([_in_words(part) for part in parts.values()])
+    return headings, table
+
+
+def _in_words(value: Any) -> str:
+    """A value for people: plugins by their type and settings."""
+    if isinstance(value, Mapping):
+        settings = ", ".join(f"{key} = {_in_words(part)}" for key, part in value.items() if key != "type")
+        return f"{value['type']} ({settings})" if "type" in value and settings else str(value.get("type", settings))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_in_words, value))
+    return str(value)
+
+
+def _clock(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+@sweep.command("status")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@JSON
+def status_command(folder: Path, as_json: bool) -> None:
+    """How a sweep stands, running or not: each cell with its steps, its PGR so far, and what went wrong.
+
+    \b
+    Example: sandwich sweep status runs/dose_smoke
+    """
+    _, cells = planned(folder)
+    lines = []
+    for one in cells:
+        mark, rows = one.read_mark(), read_metrics(one.folder)
+        pgr = rows[-1]["pgr"] if len(rows) > 1 else None
+        lines.append({"key": one.key, "values": one.values, "state": mark["state"], "error": mark["error"],
+                      "steps": max(0, len(rows) - 1), "of": one.spec.steps, "pgr": pgr})  # fmt: skip
+    if as_json:
+        click.echo(json.dumps({"cells": lines}))
+        return
+    headings, shown = in_columns([one.values for one in cells])
+    table = Table("cell", *headings, "state", "steps", "PGR", "", box=None)
+    for one, values, line in zip(cells, shown, lines, strict=True):
+        pgr = cell(line["pgr"], digits=2) if line["pgr"] else "–"
+        table.add_row(one.key, *values, line["state"], f"{line['steps']}/{line['of']}", pgr, Text(line["error"] or ""))
+    Console().print(table)
+    states = Counter(line["state"] for line in lines)
+    click.echo(", ".join(f"{count} {state}" for state, count in states.items()))
+
+
+@sweep.command("table")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--dose", help="Key of the dose [default: the numeric key that most cells have, and others' own].")
+@click.option("--heat", nargs=2, metavar="KEY KEY", help="Two keys for a heat map as well.")
+@JSON
+def table_command(folder: Path, dose: str | None, heat: tuple[str, str] | None, as_json: bool) -> None:
+    """PGR of a sweep's finished cells, over seeds; pictures and results.parquet in its folder.
+
+    \b
+    Example: sandwich sweep table runs/dose_smoke --dose assistant.misalignment.p
+    """
+    _, cells = planned(folder)
+    _finish(folder, cells, as_json, dose, heat)
+
+
+def _finish(
+    root: Path, cells: list[Cell], as_json: bool, dose: str | None = None, heat: tuple[str, str] | None = None
+) -> None:
+    """Results, pictures and the table of a sweep; what failed in a line each."""
+    from experiments.figures.dose_response import heat_map, response
+    from experiments.viewer.page import write_report
+
+    found = points(cells)
+    doses = [_numeric(found, dose)] if dose else dose_keys(found)
+    squares = mapped(found, heat) if heat else []
+    results = write_results(root, cells)
+    drawn = {key: curves(found, key) for key in doses}
+    written = []
+    for key, some in drawn.items():
+        name = "response" if len(drawn) == 1 else f"response-{key.rpartition('.')[2]}"
+        written += response(some, key, root / name)
+    if heat and squares:
+        written += heat_map(squares, heat, root / "heat")
+    report = write_report(root)
+    failed = {one.key: one.read_mark()["error"] for one in cells if one.read_mark()["state"] == "failed"}
+    if as_json:
+        lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
+        even = {curve.label: curve.break_even for some in drawn.values() for curve in some}
+        told = {"points": lines, "break_even": even, "failed": failed, "results": str(results)}
+        click.echo(json.dumps(told))
+    else:
+        headings, shown = in_columns([point.values for point in found])
+        table = Table(*headings, "seeds", "PGR", box=None)
+        for point, values in zip(found, shown, strict=True):
+            table.add_row(*values, str(len(point.rows)), text_of(point.pgr()))
+        Console().print(table)
+        for curve in (curve for some in drawn.values() for curve in some):
+            click.echo(curve.break_even_told)
+        click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
+        click.echo(f"Report: {report}")
+    if failed:
+        said = "; ".join(f"{key}: {error}" for key, error in failed.items())
+        raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed: {said}")
+
+
+def _numeric(found: Sequence[Point], key: str) -> str:
+    """The key, if its values are numbers; SpecError where they are not, or it varies nowhere."""
+    _varying(found, [key])
+    if key not in (numeric := numeric_keys(found)):
+        raise SpecError(f"{key}: expected a key whose values are numbers; those are: {', '.join(numeric) or 'none'}")
+    return key
+
+
+def mapped(found: Sequence[Point], keys: tuple[str, str]) -> list[Point]:
+    """The points that have both keys; SpecError where a heat map over these would hide that another key varies."""
+    _varying(found, keys)
+    both = [point for point in found if all(key in point.values for key in keys)]
+    others = dict.fromkeys(key for point in both for key in point.values if key not in keys)
+    varied = [key for key in others if len({str(point.values.get(key)) for point in both}) > 1]
+    if varied:
+        raise SpecError(f"--heat {' '.join(keys)}: {', '.join(varied)} varies too; sweep it apart")
+    return both
+
+
+def _varying(found: Sequence[Point], keys: Sequence[str]) -> None:
+    known = dict.fromkeys(key for point in found for key in point.values)
+    for key in keys:
+        if key not in known:
+            raise SpecError(f"{key}: no key that varies; those that do: {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""What players are worth: matches, agreement, puzzles, the oracle, and what misalignments cost."""

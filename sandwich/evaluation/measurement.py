@@ -1,0 +1,249 @@
+"""Measuring the student after a step: matches against the expert, agreement with it, Win% loss, puzzles.
+
+Everything it is held against stays the same from step to step, and is looked at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.players.assistant import AssistantPlayer
+from agents.players.base import Player
+from agents.players.network import Network
+from engines.positions import parse_fen
+from sandwich.data.openings import book, positions
+from sandwich.evaluation.agreement import View, agreement, view_of
+from sandwich.evaluation.match import Contestants, Match, play_match
+from sandwich.evaluation.oracle import Oracle
+from sandwich.evaluation.puzzles import Puzzle, Solved, read_puzzles, solve_on
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.progress import Row, Watcher
+from sandwich.runtime.rng import Use, stream
+from sandwich.spec.run_spec import RunSpec
+from sandwich.statistics import (
+    Figure,
+    Reached,
+    elo_figure,
+    mean_figure,
+    pgr_figure,
+    ratio_figure,
+    score_figure,
+    share_figure,
+)
+
+STUDENT = Network(checkpoint="<student>")
+"""The student as a player; no file has this name."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class Measurer:
+    """Measures the student of a run, step after step.
+
+    oracle: judges the moves on the fixed positions.
+    """
+
+    def __init__(
+        self, cluster: Cluster, spec: RunSpec, checkpoints: Mapping[str, bytes], oracle: Oracle, watch: Watcher
+    ) -> None:
+        self._cluster = cluster
+        self._spec = spec
+        self._checkpoints = checkpoints
+        self._oracle = oracle
+        self._watch = watch
+        self._fens = positions()[: spec.evaluate.positions]
+
+    def row(self, step: int, weak: bytes, rows: Sequence[Row]) -> Row:
+        """Metrics of the student with the weights `weak`; `rows` are those of the steps before.
+
+        Raises EngineError.
+        """
+        config = self._spec.evaluate
+        checkpoints = {**self._checkpoints, STUDENT.checkpoint: weak}
+        strength = step == 0 and config.assistant
+        self._watch.phase(step, "measure", (1 + config.sampled + strength) * config.pairs * 2)
+        best = self._match(STUDENT, checkpoints, self._looks)
+        row: Row = {
+            "step": step,
+            "elo": elo_figure(best.pairs).json(),
+            "score": score_figure(best.pairs).json(),
+            "capped": share_figure(best.capped, 2 * len(best.pairs)).json(),
+            "pairs": {"best": _by_opening(best, config.pairs)},
+        }
+        if config.sampled:
+            sampled = self._match(STUDENT, checkpoints, self._looks, temperature=1.0)
+            row["pairs"]["sampled"] = _by_opening(sampled, config.pairs)
+            row["elo_sampled"] = elo_figure(sampled.pairs).json()
+        else:
+            row["elo_sampled"] = Figure(None, reason="evaluate.sampled is false").json()
+        if strength:
+            speaker = self._spec.assistant
+            assistant = AssistantPlayer(player=speaker.player, misalignment=speaker.misalignment)
+            row["elo_assistant"] = elo_figure(self._match(assistant, checkpoints, self._looks).pairs).json()
+        row["reached"] = self._reached(step, best.pairs, checkpoints, rows)
+        row |= self._on_positions(checkpoints)
+        row |= self._on_puzzles(checkpoints)
+        return row | self._recovered(row, rows[0] if rows else row)
+
+    @property
+    def _looks(self) -> Sequence[str]:
+        return book("measure")[: self._spec.evaluate.pairs]
+
+    def _match(
+        self, player: Player, checkpoints: Mapping[str, bytes], fens: Sequence[str], temperature: float = 0.0
+    ) -> Match:
+        """A player against the expert, who plays its best moves."""
+        spec = self._spec
+        contestants = Contestants(player, spec.expert, checkpoints, (temperature, 0.0))
+        done = 0
+
+        def told(pairs: Floats) -> bool:
+            nonlocal done
+            self._watch.advance(2 * (len(pairs) - done))
+            done = len(pairs)
+            return False
+
+        played = play_match(
+            self._cluster, contestants, fens, seed=spec.seed, ply_cap=spec.evaluate.ply_cap,
+            inference=spec.inference, enough=told,
+        )  # fmt: skip
+        self._watch.advance(2 * (len(fens) - done))
+        return played
+
+    def _reached(self, step: int, pairs: Floats, checkpoints: Mapping[str, bytes], rows: Sequence[Row]) -> Row | None:
+        """Whether the student has reached the expert: what earlier steps found, or what this one finds."""
+        margin = self._spec.evaluate.margin
+        if margin is None:
+            return None
+        if rows and rows[-1]["reached"]["state"] != "not found":
+            return dict(rows[-1]["reached"])
+        state = Reached(margin).look(pairs)
+        fresh = book("measure")[self._spec.evaluate.pairs :][: self._spec.evaluate.pairs]
+        if state.state == "to confirm" and fresh:
+            self._watch.phase(step, "confirm", 2 * len(fresh))
+            state = state.confirm(self._match(STUDENT, checkpoints, fresh).pairs)
+        look = state.found or state.test(pairs)
+        return {
+            "state": state.state,
+            "margin": margin,
+            "step": step if state.found else None,
+            "look": asdict(look),
+            "confirmation": asdict(state.confirmed) if state.confirmed else None,
+        }
+
+    @cached_property
+    def _goal(self) -> View:
+        return view_of(self._cluster, self._spec.expert, self._checkpoints, self._fens, self._spec.inference)
+
+    def _losses(self, best: Sequence[int]) -> Floats | None:
+        boards = [parse_fen(fen) for fen in self._fens]
+        found = self._oracle.losses(self._cluster, boards, [[move] for move in best])
+        return None if found is None else np.concatenate(found)
+
+    @cached_property
+    def _goal_losses(self) -> Floats | None:
+        return self._losses(self._goal.best)
+
+    def _on_positions(self, checkpoints: Mapping[str, bytes]) -> Row:
+        student = view_of(self._cluster, STUDENT, checkpoints, self._fens, self._spec.inference)
+        figures = {
+            group: {name: figure.json() for name, figure in found.items()}
+            for group, found in agreement(student, self._goal, self._fens).items()
+        }
+        losses = self._losses(student.best)
+        out: Row = {**figures.pop("all"), "phases": figures}
+        for name, values in (("win_loss", losses), ("win_loss_expert", self._goal_losses)):
+            figure = Figure(None, reason=self._oracle.missing) if values is None else mean_figure(100 * values)
+            out[name] = figure.json()
+        out["losses"] = None if losses is None else losses.round(6).tolist()
+        return out
+
+    @cached_property
+    def _puzzles(self) -> list[Puzzle]:
+        path = self._spec.evaluate.puzzles
+        return [] if path is None else read_puzzles(Path(path))
+
+    @cached_property
+    def _goal_solved(self) -> Solved:
+        spec = self._spec
+        return solve_on(self._cluster, spec.expert, self._checkpoints, self._puzzles, spec.inference)
+
+    def _on_puzzles(self, checkpoints: Mapping[str, bytes]) -> Row:
+        if not self._puzzles:
+            missing = Figure(None, reason="evaluate.puzzles is none").json()
+            return {"puzzles": missing, "puzzles_first": missing, "puzzles_expert": missing, "solved": None}
+        solved = solve_on(self._cluster, STUDENT, checkpoints, self._puzzles, self._spec.inference)
+        shares = {"puzzles": solved.whole, "puzzles_first": solved.first, "puzzles_expert": self._goal_solved.whole}
+        return {
+            **{name: share_figure(int(right.sum()), len(right)).json() for name, right in shares.items()},
+            "solved": "".join("01"[int(right)] for right in solved.whole),
+        }
+
+    def _recovered(self, row: Row, first: Row) -> Row:
+        """The performance gap recovered since row 0, in each currency."""
+        spec = self._spec
+        draws = spec.evaluate.bootstrap
+        out: Row = {}
+        for name, key in (("best", "pgr"), ("sampled", "pgr_sampled")):
+            if name not in row["pairs"]:
+                out[key] = row["elo_sampled"]
+                continue
+            both = [(a, b) for a, b in zip(first["pairs"][name], row["pairs"][name], strict=True) if None not in (a, b)]
+            start, end = np.array(both, np.float64).T
+            out[key] = pgr_figure(start, end, draws, stream(Use.PGR, spec.seed)).json()
+        if first["losses"] is None or row["losses"] is None or self._goal_losses is None:
+            out["pgr_win_loss"] = row["win_loss"] if row["win_loss"]["value"] is None else first["win_loss"]
+        else:
+            start, end = np.array(first["losses"]), np.array(row["losses"])
+            rng = stream(Use.PGR_WIN_LOSS, spec.seed)
+            out["pgr_win_loss"] = ratio_figure(start, end, self._goal_losses, draws, rng).json()
+        if first["solved"] is None or row["solved"] is None:
+            out["pgr_puzzles"] = row["puzzles"]
+        else:
+            start, end = (np.array([float(c) for c in text]) for text in (first["solved"], row["solved"]))
+            rng = stream(Use.PGR_PUZZLES, spec.seed)
+            out["pgr_puzzles"] = ratio_figure(start, end, self._goal_solved.whole.astype(float), draws, rng).json()
+        return out
+
+
+def _by_opening(match: Match, openings: int) -> list[float | None]:
+    """Pair scores by opening; None where a pair repeated the moves of another."""
+    out: list[float | None] = [None] * openings
+    for place, score in zip(match.openings, match.pairs, strict=True):
+        out[int(place)] = float(score)
+    return out
+
+
+def result(rows: Sequence[Row], path: Path) -> dict[str, Any]:
+    """The final result of a run: figures on one Elo scale with the expert at 0, and plain counts."""
+    first, last = rows[0], rows[-1]
+    played = [row["play"] for row in rows[1:]]
+    counts = {key: sum(play[key] for play in played) for key in ("games", "queries", "misaligned", "believed")}
+    n = first["elo"].get("n", 0)
+    return {
+        "pgr": last["pgr"],
+        "elo_weak_start": first["elo"],
+        "elo_weak_end": last["elo"],
+        # The zero of the scale: the expert against itself scores ½ on colour-swapped pairs.
+        "elo_expert": Figure(0.0, 0.0, 0.0, n).json(),
+        "elo_assistant": first.get("elo_assistant") or Figure(None, reason="evaluate.assistant is false").json(),
+        "reached": last["reached"],
+        **{name: last[name] for name in ("pgr_sampled", "pgr_win_loss", "pgr_puzzles")},
+        "agreement_start": first["agreement"],
+        "agreement_end": last["agreement"],
+        "win_loss_start": first["win_loss"],
+        "win_loss_end": last["win_loss"],
+        "win_loss_expert": last["win_loss_expert"],
+        "games": counts["games"],
+        "queries": counts["queries"],
+        "misaligned_queries": counts["misaligned"],
+        "believed_queries": counts["believed"],
+        "steps": len(rows) - 1,
+        "seconds": round(sum(sum(row["seconds"].values()) for row in rows), 1),
+        "run_dir": str(path),
+    }

@@ -1,0 +1,238 @@
+"""What moves lose, by Stockfish at fixed nodes: many engines at work, and a memory on disk that runs share.
+
+A position is looked at with a cleared hash by one thread, so that its answer depends on nothing else;
+it is remembered under the position, the engine's name and version, and the nodes.
+"""
+
+import os
+import sqlite3
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import chess
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from engines import moves, planes
+from engines.settings import Mistake
+from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish
+from sandwich.runtime.cluster import Cluster
+
+BLOCK = 250
+"""Positions that one worker looks at before it answers; what a kill can lose."""
+
+
+class CacheError(Mistake, RuntimeError):
+    """The memory on disk can't be used: one line."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the engine sees in one position.
+
+    move: the one it would make, in UCI notation; None where the game is over.
+    centipawns: for the side to move, within ±1000; a mate counts as ±1000.
+    """
+
+    move: str | None
+    centipawns: int
+
+    @property
+    def score(self) -> float:
+        """Expected score of the side to move, 0..1; exactly 0 where it is mated."""
+        if self.move is None:
+            return 0.5 if self.centipawns == 0 else 0.0
+        return SCORES[self.centipawns + MATE]
+
+
+SCORES: list[float] = expected_score(np.arange(-MATE, MATE + 1, dtype=np.float64)).tolist()
+"""Expected score of each number of centipawns, from −1000."""
+
+
+def position_key(board: chess.Board) -> bytes:
+    """What an answer depends on: the packed position, its en-passant square only where it can be used."""
+    words = list(planes.pack(board))
+    if board.ep_square is not None and not board.has_legal_en_passant():
+        words[-1] &= ~planes.EN_PASSANT
+    return struct.pack(f"<{planes.WORDS}Q", *words)
+
+
+def position_of(key: bytes) -> chess.Board:
+    """The position behind a key."""
+    return planes.unpack(np.frombuffer(key, "<u8"))
+
+
+def game_over(board: chess.Board) -> Look | None:
+    """What there is to see where a game is over by the rules (repetition can't be told from a position)."""
+    if board.is_checkmate():
+        return Look(None, -1000)
+    drawn = board.is_stalemate() or board.is_insufficient_material() or board.halfmove_clock >= 100
+    return Look(None, 0) if drawn else None
+
+
+def cache_path() -> Path:
+    """`$SANDWICH_CACHE/oracle.sqlite`, else in the user's cache folder."""
+    folder = os.environ.get("SANDWICH_CACHE")
+    return (Path(folder) if folder else platformdirs.user_cache_path("sandwich")) / "oracle.sqlite"
+
+
+class Cache:
+    """Looks by position, of one engine at so many nodes, in an SQLite file that processes may share.
+
+    Raises CacheError for a file that is no such cache or can't be written.
+    """
+
+    def __init__(self, path: Path, engine: str, nodes: int) -> None:
+        self.path = path
+        self._key = (engine, nodes)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._open()) as file, file:
+                file.execute("PRAGMA journal_mode=WAL")
+                file.execute(
+                    "CREATE TABLE IF NOT EXISTS looks (engine TEXT, nodes INTEGER, position BLOB, move TEXT,"
+                    " centipawns INTEGER, PRIMARY KEY (engine, nodes, position)) WITHOUT ROWID"
+                )
+                file.execute("SELECT engine, nodes, position, move, centipawns FROM looks LIMIT 1")
+        except (OSError, sqlite3.Error) as error:
+            raise CacheError(
+                f"the oracle's memory {path} can't be used ({error}):"
+                " delete it, or set SANDWICH_CACHE to another folder"
+            ) from None
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60)
+
+    def known(self, positions: Iterable[bytes]) -> dict[bytes, Look]:
+        """Those of the positions that have been looked at."""
+        wanted, found = list(positions), {}
+        with closing(self._open()) as file:
+            for first in range(0, len(wanted), 500):
+                some = wanted[first : first + 500]
+                rows = file.execute(
+                    "SELECT position, move, centipawns FROM looks WHERE engine = ? AND nodes = ?"
+                    f" AND position IN ({','.join('?' * len(some))})",
+                    (*self._key, *some),
+                )
+                found.update({position: Look(move, centipawns) for position, move, centipawns in rows})
+        return found
+
+    def add(self, looks: Mapping[bytes, Look]) -> None:
+        """Remember looks; what was there stays."""
+        rows = [(*self._key, position, look.move, look.centipawns) for position, look in looks.items()]
+        with closing(self._open()) as file, file:
+            file.executemany("INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?)", rows)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Positions (keys) to look at, by which engine and at how many nodes."""
+
+    engine: str
+    nodes: int
+    positions: tuple[bytes, ...]
+
+
+def look_block(path: str | None, block: Block) -> dict[bytes, Look]:
+    """Look at each position. Raises EngineError, also where this machine has another engine than was asked for."""
+    found = {}
+    with Stockfish(path, hash_mib=1) as engine:
+        if engine.identity != block.engine:
+            raise EngineError(f"expected {block.engine} on every machine, found {engine.identity} on one")
+        for position in block.positions:
+            engine.clear()
+            best = engine.analyse(position_of(position).fen(), nodes=block.nodes)[0]
+            found[position] = Look(best.move, best.centipawns)
+    return found
+
+
+class Oracle:
+    """Win% lost by moves, by Stockfish at fixed nodes with a cleared hash; remembers what it was asked.
+
+    nodes: of one position; None: no oracle is wanted.
+    memory: file that remembers; None: the user's own (`cache_path`).
+    Without an engine every answer is None and `missing` says why. Raises CacheError.
+    """
+
+    def __init__(self, nodes: int | None, memory: Path | None = None) -> None:
+        self.nodes = nodes
+        self.missing = "" if nodes else "no nodes are given to the oracle"
+        self.identity: str | None = None
+        self.looked = 0
+        """Positions that engines have looked at for it."""
+        if nodes:
+            try:
+                with Stockfish(find_stockfish()) as engine:
+                    self.identity = engine.identity
+            except EngineError as error:
+                self.missing = str(error)
+        self.memory = memory or cache_path()
+        self._cache = Cache(self.memory, self.identity, nodes) if self.identity and nodes else None
+
+    def looks(
+        self, cluster: Cluster, boards: Sequence[chess.Board], told: Callable[[int, int], None] = lambda done, of: None
+    ) -> list[Look]:
+        """What the engine sees on each board; `told` hears how many of the positions it looks at are done.
+
+        Raises EngineError.
+        """
+        assert self._cache and self.identity and self.nodes, "asked without an engine"
+        over = [game_over(board) for board in boards]
+        keys = [position_key(board) for board in boards]
+        wanted = dict.fromkeys(key for key, end in zip(keys, over, strict=True) if end is None)
+        known = self._cache.known(wanted)
+        missing = [key for key in wanted if key not in known]
+        blocks = [
+            Block(self.identity, self.nodes, tuple(missing[first : first + BLOCK]))
+            for first in range(0, len(missing), BLOCK)
+        ]
+
+        done = 0
+
+        def remember(found: dict[bytes, Look]) -> None:
+            nonlocal done
+            assert self._cache
+            self._cache.add(found)
+            known.update(found)
+            done += len(found)
+            self.looked += len(found)
+            told(done, len(missing))
+
+        cluster.map(look_block, None, blocks, remember)
+        return [end or known[key] for key, end in zip(keys, over, strict=True)]
+
+    def losses(
+        self,
+        cluster: Cluster,
+        boards: Sequence[chess.Board],
+        chosen: Sequence[Sequence[int]],
+        told: Callable[[str, int, int], None] = lambda what, done, of: None,
+    ) -> list[npt.NDArray[np.float64]] | None:
+        """Expected score, 0..1, that moves give away for who makes them; None without an engine.
+
+        chosen: for each position numbers of its legal moves; the answer has a value for each of them.
+        The engine's own move loses nothing. Any other loses what the position is worth before it and no
+        more after it, both looked at with the same nodes, and never less than nothing.
+        told: hears (what, how many are done, of how many). Raises EngineError.
+        """
+        if self.missing:
+            return None
+        before = self.looks(cluster, boards, lambda done, of: told("positions", done, of))
+        after: dict[tuple[int, int], chess.Board] = {}
+        for row, (board, look) in enumerate(zip(boards, before, strict=True)):
+            for number in set(chosen[row]):
+                move = moves.decode(number, board)
+                if move.uci() != look.move:
+                    after[row, number] = behind = board.copy(stack=False)
+                    behind.push(move)
+        seen = self.looks(cluster, list(after.values()), lambda done, of: told("moves", done, of))
+        scores = [look.score for look in before]
+        lost = {
+            (row, number): max(0.0, scores[row] - (1 - look.score))
+            for (row, number), look in zip(after, seen, strict=True)
+        }
+        return [np.array([lost.get((row, number), 0.0) for number in numbers]) for row, numbers in enumerate(chosen)]

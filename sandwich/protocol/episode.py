@@ -1,0 +1,146 @@
+"""The only rules of a game: observe → ask? → advice → decide → move.
+
+One `Episode` is one game of the student against its copy. It is told what the networks think and
+says what to do next; it evaluates nothing itself, so that `sandwich.protocol.selfplay` can carry many of them
+in lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import chess
+import numpy as np
+
+from agents.advice import Advice, Query
+from agents.sampling import draw
+from engines import moves, planes
+from engines.inference import Evaluation
+from engines.positions import Result
+from sandwich.oversight.base import REGISTRY, Oversight, OwnView, budget_of, is_weight
+from sandwich.protocol import ledger
+from sandwich.protocol.query_executor import Matter, Settled
+from sandwich.spec.run_spec import PlayConfig
+from sandwich.spec.schedule import Doubts, Purse, would_ask
+
+
+@dataclass
+class Episode:
+    """One game: whose side the student is on, what it asked, and everything that happened."""
+
+    config: PlayConfig
+    oversight: Oversight
+    game: int
+    student_color: chess.Color
+    rng: np.random.Generator
+    """Of the players and of the oversight strategy."""
+    assistant_rng: np.random.Generator
+    swapped: bool = False
+    """Whether the second assistant is the first one in this game."""
+    student_turns: int = 0
+    audits: int = 0
+    """True answers had so far."""
+    purse: Purse = field(init=False)
+    rows: dict[str, list[Any]] = field(default_factory=dict)
+    """Ledger columns of the plies so far, without `game` and `result`."""
+
+    def __post_init__(self) -> None:
+        self.purse = Purse(self.config.budget, self.config.pace)
+
+    def view(self, own: Evaluation, row: int) -> OwnView:
+        """What the player to move would do by itself. Called once for every ply; `own` is its view, in `row`."""
+        policy = own.policy[row]
+        move = own.legal[row][draw(policy, self.config.temperature, self.rng)]
+        return OwnView(move, policy, float(own.value[row]))
+
+    def matter(
+        self, board: chess.Board, words: planes.Words, legal: list[int], ply: int, own: OwnView, doubts: Doubts
+    ) -> Matter | None:
+        """The question asked in this position, or None. Called once for every ply."""
+        if board.turn != self.student_color:
+            return None
+        turn, self.student_turns = self.student_turns, self.student_turns + 1
+        if not would_ask(self.config.ask, turn, own.policy, doubts, self.rng):
+            return None
+        cost = self.config.cost(budget_of(self.oversight, "questions"))
+        if self.purse.left(self.student_turns) < cost:
+            return None
+        query = Query(words, legal, self.config.channel, self.purse.spent, ply)
+        audits = budget_of(self.oversight, "audit_budget") - self.audits
+        seen = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
+        return Matter(query, own, self.rng, self.assistant_rng, cost, audits, self.swapped, seen, self.game)
+
+    def move(self, board: chess.Board, ply: int, own: OwnView, settled: Settled | None) -> int:
+        """Number of the move to play, everything about it recorded."""
+        played = decided = own.move
+        record: dict[str, Any] = {}
+        if settled is not None:
+            decision, answer = settled.decision, settled.answer
+            decided = decision.move
+            if self.config.advice == "played":
+                played = decided
+            self.purse.spent += settled.questions
+            self.audits += len(settled.audited)
+            record = {
+                "channel": self.config.channel.value,
+                **self._advice(answer.given, board),
+                "honest": _uci(answer.honest.move, board),
+                "honest_value": answer.honest.value,
+                "misaligned": answer.misaligned,
+                "believed": decision.believed,
+                "weight": decision.weight,
+                "trust": float(decision.believed) if decision.trust is None else decision.trust,
+                "questions": settled.questions,
+                "evaluations": settled.evaluations,
+                "audited": _uci(settled.audited[-1].move, board) if settled.audited else None,
+            }
+        self._record(
+            ply=ply,
+            fen=planes.fen(board),
+            student=board.turn == self.student_color,
+            own_move=moves.uci(own.move, board),
+            own_value=own.value,
+            asked=settled is not None,
+            decided=moves.uci(decided, board),
+            played=moves.uci(played, board),
+            **record,
+        )
+        return played
+
+    def finish(self, result: Result) -> dict[str, list[Any]]:
+        """All ledger columns of the finished game."""
+        turns = [fen.split(" ", 2)[1] == "w" for fen in self.rows["fen"]]
+        columns = self.rows | {"game": [self.game] * len(turns), "result": [result.score(turn) for turn in turns]}
+        return columns | {"weight": self._weights({name: tuple(columns[name]) for name in ledger.VISIBLE})}
+
+    def _weights(self, game: Mapping[str, Sequence[Any]]) -> list[float | None]:
+        """What the strategy makes of the weights once it knows the result."""
+        with REGISTRY.told(self.oversight, lambda: game["fen"][0]):
+            weights: list[float | None] = list(self.oversight.weigh(game))
+            if len(weights) != len(game["fen"]):
+                raise ValueError(f"expected {len(game['fen'])} weights of a game, got {len(weights)}")
+            for weight in weights:
+                if weight is not None and not is_weight(weight):
+                    raise ValueError(f"expected a weight that is a finite number, 0 or more, got {weight!r}")
+        return weights
+
+    @staticmethod
+    def _advice(advice: Advice, board: chess.Board) -> dict[str, Any]:
+        policy = None if advice.policy is None else advice.policy.tolist()
+        return {"advised": _uci(advice.move, board), "advised_policy": policy, "advised_value": advice.value}
+
+    def _record(self, **row: Any) -> None:
+        for name in RECORDED:
+            self.rows.setdefault(name, []).append(row.get(name))
+
+
+RECORDED = (
+    "ply", "fen", "student", "own_move", "own_value", "asked", "channel", "advised", "advised_policy", "advised_value",
+    "honest", "honest_value", "misaligned", "believed", "weight", "trust", "questions", "evaluations", "audited",
+    "decided", "played",
+)  # fmt: skip
+"""Ledger columns that are known when a move is made."""
+
+
+def _uci(move: int | None, board: chess.Board) -> str | None:
+    return None if move is None else moves.uci(move, board)

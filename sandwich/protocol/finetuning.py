@@ -1,0 +1,132 @@
+"""From ledgers to new weights: the training view, and the fit.
+
+The view reads what the student could see (`ledger.VISIBLE`) and nothing else.
+"""
+
+from collections.abc import Callable
+
+import chess
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engines import moves, planes
+from engines.network import from_bytes, to_bytes
+from engines.settings import SpecError
+from sandwich.protocol import ledger
+from sandwich.spec.run_spec import FinetuneConfig
+from sandwich.training.supervised import Examples, Progress, concatenate, train
+
+
+def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.random.Generator) -> Examples:
+    """What the student learns from the ledgers of its steps, oldest first in the list.
+
+    At most `max_examples`: all of the newest step, or a sample of it, then samples of older ones. The policy target of
+    a position it asked about is the advised distribution where it was believed (`policy: answer`), else the move
+    decided on, and nothing where it was refused with `refused: nothing`; of any other position the move played. The
+    value target is the value advised where it was believed (`value: answer`), else the result of the game; with
+    `results: both sides` the result is learned from turns of both sides instead, whatever was asked.
+    Raises SpecError where there is nothing to learn from.
+    """
+    room = config.max_examples
+    parts: list[Examples] = []
+    for content in reversed(ledgers):
+        visible = content.select(ledger.VISIBLE)
+        rows = _rows(visible, config)
+        if len(rows) > room:
+            rows = np.sort(rng.choice(rows, room, replace=False))
+        if len(rows):
+            examples = _examples(visible.take(pa.array(rows)), config)
+            if config.results == "both sides":
+                parts.append(_results(visible, len(rows) // 4, config, rng))
+                told = pc.fill_null(pc.and_(visible["advised_value"].is_valid(), visible["believed"]), False)
+                examples.wdl[~(told.to_numpy()[rows] & (config.value == "answer"))] = 0
+            parts.append(examples)
+        room -= len(rows)
+        if not room:
+            break
+    if not parts:
+        which = f"{config.examples} positions with a weight above 0"
+        believed = " that were not refused" if config.refused == "nothing" else ""
+        raise SpecError(f"finetune: no {which}{believed}: nothing to learn from")
+    return concatenate(parts[::-1])
+
+
+def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:
+    """Rows that the student learns from."""
+    chosen = pc.greater(pc.fill_null(content["weight"], 1.0), 0.0)
+    if config.examples == "queried":
+        chosen = pc.and_(chosen, content["asked"])
+    elif config.examples == "student":
+        chosen = pc.and_(chosen, content["student"])
+    if config.refused == "nothing":
+        chosen = pc.and_(chosen, pc.fill_null(content["believed"], True))
+    return np.flatnonzero(chosen.to_numpy())
+
+
+def _examples(content: pa.Table, config: FinetuneConfig) -> Examples:
+    columns = content.to_pydict()
+    n = content.num_rows
+    words = np.empty((n, planes.WORDS), np.uint64)
+    targets: list[list[int]] = []
+    chances: list[list[float]] = []
+    value = np.array(columns["result"], np.float32)
+    for row, fen in enumerate(columns["fen"]):
+        board = chess.Board(fen)
+        words[row] = planes.pack(board)
+        policy = columns["advised_policy"][row]
+        if policy is not None and columns["believed"][row] and config.policy == "answer":
+            legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+            ranked = sorted(zip(legal, policy, strict=True), key=lambda pair: -pair[1])
+            targets.append([move for move, _ in ranked[:WIDEST]])
+            chances.append([chance for _, chance in ranked[:WIDEST]])
+        else:
+            targets.append([moves.encode(chess.Move.from_uci(columns["decided"][row]), board.turn)])
+            chances.append([1.0])
+        if columns["advised_value"][row] is not None and columns["believed"][row] and config.value == "answer":
+            value[row] = columns["advised_value"][row]
+    width = max(map(len, targets), default=1)
+    out_moves = np.full((n, width), -1, np.int16)
+    policy = np.zeros((n, width), np.float32)
+    for row, (some, shares) in enumerate(zip(targets, chances, strict=True)):
+        out_moves[row, : len(some)] = some
+        policy[row, : len(shares)] = np.array(shares) / sum(shares)
+    draw = 1 - np.abs(2 * value - 1)
+    wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
+    weight = np.array([1.0 if w is None else w for w in columns["weight"]], np.float32)
+    return Examples(words, out_moves, policy, wdl, weight)
+
+
+def _results(content: pa.Table, count: int, config: FinetuneConfig, rng: np.random.Generator) -> Examples:
+    """Examples of the results of games alone: `count` turns of both sides, of which the policy learns nothing."""
+    rows = np.sort(rng.choice(content.num_rows, min(count, content.num_rows), replace=False))
+    plain = content.take(pa.array(rows))
+    for name in ("advised_policy", "advised_value", "weight"):
+        field = content.schema.field(name)
+        plain = plain.set_column(plain.schema.get_field_index(name), field, pa.nulls(len(rows), field.type))
+    examples = _examples(plain, config)
+    examples.policy[:] = 0
+    return examples
+
+
+WIDEST = 16
+"""Moves of an advised distribution that are learned from, the most probable first."""
+
+
+def finetune(
+    weak: bytes,
+    examples: Examples,
+    config: FinetuneConfig,
+    seed: int,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[bytes, Progress]:
+    """The student's checkpoint fitted to the examples: new checkpoint, and the last progress of the fit."""
+    last: list[Progress] = []
+
+    def told(progress: Progress) -> None:
+        last[:] = [progress]
+        report(progress)
+
+    net = train(from_bytes(weak), examples, config.fit, seed, told)
+    return to_bytes(net), last[0]

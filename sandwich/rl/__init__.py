@@ -1,0 +1,1 @@
+"""Games as Gymnasium environments, and the policy that is trained in them."""

@@ -1,0 +1,61 @@
+"""The controls of a run: the same run but for one thing, without which its PGR says little."""
+
+from collections.abc import Callable
+
+from agents.misalignment.base import Misalignment
+from agents.misalignment.random_move import RandomMove
+from sandwich.oversight.base import budget_of
+from sandwich.oversight.ignore import Ignore
+from sandwich.spec.run_spec import PlayConfig, RunSpec
+
+FOLDER = "controls"
+"""Folder in a run's own that holds a run folder for each of its controls."""
+
+MEANING = {
+    "own_moves": "no answer is believed: as many examples, all of its own moves",
+    "honest": "no assistant ever lies",
+    "always_misaligned": "every answer is misaligned",
+}
+"""What each control changes."""
+
+
+def controls(spec: RunSpec) -> dict[str, RunSpec]:
+    """Specs of a run's controls by name; `always_misaligned` only where the dose of every assistant is a probability.
+
+    They are in the run's own W&B group, or in one of its name.
+    """
+    tracking = spec.tracking.model_copy(update={"group": spec.tracking.group or spec.name})
+
+    own = spec.finetune.model_copy(update={"refused": "own"})  # it believes nothing, and must learn something
+
+    def but(name: str, **changes: object) -> RunSpec:
+        return spec.model_copy(update={"name": f"{spec.name}-{name}", "tracking": tracking, **changes})
+
+    assistants = {"assistant": spec.assistant} | ({"second": spec.second} if spec.second else {})
+
+    def misaligned(change: Callable[[Misalignment], Misalignment]) -> dict[str, object]:
+        return {
+            key: assistant.model_copy(update={"misalignment": change(assistant.misalignment)})
+            for key, assistant in assistants.items()
+        }
+
+    found = {
+        "own_moves": but("own_moves", oversight=Ignore(), finetune=own, play=_asking_alike(spec)),
+        "honest": but("honest", **misaligned(lambda misalignment: RandomMove(p=0))),
+    }
+    if all("p" in type(assistant.misalignment).model_fields for assistant in assistants.values()):
+        always = misaligned(lambda misalignment: misalignment.model_copy(update={"p": 1.0}))
+        found["always_misaligned"] = but("always_misaligned", **always)
+    return found
+
+
+def _asking_alike(spec: RunSpec) -> PlayConfig:
+    """Games in which one who asks once for a decision asks on as many turns as the strategy can pay for at its most."""
+    play = spec.play
+    once, most = play.cost(1), play.cost(budget_of(spec.oversight, "questions"))
+    return play.model_copy(
+        update={
+            "budget": None if play.budget is None else play.budget * once // most,
+            "pace": None if play.pace is None else play.pace * (once / most),
+        }
+    )

@@ -1,0 +1,274 @@
+"""The outer loop: play, learn, measure; again with the new weights.
+
+Every step leaves whole files only, in the order ledger, checkpoint, metrics; a run that was cut off
+goes on behind the last of them, and ends with the same bytes as one that was not.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from agents.checkpoint_files import read_checkpoints
+from agents.plugins import sources
+from engines.settings import SpecError
+from sandwich.data.openings import book
+from sandwich.evaluation.label_losses import losses_of, review
+from sandwich.evaluation.measurement import Measurer, result
+from sandwich.evaluation.oracle import Oracle
+from sandwich.evaluation.puzzles import read_puzzles
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.protocol import ledger
+from sandwich.protocol.finetuning import finetune, training_view
+from sandwich.protocol.selfplay import Block, Played, Roles, play_block
+from sandwich.runs.provenance import gone_on, provenance, read_files
+from sandwich.runs.tracking import Board, Tracker
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.progress import Row, Silent, Telling, Watcher
+from sandwich.runtime.rng import Use, stream
+from sandwich.spec.loading import validate
+from sandwich.spec.run_spec import NO_RESULT, RunSpec, check_devices
+
+CELL = "cell.json"
+"""What a sweep writes into the folder of one of its runs."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a run keeps what."""
+
+    path: Path
+
+    def ledger(self, step: int) -> Path:
+        return self.path / "ledger" / f"step-{step:03d}.parquet"
+
+    def games(self, step: int) -> Path:
+        return self.path / "games" / f"step-{step:03d}.pgn"
+
+    def checkpoint(self, step: int) -> Path:
+        """Weights of W_t, the student after `step` steps."""
+        return self.path / "checkpoints" / f"step-{step:03d}" / "weights.safetensors"
+
+
+def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | None = None) -> Row:
+    """Carry a run out, or on from where `path` has it; the final result as JSON values.
+
+    board: page of one game, for those that are shown in W&B.
+    Raises SpecError where `path` holds a run with other settings, CheckpointError for a player that
+    can't be read.
+    """
+    watch = watch or Silent()
+    check_devices(spec)
+    checkpoints = read_checkpoints(spec)
+    if spec.evaluate.puzzles:
+        read_puzzles(Path(spec.evaluate.puzzles))
+    folder = Folder(path)
+    oracle = Oracle(spec.evaluate.nodes)
+    prepare(folder, spec, checkpoints, oracle.identity)
+    write_whole(folder.checkpoint(0), checkpoints[spec.weak])
+
+    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count) as cluster:
+        rows: list[Row] = tracker.rows[: spec.steps + 1]
+        measurer = Measurer(cluster, spec, checkpoints, oracle, watch)
+        for step in range(len(rows), spec.steps + 1):
+            if step > 0 and spec.stop_early and rows[0]["pgr"]["value"] is None:
+                break
+            clock = Clock()
+            played = learned = None
+            if step > 0:
+                weak = folder.checkpoint(step - 1).read_bytes()
+                played = play(cluster, spec, step - 1, roles(spec, weak, checkpoints), folder, watch)
+                clock.lap("play")
+                learned = learn(spec, step - 1, weak, folder, watch)
+                clock.lap("finetune")
+            row = measurer.row(step, folder.checkpoint(step).read_bytes(), rows)
+            clock.lap("evaluate")
+            row |= {"play": played, "finetune": learned, "seconds": clock.seconds}
+            rows.append(row)
+            tracker.log(row)
+            if step > 0:
+                tracker.games(step - 1, folder.ledger(step - 1))
+                tracker.artifacts(step - 1, folder.checkpoint(step), folder.ledger(step - 1))
+            watch.row(row)
+        final = result(rows, path)
+        write_whole(path / "result.json", (json.dumps(final, indent=2) + "\n").encode())
+        tracker.finish(final)
+    return final
+
+
+def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine: str | None) -> None:
+    """Make the run folder, or check that the one there belongs to the same run; SpecError where it does not.
+
+    A plugin's file that lies beside the spec may have changed since, unless every game is played: a
+    run goes on after a plugin was mended. The folder keeps the newest, and provenance the digest of each.
+    """
+    about = folder.path / "spec.yaml"
+    made = provenance(checkpoints, read_files(spec), engine)
+    if about.exists():
+        different = _difference(_result_keys(about), spec.result_keys())
+        if different and different[0] != "steps":
+            key, old, new = different
+            raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
+        kept = json.loads((folder.path / "provenance.json").read_text())
+        for what in ("checkpoints", "files"):
+            before = kept.get(what, {})
+            changed = [name for name, digest in made[what].items() if before.get(name, digest) != digest]
+            if changed:
+                raise SpecError(f"{folder.path} was begun with another {changed[0]}: choose another --out")
+        steps = [step for step in range(spec.steps + 1) if folder.checkpoint(step).exists()]
+        made = kept if spec.steps in steps else gone_on(kept, made, max(steps, default=0))
+    beside = {name: text.encode() for name, text in sources(spec).items()}
+    begun = {CELL, "provenance.json", about.name, *beside}  # what one leaves that was killed in here
+    if not about.exists() and folder.path.exists() and not all(_ours(file, begun) for file in folder.path.iterdir()):
+        raise SpecError(f"{folder.path} is not empty and holds no run: choose another --out")
+    digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
+    for name, text in beside.items():
+        digest, before = hashlib.sha256(text).hexdigest(), digests.get(name, [])
+        if before and before[-1] != digest and folder.ledger(spec.steps - 1).exists():
+            raise SpecError(f"{folder.path} was played with another {name}: choose another --out")
+        digests[name] = [*(old for old in before if old != digest), digest]
+    folder.path.mkdir(parents=True, exist_ok=True)
+    for name, text in beside.items():
+        write_whole(folder.path / name, text)
+    write_whole(folder.path / "provenance.json", (json.dumps(made, indent=2) + "\n").encode())
+    write_whole(about, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+    for name in ("ledger", "games", "checkpoints"):
+        (folder.path / name).mkdir(exist_ok=True)
+    for step in range(spec.steps + 1):
+        folder.checkpoint(step).parent.mkdir(exist_ok=True)
+
+
+def _ours(file: Path, names: set[str]) -> bool:
+    """Whether a file is one of these, whole or half-written."""
+    return any(file.name == name or (name in file.name and file.name.startswith(".")) for name in names)
+
+
+def _result_keys(about: Path) -> Row:
+    """The part of a run folder's spec that results depend on; keys that it was written without have their defaults."""
+    there: Row = yaml.safe_load(about.read_text())
+    try:
+        return validate(RunSpec, there, about.parent).result_keys()
+    except SpecError:  # it has what this version does not know
+        return {key: value for key, value in there.items() if key not in NO_RESULT}
+
+
+def _difference(there: Any, asked: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """The first key in which two nested settings differ, other than `steps`, else `steps` if that does."""
+    if isinstance(there, dict) and isinstance(asked, dict):
+        found = [_difference(there.get(k), asked.get(k), f"{key}.{k}".strip(".")) for k in {**there, **asked}]
+        return next((d for d in sorted(filter(None, found), key=lambda d: d[0] == "steps")), None)
+    return None if there == asked else (key, there, asked)
+
+
+class Clock:
+    """Seconds of the parts of a step; those that did not come are 0."""
+
+    def __init__(self) -> None:
+        self.seconds = {"play": 0.0, "finetune": 0.0, "evaluate": 0.0}
+        self._last = time.monotonic()
+
+    def lap(self, part: str) -> None:
+        """A part ends."""
+        now = time.monotonic()
+        self.seconds[part] += now - self._last
+        self._last = now
+
+
+def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folder, watch: Watcher) -> Row:
+    """The games of a step and the oracle's look at them, unless the ledger is there; counts, and what was lost."""
+    if not folder.ledger(step).exists():
+        blocks = step_blocks(spec, step, remembered(spec, step, folder))
+        watch.phase(step + 1, "play", spec.play.games)
+        start, evaluated = time.monotonic(), 0
+
+        def done(played: Played) -> None:
+            nonlocal evaluated
+            evaluated += played.evaluations
+            rate = evaluated / (time.monotonic() - start)
+            watch.advance(sum(played.ends.values()), f"{rate:.0f} positions/s")
+
+        results = cluster.map(play_block, roles, blocks, done)
+        write_whole(folder.games(step), "\n\n\n".join(game for r in results for game in r.pgn).encode())
+        rows = pa.concat_tables([r.rows for r in results])
+        if (budget := spec.evaluate.ledger_positions) and not (oracle := Oracle(spec.evaluate.ledger_nodes)).missing:
+            rows = review(cluster, oracle, rows, budget, seed=spec.seed, told=Telling(watch, step + 1))
+        write_whole(folder.ledger(step), parquet_bytes(rows))
+    content = ledger.read(folder.ledger(step))
+    counts = {key: pc.sum(content[column]).as_py() or 0 for key, column in COUNTED.items()}
+    lost = {name: figure.json() for name, figure in losses_of(content).items()}
+    return {"games": pc.count_distinct(content["game"]).as_py(), "plies": content.num_rows, **counts, "loss": lost}
+
+
+COUNTED = {
+    "queries": "asked", "questions": "questions", "misaligned": "misaligned", "believed": "believed",
+    "evaluations": "evaluations",
+}  # fmt: skip
+"""Counts of a step, and the ledger column whose sum each is."""
+
+
+def roles(spec: RunSpec, weak: bytes, checkpoints: dict[str, bytes]) -> Roles:
+    """Who plays in a step in which the student is `weak`."""
+    second = spec.second.player if spec.second else None
+    return Roles(weak, spec.assistant.player, spec.expert, second, checkpoints)
+
+
+def remembered(spec: RunSpec, step: int, folder: Folder) -> Any:
+    """What the oversight strategy makes of the steps before this one, of which it sees what the student saw."""
+    if not step:
+        return None
+    past = pa.concat_tables([ledger.read(folder.ledger(earlier), ledger.VISIBLE) for earlier in range(step)])
+    with OVERSIGHT.told(spec.oversight):
+        return spec.oversight.study(past)
+
+
+def step_blocks(spec: RunSpec, step: int, memory: Any = None) -> list[Block]:
+    """The blocks of a step; each opening of the book for play is drawn once before any comes again."""
+    fens = book("play")
+    rng = stream(Use.OPENINGS, spec.seed, step)
+    needed = spec.play.games // 2
+    order = np.concatenate([rng.permutation(len(fens)) for _ in range(-(-needed // len(fens)))])[:needed]
+    openings = [fens[place] for place in order for _ in range(2)]
+    return [
+        Block(
+            spec.seed, step, first, tuple(openings[first : first + spec.play.block]), spec.play,
+            spec.assistant.misalignment, spec.oversight, spec.inference,
+            spec.second.misalignment if spec.second else None, memory,
+        )
+        for first in range(0, spec.play.games, spec.play.block)
+    ]  # fmt: skip
+
+
+def learn(spec: RunSpec, step: int, weak: bytes, folder: Folder, watch: Watcher) -> Row:
+    """Fit the student to its ledgers so far, unless the new checkpoint is there already."""
+    note = folder.checkpoint(step + 1).with_name("finetune.json")
+    if not (folder.checkpoint(step + 1).exists() and note.exists()):
+        ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step + 1)]
+        examples = training_view(ledgers, spec.finetune, stream(Use.EXAMPLES, spec.seed, step))
+        done = 0
+        started = False
+
+        def told(progress: Any) -> None:
+            nonlocal done, started
+            if not started:
+                watch.phase(step + 1, "learn", progress.steps)
+                started = True
+            watch.advance(progress.step - done, f"loss {progress.policy_loss:.2f}, top-1 {progress.top1:.0%}")
+            done = progress.step
+
+        seed = int(stream(Use.FIT, spec.seed, step).integers(2**31))
+        new, last = finetune(weak, examples, spec.finetune, seed, told)
+        moving = int((examples.policy != 0).any(1).sum())
+        figures = {"examples": moving, "results": len(examples) - moving, "policy_loss": last.policy_loss,
+                   "value_loss": last.value_loss, "top1": last.top1}  # fmt: skip
+        write_whole(note, (json.dumps(figures) + "\n").encode())
+        write_whole(folder.checkpoint(step + 1), new)
+    figures_there: Row = json.loads(note.read_text())
+    return figures_there

@@ -1,0 +1,46 @@
+"""How networks are opened: where they are evaluated, and the evaluators and filters that a process keeps."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from pydantic import Field
+
+from agents.tools import Tools
+from engines.filter import BlunderFilter
+from engines.inference import Backend, Device, Evaluator, make_evaluator
+from engines.network import from_bytes
+from engines.settings import Frozen
+
+
+class InferenceConfig(Frozen):
+    """Where networks are evaluated."""
+
+    backend: Backend = "auto"
+    """`auto`: torch on CUDA where there is one, else ONNX Runtime."""
+    device: Device = "auto"
+    """`auto`: CUDA where there is one."""
+    threads: int = Field(1, ge=1)
+    """Threads of one worker; part of the recipe, since sums depend on it."""
+
+
+@lru_cache(maxsize=8)
+def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
+    """Evaluator of a checkpoint, kept for the next block of the same process."""
+    return make_evaluator(
+        from_bytes(checkpoint), backend=inference.backend, device=inference.device, threads=inference.threads
+    )
+
+
+@lru_cache(maxsize=4)
+def blunder_filter(content: bytes, inference: InferenceConfig, source: str = "filter") -> BlunderFilter:
+    """A blunder filter, kept like an evaluator. Raises CheckpointError, which names `source`."""
+    return BlunderFilter(content, source, backend=inference.backend, device=inference.device, threads=inference.threads)
+
+
+def tools(checkpoints: Mapping[str, bytes], inference: InferenceConfig) -> Tools:
+    """Tools to open players with, whose networks are evaluated as configured."""
+    return Tools(
+        checkpoints,
+        lambda content: evaluator(content, inference),
+        lambda content, source: blunder_filter(content, inference, source),
+    )

@@ -1,0 +1,207 @@
+"""The spec of a run: composed frozen records, YAML in, key=value overrides."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+
+from agents.advice import Channel
+from agents.checkpoint_files import Checkpoint
+from agents.misalignment.base import AnyMisalignment
+from agents.players.base import AnyPlayer
+from agents.players.network import Network
+from engines.inference import resolve, resolve_device
+from engines.settings import Frozen, SpecError
+from sandwich.data.openings import book, positions
+from sandwich.oversight.base import BUDGETS, Oversight, budget_of
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.runtime.cluster import cores, elsewhere
+from sandwich.runtime.networks import InferenceConfig
+from sandwich.spec.loading import spec_settings, validate
+from sandwich.spec.schedule import Every, Never, Schedule
+from sandwich.training.supervised import TrainConfig
+
+
+class AssistantConfig(Frozen):
+    """The assistant: an honest player plus a misalignment."""
+
+    player: AnyPlayer = Network(checkpoint="expert")
+    """Its honest self: a shipped name, the path of a checkpoint, or any player (`stockfish:nodes=1000`)."""
+    misalignment: AnyMisalignment
+    """What is wrong with it: `type` and the settings of that type."""
+
+
+class PlayConfig(Frozen):
+    """The games that the student plays against a copy of itself."""
+
+    games: int = Field(1024, ge=2, multiple_of=2)
+    """Games per step; every opening is played with both colours."""
+    block: int = Field(256, ge=2, multiple_of=2)
+    """Games that one worker plays in lock-step; part of the recipe, since a batch's make-up shows in its last bits."""
+    ask: Schedule = Every()
+    """On which of its own turns the student asks: `when` every, chance, unsure or never, and the settings of that."""
+    channel: Channel = Channel.MOVE
+    """What it asks for."""
+    candidates: int = Field(4, ge=2)
+    """On channel `candidates`: how many of its own likeliest moves it asks the value behind, each one question."""
+    budget: int | None = Field(None, ge=1)
+    """Questions of one game at most; None: no limit."""
+    pace: float | None = Field(None, gt=0)
+    """Questions for each of the student's turns, saved up for decisions that take several; None: no limit."""
+    advice: Literal["played", "labelled"] = "played"
+    """Whether the move decided on is played, or only recorded as a label beside the student's own."""
+    temperature: float = Field(1.0, ge=0)
+    """Of the moves that student and copy draw from their own policy."""
+    ply_cap: int = Field(160, ge=2)
+    """Plies after which a game is a draw."""
+    pgn_games: int = Field(64, ge=0)
+    """Games per step that are written as annotated PGN."""
+
+    def cost(self, questions: int) -> int:
+        """Questions that one decision takes at most, with a strategy that asks so many for it."""
+        return (self.candidates if self.channel is Channel.CANDIDATES else 1) + questions - 1
+
+
+class FinetuneConfig(Frozen):
+    """What the student learns from, and how."""
+
+    examples: Literal["queried", "student", "all"] = "queried"
+    """Positions learned from: those asked about, all of the student's turns, or those of both sides."""
+    policy: Literal["answer", "move"] = "answer"
+    """What the policy learns where an answer was believed: all of it (on channel `distribution` a probability for each
+    move), or only the move decided on."""
+    refused: Literal["own", "nothing"] = "own"
+    """What the policy learns where an answer was refused: the move decided on without it, or nothing."""
+    value: Literal["answer", "result"] = "answer"
+    """What the value learns where an answer that holds a value was believed: that value, or the result of the game."""
+    results: Literal["examples", "both sides"] = "both sides"
+    """Positions from which the value learns the results of games: a quarter as many turns of both sides as there are
+    examples, or the examples. With an assistant at its side the student wins most games, and a value that learns from
+    its turns alone comes to say so of every position."""
+    max_examples: int = Field(100_000, ge=2)
+    """Examples per step at most, results of both sides not counted; the newest step first, older ones fill up."""
+    fit: TrainConfig = TrainConfig()
+    """Loss, schedule, batch."""
+
+
+class EvaluateConfig(Frozen):
+    """How the student is measured after each step."""
+
+    pairs: int = Field(400, ge=2)
+    """Openings of the match against the expert, each played with both colours."""
+    ply_cap: int = Field(200, ge=2)
+    """Plies after which a game is a draw."""
+    sampled: bool = True
+    """Measure the student at temperature 1 as well (the expert stays at 0)."""
+    positions: int = Field(200, ge=1)
+    """Positions of the fixed set on which agreement with the expert and Win% loss are measured."""
+    nodes: int | None = Field(20_000, ge=1)
+    """Engine nodes of the oracle for Win% loss; None: not measured."""
+    ledger_positions: int | None = Field(1000, ge=30)
+    """Positions of each step's games whose moves the oracle judges; None: none."""
+    ledger_nodes: int = Field(2_000, ge=1)
+    """Engine nodes of the oracle for each of these."""
+    puzzles: str | None = None
+    """Path of a Lichess puzzle file (CSV) that the student is put to; None: not measured."""
+    margin: float | None = Field(50, gt=0)
+    """Elo by which the student may be behind and still have reached the expert; None: not tested."""
+    assistant: bool = True
+    """Measure the assistant's own strength against the expert, once."""
+    bootstrap: int = Field(10_000, ge=100)
+    """Draws of the bootstrap behind the interval of PGR."""
+
+
+class TrackingConfig(Frozen):
+    """Where a run's figures go beside its folder."""
+
+    wandb: Annotated[
+        Literal["offline", "online", "off"],
+        BeforeValidator(lambda value: "off" if value is False else value),  # YAML takes a bare off for false
+    ] = "offline"
+    """Weights & Biases; only `online` sends anything anywhere."""
+    project: str = Field("sandwich", min_length=1)
+    """W&B project."""
+    group: str | None = None
+    """W&B group; a sweep's runs have its name."""
+    artifacts: bool = False
+    """Checkpoints and ledgers as W&B artifacts."""
+
+
+NO_RESULT = {"workers", "tracking", "name"}
+"""Keys of a run's spec that its results don't depend on."""
+
+
+class RunSpec(Frozen):
+    """One run: everything that its results depend on, and a few keys that they don't (workers, tracking)."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the run and of its folder."""
+    seed: int = Field(0, ge=0)
+    """Everything random follows from it."""
+    steps: int = Field(3, ge=1)
+    """Rounds of play, fine-tuning and measurement."""
+    stop_early: bool = False
+    """End the run before its first step where PGR would be withheld whatever came, the gap being too narrow."""
+    workers: int | None = Field(None, ge=1, le=1024)
+    """Ray workers; None: one per core. Results don't depend on it."""
+    expert: AnyPlayer = Network(checkpoint="expert")
+    """The player whose strength is to be reached: a shipped name, the path of a checkpoint, or any player."""
+    weak: Checkpoint = "weak"
+    """The student before its first step: a shipped name or the path of a checkpoint."""
+    assistant: AssistantConfig
+    second: AssistantConfig | None = None
+    """A second assistant, for strategies that ask two; which of them is the first is drawn for every game."""
+    play: PlayConfig = PlayConfig()
+    oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.validate), PlainSerializer(OVERSIGHT.describe)]
+    """What the student believes: `type` and the settings of that strategy, or in short `TYPE:key=value,…`."""
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    inference: InferenceConfig = InferenceConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _agree(self) -> "RunSpec":
+        if isinstance(self.play.ask, Never) and self.finetune.examples == "queried":
+            raise ValueError("play.ask is never, so nothing is queried: finetune.examples must be student or all")
+        budgets = {name: budget_of(self.oversight, name) for name in BUDGETS}
+        cost = self.play.cost(budgets["questions"])
+        if self.play.budget is not None and self.play.budget < cost:
+            raise ValueError(f"play.budget: one decision takes up to {cost} questions, got {self.play.budget}")
+        if budgets["advisors"] > 1 and self.second is None:
+            raise ValueError(f"second: missing; {OVERSIGHT.name(self.oversight)} asks two assistants")
+        if self.evaluate.pairs > len(book("measure")):
+            raise ValueError(f"evaluate.pairs: the book has {len(book('measure'))} openings, got {self.evaluate.pairs}")
+        if self.evaluate.positions > len(positions()):
+            raise ValueError(
+                f"evaluate.positions: the set has {len(positions())} positions, got {self.evaluate.positions}"
+            )
+        return self
+
+    @property
+    def worker_count(self) -> int:
+        """Ray workers to start."""
+        return self.workers or cores()
+
+    def result_keys(self) -> dict[str, Any]:
+        """The part of the spec that results depend on."""
+        return self.model_dump(mode="json", exclude=NO_RESULT)
+
+
+def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
+    """The spec of a YAML file with `key.path=value` overrides (values are YAML); SpecError in one line."""
+    settings = spec_settings(path, overrides)
+    if "run" in settings and "assistant" not in settings:
+        raise SpecError(f"{path} is the spec of a sweep: sandwich sweep {path}")
+    return validate(RunSpec, {"name": path.stem, **settings}, path.parent)
+
+
+def check_devices(spec: RunSpec) -> None:
+    """SpecError for a device that is not here: to learn on, and, where the workers are on this machine, to play on."""
+    try:
+        key = "finetune.fit"
+        resolve_device(spec.finetune.fit.device)
+        if not elsewhere():
+            key = "inference"
+            resolve(spec.inference.backend, spec.inference.device)
+    except SpecError as error:
+        raise SpecError(f"{key}.{error}") from None

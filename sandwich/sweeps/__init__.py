@@ -1,0 +1,1 @@
+"""Many runs: sweeps, what they cost, what came of them, and strategies side by side."""

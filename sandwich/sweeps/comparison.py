@@ -1,0 +1,250 @@
+"""Oversight strategies side by side: what each recovered, and how well it told lies from truth.
+
+Made of the cells of a sweep, all after the same step. Those that differ in their seed alone are one arm; its
+reference is an arm with the same assistants, that of `trust` unless told otherwise. What is hidden from the
+student is read here, for the analyst.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import rankdata
+
+from engines.settings import SpecError
+from sandwich.oversight.base import REGISTRY as OVERSIGHT
+from sandwich.oversight.base import Oversight
+from sandwich.protocol import ledger
+from sandwich.runs.metrics import read_metrics
+from sandwich.statistics import (
+    SEEDS,
+    Figure,
+    few_figure,
+    pgr_difference_figure,
+    pgr_run_difference_figure,
+    seeds_figure,
+)
+from sandwich.sweeps.results import DRAWS, SEED, Point
+from sandwich.sweeps.sweep import Cell, Values
+
+REFERENCE = "trust"
+"""Strategy that the others are compared with."""
+MISALIGNMENT = "assistant.misalignment."
+"""Beginning of the keys that are what is wrong with the assistant."""
+COLUMNS = (
+    "game", "asked", "questions", "evaluations", "audited", "advised", "misaligned", "believed", "trust",
+    "loss_advised", "loss_weight",
+)  # fmt: skip
+"""Ledger columns that a comparison is made of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """The runs of one strategy against one assistant, or two.
+
+    assistant: what is wrong with the assistant, and how much: `type`, `p` where it has one, and the values of the
+        other keys of `assistant` and `second` that vary.
+    strategy: `type` of the oversight strategy. label: the same, with those of its settings that are not the default,
+        and with the other keys that tell it from an arm of that name.
+    values: of the keys that vary, without the seed.
+    seeds: of the runs. point: their PGR.
+    figures: what the ledgers say, by name; over the runs, with Student's t.
+    curve: ROC of all answers: share of lies refused `[K]` against share of honest answers refused `[K]`.
+    """
+
+    assistant: Values
+    strategy: str
+    label: str
+    values: Values
+    seeds: list[int]
+    point: Point
+    figures: Mapping[str, Figure]
+    curve: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
+
+    @property
+    def faced(self) -> str:
+        """The assistant, or both, in few words."""
+        return ", ".join(str(v) if key == "type" else f"{key} = {_short(v)}" for key, v in self.assistant.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def common_step(cells: Sequence[Cell]) -> int:
+    """The last step that every run of a sweep gets to."""
+    return min(cell.spec.steps for cell in cells)
+
+
+def arms(cells: Sequence[Cell], step: int) -> list[Arm]:
+    """The arms of a sweep after a step, in the order of its cells.
+
+    Of runs that go on for longer no more than up to that step is looked at; those that have not got there yet
+    are left out.
+    """
+    grouped: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if len(read_metrics(cell.folder)) > step:
+            grouped.setdefault(repr(_values(cell)), []).append(cell)
+    found = [_arm(some, step) for some in grouped.values()]
+    return [_named_apart(arm, found) for arm in found]
+
+
+def _named_apart(arm: Arm, found: Sequence[Arm]) -> Arm:
+    """An arm whose label is no other's against the same assistant, as far as the sweep's keys go."""
+    same = [other for other in found if other.label == arm.label and other.assistant == arm.assistant]
+    said = [
+        f"{key} = {value}"
+        for key, value in arm.values.items()
+        if any(other.values.get(key, value) != value or key not in other.values for other in same)
+    ]
+    return replace(arm, label=f"{arm.label}, {', '.join(said)}") if said else arm
+
+
+def _values(cell: Cell) -> Values:
+    """What tells arms apart."""
+    return {key: value for key, value in cell.values.items() if key not in (SEED, "steps")}
+
+
+def _arm(cells: Sequence[Cell], step: int) -> Arm:
+    first = cells[0]
+    values = _values(first)
+    metrics = [read_metrics(cell.folder)[: step + 1] for cell in cells]
+    read = [ledger.read(cell.folder, COLUMNS).to_pandas() for cell in cells]
+    ledgers = [rows[rows["step"] < step] for rows in read]
+    found = [_counts(rows, last) for rows, last in zip(ledgers, metrics, strict=True)]
+    figures = {name: _over_runs([one[name] for one in found]) for name in found[0]}
+    settings = first.spec.model_dump(mode="json")
+    point = Point(values, [(rows[0], rows[-1]) for rows in metrics])
+    return Arm(
+        assistant=_assistant(settings["assistant"]["misalignment"], values),
+        strategy=settings["oversight"]["type"],
+        label=label(first.spec.oversight),
+        values=values,
+        seeds=[cell.spec.seed for cell in cells],
+        point=point,
+        figures=figures,
+        curve=roc(*_scores(pd.concat(ledgers))),
+    )
+
+
+def _assistant(misalignment: Values, values: Values) -> Values:
+    """What tells the assistants of arms apart: of its misalignment, and of the values that vary."""
+    dose: Values = {key: misalignment[key] for key in ("type", "p") if key in misalignment}
+    varying = {
+        key.removeprefix(MISALIGNMENT): value
+        for key, value in values.items()
+        if key.partition(".")[0] in ("assistant", "second")
+    }
+    return {**dose, **{key: value for key, value in varying.items() if key not in dose}}
+
+
+def label(strategy: Oversight) -> str:
+    """A strategy in few words: its type, and its settings where they are not the default."""
+    said = []
+    for name, field in type(strategy).model_fields.items():
+        value = getattr(strategy, name)
+        if value != field.default:
+            several = isinstance(value, tuple) and all(isinstance(part, Oversight) for part in value)
+            said.append(", ".join(map(label, value)) if several else f"{name} = {value}")
+    name = OVERSIGHT.name(strategy)
+    return f"{name} ({', '.join(said)})" if said else name
+
+
+def short_names(found: Sequence[Arm]) -> dict[str, str]:
+    """For each label its strategy's type alone, where no other label has the same type."""
+    labels = {arm.label: arm.strategy for arm in found}
+    types = list(labels.values())
+    return {name: kind if types.count(kind) == 1 else name for name, kind in labels.items()}
+
+
+def _counts(rows: pd.DataFrame, metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Of one run; NaN for what can't be told."""
+    asked = rows[rows["asked"]]
+    games = sum(row["play"]["games"] for row in metrics if row.get("play"))
+    lie, believed = asked["misaligned"].astype(bool), asked["believed"].astype(bool)
+    lost = asked[lie & believed & asked["loss_weight"].notna()]
+    weight = lost["loss_weight"]
+    return {
+        "questions": float(asked["questions"].sum()),
+        "audits": float(asked["audited"].notna().sum()),
+        "examples": float(sum(row["finetune"]["examples"] for row in metrics if row.get("finetune"))),
+        "lies": float(lie.mean()),
+        "auc": auc(*_scores(rows)),
+        "believed_honest": float(believed[~lie].mean()) if (~lie).any() else np.nan,
+        "believed_lies": float(believed[lie].mean()) if lie.any() else np.nan,
+        "accepted_lies": float((lie & believed).sum() / games),
+        "refused_honest": float((~lie & ~believed).sum() / games),
+        "honest_believed": float((~lie)[believed].mean()) if believed.any() else np.nan,
+        "lost_by_lie": 100 * float((lost["loss_advised"] * weight).sum() / weight.sum()) if len(lost) else np.nan,
+        "evaluations": float(asked["evaluations"].mean()),
+    }
+
+
+def _over_runs(values: Sequence[float]) -> Figure:
+    known = np.array([value for value in values if not np.isnan(value)], np.float64)
+    if len(known) < len(values):
+        return Figure(None, reason=f"{len(values) - len(known)} of {len(values)} runs have none")
+    return Figure(float(known.mean()), n=len(known)) if len(known) < 3 else seeds_figure([Figure(v) for v in known])
+
+
+def _scores(rows: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Trust in each answer `[N]`, and whether it was a lie `[N]`."""
+    asked = rows[rows["asked"]]
+    return asked["trust"].to_numpy(np.float64), asked["misaligned"].to_numpy(bool)
+
+
+def auc(trust: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_]) -> float:
+    """Chance that an honest answer is trusted more than a lie, ties counting half; NaN without both kinds.
+
+    The area under the ROC curve (Mann and Whitney's U by ranks).
+    """
+    honest, lies = int((~lie).sum()), int(lie.sum())
+    if not honest or not lies:
+        return float("nan")
+    ranks = rankdata(trust)
+    return float((ranks[~lie].sum() - honest * (honest + 1) / 2) / (honest * lies))
+
+
+def roc(
+    trust: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_], steps: int = 200
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Share of honest answers refused and share of lies refused, from refusing none to refusing all; None without both.
+
+    Points `[K]` at every trust that occurs, or at `steps` quantiles where more occur.
+    """
+    if lie.all() or not lie.any():
+        return None
+    levels = np.unique(trust)
+    if len(levels) > steps:
+        levels = np.unique(np.quantile(trust, np.linspace(0, 1, steps)))
+    shares = [np.searchsorted(np.sort(trust[kind]), levels, side="right") / kind.sum() for kind in (~lie, lie)]
+    return np.append(0.0, shares[0]), np.append(0.0, shares[1])
+
+
+def against(arm: Arm, others: Sequence[Arm], reference: str = REFERENCE) -> Figure:
+    """PGR of an arm less that of the reference against the same assistant, run by run.
+
+    Jointly over seeds and openings; of one pair of runs within these, of two their mean, without an interval.
+    reference: an arm's strategy or label. Raises SpecError where several have that strategy.
+    """
+    found = [o for o in others if reference in (o.strategy, o.label) and o.assistant == arm.assistant]
+    if arm in found or not found:
+        return Figure(None, reason=f"no other arm of {reference} against the same assistant")
+    if len(found) > 1:
+        raise SpecError(f"several arms are {reference}: expected one of {'; '.join(other.label for other in found)}")
+    shared = [seed for seed in arm.seeds if seed in found[0].seeds]
+    mine = arm.point.pairs[[arm.seeds.index(seed) for seed in shared]]
+    theirs = found[0].point.pairs[[found[0].seeds.index(seed) for seed in shared]]
+    if not shared:
+        return Figure(None, reason="no seeds in common")
+    whole = ~(np.isnan(mine).any((0, 1)) | np.isnan(theirs).any((0, 1)))
+    scores = mine[:, 0, whole], mine[:, 1, whole], theirs[:, 1, whole]
+    if len(shared) >= SEEDS:
+        return pgr_difference_figure(*scores, DRAWS, np.random.default_rng(0))
+    return few_figure(
+        [pgr_run_difference_figure(*run, DRAWS, np.random.default_rng(0)) for run in zip(*scores, strict=True)]
+    )

@@ -1,0 +1,163 @@
+"""What came of a sweep: one tidy table, and PGR against the dose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from sandwich.runs.metrics import read_metrics, scalars
+from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.progress import Row
+from sandwich.statistics import SEEDS, Figure, Floats, few_figure, pgr_seeds_figure
+from sandwich.sweeps.sweep import Cell, Values
+
+SEED = "seed"
+DRAWS = 2_000
+"""Of the bootstrap behind the intervals across seeds."""
+
+
+def tidy(cells: Sequence[Cell]) -> pd.DataFrame:
+    """One row for each cell and step: the cell's key and values, and every number of its metrics by flat name."""
+    return pd.DataFrame(
+        {"cell": cell.key, **{key: _plain(value) for key, value in cell.values.items()}, **scalars(row)}
+        for cell in cells
+        for row in read_metrics(cell.folder)
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | bool | None) else repr(value)
+
+
+def write_results(root: Path, cells: Sequence[Cell]) -> Path:
+    """Write `results.parquet` of a sweep's folder, and return its path."""
+    path = root / "results.parquet"
+    write_whole(path, parquet_bytes(pa.Table.from_pandas(tidy(cells), preserve_index=False)))
+    return path
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The finished cells that differ in their seed alone.
+
+    values: of the keys that vary, without the seed.
+    rows: for each cell its first and its last row of metrics.
+    """
+
+    values: Values
+    rows: list[tuple[Row, Row]]
+
+    @property
+    def seeds(self) -> list[Figure]:
+        """PGR of each run, within that training run."""
+        return [Figure(**last["pgr"]) for _, last in self.rows]
+
+    def pgr(self) -> Figure:
+        """PGR over the seeds and openings jointly; of one run its own; of two their mean, without an interval.
+
+        Withheld where it is in one of the runs: the others would be a selection.
+        """
+        few = few_figure(self.seeds)
+        if few.value is None or len(self.rows) < SEEDS:
+            return few
+        pairs = self.pairs
+        whole = ~np.isnan(pairs).any((0, 1))
+        starts, ends = pairs[:, 0, whole], pairs[:, 1, whole]
+        return pgr_seeds_figure(starts, ends, DRAWS, np.random.default_rng(0))
+
+    @property
+    def pairs(self) -> Floats:
+        """Pair scores of first and last row, `[seeds, 2, openings]`; NaN where a pair repeated another."""
+        return np.array([[row["pairs"]["best"] for row in both] for both in self.rows], np.float64)
+
+
+def points(cells: Sequence[Cell]) -> list[Point]:
+    """The finished cells of a sweep, those that differ in their seed alone together, in the order of the cells."""
+    grouped: dict[str, Point] = {}
+    for cell in cells:
+        rows = read_metrics(cell.folder) if cell.done else []
+        if rows:
+            values = {key: value for key, value in cell.values.items() if key != SEED}
+            grouped.setdefault(repr(values), Point(values, [])).rows.append((rows[0], rows[-1]))
+    return list(grouped.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """PGR against a dose, all else being equal.
+
+    label: what distinguishes it from the sweep's other curves.
+    doses: rising. points, figures: one for each dose.
+    """
+
+    label: str
+    doses: list[float]
+    points: list[Point]
+    figures: list[Figure]
+
+    @property
+    def break_even(self) -> float | None:
+        """The largest dose at which the lower end of PGR's interval is above 0; None where there is none."""
+        return max((dose for dose, low in self._lows.items() if low > 0), default=None)
+
+    @property
+    def break_even_told(self) -> str:
+        """The same in words, with the next larger dose that has an interval: the truth lies between the two."""
+        at = self.break_even
+        if at is None:
+            told = "none" if self._lows else "not known, no dose has an interval"
+        elif beyond := [dose for dose in self._lows if dose > at]:
+            told = f"{at:g}, no more at {min(beyond):g}"
+        else:
+            told = f"{at:g}, the largest that has an interval"
+        return f"break-even dose{' of ' + self.label if self.label else ''}: {told}"
+
+    @property
+    def _lows(self) -> dict[float, float]:
+        """Lower ends of the intervals, where there are any, by dose."""
+        return {dose: f.low for dose, f in zip(self.doses, self.figures, strict=True) if f.low is not None}
+
+
+def numeric_keys(found: Sequence[Point]) -> list[str]:
+    """Keys whose values are numbers wherever they are: those of the most points first, then of the most values."""
+    keys = dict.fromkeys(key for point in found for key in point.values)
+    values = {key: [point.values[key] for point in found if key in point.values] for key in keys}
+    numeric = [key for key, some in values.items() if all(map(_number, some))]
+    return sorted(numeric, key=lambda key: (-len(values[key]), -len(set(values[key]))))
+
+
+def dose_keys(found: Sequence[Point]) -> list[str]:
+    """The numeric keys that it takes for every point to have a dose: one, but where misalignments differ in theirs."""
+    out: list[str] = []
+    for key in numeric_keys(found):
+        if any(key in point.values for point in found if not any(chosen in point.values for chosen in out)):
+            out.append(key)
+    return out
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def curves(found: Sequence[Point], dose: str) -> list[Curve]:
+    """A curve over `dose` for each combination of the other values, of the points that have it."""
+    grouped: dict[str, list[Point]] = {}
+    for point in found:
+        if dose in point.values:
+            grouped.setdefault(label({k: v for k, v in point.values.items() if k != dose}), []).append(point)
+    out = []
+    for name, some in grouped.items():
+        ordered = sorted(some, key=lambda point: float(point.values[dose]))
+        doses = [float(point.values[dose]) for point in ordered]
+        out.append(Curve(name, doses, ordered, [point.pgr() for point in ordered]))
+    return out
+
+
+def label(values: Mapping[str, Any]) -> str:
+    """Values in few words: a plugin by its type, any other key by the last part of its name."""
+    parts = [str(v) if key.endswith(".type") else f"{key.rpartition('.')[2]} = {v}" for key, v in values.items()]
+    return ", ".join(parts)

@@ -1,0 +1,347 @@
+"""Sweeps: many runs whose specs differ in a few keys, each done once.
+
+A sweep is a folder of cells. A cell is a run, and its key is the hash of everything that the run's
+result depends on; so whatever is launched again finds its finished cells, and another dose or another
+seed only adds some.
+"""
+
+import hashlib
+import inspect
+import itertools
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from agents.checkpoint_files import checkpoints_in, read_checkpoints
+from agents.plugins import Plugin, source_of, sources
+from engines.settings import Frozen, SpecError
+from sandwich.runs.loop import CELL, run
+from sandwich.runs.provenance import read_files
+from sandwich.runs.tracking import Board
+from sandwich.runtime.cluster import Cluster, cores
+from sandwich.runtime.files import write_whole
+from sandwich.runtime.progress import Row, Silent
+from sandwich.spec.loading import assigned, spec_settings, validate
+from sandwich.spec.run_spec import RunSpec, check_devices
+
+LEFT_OUT = "left out"
+"""State of a cell that an earlier launch had and the sweep's spec no longer has; its run stays."""
+
+Values = dict[str, Any]
+"""Values of dotted keys of a run's spec."""
+
+
+class Range(Frozen):
+    """Evenly spaced values of a key."""
+
+    start: float
+    """The first value."""
+    stop: float
+    """The last value."""
+    count: int = Field(ge=2)
+    """How many, both ends included."""
+    log: bool = False
+    """Evenly spaced logarithms instead; both ends are then over 0."""
+
+    @model_validator(mode="after")
+    def _positive(self) -> "Range":
+        if self.log and min(self.start, self.stop) <= 0:
+            raise ValueError(f"expected ends over 0 for log: true, got {self.start:g} and {self.stop:g}")
+        return self
+
+    def values(self) -> list[float]:
+        """The values, rounded to twelve digits."""
+        ends = [math.log(end) if self.log else end for end in (self.start, self.stop)]
+        even = [ends[0] + (ends[1] - ends[0]) * place / (self.count - 1) for place in range(self.count)]
+        return [float(f"{math.exp(value) if self.log else value:.12g}") for value in even]
+
+
+def _spread(values: Any) -> Any:
+    """Values of a key: a range's where it is one."""
+    return Range.model_validate(values).values() if isinstance(values, dict) else values
+
+
+def _dotted(values: Any) -> Any:
+    """Settings within settings as dotted keys; a range stays a value."""
+    if not isinstance(values, Mapping):
+        return values
+    return dict(_leaves(values, whole=lambda value: "start" in value))
+
+
+class SweepSpec(Frozen):
+    """Which runs a sweep is made of."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the sweep, of its folder, and of the W&B group of its runs."""
+    run: str | dict[str, Any]
+    """The run that every cell is but for some keys: a spec's file beside this one, or its settings."""
+    fixed: Annotated[dict[str, Any], BeforeValidator(_dotted)] = Field(default_factory=dict)
+    """Keys that all cells have otherwise than that run."""
+    over: Annotated[dict[str, Annotated[list[Any], BeforeValidator(_spread)]], BeforeValidator(_dotted)] = Field(
+        default_factory=dict
+    )
+    """Values of dotted keys, as a list or a `Range`; every combination is a cell."""
+    cells: list[dict[str, Any]] = Field(default_factory=list)
+    """Keys with their values, set together; each of these is combined with `over`."""
+    workers: int = Field(1, ge=1)
+    """Ray workers of one cell; as many cells run at once as there is room for."""
+    retries: int = Field(1, ge=0)
+    """Times that a failed cell is tried again."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "SweepSpec":
+        if empty := [key for key, values in self.over.items() if values == []]:
+            raise ValueError(f"over.{empty[0]}: expected at least one value, got none")
+        return self
+
+    def combinations(self) -> Iterator[Values]:
+        """Values of each cell."""
+        for together in self.cells or [{}]:
+            for chosen in itertools.product(*self.over.values()):
+                yield {**together, **dict(zip(self.over, chosen, strict=True))}
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One run of a sweep.
+
+    key: hash of all that its result depends on.
+    spec: of the run.
+    values: the keys in which the sweep's cells differ, with this one's values.
+    folder: its run folder.
+    """
+
+    key: str
+    spec: RunSpec
+    values: Values
+    folder: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether its run is finished."""
+        return (self.folder / "result.json").exists()
+
+    def mark(self, state: str, error: str | None = None) -> None:
+        """Write `cell.json`: what the cell is, and how it stands (waiting, running, done, failed, left out)."""
+        _write_mark(self.folder, {"key": self.key, "values": self.values, "state": state, "error": error})
+
+    def read_mark(self) -> dict[str, Any]:
+        """What `cell.json` says, with the state `done` where the run is finished."""
+        return _read_mark(self.folder) | ({"state": "done", "error": None} if self.done else {})
+
+
+def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
+
+
+def _read_mark(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / CELL).read_text())
+    except (OSError, ValueError):
+        return {"state": "waiting", "error": None}
+    return found
+
+
+def load_sweep(path: Path, overrides: tuple[str, ...] = ()) -> SweepSpec:
+    """The spec of a YAML file with `key.path=value` overrides. Raises SpecError."""
+    return validate(SweepSpec, {"name": path.stem, **spec_settings(path, overrides)}, path.parent)
+
+
+def run_settings(sweep: SweepSpec, beside: Path) -> dict[str, Any]:
+    """Settings of the run that every cell is but for some keys. Raises SpecError."""
+    return spec_settings(beside / sweep.run) if isinstance(sweep.run, str) else sweep.run
+
+
+def plan(sweep: SweepSpec, beside: Path, root: Path) -> list[Cell]:
+    """The cells of a sweep in order; `beside` is the folder that its run's file lies in.
+
+    Raises SpecError for a cell that is no run, and for two cells that are the same run.
+    """
+    settings = assigned(run_settings(sweep, beside), sweep.fixed)
+    digests: dict[str, str] = {}
+    specs: dict[str, RunSpec] = {}
+    for values in sweep.combinations():
+        try:
+            spec = validate(RunSpec, {**assigned(settings, values), "name": sweep.name}, beside)
+        except SpecError as error:
+            raise SpecError(f"cell {_text(values)}: {error}") from None
+        tracking = spec.tracking.model_copy(update={"group": sweep.name})
+        key = cell_key(spec, digests)
+        if key in specs:
+            raise SpecError(f"cell {_text(values)}: another cell of the sweep is the same run")
+        specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
+    leaves = {key: dict(_leaves(spec.result_keys())) for key, spec in specs.items()}
+    names = dict.fromkeys(name for found in leaves.values() for name in found)
+    named = {*sweep.over, *itertools.chain.from_iterable(sweep.cells)}
+    varied = [name for name in names if _varies(name, leaves.values(), name in named)]
+    chosen = varied or [name for name in names if name in {**sweep.over, **dict.fromkeys(sweep.fixed)}]
+    return [
+        Cell(key, spec, {name: leaves[key][name] for name in chosen if name in leaves[key]}, root / "cells" / key)
+        for key, spec in specs.items()
+    ]
+
+
+def _varies(name: str, cells: Iterable[Values], named: bool) -> bool:
+    """Whether a key tells cells apart.
+
+    named: by the sweep. A plugin's other settings, there wherever the plugin is, do so only by their values.
+    """
+    kind = f"{name.rpartition('.')[0]}.type"
+    told = {
+        repr(values[name]) if name in values else None
+        for values in cells
+        if name in values or named or kind not in values
+    }
+    return len(told) > 1
+
+
+def _text(values: Values) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items()) or "(no keys)"
+
+
+def _leaves(
+    settings: Mapping[str, Any],
+    prefix: str = "",
+    whole: Callable[[Mapping[str, Any]], bool] = lambda value: False,
+) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested settings; a mapping that is to stay whole is a value."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value and not whole(value):
+            yield from _leaves(value, f"{prefix}{key}.", whole)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
+    """Hash of what a run's result depends on: its spec, the content of its checkpoints, of others' plugins, of puzzles.
+
+    digests: of files that were read before, by name; added to. Raises CheckpointError, SpecError.
+    """
+    digests = {} if digests is None else digests
+    names = sorted(checkpoints_in(spec))
+    if not digests.keys() >= set(names):
+        digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_checkpoints(spec).items()}
+    others = {type(plugin) for plugin in _plugins(spec)}
+    texts = [
+        *sources(spec).values(),
+        *(inspect.getsource(other) for other in others if not source_of(other) and not _ours(other)),
+    ]
+    puzzles = spec.evaluate.puzzles
+    if puzzles is not None and puzzles not in digests:
+        digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_files(spec).items()}
+    code = sorted(
+        [hashlib.sha256(text.encode()).hexdigest() for text in texts] + ([digests[puzzles]] if puzzles else [])
+    )
+    content = json.dumps([spec.result_keys(), {name: digests[name] for name in names}, code], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _ours(plugin: type[Plugin]) -> bool:
+    return plugin.__module__.startswith(("agents.", "sandwich."))
+
+
+def _plugins(record: object) -> Iterator[Plugin]:
+    if isinstance(record, Plugin):
+        yield record
+    parts = [getattr(record, name) for name in type(record).model_fields] if isinstance(record, BaseModel) else []
+    for part in [*parts, *(record if isinstance(record, list | tuple) else [])]:
+        yield from _plugins(part)
+
+
+class Reporting(Silent):
+    """A watcher that reports each row of a run."""
+
+    def __init__(self, report: Callable[[dict[str, Any]], None]) -> None:
+        self._report = report
+
+    def row(self, row: Row) -> None:
+        self._report({"step": row["step"]})
+
+
+def run_cell(
+    cells: Mapping[str, Cell], key: str, report: Callable[[dict[str, Any]], None], board: Board | None = None
+) -> None:
+    """Carry out one cell, or go on with it; `report` hears of each step. What it raises is in its cell.json too."""
+    cell = cells[key]
+    cell.mark("running")
+    try:
+        run(cell.spec, cell.folder, Reporting(report), board)
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        cell.mark("failed", f"{type(error).__name__}: {said}")
+        raise
+    cell.mark("done")
+
+
+def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> None:
+    """Make the sweep's folder, or take over the one there. Raises SpecError where it holds something else."""
+    if root.exists() and not (root / "sweep.yaml").exists() and any(root.iterdir()):
+        raise SpecError(f"{root} is not empty and holds no sweep: choose another --out")
+    about = sweep.model_dump(mode="json") | {"run": run_settings(sweep, beside)}  # needs no other file
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"{root}: no folder can be made there ({error.strerror}): choose another --out") from None
+    write_whole(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
+    for cell in cells:
+        for name, text in sources(cell.spec).items():
+            write_whole(root / name, text.encode())
+        cell.mark("done" if cell.done else "waiting")
+    for other in {file.parent for file in root.glob(f"cells/*/{CELL}")} - {cell.folder for cell in cells}:
+        _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
+
+
+def planned(root: Path) -> tuple[SweepSpec, list[Cell]]:
+    """The sweep in a folder, and its cells. Raises SpecError."""
+    about = root / "sweep.yaml"
+    if not about.is_file():
+        raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
+    sweep = load_sweep(about)
+    return sweep, plan(sweep, root, root)
+
+
+def run_sweep(
+    sweep: SweepSpec,
+    beside: Path,
+    cells: Sequence[Cell],
+    root: Path,
+    told: Callable[[str, int], None] = lambda key, steps: None,
+    board: Board | None = None,
+) -> None:
+    """Do the cells that are not done yet, as many at once as there is room for.
+
+    told: hears of a cell (key) and its rows so far.
+    board: page of one game, for those that are shown in W&B; a function that workers can import.
+    A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on.
+    """
+    for cell in cells:
+        if not cell.done:
+            check_devices(cell.spec)
+    begin(sweep, beside, cells, root)
+    left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
+    if not left:
+        return
+    with Cluster(max(cores(), sweep.workers)) as cluster:
+        for _ in range(sweep.retries + 1):  # once, but for trials that were lost together with a worker
+            with tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
+                died = cluster.trials(
+                    partial(run_cell, board=board), left, list(left), workers=sweep.workers, retries=sweep.retries,
+                    scratch=Path(scratch), told=lambda key, result: told(key, int(result["step"]) + 1),
+                )  # fmt: skip
+            for key, error in died.items():
+                if not left[key].done and left[key].read_mark()["state"] != "failed":
+                    left[key].mark("failed", error)
+            left = {key: cell for key, cell in left.items() if not cell.done and cell.read_mark()["state"] != "failed"}
+            if not left:
+                return
+    for cell in left.values():
+        cell.mark("failed", "its trial ended without a result")

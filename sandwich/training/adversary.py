@@ -1,0 +1,300 @@
+"""Training of the adversary: a network that loses so subtly that a weaker player sees nothing.
+
+What a move is worth to the adversary is what it loses by the oracle, less what it makes the weak
+player suspect. Both are known for every legal move of every position, so nothing has to be learned
+from single outcomes: the network first imitates the moves of greatest worth (their softmax), then
+ascends the exact gradient of its expected worth, with all moves in the sum where a policy gradient
+from games would have one.
+
+Suspicion has two halves, as the weak player has two heads: by how much a move looks worse to its
+value than the move it would make itself, and how much less likely its policy finds it. It is the
+greatest over all judges: after each round the weak player's value is fitted to the truth about what
+the adversary has played and about its own moves, becomes one more judge, and the adversary answers it.
+
+OUT/
+  spec.yaml              every setting
+  survey/                positions with the oracle's values
+  rounds.jsonl           a line per round: harm and suspicion on positions not learned from
+  judge-N.safetensors    the weak player's judgement after round N
+  round-N.safetensors    the adversary after round N
+  network.safetensors    the result
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from pydantic import Field
+
+from agents.checkpoint_files import Checkpoint, read_checkpoints
+from agents.judging import suspicion
+from engines.inference import wdl_of
+from engines.network import PolicyValueNet, from_bytes, load_network, to_bytes
+from engines.positions import successors
+from engines.settings import Frozen, SpecError
+from sandwich.data.labelled_positions import Survey, SurveyConfig, survey
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import write_whole
+from sandwich.runtime.networks import InferenceConfig, evaluator
+from sandwich.training.supervised import Examples, Progress, TrainConfig, concatenate, train
+
+Floats = npt.NDArray[np.float32]
+
+HELD_BACK = 10
+"""One game in so many is never learned from."""
+BLOCK = 512
+"""Positions that one worker judges at a time."""
+
+
+class AdversaryConfig(Frozen):
+    """How an adversary is trained."""
+
+    seed: int = Field(0, ge=0)
+    """Everything random follows from it."""
+    survey: SurveyConfig = SurveyConfig(positions=60_000, per_game=12, nodes=2000)
+    """Positions to learn from, and the oracle that says what moves lose."""
+    start: Checkpoint = "expert"
+    """The network that the adversary begins as: it must understand the game to lose it well."""
+    judge: Checkpoint = "weak"
+    """The weak player whose suspicion it must not arouse."""
+    rounds: int = Field(2, ge=1)
+    """Rounds of adversary and judge."""
+    value_weight: float = Field(2.0, ge=0)
+    """Worth lost for each point of expected score by which a move looks worse to the judge."""
+    policy_weight: float = Field(0.03, ge=0)
+    """Worth lost for each nat by which the judge's policy finds a move less likely than its own."""
+    spread: float = Field(0.04, gt=0)
+    """Temperature, in worth, of the softmax that is imitated."""
+    imitate: TrainConfig = TrainConfig(epochs=4, learning_rate=1.5e-3, precision="auto", value_weight=0.5)
+    """First fit of a round."""
+    improve: TrainConfig = TrainConfig(
+        epochs=3, learning_rate=5e-4, precision="auto", objective="worth", value_weight=0.1
+    )
+    """Second fit of a round: the gradient of the expected worth."""
+    doubt: TrainConfig = TrainConfig(epochs=2, learning_rate=5e-4, precision="auto")
+    """Fit of the judge's value at the end of a round."""
+
+
+@dataclass(frozen=True, eq=False)
+class Doubts:
+    """What judges think of every legal move of `N` positions.
+
+    worse: for each `[M]`, expected score by which a move looks worse than the judge's own.
+    unlikely: for each `[M]`, nats by which the judge's policy finds a move less likely than its first.
+    value: `[N]` the judge's own value of the position.
+    """
+
+    worse: list[Floats]
+    unlikely: list[Floats]
+    value: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    survey: Survey
+    inference: InferenceConfig
+
+
+def _judge(checkpoint: bytes, part: _Part) -> Doubts:
+    judge = evaluator(checkpoint, part.inference)
+    view = judge(part.survey.words, part.survey.legal)
+    logs = [np.log(np.maximum(policy, 1e-6)) for policy in view.policy]
+    return Doubts(
+        suspicion(judge, part.survey.words, view), [row.max() - row for row in logs], np.clip(view.value, 0, 1)
+    )
+
+
+def judged(
+    cluster: Cluster,
+    checkpoint: bytes,
+    positions: Survey,
+    inference: InferenceConfig,
+    done: Callable[[int], None] = lambda positions: None,
+) -> Doubts:
+    """What a judge, a checkpoint, thinks of all moves of all positions."""
+    parts = [
+        _Part(positions.take(range(first, min(first + BLOCK, len(positions)))), inference)
+        for first in range(0, len(positions), BLOCK)
+    ]
+    found = cluster.map(_judge, checkpoint, parts, lambda doubts: done(len(doubts.worse)))
+    return Doubts(
+        [row for doubts in found for row in doubts.worse],
+        [row for doubts in found for row in doubts.unlikely],
+        np.concatenate([doubts.value for doubts in found]),
+    )
+
+
+def worths(positions: Survey, judges: Sequence[Doubts], config: AdversaryConfig) -> list[Floats]:
+    """What every legal move of each position is worth to the adversary, `[M]` each."""
+    out = []
+    for row in range(len(positions)):
+        doubt = np.max(
+            [config.value_weight * d.worse[row] + config.policy_weight * d.unlikely[row] for d in judges], axis=0
+        )
+        out.append((positions.losses(row) - doubt).astype(np.float32))
+    return out
+
+
+LISTED = 48
+"""Moves of a position that are learned from at most, those of greatest worth."""
+
+
+def lessons(positions: Survey, worth: Sequence[Floats], value: Floats, spread: float | None) -> Examples:
+    """Examples of moves by worth: their softmax at `spread`, or the worth itself where `spread` is None.
+
+    value: `[N]` expected score that the value head is to say.
+    """
+    width = min(LISTED, max(map(len, positions.legal)))
+    numbers = np.full((len(positions), width), -1, np.int16)
+    policy = np.zeros((len(positions), width), np.float32)
+    for row, (legal, worth_of) in enumerate(zip(positions.legal, worth, strict=True)):
+        order = np.argsort(-worth_of, kind="stable")[:width]
+        numbers[row, : len(order)] = np.asarray(legal)[order]
+        listed = worth_of[order]
+        if spread is not None:
+            listed = np.exp((listed - listed[0]) / spread)
+            listed /= listed.sum()
+        policy[row, : len(order)] = listed
+    return Examples(positions.words, numbers, policy, wdl_of(value), np.ones(len(positions), np.float32))
+
+
+def truths(positions: Survey, chosen: Sequence[int]) -> Examples:
+    """What the oracle says of the positions behind moves (places in `legal`), for a value to learn."""
+    after = successors(positions.words, [positions.legal[row][place] for row, place in enumerate(chosen)])
+    value = np.array([1 - positions.values[row][place] for row, place in enumerate(chosen)], np.float32)
+    open_rows = np.flatnonzero(np.isnan(after.score))
+    return Examples(
+        after.words[open_rows],
+        np.zeros((len(open_rows), 1), np.int16),
+        np.zeros((len(open_rows), 1), np.float32),
+        wdl_of(value[open_rows]),
+        np.ones(len(open_rows), np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class Round:
+    """How the adversary does on positions not learned from: means over its best moves, in Win%."""
+
+    number: int
+    positions: int
+    harm: float
+    """Win% lost by the oracle."""
+    suspected: float
+    """Win% by which its moves look worse than the first judge's own, the weak player as it came."""
+    suspected_newest: float
+    """The same for the judge that it was trained against last."""
+    suspected_after: float
+    """The same once that judge has learned from this round."""
+
+
+def train_adversary(
+    cluster: Cluster,
+    out: Path,
+    config: AdversaryConfig,
+    told: Callable[[str, int, int], None],
+    finished: Callable[[Round], None],
+) -> PolicyValueNet:
+    """Train an adversary, or go on behind the last finished round that `out` holds.
+
+    `told` hears (what, done, of how many), `finished` of each round.
+    Raises SpecError where `out` was begun with other settings, EngineError without a Stockfish.
+    """
+    spec = config.model_dump(mode="json")
+    out.mkdir(parents=True, exist_ok=True)
+    about, result, history = out / "spec.yaml", out / "network.safetensors", out / "rounds.jsonl"
+    if about.exists() and yaml.safe_load(about.read_text()) != spec:
+        raise SpecError(f"{out} holds a training with other settings: choose another folder")
+    write_whole(about, yaml.safe_dump(spec, sort_keys=False).encode())
+    if result.exists():
+        return load_network(result)
+    checkpoints = read_checkpoints(config)
+    inference = InferenceConfig()
+    count = _counter("positions looked at by the oracle", config.survey.positions, told)
+    everything = survey(cluster, config.survey, checkpoints, inference, out / "survey", count)
+    held = everything.games % HELD_BACK == 0
+    learned, unseen = (everything.take(np.flatnonzero(rows).tolist()) for rows in (~held, held))
+
+    rows: list[dict[str, Any]] = []
+    if history.exists():
+        rows = [json.loads(line) for line in history.read_text().splitlines()]
+    judges = [checkpoints[config.judge], *((out / f"judge-{row['number']}.safetensors").read_bytes() for row in rows)]
+    look = partial(_looked_at, cluster, inference, told)
+    doubts = [look(judge, learned, f"judge {number}") for number, judge in enumerate(judges)]
+    doubts_unseen = [look(judge, unseen, f"judge {number}, unseen") for number, judge in enumerate(judges)]
+    adversary = (out / f"round-{len(rows)}.safetensors").read_bytes() if rows else checkpoints[config.start]
+    for number in range(len(rows) + 1, config.rounds + 1):
+        worth = worths(learned, doubts, config)
+        net = from_bytes(adversary)
+        value = doubts[0].value
+        for name, fit, spread in (("imitate", config.imitate, config.spread), ("improve", config.improve, None)):
+            examples = lessons(learned, worth, value, spread)
+            net = train(net, examples, fit, config.seed + number, _fit_told(f"round {number}: {name}", told))
+        adversary = to_bytes(net)
+        chosen, chosen_unseen = (_choice(adversary, part, inference) for part in (learned, unseen))
+
+        own = [int(row.argmin()) for row in doubts[-1].unlikely]
+        lesson = concatenate([truths(learned, chosen), truths(learned, own)])
+        judge = to_bytes(train(from_bytes(judges[-1]), lesson, config.doubt, config.seed + number,
+                               _fit_told(f"round {number}: judge", told)))  # fmt: skip
+        newest = look(judge, unseen, f"judge {number}, unseen")
+        harm = [float(unseen.losses(row)[place]) for row, place in enumerate(chosen_unseen)]
+        seen = [
+            100 * float(np.mean([d.worse[row][place] for row, place in enumerate(chosen_unseen)]))
+            for d in (doubts_unseen[0], doubts_unseen[-1], newest)
+        ]
+        made = Round(number, len(unseen), 100 * float(np.mean(harm)), *seen)
+        write_whole(out / f"judge-{number}.safetensors", judge)
+        write_whole(out / f"round-{number}.safetensors", adversary)
+        rows.append(vars(made))
+        write_whole(history, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        finished(made)
+        if number < config.rounds:
+            judges.append(judge)
+            doubts_unseen.append(newest)
+            doubts.append(look(judge, learned, f"judge {number}"))
+    final = from_bytes(adversary)
+    write_whole(result, to_bytes(final, {"spec": spec, "rounds": rows}))
+    return final
+
+
+def _looked_at(
+    cluster: Cluster,
+    inference: InferenceConfig,
+    told: Callable[[str, int, int], None],
+    judge: bytes,
+    positions: Survey,
+    name: str,
+) -> Doubts:
+    return judged(cluster, judge, positions, inference, _counter(name, len(positions), told))
+
+
+def _counter(name: str, total: int, told: Callable[[str, int, int], None]) -> Callable[[int], None]:
+    done = 0
+
+    def count(amount: int) -> None:
+        nonlocal done
+        done += amount
+        told(name, done, total)
+
+    return count
+
+
+def _fit_told(name: str, told: Callable[[str, int, int], None]) -> Callable[[Progress], None]:
+    return lambda progress: told(name, progress.step, progress.steps)
+
+
+def _choice(checkpoint: bytes, positions: Survey, inference: InferenceConfig) -> list[int]:
+    """Place among the legal moves of each position of the network's best move."""
+    net = evaluator(checkpoint, inference)
+    out: list[int] = []
+    for first in range(0, len(positions), BLOCK):
+        rows = slice(first, first + BLOCK)
+        out += [int(policy.argmax()) for policy in net(positions.words[rows], positions.legal[rows]).policy]
+    return out

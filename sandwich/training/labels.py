@@ -1,0 +1,71 @@
+"""From the rows of a corpus to what a network is to learn from them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from engines import planes
+from sandwich.data import corpus
+from sandwich.training.supervised import Examples
+
+
+def _padded(column: pa.ChunkedArray, width: int, fill: float) -> npt.NDArray[np.float32]:
+    """A list column as `[N, width]`, cut or filled at the end."""
+    lists = column.combine_chunks()
+    sizes = np.diff(lists.offsets.to_numpy())
+    flat = lists.flatten().to_numpy(zero_copy_only=False)
+    out = np.full((len(sizes), width), fill, np.float32)
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    places = np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept = places < width
+    out[rows[kept], places[kept]] = flat[kept]
+    return out
+
+
+def packed(column: pa.ChunkedArray) -> planes.Words:
+    """A column of packed positions as `[N, 10]`."""
+    joined = b"".join(column.to_pylist())
+    return np.frombuffer(joined, "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
+
+
+def places(words: planes.Words) -> list[bytes]:
+    """Each packed position as `sandwich.data.openings.place` names it."""
+    return [row.tobytes() for row in words[:, : planes.WORDS - 1]]
+
+
+def found_in(folders: Sequence[Path], wanted: frozenset[bytes]) -> set[bytes]:
+    """Those of the wanted places that occur in corpora; CorpusError for a folder without one."""
+    found: set[bytes] = set()
+    for content in corpus.read(folders):
+        found |= wanted.intersection(places(packed(content["position"])))
+    return found
+
+
+def examples(content: pa.Table, *, lines: int, temperature: float) -> Examples:
+    """What a network is to learn from labelled positions.
+
+    Where the labeller gave scores, the policy target is their softmax at `temperature` (in expected
+    score) and the value target the best of them; a line counts at most as much as the one before it,
+    since the engine may have seen it last at a smaller depth. Elsewhere it is the move played and
+    the result of the game.
+
+    A score v becomes win, draw and loss with a draw share of ½·(1 − |2v − 1|).
+    """
+    scores = _padded(content["scores"], lines, -np.inf)
+    targets = _padded(content["moves"], lines, -1).astype(np.int16)
+    labelled = np.isfinite(scores[:, 0])
+    played = content["played"].to_numpy().astype(np.int16)
+    scores = np.minimum.accumulate(scores, 1)
+    targets[~labelled, 0] = played[~labelled]
+    scores[~labelled, 0] = content["result"].to_numpy()[~labelled]
+    policy = np.exp((scores - scores[:, :1]) / temperature)
+    policy /= policy.sum(1, keepdims=True)
+    value = scores[:, 0]
+    draw = np.where(labelled, 0.5 * (1 - np.abs(2 * value - 1)), 1 - np.abs(2 * value - 1))
+    wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
+    return Examples(
+        packed(content["position"]), targets, policy.astype(np.float32), wdl, np.ones(len(targets), np.float32)
+    )

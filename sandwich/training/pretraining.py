@@ -1,0 +1,153 @@
+"""Training of the expert and the weak player from a corpus, with a folder to go on from.
+
+OUT/
+  spec.yaml            every setting
+  curve.jsonl          a line per report: step, loss, top-1; now and then the same on unseen games
+  state.safetensors    weights, optimiser and step of an unfinished training
+  network.safetensors  the result
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pydantic import Field
+from safetensors.torch import load_file, save
+
+from engines.network import NetworkConfig, PolicyValueNet, load_network, to_bytes
+from engines.settings import Frozen, SpecError
+from sandwich.data import corpus
+from sandwich.runtime.files import write_whole
+from sandwich.training.labels import examples, places
+from sandwich.training.supervised import Examples, Progress, TrainConfig, Trainer, Validation, concatenate, validate
+
+
+class PretrainConfig(Frozen):
+    """How a player is trained from corpora."""
+
+    seed: int = 0
+    """Everything random follows from it: first weights, share of the corpus, order of the examples."""
+    fraction: float = Field(1.0, gt=0, le=1)
+    """Share of the corpus' games that is learned from."""
+    lines: int = Field(4, ge=1)
+    """Moves of a label that the policy target uses."""
+    label_temperature: float = Field(0.03, gt=0)
+    """Spread, in expected score, of the policy target over the labeller's lines."""
+    network: NetworkConfig = NetworkConfig()
+    """Size of the network."""
+    fit: TrainConfig = TrainConfig(precision="auto")
+    """Loss, schedule, batch."""
+    max_positions: int | None = Field(None, ge=1)
+    """Positions read at most, in the order of the corpora; None: all."""
+
+
+HELD_BACK = 64
+"""One game in so many is never learned from."""
+HELD_BACK_POSITIONS = 20_000
+"""Positions of the held-back games that a validation looks at, at most."""
+
+
+def load_examples(folders: Sequence[Path], config: PretrainConfig, book: frozenset[bytes]) -> tuple[Examples, Examples]:
+    """Examples to learn from and held back, split by game; positions of `book` (packed) are left out.
+
+    Raises CorpusError where a folder holds no corpus.
+    """
+    train: list[Examples] = []
+    held: list[Examples] = []
+    seen = 0
+    for number, content in enumerate(corpus.read(folders)):
+        part = examples(content, lines=config.lines, temperature=config.label_temperature)
+        games = content["game"].to_numpy().astype(np.int64)
+        draw = np.random.default_rng([config.seed, 2, number]).random(int(games.max()) - int(games.min()) + 1)
+        outside = np.array([place not in book for place in places(part.words)])
+        back = games % HELD_BACK == 0
+        keep = ~back & outside & (draw[games - games.min()] < config.fraction)
+        train.append(part.take(np.flatnonzero(keep)))
+        held.append(part.take(np.flatnonzero(back & outside)))
+        seen += len(part)
+        if config.max_positions and seen >= config.max_positions:
+            break
+    whole = concatenate(held)
+    rows = np.random.default_rng([config.seed, 3]).permutation(len(whole))[:HELD_BACK_POSITIONS]
+    return concatenate(train), whole.take(np.sort(rows))
+
+
+def pretrain(
+    folders: Sequence[Path],
+    out: Path,
+    config: PretrainConfig,
+    book: frozenset[bytes],
+    report: Callable[[Progress, float, Validation | None], None],
+    *,
+    save_every: float = 120.0,
+) -> PolicyValueNet:
+    """Train a player, or go on with the training that `out` holds; a finished one is only read.
+
+    `report` gets the progress, positions per second and, ten times in all, a validation.
+    Raises SpecError where `out` was begun with other settings,
+    CorpusError for a folder without a corpus.
+    """
+    spec = {**config.model_dump(mode="json"), "corpora": [corpus.description(folder) for folder in folders]}
+    out.mkdir(parents=True, exist_ok=True)
+    about_file, state_file, result = out / "spec.yaml", out / "state.safetensors", out / "network.safetensors"
+    if about_file.exists() and yaml.safe_load(about_file.read_text()) != spec:
+        raise SpecError(f"{out} holds a training with other settings: choose another folder")
+    write_whole(about_file, yaml.safe_dump(spec, sort_keys=False).encode())
+    if result.exists():
+        return load_network(result)
+
+    train, held = load_examples(folders, config, book)
+    torch.manual_seed(config.seed)
+    trainer = Trainer(PolicyValueNet(config.network), train, config.fit, config.seed)
+    curve = out / "curve.jsonl"
+    lines: list[dict[str, Any]] = []
+    if state_file.exists():
+        trainer.restore(load_file(state_file))
+        lines = [row for row in map(json.loads, curve.read_text().splitlines()) if row["step"] <= trainer.step]
+    saved = last = time.monotonic()
+    every = max(20, trainer.steps // 400)
+    last_step = trainer.step
+
+    def told(progress: Progress) -> None:
+        nonlocal last, last_step
+        now = time.monotonic()
+        rate = (progress.step - last_step) * trainer.config.batch / max(1e-9, now - last)
+        last, last_step = now, progress.step
+        row: dict[str, Any] = {**asdict(progress), "positions_per_s": round(rate)}
+        validation = None
+        if progress.step % (every * 40) == 0 or progress.step == progress.steps:
+            copy = PolicyValueNet(config.network)
+            copy.load_state_dict(trainer.net.state_dict())
+            validation = validate(copy, held)
+            row["validation"] = asdict(validation)
+            last = time.monotonic()
+        lines.append(row)
+        report(progress, rate, validation)
+
+    def save_all() -> None:
+        write_whole(curve, "".join(json.dumps(row) + "\n" for row in lines).encode())
+        write_whole(state_file, save(trainer.state()))
+
+    while trainer.step < trainer.steps:
+        trainer.run(min(trainer.steps, trainer.step + every), told, every)
+        if time.monotonic() - saved > save_every:
+            save_all()
+            saved = time.monotonic()
+    save_all()
+    net = trainer.finish()
+    figures = lines[-1].get("validation", {})
+    about = {
+        "trained_on": len(train),
+        "positions_shown": trainer.steps * trainer.config.batch,
+        "validation": figures,
+        "spec": spec,
+    }
+    write_whole(result, to_bytes(net, about))
+    state_file.unlink()
+    return net

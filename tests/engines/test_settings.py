@@ -1,0 +1,102 @@
+"""Settings that can't be: one line that names the key, what was found and what is known."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, ValidationError
+
+from engines.settings import Frozen, SpecError, explain, read_yaml
+from sandwich.spec.loading import spec_settings
+
+
+class Inner(Frozen):
+    """A record."""
+
+    size: int = 1
+    """A setting."""
+
+
+class Other(Frozen):
+    """Another."""
+
+    length: int = 1
+    """A setting."""
+
+
+class Outer(Frozen):
+    """Records in every place where one may stand."""
+
+    one: Inner = Inner()
+    maybe: Inner | None = None
+    some: tuple[Inner, ...] = ()
+    listed: Annotated[list[Inner | None], Field(max_length=3)] | None = None
+    named: dict[str, Inner] | None = None
+    deep: dict[str, list[Inner]] | None = None
+    either: Inner | Other | None = None
+    pair: tuple[int, Other] | None = None
+    count: int = Field(1, ge=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"eno": {}},
+            "eno: unknown key; known here: one, maybe, some, listed, named, deep, either, pair, count",
+        ),
+        ({"one": {"sise": 2}}, "one.sise: unknown key; known here: size"),
+        ({"maybe": {"sise": 2}}, "maybe.sise: unknown key; known here: size"),
+        ({"some": [{}, {"sise": 2}]}, "some.1.sise: unknown key; known here: size"),
+        ({"listed": [None, {"sise": 2}]}, "listed.1.sise: unknown key; known here: size"),
+        ({"named": {"a": {"sise": 2}}}, "named.a.sise: unknown key; known here: size"),
+        ({"named": {"size": {"sise": 2}}}, "named.size.sise: unknown key; known here: size"),
+        ({"deep": {"a": [{}, {"sise": 2}]}}, "deep.a.1.sise: unknown key; known here: size"),
+        ({"either": {"sise": 2}}, "either.Inner.sise: unknown key; known here: size, length"),
+        ({"pair": [1, {"size": 2}]}, "pair.1.size: unknown key; known here: length"),
+        ({"count": 0}, "count: Input should be greater than or equal to 1, got 0"),
+        ({"some": [{"size": "big"}]}, "some.0.size: Input should be a valid integer"),
+        ({"pair": [1]}, "pair.1: missing"),
+        ([], "Input should be a valid dictionary"),
+    ],
+)
+def test_the_first_mistake_is_told_in_one_line(settings: Any, said: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        Outer.model_validate(settings)
+    message = explain(Outer, error.value)
+    assert message.startswith(said)
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot read {file}: No such file or directory"),
+        (b"a: [1", "{file} is not YAML: while parsing"),
+        (b"a: \xff", "{file} is not YAML: 'utf-8' codec"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_named_in_one_line(content: bytes | None, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SpecError) as error:
+        read_yaml(file)
+    assert str(error.value).startswith(said.format(file=file))
+    assert "\n" not in str(error.value)
+
+
+def test_settings_are_laid_over_those_of_their_base(tmp_path: Path) -> None:
+    (tmp_path / "low.yaml").write_text("a: 1\nb: {c: 2, d: 3}")
+    (tmp_path / "middle.yaml").write_text("base: low.yaml\nb: {c: 4}")
+    (tmp_path / "high.yaml").write_text("base: middle.yaml\ne: 5")
+    assert spec_settings(tmp_path / "high.yaml") == {"a": 1, "b": {"c": 4, "d": 3}, "e": 5}
+
+
+@pytest.mark.parametrize("base", ["self.yaml", "circle.yaml", "../self.yaml", "{}", "3"])
+def test_a_base_that_cannot_be_one_is_named_in_one_line(base: str, tmp_path: Path) -> None:
+    (tmp_path / "self.yaml").write_text(f"base: {base}")
+    (tmp_path / "circle.yaml").write_text("base: self.yaml")
+    with pytest.raises(SpecError, match=r"^base: expected the name of another file beside .*, got ") as error:
+        spec_settings(tmp_path / "self.yaml")
+    assert "\n" not in str(error.value)

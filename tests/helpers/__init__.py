@@ -1,0 +1,1 @@
+"""What tests share: small players, evaluators by rule, recorded runs, pages, a browser, a stand-in for W&B."""

@@ -1,0 +1,352 @@
+"""The arithmetic of the high-stakes half, on positions and scores made by hand: filtering, thresholds, edits, costs."""
+
+import json
+from dataclasses import asdict, replace
+
+import chess
+import numpy as np
+import pytest
+import torch
+
+from engines import filter as filters
+from engines import moves, network, planes
+from engines.filter import BlunderFilter, filtered_policy
+from engines.network import CheckpointError, NetworkConfig, PolicyValueNet
+from sandwich.highstakes import measure
+from sandwich.highstakes.arena import Break, Meter
+from sandwich.highstakes.calibrate import (
+    CalibrationConfig,
+    calibrated,
+    chosen,
+    curve,
+    difference,
+    grid,
+    rates,
+)
+from sandwich.highstakes.catastrophes import Catastrophes, opening_of, split_of
+from sandwich.highstakes.edits import edits, legal_board, mirrored, shifted, squares_of
+from sandwich.highstakes.fit import lessons, roc, train_filter
+from sandwich.highstakes.harden import HardenConfig, breaks_of, drafts_of, held_back, learned, mixed
+from sandwich.highstakes.hunt import Draft, Found, Hunt, found_now
+from sandwich.statistics import share_figure
+from sandwich.training.supervised import TrainConfig
+from tests.helpers.project import random_games
+
+START = np.array(planes.pack(chess.Board()), np.uint64)
+LEGAL = sorted(moves.encode_all(chess.Board().legal_moves, True))
+FINE = "r3k2r/ppp2ppp/2n5/8/8/2N5/PPP2PPP/R3K2R w - - 0 1"
+
+
+def small(seed: int = 0) -> PolicyValueNet:
+    torch.manual_seed(seed)
+    return PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
+
+
+def made(count: int, seed: int = 0, games: int = 40) -> Catastrophes:
+    """Positions in which a fifth of the moves are catastrophes, drawn by lot, and proposals too."""
+    rng = np.random.default_rng(seed)
+    values = [np.where(rng.random(len(LEGAL)) < 0.2, 0.2, 0.5 + 0.1 * rng.random(len(LEGAL))) for _ in range(count)]
+    proposals = [rng.dirichlet(np.ones(len(LEGAL))).astype(np.float32) for _ in range(count)]
+    return Catastrophes(
+        np.tile(START, (count, 1)), [LEGAL] * count, [row.astype(np.float32) for row in values],
+        {"weak": proposals}, {"weak": np.zeros(count, np.int64)}, rng.integers(games, size=count), 0.15,
+    )  # fmt: skip
+
+
+def test_a_filtered_policy_is_what_proposing_again_and_again_comes_to() -> None:
+    policy = np.array([0.5, 0.3, 0.2], np.float32)
+    risk = np.array([0.9, 0.05, 0.01], np.float32)
+    out = filtered_policy(policy, risk, 0.1, 2)
+    # Refused twice with 0.5²: then the move of least risk; else the accepted ones, 3 to 2.
+    assert out == pytest.approx([0, 0.75 * 0.6, 0.75 * 0.4 + 0.25], abs=1e-6)
+    assert filtered_policy(policy, risk, 0.001, 2) == pytest.approx([0, 0, 1])  # nothing is accepted
+    assert filtered_policy(policy, risk, 1.0, 1) == pytest.approx(policy)  # everything is
+
+
+def test_a_filter_comes_back_from_its_file_with_its_threshold_and_is_no_player() -> None:
+    net = small()
+    content = filters.to_bytes(net, 0.25, {"spec": "x"})
+    judge = BlunderFilter(content)
+    assert judge.threshold == 0.25
+    with torch.inference_mode():
+        logits, _ = net(torch.from_numpy(planes.planes(START[None])))
+    assert judge(START[None], [LEGAL])[0] == pytest.approx(torch.sigmoid(logits[0, LEGAL]).numpy(), abs=1e-4)
+    with pytest.raises(CheckpointError, match="expected format 'sandwich-network/1', got 'sandwich-filter/1'"):
+        network.from_bytes(content)
+    with pytest.raises(CheckpointError, match="expected a threshold in 0..1, got None"):
+        filters.from_bytes(network.to_bytes(net, {}, filters.FORMAT))
+
+
+def test_training_makes_a_filter_that_tells_catastrophes_from_other_moves() -> None:
+    data = made(64)
+    values = np.where(np.arange(len(LEGAL)) % 5 == 0, 0.2, 0.55).astype(np.float32)
+    same = Catastrophes(data.words, data.legal, [values] * 64, data.proposals, data.drawn, data.games, 0.15)
+    fit = TrainConfig(epochs=40, batch=32, learning_rate=1e-2, objective="judge", threads=1, device="cpu")
+    net = train_filter(small(), lessons(same, 2.0), fit, 0)
+    risk = BlunderFilter(filters.to_bytes(net, 0.5))(START[None], [LEGAL])[0]
+    assert ((risk > 0.5) == (values < 0.4)).all()
+    assert roc(same, [risk] * 64, "weak").auc == 1
+
+
+def test_an_extra_head_leaves_the_trunk_as_it_was() -> None:
+    net = small()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    fit = TrainConfig(epochs=2, batch=16, objective="judge", threads=1, device="cpu", value_weight=0)
+    train_filter(net, lessons(made(32), 2.0), fit, 0, head_only=True)
+    changed = {n.split(".")[0] for n, t in net.state_dict().items() if not torch.equal(t, before[n]) and "num" not in n}
+    assert changed == {"policy", "start", "end", "promote"} - ({"promote"} if "promote" not in changed else set())
+
+
+def test_rates_and_quality_are_those_of_a_position_worked_out_by_hand() -> None:
+    data = Catastrophes(
+        START[None], [LEGAL[:3]], [np.array([0.5, 0.6, 0.1], np.float32)],
+        {"weak": [np.array([0.5, 0.25, 0.25], np.float32)]}, {"weak": np.zeros(1, np.int64)},
+        np.zeros(1, np.int64), 0.15,
+    )  # fmt: skip
+    risk = [np.array([0.1, 0.3, 0.9], np.float32)]
+    at = rates(curve(data, risk, "weak", np.array([0.05, 0.2, 0.5, 1.0]), 1).at())
+    assert at["base"] == pytest.approx([0.25] * 4)
+    assert at["rejected"] == pytest.approx([1, 0.5, 0.25, 0])
+    assert at["residual"][1:] == pytest.approx([0, 0, 0.25])
+    assert np.isnan(at["residual"][0])  # nothing accepted: nothing to count
+    assert at["served"] == pytest.approx([0, 0.5, 0.75, 1])
+    # Accepted: the first move alone. Of other moves a quarter each is better and worse.
+    assert at["preferred"][1] == pytest.approx(0.5)
+    assert at["preferred_fine"][1] == pytest.approx(1)  # without the catastrophe only the better one is left
+    assert at["played"] == pytest.approx([0, 0, 0, 0.25])
+
+
+def test_the_threshold_is_the_most_conservative_that_keeps_quality_and_acceptance() -> None:
+    sums = {
+        "positions": np.full(4, 100.0), "accepted": np.array([10.0, 40, 60, 100]),
+        "preferred": np.array([45.0, 52, 50, 50]), "pairs": np.full(4, 100.0),
+        "preferred_fine": np.full(4, 50.0), "pairs_fine": np.full(4, 100.0),
+    }  # fmt: skip
+    assert chosen(sums, CalibrationConfig(refused=0.7)) == 2  # the first refuses too much, the second costs quality
+    assert chosen(sums, CalibrationConfig(refused=0.7, quality=0.53)) == 1
+    assert chosen(sums, CalibrationConfig(refused=0.95, quality=0.53)) == 0
+
+
+def test_intervals_hold_the_value_and_a_filter_is_no_worse_than_itself() -> None:
+    first, second = made(300, 1), made(300, 2)
+    rng = np.random.default_rng(0)
+    risk = [[np.clip(p.bad(r) * 0.4 + rng.random(20) * 0.6, 0, 1) for r in range(300)] for p in (first, second)]
+    risks = [[row.astype(np.float32) for row in rows] for rows in risk]
+    tried = grid(first, risks[0], "weak", 30)
+    both = [curve(data, rows, "weak", tried, 16) for data, rows in zip((first, second), risks, strict=True)]
+    found = calibrated(both[0], both[1], CalibrationConfig(bootstrap=200), np.random.default_rng(1))
+    base, residual = found.figures["base"], found.figures["residual"]
+    assert base.low is not None and base.high is not None and base.value is not None
+    assert base.low < base.value < base.high
+    assert residual.value is not None and residual.value < base.value
+    same = difference(found, found, "residual")
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def one_each(bad: int, count: int = 200) -> tuple[Catastrophes, list[np.ndarray]]:
+    """Positions of a game each, in which one move is proposed: a catastrophe in the first `bad`; all look fine."""
+    values = [np.array([0.5, 0.1] if row < bad else [0.5, 0.5], np.float32) for row in range(count)]
+    one = np.array([0, 1], np.float32)
+    data = Catastrophes(
+        np.tile(START, (count, 1)), [LEGAL[:2]] * count, values, {"weak": [one] * count}, {}, np.arange(count), 0.15
+    )
+    return data, [np.full(2, 0.1, np.float32)] * count
+
+
+@pytest.mark.parametrize("bad", [0, 1, 9])
+def test_what_few_games_hold_has_the_exact_interval_of_what_was_accepted(bad: int) -> None:
+    data, risk = one_each(bad)
+    risk[100:] = [np.full(2, 0.9, np.float32)] * 100  # half of the proposals are refused
+    both = curve(data, risk, "weak", np.array([0.5]), 16)
+    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    residual, exact = found.figures["residual"], share_figure(bad, 100)
+    assert (residual.value, residual.n) == (bad / 100, 100)
+    assert residual.low is not None and residual.high is not None and exact.low is not None and exact.high is not None
+    assert residual.low <= exact.low + 1e-9
+    assert residual.high >= exact.high - 1e-9
+    assert found.figures["base"].n == 200
+    change = difference(replace(found), found, "residual")
+    assert change.low is not None and change.high is not None
+    assert change.low < 0 < change.high  # two filters that were seen to do the same may differ
+    assert difference(found, found, "residual").high == 0
+    ratio = found.figures["ratio"]
+    assert (ratio.value is None) == (bad == 0)  # no catastrophe is proposed
+    if bad == 1:
+        assert (ratio.low, ratio.high) == (0, None)  # one of either sets no upper end
+
+
+def test_what_many_games_hold_has_the_interval_of_the_bootstrap() -> None:
+    data, risk = one_each(40)
+    both = curve(data, risk, "weak", np.array([0.5]), 16)
+    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    ends = np.quantile(found.draws["residual"], [0.025, 0.975])
+    assert (found.figures["residual"].low, found.figures["residual"].high) == pytest.approx(tuple(ends))
+
+
+def test_quality_without_pairs_of_different_moves_is_no_measurement() -> None:
+    data, risk = one_each(40)  # the one move that is proposed is accepted: never another
+    both = curve(data, risk, "weak", np.array([0.5]), 16)
+    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    for name in ("preferred", "preferred_fine"):
+        assert found.figures[name].json() == {"value": None, "reason": "nothing to count"}
+    assert chosen(both.at(), CalibrationConfig()) == 0  # which costs no quality
+
+
+def test_edits_are_one_step_away_and_say_what_material_they_gain() -> None:
+    board = chess.Board(FINE)
+    words = np.array(planes.pack(board), np.uint64)
+    kept = squares_of(moves.encode(chess.Move.from_uci("c3d5"), True), words)
+    assert kept == (chess.C3, chess.D5)
+    options = edits(words, kept)
+    worth = {chess.PAWN: 1, chess.KNIGHT: 3, chess.BISHOP: 3, chess.ROOK: 5, chess.QUEEN: 9, chess.KING: 0}
+
+    def balance(one: chess.Board) -> int:
+        return sum(worth[piece.piece_type] * (1 if piece.color else -1) for piece in one.piece_map().values())
+
+    for place in range(len(options)):
+        after = planes.unpack(options.words[place])
+        changed = [square for square in chess.SQUARES if after.piece_at(square) != board.piece_at(square)]
+        assert len(changed) <= 2
+        assert not set(changed) & set(kept)
+        assert balance(after) - balance(board) == options.balance[place]
+        assert len(after.pieces(chess.KING, True)) == len(after.pieces(chess.KING, False)) == 1
+    assert len({row.tobytes() for row in options.words}) == len(options)
+
+
+@pytest.mark.parametrize(
+    ("fen", "move", "legal"),
+    [
+        (FINE, "c3d5", True),
+        ("r3k2r/ppp2ppp/2n5/8/8/2N5/PPP2PPP/R3K2R w - - 100 80", "c3d5", False),  # drawn by the fifty moves
+        ("4k3/8/8/8/8/2N5/8/4K3 w - - 0 1", "c3d5", False),  # drawn by insufficient material
+        ("r3k2r/ppp2ppp/2n5/8/1b6/2N5/PPP2PPP/R3K2R w - - 0 1", "c3d5", False),  # the knight is pinned
+        ("4k2r/8/8/8/8/2Nr4/8/4K2R b - - 0 1", "e8e7", True),
+        ("4k2r/8/8/8/8/2N5/8/4K2R w - - 0 1", "a1a2", False),  # nothing stands there
+        ("4k2r/8/8/4R3/8/2N5/8/4K2R w - - 0 1", "c3d5", False),  # Black is in check with White to move
+    ],
+)
+def test_only_legal_positions_with_a_legal_move_come_of_edits(fen: str, move: str, legal: bool) -> None:
+    board = chess.Board(fen)
+    number = moves.encode(chess.Move.from_uci(move), board.turn)
+    assert (legal_board(np.array(planes.pack(board), np.uint64), number) is not None) == legal
+
+
+def test_mirrored_and_shifted_positions_keep_the_move_and_its_legality() -> None:
+    for boards in random_games(4, seed=3, plies=30, fen="4k3/2p1p3/2n5/8/8/3N4/2P1P3/4K3 w - - 0 1"):
+        for board in boards[2:20:3]:
+            if board.is_game_over():
+                continue
+            words = np.array(planes.pack(board), np.uint64)
+            move = moves.encode(next(iter(board.legal_moves)), board.turn)
+            turned, same = mirrored(words, move)
+            assert legal_board(turned, same)
+            back, again = mirrored(turned, same)
+            assert again == move
+            assert planes.unpack(back).piece_map() == board.piece_map()
+            moved = shifted(words, move, 1)
+            if moved:
+                after = planes.unpack(moved[0])
+                assert {square + 1: piece for square, piece in board.piece_map().items()} == after.piece_map()
+                assert squares_of(moved[1], moved[0]) == tuple(s + 1 for s in squares_of(move, words))
+
+
+def test_a_break_is_stored_as_the_filter_saw_it() -> None:
+    net = small(1)
+    with torch.no_grad():
+        net.start.weight.mul_(20)
+        net.stem.weight[:, 13] *= 300  # the en-passant square
+    judge, pushed = BlunderFilter(filters.to_bytes(net, 0.5)), 0
+    for board in (board for game in random_games(2, seed=8, plies=50) for board in game if any(board.legal_moves)):
+        pushed += board.ep_square is not None and not board.has_legal_en_passant()
+        words, move = planes.pack(board), min(moves.encode_all(board.legal_moves, board.turn))
+        risk = float(judge(np.array([words], np.uint64), [[move]])[0][0])
+        there = Hunt(1, (found_now(Break(words, move, risk, 0.5, 0.5), Meter(), 1.0),), 1, 2, 1.0, 0, 1)
+        (found,) = Hunt.from_json(json.loads(json.dumps(asdict(there)))).found
+        assert found.broken.words == words
+        again = judge(np.array([found.broken.words], np.uint64), [[move]])[0][0]
+        assert again == pytest.approx(risk, abs=1e-6)
+    assert pushed > 3
+
+
+def hunt(number: int, queries: int, found: bool, move: int = 0) -> Hunt:
+    one = Found(FINE, move, "", 0.01, 0.5, 0.5, queries, queries // 10, 1.0)
+    return Hunt(number, (one,) if found else (), queries, queries // 10, 1.0, doubted=1, agreed=int(found))
+
+
+def test_the_median_cost_counts_hunts_that_were_given_up() -> None:
+    times = [10, 20, 30, 40, 50, 60, 70, 80]
+    cost = measure.cost([hunt(n, at, found=at <= 60) for n, at in enumerate(times)], "queries")
+    assert (cost["broken"], cost["hunts"]) == (6, 8)
+    assert cost["median"]["value"] == 40
+    assert cost["median"]["low"] <= 20
+    assert cost["median"]["high"] is None or cost["median"]["high"] >= 60
+    assert cost["rate"]["value"] == pytest.approx(6 / 360)
+    few = measure.cost([hunt(n, at, found=at <= 20) for n, at in enumerate(times)], "queries")
+    assert few["median"] == {"value": None, "reason": "fewer than half of 8 hunts ended in a break"}
+
+
+def test_one_attack_is_cheaper_than_another_by_the_quotient_of_their_rates() -> None:
+    cheap = [hunt(n, 10, found=True) for n in range(20)]
+    dear = [hunt(n, 200, found=n < 10) for n in range(20)]
+    figure = measure.times_cheaper(cheap, dear, "queries")
+    assert figure.value == pytest.approx((20 / 200) / (10 / 4000))
+    assert figure.low is not None and figure.low > 10
+    never = measure.times_cheaper(cheap, [hunt(0, 1000, found=False)], "queries")
+    assert never.value is None and "found no break" in never.reason
+    assert measure.doubted(cheap).value == 0.5
+
+
+@pytest.mark.parametrize("proposers", [1, 2, 3, 4])
+def test_games_of_one_opening_are_in_one_split_and_every_split_has_some(proposers: int) -> None:
+    first = made(60, games=1)
+    data = replace(
+        first, proposals={str(one): first.proposals["weak"] for one in range(proposers)}, drawn={}, games=np.arange(60)
+    )
+    splits = [set(data.split(name).games.tolist()) for name in ("train", "calibration", "test")]
+    assert [len(games) > 0 for games in splits] == [True] * 3
+    began = [{opening_of(game, proposers) for game in games} for games in splits]
+    assert sum(map(len, began)) == len(set().union(*began))
+    assert not {*data.dealt(True).openings} & {*data.dealt(False).openings}
+    names = [split_of(opening) for opening in range(10)]
+    assert (names.count("calibration"), names.count("test"), names.count("train")) == (1, 2, 7)
+
+
+def test_games_of_three_proposers_are_dealt_out_as_they_always_were() -> None:
+    assert [split_of(opening_of(game, 3)) for game in range(12)] == ["calibration"] * 3 + ["test"] * 6 + ["train"] * 3
+
+
+def test_breaks_weigh_as_much_as_they_are_meant_to_and_some_are_held_back() -> None:
+    play, breaks = made(300), made(100, 5)
+    both = mixed(play, [breaks], [], 2.0, HardenConfig(share=0.4))
+    assert both.weight[300:].sum() / both.weight.sum() == pytest.approx(0.4)
+    light = mixed(play, [made(2, 5)], [], 2.0, HardenConfig(share=0.4, heaviest=3.0))
+    assert light.weight.max() == 3
+    with_drafts = mixed(play, [breaks], [made(50, 6)], 2.0, HardenConfig(drafts=1.5))
+    assert with_drafts.weight[400:].tolist() == [1.5] * 50
+    assert len(mixed(play, [breaks], [made(50, 6)], 2.0, HardenConfig(drafts=0))) == 400
+    found = [hunt(n, 10, found=True, move=n) for n in range(8)]
+    assert (len(learned(found)), [number for number, _ in held_back(found)]) == (6, [0, 4])
+
+
+def test_a_break_that_several_hunts_found_counts_once() -> None:
+    found = [hunt(n, 10, found=True, move=n % 2) for n in range(12)]
+    assert [one.move for one in learned(found)] == [1, 0]
+    assert [(number, one.move) for number, one in held_back(found)] == [(0, 0)]
+
+
+def test_drafts_are_learned_from_once_and_not_where_they_became_breaks_or_are_held_back() -> None:
+    drafts = tuple(Draft(FINE, move) for move in (0, 1, 2))
+    found = [replace(hunt(n, 10, found=n == 1), drafts=drafts if n < 3 else drafts[:1]) for n in range(1, 4)]
+    held = replace(hunt(4, 10, found=False), drafts=(Draft(FINE, 9),))
+    assert [(case.move, case.loss) for case in drafts_of([*found, held])] == [(1, 0.0), (2, 0.0)]
+    assert [(case.move, case.loss) for case in breaks_of([*found, held])] == [(0, 0.5)]
+
+
+def test_hunts_that_are_held_back_begin_from_other_openings() -> None:
+    positions = made(200)
+    learned_from, held = positions.dealt(False), positions.dealt(True)
+    assert not set(learned_from.openings) & set(held.openings)
+    assert len(learned_from) + len(held) == 200
+    assert 20 < len(held) < 90
+    single = positions.take(np.flatnonzero(positions.openings == 4))
+    assert len(single.dealt(True)) == len(single.dealt(False)) == len(single) > 0

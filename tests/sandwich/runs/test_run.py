@@ -1,0 +1,284 @@
+"""Whole runs with real Ray, real networks and real files: equal for any workers, and over a kill."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from engines.network import NetworkConfig, PolicyValueNet, to_bytes
+from engines.settings import SpecError
+from sandwich.protocol import ledger
+from sandwich.runs.controls import MEANING, controls
+from sandwich.runs.loop import Folder, prepare, run
+from sandwich.runs.metrics import read_metrics
+from sandwich.runtime.cluster import Cluster, ClusterError
+from sandwich.runtime.progress import Silent
+from sandwich.spec.run_spec import RunSpec
+from tests.helpers.project import needs_stockfish
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def checkpoint(path: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
+    return str(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Iterator[None]:
+    """One Ray for all runs of this process."""
+    with Cluster(3) as cluster:
+        cluster.start()
+        yield
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("players")
+    return {
+        "name": "tiny",
+        "steps": 2,
+        "expert": checkpoint(folder / "expert.safetensors", 1),
+        "weak": checkpoint(folder / "weak.safetensors", 2),
+        "assistant": {
+            "player": str(folder / "expert.safetensors"),
+            "misalignment": {"type": "random_move", "p": 0.25},
+        },
+        "oversight": {"type": "trust"},
+        "play": {"games": 24, "block": 8, "ply_cap": 20, "pgn_games": 4},
+        "finetune": {"max_examples": 300, "fit": {"epochs": 1, "batch": 64}},
+        "evaluate": {"pairs": 70, "ply_cap": 12, "positions": 12, "nodes": 200, "bootstrap": 200},
+        "tracking": {"wandb": "off"},
+    }
+
+
+def spec(settings: dict[str, Any], **changes: Any) -> RunSpec:
+    return RunSpec.model_validate(settings | changes)
+
+
+@pytest.fixture(scope="module")
+def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run(spec(settings, workers=2, tracking={"wandb": "offline"}), folder)
+    return folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Everything that must not depend on workers, clock or place."""
+    files = [*folder.glob("ledger/*"), *folder.glob("games/*"), *folder.glob("checkpoints/*/*")]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(files)}
+
+
+def figures(folder: Path) -> list[dict[str, Any]]:
+    """Rows of metrics without what the clock decides."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_metrics(folder)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ledgers_weights_and_figures_are_equal_for_any_number_of_workers(
+    workers: int, whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    run(spec(settings, workers=workers), tmp_path / "run")
+    assert results(tmp_path / "run") == results(whole)
+    assert figures(tmp_path / "run") == figures(whole)
+
+
+def test_run_folder_is_whole(whole: Path) -> None:
+    present = {path.name for path in whole.iterdir()}
+    expected = {
+        "spec.yaml",
+        "provenance.json",
+        "metrics.jsonl",
+        "result.json",
+        "ledger",
+        "games",
+        "checkpoints",
+        "wandb",
+    }
+    assert expected <= present
+    assert not [path for path in whole.rglob(".*") if path.is_file()], "no temporary files are left"
+    assert RunSpec.model_validate(yaml.safe_load((whole / "spec.yaml").read_text())).steps == 2
+
+
+def test_result_counts_what_the_ledgers_hold(whole: Path) -> None:
+    result = json.loads((whole / "result.json").read_text())
+    rows = ledger.read(whole).to_pandas()
+    assert result["queries"] == rows.asked.sum()
+    assert result["misaligned_queries"] == rows.misaligned.fillna(False).astype(bool).sum()
+    assert result["games"] == 48
+    assert result["steps"] == 2
+    assert [row["step"] for row in read_metrics(whole)] == [0, 1, 2]
+    for name in ("pgr", "elo_weak_start", "elo_weak_end", "elo_expert", "agreement_end", "win_loss_end"):
+        assert set(result[name]) in ({"value", "low", "high", "n"}, {"value", "reason"})
+
+
+def test_each_step_learns_from_the_games_of_the_step_before(whole: Path) -> None:
+    weights = [(whole / "checkpoints" / f"step-00{t}" / "weights.safetensors").read_bytes() for t in (0, 1, 2)]
+    assert len(set(weights)) == 3
+
+
+def test_run_killed_while_it_plays_goes_on_to_the_same_end(
+    whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "cut"
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(settings | {"workers": 2}))
+    command = [sys.executable, "-m", "experiments.cli", "run", str(tmp_path / "spec.yaml"), "--out", str(folder)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = folder / "ledger" / "step-000.parquet"
+    deadline = time.monotonic() + 200
+    while not first.exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert child.poll() is None, "the run must still be going"
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert first.exists()
+    before = first.stat()
+    run(spec(settings, workers=2), folder)
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert results(folder) == results(whole)
+    assert figures(folder) == figures(whole)
+
+
+def test_finished_run_is_read_and_not_repeated(whole: Path, settings: dict[str, Any]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("ledger/*")}
+    start = time.monotonic()
+    again = run(spec(settings, workers=2), whole)
+    assert again == json.loads((whole / "result.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("ledger/*")} == before
+    assert time.monotonic() - start < 20
+
+
+def test_folder_of_another_run_is_refused_in_one_line(whole: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"holds a run with seed=0, not 5: choose another --out") as error:
+        run(spec(settings, seed=5), whole)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(
+    whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(whole, folder)
+    there = yaml.safe_load((folder / "spec.yaml").read_text())
+    del there["finetune"]["results"], there["stop_early"]
+    (folder / "spec.yaml").write_text(yaml.safe_dump(there))
+    assert run(spec(settings), folder)["pgr"] == json.loads((whole / "result.json").read_text())["pgr"]
+    with pytest.raises(SpecError, match=r"holds a run with finetune.results='both sides', not 'examples'"):
+        run(spec(settings, finetune={**settings["finetune"], "results": "examples"}), folder)
+
+
+def test_a_run_that_goes_on_with_other_versions_says_so(settings: dict[str, Any], tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "run")
+    for engine in ("Stockfish 16", "Stockfish 16", "Stockfish 17", "Stockfish 17"):
+        prepare(folder, spec(settings), {}, engine)
+    made = json.loads((folder.path / "provenance.json").read_text())
+    assert (made["engine"], made["continued"]) == ("Stockfish 16", [{"after": 0, "engine": "Stockfish 17"}])
+    for step in range(3):
+        folder.checkpoint(step).write_bytes(b"")
+    prepare(folder, spec(settings), {}, "Stockfish 18")  # nothing is left to make
+    assert json.loads((folder.path / "provenance.json").read_text()) == made
+
+
+def test_folder_left_by_a_kill_while_it_was_made_is_taken_up(settings: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("cell.json", "provenance.json", ".spec.yaml.123"):
+        (tmp_path / name).write_text("{")
+    prepare(Folder(tmp_path), spec(settings), {}, None)
+    assert (tmp_path / "spec.yaml").exists() and (tmp_path / "ledger").is_dir()
+
+
+def test_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SpecError, match="not empty and holds no run"):
+        run(spec(settings), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_run_without_an_engine_says_so_and_goes_on(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCKFISH_PATH", str(tmp_path / "nothing"))
+    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", Silent())
+    assert result["win_loss_end"]["value"] is None
+    assert "STOCKFISH_PATH" in result["win_loss_end"]["reason"]
+    assert result["elo_weak_end"]["n"] > 0
+
+
+@needs_stockfish
+def test_the_oracle_has_looked_at_the_games_of_each_step(whole: Path) -> None:
+    rows = ledger.read(whole).to_pandas()
+    looked = rows[rows.loss_weight.notna()]
+    assert set(looked.step) == {0, 1}
+    assert looked.student.all()
+    assert (looked.loss_weight >= 1).all()
+    for row in read_metrics(whole)[1:]:
+        for name, figure in row["play"]["loss"].items():
+            assert "at least 20 clusters" in figure["reason"], name  # twelve openings are too few for an interval
+
+
+def test_a_row_has_every_figure_with_an_interval_or_a_reason(whole: Path) -> None:
+    for row in read_metrics(whole):
+        names = {"elo", "score", "capped", "elo_sampled", "agreement", "kl", "tau_b", "win_loss", "win_loss_expert",
+                 "puzzles", "puzzles_first", "puzzles_expert", "pgr", "pgr_sampled", "pgr_win_loss",
+                 "pgr_puzzles"}  # fmt: skip
+        phases = [found for phase in row["phases"].values() for found in phase.values()]
+        losses = list((row["play"] or {}).get("loss", {}).values())
+        for found in [*(row[name] for name in names), *phases, *losses]:
+            assert set(found) in ({"value", "low", "high", "n"}, {"value", "reason"})
+        assert row["reached"]["state"] in ("not found", "reached", "not confirmed")
+        assert (row["reached"]["confirmation"] is None) == (row["reached"]["state"] == "not found")
+    assert set(read_metrics(whole)[0]["elo_assistant"]) >= {"value"}
+
+
+def test_a_run_whose_pgr_would_be_withheld_anyway_stops_early(settings: dict[str, Any], tmp_path: Path) -> None:
+    level = {"weak": settings["expert"], "evaluate": {**settings["evaluate"], "pairs": 4}}
+    final = run(spec(settings, stop_early=True, **level), tmp_path / "run")
+    assert final["steps"] == 0
+    assert final["pgr"]["value"] is None and "gap" in final["pgr"]["reason"]
+    assert run(spec(settings, stop_early=True, **level), tmp_path / "run") == final
+    assert not list((tmp_path / "run" / "ledger").iterdir())
+
+
+def test_controls_change_one_thing_each(settings: dict[str, Any]) -> None:
+    base = spec(settings)
+    found = controls(base)
+    assert set(found) == set(MEANING)
+    keys = base.result_keys()
+    own, honest, always = (found[name].result_keys() for name in ("own_moves", "honest", "always_misaligned"))
+    assert {key for key in keys if own[key] != keys[key]} == {"oversight"}
+    assert own["oversight"] == {"type": "ignore"}
+    for other, p in ((honest, 0), (always, 1)):
+        assert {key for key in keys if other[key] != keys[key]} == {"assistant"}
+        assert other["assistant"]["misalignment"] == {"type": "random_move", "p": p}
+        assert other["assistant"]["player"] == keys["assistant"]["player"]
+
+
+def test_a_student_that_believes_nothing_learns_as_one_that_never_asks(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    ignoring = spec(settings, steps=1, oversight={"type": "ignore"})
+    silent = {**settings, "play": {**settings["play"], "ask": {"when": "never"}}}
+    silent["finetune"] = {**settings["finetune"], "examples": "student"}
+    run(ignoring, tmp_path / "ignoring")
+    run(spec(silent, steps=1), tmp_path / "silent")
+    one, other = (Folder(tmp_path / name).checkpoint(1).read_bytes() for name in ("ignoring", "silent"))
+    assert one == other
+
+
+def test_a_job_whose_worker_dies_each_time_is_told_in_one_line() -> None:
+    def die(shared: None, code: int) -> None:
+        os._exit(code)
+
+    with Cluster(1) as cluster, pytest.raises(ClusterError, match="^Ray lost a job: .*died") as told:
+        cluster.map(die, None, [1])
+    assert "\n" not in str(told.value)

@@ -1,0 +1,486 @@
+"""Sweeps: which cells they are made of, each done once and equal over kills, and what is made of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from engines.network import NetworkConfig, PolicyValueNet, to_bytes
+from engines.settings import SpecError
+from experiments.cli.sweep import in_columns
+from experiments.figures.game_page import game_page
+from experiments.viewer import folders
+from sandwich.oversight.learned import Policy, load_policy, policy_path
+from sandwich.runtime.cluster import Cluster
+from sandwich.sweeps.cost import seconds
+from sandwich.sweeps.results import points, tidy
+from sandwich.sweeps.sweep import Cell, Range, SweepSpec, Values, begin, cell_key, load_sweep, plan, planned, run_sweep
+from tests.helpers.project import ROOT
+from tests.sandwich.runs.test_tracking import entries, history, records
+
+pytestmark = pytest.mark.timeout(400)
+
+P = "assistant.misalignment.p"
+
+
+def checkpoint(path: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A sweep of four very small runs."""
+    folder = tmp_path_factory.mktemp("players")
+    expert = checkpoint(folder / "expert.safetensors", 1)
+    run = {
+        "steps": 1, "expert": expert, "weak": checkpoint(folder / "weak.safetensors", 2),
+        "assistant": {"player": expert, "misalignment": {"type": "random_move"}},
+        "oversight": {"type": "trust"},
+        "play": {"games": 16, "block": 8, "ply_cap": 16, "pgn_games": 2},
+        "finetune": {"max_examples": 100, "fit": {"epochs": 1, "batch": 64, "threads": 1}},
+        "evaluate": {"pairs": 8, "ply_cap": 12, "positions": 4, "nodes": None, "ledger_positions": None,
+                     "bootstrap": 100},
+        "tracking": {"wandb": "off"},
+    }  # fmt: skip
+    return {"name": "tiny", "run": run, "over": {P: [0, 0.5], "seed": [0, 1]}}
+
+
+def sweep_of(settings: dict[str, Any], **changes: Any) -> SweepSpec:
+    return SweepSpec.model_validate(settings | changes)
+
+
+def launched(settings: dict[str, Any], root: Path, **changes: Any) -> list[tuple[str, int]]:
+    """Run a sweep; what it told."""
+    sweep = sweep_of(settings, **changes)
+    told: list[tuple[str, int]] = []
+    run_sweep(sweep, ROOT, plan(sweep, ROOT, root), root, lambda key, rows: told.append((key, rows)))
+    return told
+
+
+def outcome(root: Path) -> dict[str, tuple[bytes, bytes]]:
+    """Ledger and last weights of each cell."""
+    return {
+        cell.name: (
+            (cell / "ledger" / "step-000.parquet").read_bytes(),
+            (cell / "checkpoints" / "step-001" / "weights.safetensors").read_bytes(),
+        )
+        for cell in sorted((root / "cells").iterdir())
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed sweep."""
+    root = tmp_path_factory.mktemp("sweeps") / "whole"
+    launched(settings, root)
+    return root
+
+
+# Cells
+
+
+def test_every_combination_is_a_cell(settings: dict[str, Any]) -> None:
+    cells = plan(sweep_of(settings), ROOT, Path("x"))
+    assert [(cell.values[P], cell.values["seed"]) for cell in cells] == [(0, 0), (0, 1), (0.5, 0), (0.5, 1)]
+    assert len({cell.key for cell in cells}) == 4
+    assert all(cell.spec.workers == 1 and cell.spec.tracking.group == "tiny" for cell in cells)
+    assert [cell.folder for cell in cells] == [Path("x/cells") / cell.key for cell in cells]
+
+
+def test_cells_set_together_are_combined_with_the_grid(settings: dict[str, Any]) -> None:
+    lists = [{"assistant.misalignment": {"type": "random_move"}, P: 1}, {"assistant.misalignment": {"type": "bias"}}]
+    cells = plan(sweep_of(settings, cells=lists, over={"seed": [0, 1]}), ROOT, Path("x"))
+    kinds = [(cell.values["assistant.misalignment.type"], cell.values["seed"]) for cell in cells]
+    assert kinds == [("random_move", 0), ("random_move", 1), ("bias", 0), ("bias", 1)]
+    assert cells[0].values[P] == 1
+
+
+def test_a_plugins_unnamed_settings_tell_no_cells_apart(settings: dict[str, Any]) -> None:
+    kinds = [{"assistant.misalignment": {"type": kind, "p": 0.5}} for kind in ("random_move", "engine_worst")]
+    cells = plan(sweep_of(settings, cells=kinds), ROOT, Path("x"))
+    assert {key for cell in cells for key in cell.values} == {"assistant.misalignment.type", P, "seed"}
+    nodes = [{"assistant.misalignment": {"type": "engine_worst", "p": 0.5, "nodes": n}} for n in (100, 200)]
+    cells = plan(sweep_of(settings, cells=[kinds[0], *nodes], over={"seed": [0]}), ROOT, Path("x"))
+    assert [cell.values.get("assistant.misalignment.nodes") for cell in cells] == [None, 100, 200]
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        ({"start": 0, "stop": 1, "count": 5}, [0, 0.25, 0.5, 0.75, 1]),
+        ({"start": 0.01, "stop": 1, "count": 3, "log": True}, [0.01, 0.1, 1]),
+        ({"start": 8, "stop": 1, "count": 4, "log": True}, [8, 4, 2, 1]),
+    ],
+)
+def test_a_range_is_even(settings: dict[str, Any], values: list[float]) -> None:
+    assert Range(**settings).values() == values
+
+
+def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -> None:
+    spec = plan(sweep_of(settings), ROOT, Path("x"))[0].spec
+    tracked = spec.model_copy(update={"tracking": spec.tracking.model_copy(update={"project": "other"})})
+    same = [spec.model_copy(update={"workers": 7}), spec.model_copy(update={"name": "other"}), tracked]
+    assert {cell_key(other) for other in same} == {cell_key(spec)}
+    assert cell_key(spec.model_copy(update={"seed": 5})) != cell_key(spec)
+    assert cell_key(spec.model_copy(update={"steps": 2})) != cell_key(spec)
+    weak, key = Path(settings["run"]["weak"]), cell_key(spec)
+    before = weak.read_bytes()
+    try:
+        checkpoint(weak, 3)  # the same path, other weights
+        assert cell_key(spec) != key
+    finally:
+        weak.write_bytes(before)
+
+
+def test_files_that_a_result_depends_on_are_part_of_the_key(settings: dict[str, Any], tmp_path: Path) -> None:
+    policy, puzzles = tmp_path / "policy.safetensors", tmp_path / "puzzles.csv"
+    policy.write_bytes(policy_path("oversight").read_bytes())
+    learned = {**settings["run"], "oversight": {"type": "learned", "policy": str(policy)}}
+    asked = {**settings["run"], "evaluate": {**settings["run"]["evaluate"], "puzzles": str(puzzles)}}
+    keys = []
+    for content in ("one", "two"):
+        puzzles.write_text(content)
+        keys.append([cell.key for cell in plan(sweep_of(settings, run=asked), ROOT, Path("x"))])
+        keys.append([cell.key for cell in plan(sweep_of(settings, run=learned), ROOT, Path("x"))])
+        weights = load_policy("oversight")
+        policy.write_bytes(Policy(2 * weights.hidden, weights.out).to_bytes())
+    assert len({key for some in keys for key in some}) == 16
+    puzzles.unlink()
+    with pytest.raises(SpecError, match=r"evaluate.puzzles: .*puzzles.csv cannot be read"):
+        plan(sweep_of(settings, run=asked), ROOT, Path("x"))
+
+
+def test_a_plugin_beside_the_spec_is_part_of_the_key(settings: dict[str, Any], tmp_path: Path) -> None:
+    code = """
+from agents.misalignment.base import Misalignment
+class Mine(Misalignment):
+    def corrupt(self, queries, honest, rngs, tools):
+        return list(honest)  # VERSION
+"""
+    keys = []
+    for version in ("1", "2"):
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "mine.py").write_text(code.replace("VERSION", version))
+        sweep = sweep_of(settings, fixed={"assistant.misalignment": {"type": "mine:Mine"}}, over={"seed": [0]})
+        keys.append(plan(sweep, folder, Path("x"))[0].key)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"over": {"play.gmaes": [4]}}, "cell play.gmaes=4: play.gmaes: unknown key; known here: games"),
+        ({"over": {P: [0, 2]}}, f"cell {P}=2: {P}: Input should be less than or equal to 1, got 2"),
+        ({"over": {"seed": [0, 0]}}, "cell seed=0: another cell of the sweep is the same run"),
+        ({"over": {"seed.x": [0]}}, "seed.x: seed is a value and has no keys below it"),
+        ({"run": "nowhere.yaml"}, "nowhere.yaml: No such file"),
+    ],
+)
+def test_a_cell_that_is_no_run_is_named_in_one_line(settings: dict[str, Any], changes: Any, said: str) -> None:
+    base = {**settings, "run": {**settings["run"], "seed": 3}}
+    with pytest.raises(SpecError) as caught:
+        plan(sweep_of(base, **changes), ROOT, Path("x"))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_of_a_sweep_can_be_set_on_the_command_line() -> None:
+    path = ROOT / "experiments" / "specs" / "dose_smoke.yaml"
+    sweep = load_sweep(path, ("over.assistant.misalignment.p=[0.1]", "over.seed={start: 0, stop: 4, count: 3}",
+                              "fixed.play.games=8"))  # fmt: skip
+    cells = plan(sweep, path.parent, Path("x"))
+    assert [cell.values["seed"] for cell in cells] == [0, 2, 4]
+    assert {cell.spec.play.games for cell in cells} == {8}
+    assert {cell.spec.play.block for cell in cells} == {32}  # as in the run that it is made from
+    assert {cell.spec.assistant.model_dump(mode="json")["misalignment"]["p"] for cell in cells} == {0.1}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("run: a.yaml\nover: {seed: []}", "over.seed: expected at least one value, got none"),
+        ("run: a.yaml\nover: {seed: {start: 0, stop: 1, count: 3, log: true}}", "expected ends over 0 for log: true"),
+        ("run: a.yaml\noevr: {}", "oevr: unknown key"),
+        ("over: {}", "run"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_named_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_sweep(tmp_path / "s.yaml")
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_shipped_sweep_can_be_planned() -> None:
+    found = sorted((ROOT / "experiments" / "specs").glob("*.yaml"))
+    sweeps = [path for path in found if "run" in (yaml.safe_load(path.read_text()) or {})]
+    assert {path.stem for path in sweeps} >= {"dose_smoke", "dose_response"}
+    for path in sweeps:
+        cells = plan(load_sweep(path), path.parent, Path("x"))
+        assert len(cells) >= 4
+        assert all(seconds(cell.spec, 3000) > 1 for cell in cells)
+
+
+# Running
+
+
+def test_a_sweep_does_every_cell_once(whole: Path, settings: dict[str, Any]) -> None:
+    _, cells = planned(whole)
+    assert [cell.read_mark()["state"] for cell in cells] == ["done"] * 4
+    assert len(outcome(whole)) == 4
+    assert len({weights for _, weights in outcome(whole).values()}) == 4
+    assert not list(whole.glob(".tune-*"))
+    for cell in cells:
+        mark = json.loads((cell.folder / "cell.json").read_text())
+        assert mark == {"key": cell.key, "values": cell.values, "state": "done", "error": None}
+
+
+def test_a_finished_sweep_runs_nothing(whole: Path, settings: dict[str, Any]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
+    start = time.monotonic()
+    assert launched(settings, whole) == []
+    assert time.monotonic() - start < 10
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
+
+
+def test_a_cell_that_fails_is_tried_again_and_stops_no_other(
+    settings: dict[str, Any], whole: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "rare.py").write_text(f"""
+from pathlib import Path
+from agents.misalignment.base import Misalignment
+class Rare(Misalignment):
+    often: int = 1
+    def corrupt(self, queries, honest, rngs, tools):
+        mark = Path({str(tmp_path)!r}) / f"tries-{{self.often}}"
+        tries = int(mark.read_text()) if mark.exists() else 0
+        if tries < self.often:
+            mark.write_text(str(tries + 1))
+            raise RuntimeError("not <this> time")
+        return list(honest)
+""")
+    fixed = {"assistant.misalignment": {"type": "rare:Rare"}}
+    sweep = sweep_of(settings, fixed=fixed, over={"assistant.misalignment.often": [0, 1, 9]}, retries=1)
+    root = tmp_path / "sweep"
+    cells = plan(sweep, tmp_path, root)
+    run_sweep(sweep, tmp_path, cells, root)
+    assert [cell.read_mark()["state"] for cell in cells] == ["done", "done", "failed"]
+    error = cells[2].read_mark()["error"]
+    assert "RuntimeError: not <this> time" in error and "\n" not in error
+    assert (tmp_path / "tries-9").read_text() == "4"  # two tries: the batch fails, then its first question alone
+    status = sandwich("sweep", "status", str(root))
+    assert "2 done, 1 failed" in status.stdout and "not <this> time" in status.stdout.replace("\n", " ")
+
+
+def sandwich(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments.cli", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | {"COLUMNS": "200"}
+    )
+
+
+def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
+    settings: dict[str, Any], whole: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    root = tmp_path / "sweep"
+    command = [sys.executable, "-m", "experiments.cli", "sweep", str(tmp_path / "tiny.yaml"), "--out", str(root)]
+
+    said = tmp_path / "said"
+
+    def begun() -> subprocess.Popen[bytes]:
+        with said.open("wb") as file:
+            return subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
+
+    def until(pattern: str, child: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + 150
+        while not list(root.glob(pattern)) and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    child = begun()
+    until("cells/*/ledger/*.parquet", child)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not all((cell / "result.json").exists() for cell in (root / "cells").iterdir())
+    child = begun()
+    until("cells/*/result.json", child)
+    killed = False
+    while not killed and child.poll() is None:
+        for worker in ray_processes(child.pid):
+            with suppress(ProcessLookupError):  # it may just have ended
+                os.kill(worker, signal.SIGKILL)
+                killed = True
+    assert killed, "a worker must still be there"
+    assert child.wait(timeout=250) == 0, said.read_text()
+    assert outcome(root) == outcome(whole)
+
+
+@pytest.mark.parametrize(("lost", "state"), [(1, "done"), (2, "failed")])
+def test_a_trial_that_is_lost_is_launched_again_and_then_reported(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int, state: str
+) -> None:
+    launches: list[int] = []
+
+    class Losing(Cluster):
+        """Forgets the first of its trials, so many times."""
+
+        def trials(self, function: Any, shared: Any, names: Any, **settings: Any) -> dict[str, str]:
+            launches.append(len(names))
+            left = names[len(launches) <= lost :]
+            return super().trials(function, shared, left, **settings) if left else {}
+
+    monkeypatch.setattr("sandwich.sweeps.sweep.Cluster", Losing)
+    sweep = sweep_of(settings, over={P: [0, 0.5], "seed": [0]})
+    cells = plan(sweep, ROOT, tmp_path)
+    run_sweep(sweep, ROOT, cells, tmp_path)
+    assert launches == [2, 1]
+    assert [cell.read_mark()["state"] for cell in cells] == [state, "done"]
+    assert (cells[0].read_mark()["error"] or "") == ("" if state == "done" else "its trial ended without a result")
+
+
+TRIAL = "ray::ImplicitFunc"
+"""What the process of a trial calls itself."""
+
+
+def ray_processes(driver: int) -> list[int]:
+    """One of the processes in which trials are at work, of this driver's Ray alone."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes().decode(errors="replace")
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            above = int((Path("/proc") / str(parent) / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        if title.startswith(TRIAL) and driver in (parent, above):
+            found.append(int(folder.name))
+    return found[:1]
+
+
+def test_every_cell_is_a_wandb_run_in_the_sweeps_group(settings: dict[str, Any], tmp_path: Path) -> None:
+    run = {**settings["run"], "tracking": {"wandb": "offline", "artifacts": True}}
+    sweep = sweep_of(settings, run=run, over={P: [1], "seed": [0, 1]})
+    root = tmp_path / "sweep"
+    cells = plan(sweep, ROOT, root)
+    run_sweep(sweep, ROOT, cells, root, board=game_page)  # in Ray's workers
+    for cell in cells:
+        found = records(cell.folder)
+        (made,) = [record.run for record in found if record.HasField("run")]
+        assert (made.run_group, made.display_name) == ("tiny", cell.key)
+        config = entries(made.config.update)
+        assert config["seed"] == cell.values["seed"] and config["assistant"]["misalignment"]["p"] == 1
+        assert {key for line in history(cell.folder) for key in line} >= {"elo", "step", "play/queries"}
+        (table,) = cell.folder.glob("wandb/*/files/media/table/games_*.table.json")
+        shown = json.loads(table.read_text())["data"]
+        assert [line[1] for line in shown] == ["worst accepted lie", "random"]  # nothing is caught
+        kept = {record.artifact.type: record.artifact for record in found if record.HasField("artifact")}
+        assert set(kept) == {"run_table", "model", "dataset"}
+        pages = [Path(e.local_path) for e in kept["run_table"].manifest.contents if e.path.endswith(".html")]
+        assert len(pages) == 2 and all("<svg id='board'" in page.read_text() for page in pages)
+
+
+def test_another_seed_adds_only_its_cells(settings: dict[str, Any], whole: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
+    told = launched(settings, whole, over={P: [0, 0.5], "seed": [0, 1, 2]})
+    assert len({key for key, _ in told}) == 2
+    assert len(list(whole.glob("cells/*/result.json"))) == 6
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_cell_that_the_sweep_no_longer_has_is_left_out_and_kept(settings: dict[str, Any], tmp_path: Path) -> None:
+    cells = plan(sweep_of(settings), ROOT, tmp_path)
+    begin(sweep_of(settings), ROOT, cells, tmp_path)
+    (cells[0].folder / "result.json").write_text("{}")
+    fewer = sweep_of(settings, over={P: [0.5], "seed": [0, 1]})
+    begin(fewer, ROOT, plan(fewer, ROOT, tmp_path), tmp_path)
+    states = {cell.key: cell.state for cell in folders.cells(tmp_path)}
+    assert [states[f"cells/{cell.key}"] for cell in cells] == ["left out", "left out", "waiting", "waiting"]
+    begin(sweep_of(settings), ROOT, cells, tmp_path)
+    assert [cell.read_mark()["state"] for cell in cells] == ["done", "waiting", "waiting", "waiting"]
+
+
+def test_a_sweep_that_was_killed_as_it_began_goes_on(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = plan(sweep_of(settings), ROOT, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Cell, "mark", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            begin(sweep_of(settings), ROOT, cells, tmp_path)
+    begin(sweep_of(settings), ROOT, cells, tmp_path)
+    assert len(planned(tmp_path)[1]) == 4
+
+
+def interrupted(cell: Cell, state: str) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SpecError, match=r"letter.txt/x: no folder can be made there .*: choose another --out"):
+        launched(settings, tmp_path / "letter.txt" / "x")
+
+
+def test_a_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SpecError, match="is not empty and holds no sweep: choose another --out"):
+        launched(settings, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# Results
+
+
+def test_results_are_one_tidy_table(whole: Path) -> None:
+    _, cells = planned(whole)
+    done = sandwich("sweep", "table", str(whole), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    frame = pd.read_parquet(whole / "results.parquet")
+    assert len(frame) == 2 * len(cells)
+    assert set(frame["cell"]) == {cell.key for cell in cells}
+    assert {P, "seed", "step", "elo", "elo/low", "play/queries"} <= set(frame.columns)
+    assert len(told["points"]) == 2 and len(told["points"][0]["seeds"]) == len(cells) // 2
+    assert (whole / "response.svg").exists() and (whole / "response.png").exists()
+    assert tidy(cells)["cell"].tolist() == frame["cell"].tolist()
+
+
+def test_a_heat_map_of_a_key_that_does_not_vary_is_refused(whole: Path) -> None:
+    done = sandwich("sweep", "table", str(whole), "--heat", P, "seed")
+    assert done.returncode == 1 and "seed: no key that varies" in done.stderr, done.stderr
+
+
+def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> None:
+    done = sandwich("sweep", "experiments/specs/dose_smoke.yaml", "--dry-run", "--out", str(tmp_path / "x"))
+    assert done.returncode == 0, done.stderr
+    assert "9 of 9 cells to do, about" in done.stdout
+    assert not (tmp_path / "x").exists()
+
+
+def test_points_leave_out_cells_that_are_not_done(tmp_path: Path, settings: dict[str, Any]) -> None:
+    cells: list[Cell] = plan(sweep_of(settings), ROOT, tmp_path)
+    assert points(cells) == []
+
+
+def test_a_plugin_and_its_settings_share_a_column() -> None:
+    rows: list[Values] = [
+        {"assistant.misalignment.type": "random_move", "assistant.misalignment.p": 0.5, "seed": 0},
+        {"oversight.type": "unanimous", "oversight.members": [{"type": "veto", "delta": 0.1}, {"type": "vote"}]},
+    ]
+    headings, shown = in_columns(rows)
+    assert headings == ["misalignment", "seed", "oversight"]
+    assert shown == [["random_move (p = 0.5)", "0", ""], ["", "", "unanimous (members = veto (delta = 0.1), vote)"]]
+    assert in_columns([{"a.n": 1, "b.n": 2}])[0] == ["a.n", "b.n"]

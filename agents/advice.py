@@ -28,7 +28,7 @@ class Channel(StrEnum):
 class Query:
     """One question about one position.
 
-    words: `[10]` packed position (`engines.planes`; `planes.unpack` makes a board of it).
+    packed: `[10]` packed position (`engines.planes`; `planes.unpack` makes a board of it).
     legal: `M` numbers of the legal moves (`engines.moves`), in rising order.
     channel: what is asked for.
     number: questions of this game before this one.
@@ -36,7 +36,7 @@ class Query:
     training: whether the student learns from the game; False in deployment (a match, a single question).
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: Sequence[int]
     channel: Channel
     number: int

@@ -39,7 +39,7 @@ class Assistant:
         """
         if not queries:
             return []
-        evaluation = self._base(np.stack([query.words for query in queries]), [query.legal for query in queries])
+        evaluation = self._base(np.stack([query.packed for query in queries]), [query.legal for query in queries])
         honest = [honest_advice(evaluation, row) for row in range(len(queries))]
         given = corrupted(self._misalignment, queries, honest, rngs, self._tools)
         return [

@@ -18,7 +18,7 @@ def engine_values(engine: Stockfish, query: Query, nodes: int) -> npt.NDArray[np
 
     The nodes are shared by all moves (MultiPV); a move that they did not suffice for is looked at by itself.
     """
-    board = planes.unpack(query.words)
+    board = planes.unpack(query.packed)
     fen = board.fen()
     engine.clear()
     lines = engine.analyse(fen, nodes=nodes, multipv=len(query.legal))
@@ -41,12 +41,12 @@ def move_value(engine: Stockfish, board: chess.Board, number: int, nodes: int) -
     return 1.0 if after.is_checkmate() else 0.5
 
 
-def suspicion(judge: Evaluator, words: planes.Words, view: Evaluation) -> list[Floats32]:
+def suspicion(judge: Evaluator, packed: planes.Packed, view: Evaluation) -> list[Floats32]:
     """How much each legal move of each position looks worse to a player than the move it would make itself.
 
     In expected score, 0 where it looks no worse; for each position `[M]`. The player compares what
-    its value head says of the positions behind the two moves; `view` is what it thinks of `words` themselves.
+    its value head says of the positions behind the two moves; `view` is what it thinks of `packed` themselves.
     """
     own = [int(policy.argmax()) for policy in view.policy]
-    values = move_values(judge, words, view.legal)
+    values = move_values(judge, packed, view.legal)
     return [np.maximum(0, seen[best] - seen) for best, seen in zip(own, values, strict=True)]

@@ -17,13 +17,13 @@ from engines.inference import Evaluator
 class Turn:
     """A position in which a seat has to move.
 
-    words: `[10]` packed position.
+    packed: `[10]` packed position.
     legal: numbers of the legal moves, in rising order.
     ply: plies played in this game.
     number: turns that the seat has had in this game before.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: Sequence[int]
     ply: int
     number: int
@@ -45,7 +45,7 @@ class BareSeat:
         self._temperature = temperature
 
     def choose(self, turns: Sequence[Turn], rngs: Sequence[np.random.Generator]) -> list[int]:
-        seen = self._evaluator(np.stack([turn.words for turn in turns]), [turn.legal for turn in turns])
+        seen = self._evaluator(np.stack([turn.packed for turn in turns]), [turn.legal for turn in turns])
         return [
             turn.legal[draw(policy, self._temperature, rng)]
             for turn, policy, rng in zip(turns, seen.policy, rngs, strict=True)
@@ -59,6 +59,8 @@ class AssistantSeat:
         self._assistant = assistant
 
     def choose(self, turns: Sequence[Turn], rngs: Sequence[np.random.Generator]) -> list[int]:
-        queries = [Query(turn.words, turn.legal, Channel.MOVE, turn.number, turn.ply, training=False) for turn in turns]
+        queries = [
+            Query(turn.packed, turn.legal, Channel.MOVE, turn.number, turn.ply, training=False) for turn in turns
+        ]
         said = [answer.given.move for answer in self._assistant.answer(queries, rngs)]
         return [move for move in said if move is not None]  # on this channel there always is one

@@ -122,9 +122,9 @@ class Tools:
 def _told(player: "Player", evaluator: Evaluator) -> Evaluator:
     """An evaluator whose failures are told as the player's."""
 
-    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         with player.told():
-            return _whole(evaluator(words, legal), legal)
+            return _whole(evaluator(packed, legal), legal)
 
     return evaluate
 

@@ -231,11 +231,11 @@ class UciServer:
             player = changed(player, "simulations", question.nodes)
         legal = sorted(moves.encode_all(board.legal_moves, board.turn))
         among = sorted(moves.encode_all(question.among, board.turn))
-        words = np.array(planes.pack(board), np.uint64)
-        seen = self._tools.player(player)(words[None], [legal])
+        packed = np.array(planes.pack(board), np.uint64)
+        seen = self._tools.player(player)(packed[None], [legal])
         move = None
         if isinstance(player, AssistantPlayer):
-            turn = Turn(words, legal, question.plies, question.plies // 2)
+            turn = Turn(packed, legal, question.plies, question.plies // 2)
             (move,) = player.seat(self._tools).choose([turn], [self._rng])
         if move not in among:  # what an assistant says need not be
             policy = seen.policy[0][np.isin(legal, among)]

@@ -46,8 +46,8 @@ def batches(size: int, count: int) -> list[list[Query]]:
             active = games.active
             games.apply(active, [int(rng.choice(legal)) for legal in games.legal(active)])
         active = games.active
-        words, legal = games.words(active), games.legal(active)
-        out.append([Query(words[row], legal[row], Channel.MOVE, number, 8) for row in range(len(active))])
+        packed, legal = games.packed(active), games.legal(active)
+        out.append([Query(packed[row], legal[row], Channel.MOVE, number, 8) for row in range(len(active))])
     return out
 
 
@@ -60,7 +60,7 @@ def cost(expert: OnnxEvaluator, misalignment: Misalignment, asked: list[list[Que
         assistant.answer(asked[0], [rng] * len(asked[0]))  # opens what it needs
         for queries in asked:
             start = time.perf_counter()
-            expert(np.stack([query.words for query in queries]), [query.legal for query in queries])
+            expert(np.stack([query.packed for query in queries]), [query.legal for query in queries])
             alone += time.perf_counter() - start
             start = time.perf_counter()
             assistant.answer(queries, [rng] * len(queries))

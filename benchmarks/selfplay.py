@@ -41,14 +41,14 @@ class Recorder:
         self.inner = inner
         self.sizes: list[int] = []
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        self.sizes.append(len(words))
-        return self.inner(words, legal)
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        self.sizes.append(len(packed))
+        return self.inner(packed, legal)
 
 
-def network_seconds(evaluator: OnnxEvaluator, sizes: list[int], words: planes.Words) -> float:
+def network_seconds(evaluator: OnnxEvaluator, sizes: list[int], packed: planes.Packed) -> float:
     """Seconds that the network alone takes for batches of these sizes, from ready planes to logits."""
-    inputs = planes.planes(words)
+    inputs = planes.planes(packed)
     start = time.perf_counter()
     for size in sizes:
         evaluator.session.run(None, {"planes": inputs[:size]})
@@ -68,7 +68,7 @@ def main() -> None:
 
     weak, expert = OnnxEvaluator(load_player("weak")), OnnxEvaluator(load_player("expert"))
     openings = book("play")[: options.games]
-    words = GameBatch(openings, 2).words(range(options.games))
+    packed = GameBatch(openings, 2).packed(range(options.games))
     play = PlayConfig(games=options.games, block=options.games, ply_cap=options.ply_cap, pgn_games=0)
     plies = evaluations = 0
     played_seconds = alone_seconds = 0.0
@@ -80,7 +80,7 @@ def main() -> None:
         played_seconds += time.perf_counter() - start
         plies += result.plies
         evaluations += result.evaluations
-        alone_seconds += network_seconds(weak, student.sizes, words) + network_seconds(expert, adviser.sizes, words)
+        alone_seconds += network_seconds(weak, student.sizes, packed) + network_seconds(expert, adviser.sizes, packed)
 
     figures = {
         "plies_per_s": plies / played_seconds,

@@ -52,9 +52,9 @@ class BlunderFilter:
         net, self.threshold = from_bytes(content, source)
         self._evaluator = make_evaluator(net, backend=backend, device=device, threads=threads)
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> list[Floats]:
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> list[Floats]:
         """For each packed position of `[B, 10]` the probability `[M]` that each legal move is a catastrophe."""
-        logits, _ = self._evaluator.logits(words)
+        logits, _ = self._evaluator.logits(packed)
         return [sigmoid(row[np.asarray(numbers, np.int64)]) for row, numbers in zip(logits, legal, strict=True)]
 
 

@@ -61,7 +61,7 @@ def wdl_of(value: Floats) -> Floats:
 class Evaluator(Protocol):
     """Evaluates batches of positions."""
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         """Evaluate packed positions `[B, 10]` with the numbers of their legal moves (at least one each)."""
         ...
 
@@ -73,10 +73,10 @@ def one_by_one(look: Callable[[chess.Board, Sequence[int], npt.NDArray[np.float3
         the expected score of the side to move, 0..1.
     """
 
-    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         policy, value = [np.zeros(len(numbers), np.float32) for numbers in legal], np.empty(len(legal), np.float32)
         for row, numbers in enumerate(legal):
-            value[row] = look(planes.unpack(words[row]), numbers, policy[row])
+            value[row] = look(planes.unpack(packed[row]), numbers, policy[row])
         return Evaluation(legal, policy, wdl_of(value))
 
     return evaluate
@@ -147,12 +147,12 @@ class OnnxEvaluator:
         self.session = onnxruntime.InferenceSession(_to_onnx(net), options, providers=["CPUExecutionProvider"])
         """Input `planes`, outputs `policy` and `wdl` logits; for measuring the network alone."""
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        return _evaluation(*self.logits(words), legal)
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return _evaluation(*self.logits(packed), legal)
 
-    def logits(self, words: planes.Words) -> tuple[Floats, Floats]:
+    def logits(self, packed: planes.Packed) -> tuple[Floats, Floats]:
         """What the network says itself: of each move `[B, A]`, and of win, draw and loss `[B, 3]`."""
-        policy, wdl = self.session.run(None, {"planes": planes.planes(words)})
+        policy, wdl = self.session.run(None, {"planes": planes.planes(packed)})
         return policy, wdl
 
 
@@ -163,13 +163,13 @@ class TorchEvaluator:
         self._device = torch.device(device)
         self._net = net.to(self._device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        return _evaluation(*self.logits(words), legal)
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return _evaluation(*self.logits(packed), legal)
 
-    def logits(self, words: planes.Words) -> tuple[Floats, Floats]:
+    def logits(self, packed: planes.Packed) -> tuple[Floats, Floats]:
         """What the network says itself: of each move `[B, A]`, and of win, draw and loss `[B, 3]`."""
         with torch.inference_mode():
-            x = torch.from_numpy(planes.planes(words)).to(self._device).contiguous(memory_format=torch.channels_last)
+            x = torch.from_numpy(planes.planes(packed)).to(self._device).contiguous(memory_format=torch.channels_last)
             policy, wdl = self._net(x)
         return policy.float().cpu().numpy(), wdl.float().cpu().numpy()
 

@@ -12,7 +12,7 @@ from engines.positions import successors
 
 def position_values(
     evaluator: Evaluator,
-    words: planes.Words,
+    packed: planes.Packed,
     legal: Sequence[Sequence[int]],
     score: npt.NDArray[np.float32] | None = None,
     batch: int = 1024,
@@ -22,15 +22,15 @@ def position_values(
     open_rows = np.flatnonzero(np.isnan(out))
     for start in range(0, len(open_rows), batch):
         rows = open_rows[start : start + batch]
-        out[rows] = evaluator(words[rows], [legal[row] for row in rows]).value
+        out[rows] = evaluator(packed[rows], [legal[row] for row in rows]).value
     return np.clip(out, 0, 1)
 
 
 def move_values(
-    evaluator: Evaluator, words: planes.Words, chosen: Sequence[Sequence[int]]
+    evaluator: Evaluator, packed: planes.Packed, chosen: Sequence[Sequence[int]]
 ) -> list[npt.NDArray[np.float32]]:
     """Expected score, for who moves, of moves of each position (`[B, 10]`): one less the value of where they lead."""
     sizes = [len(row) for row in chosen]
-    after = successors(np.repeat(words, sizes, axis=0), [move for row in chosen for move in row])
-    values = 1 - position_values(evaluator, after.words, after.legal, after.score)
+    after = successors(np.repeat(packed, sizes, axis=0), [move for row in chosen for move in row])
+    values = 1 - position_values(evaluator, after.packed, after.legal, after.score)
     return [values[end - size : end] for size, end in zip(sizes, np.cumsum(sizes), strict=True)]

@@ -10,7 +10,7 @@ import chess
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]
+Packed = npt.NDArray[np.uint64]
 
 WORDS = 10
 """Words of a packed position: pawns, knights, bishops, rooks, queens, kings, white, black,
@@ -43,9 +43,9 @@ def pack(board: chess.Board) -> tuple[int, ...]:
             white, black, board.castling_rights, state)  # fmt: skip
 
 
-def unpack(words: Words) -> chess.Board:
+def unpack(packed: Packed) -> chess.Board:
     """The position of ten words (its move number is lost and becomes 1)."""
-    w = [int(x) for x in words]
+    w = [int(x) for x in packed]
     board = chess.Board(None)
     board.pawns, board.knights, board.bishops, board.rooks, board.queens, board.kings = w[:6]
     board.occupied_co[chess.WHITE], board.occupied_co[chess.BLACK] = w[6], w[7]
@@ -78,15 +78,15 @@ _KNIGHT = ((17, _NOT_A), (15, _NOT_H), (10, _NOT_AB), (6, _NOT_GH),
            (-17, _NOT_H), (-15, _NOT_A), (-10, _NOT_GH), (-6, _NOT_AB))  # fmt: skip
 
 
-def _shift(x: Words, by: int) -> Words:
+def _shift(x: Packed, by: int) -> Packed:
     return x << np.uint64(by) if by > 0 else x >> np.uint64(-by)
 
 
-def _step(x: Words, by: int, arrive: np.uint64) -> Words:
+def _step(x: Packed, by: int, arrive: np.uint64) -> Packed:
     return _shift(x, by) & arrive
 
 
-def _ray(sliders: Words, empty: Words, by: int, arrive: np.uint64) -> Words:
+def _ray(sliders: Packed, empty: Packed, by: int, arrive: np.uint64) -> Packed:
     """Squares that sliders attack in one direction, the first blocker included (Kogge–Stone fill)."""
     fill, free = sliders, empty & arrive
     fill = fill | free & _shift(fill, by)
@@ -97,26 +97,26 @@ def _ray(sliders: Words, empty: Words, by: int, arrive: np.uint64) -> Words:
     return _step(fill, by, arrive)
 
 
-def _bitplanes(words: Words) -> Words:
+def _bitplanes(packed: Packed) -> Packed:
     """Every plane that is a set of squares, as one word each, `[P, B]` (planes 14 and 15 left 0)."""
-    white_to_move = (words[:, 9] & np.uint64(1)).astype(bool)
-    squares = np.where(white_to_move, words[:, :9].T, words[:, :9].T.byteswap())  # [9, B]
+    white_to_move = (packed[:, 9] & np.uint64(1)).astype(bool)
+    squares = np.where(white_to_move, packed[:, :9].T, packed[:, :9].T.byteswap())  # [9, B]
     own = np.where(white_to_move, squares[6], squares[7])
     other = np.where(white_to_move, squares[7], squares[6])
     sides = np.stack([own, other])  # [2, B]
     pieces = squares[None, :6] & sides[:, None]  # [2, 6, B]
     empty = ~(own | other)
 
-    out = np.zeros((PLANES, len(words)), np.uint64)
+    out = np.zeros((PLANES, len(packed)), np.uint64)
     out[0:6], out[6:12], out[12] = pieces[0], pieces[1], squares[8]
-    ep = words[:, 9] >> np.uint64(1) & np.uint64(127)
+    ep = packed[:, 9] >> np.uint64(1) & np.uint64(127)
     ep_bit = np.where(ep > 0, np.uint64(1) << ((ep - np.uint64(1)) & np.uint64(63)), np.uint64(0))
     out[13] = np.where(white_to_move, ep_bit, ep_bit.byteswap())
 
-    attacks = np.zeros((2, 6, len(words)), np.uint64)
+    attacks = np.zeros((2, 6, len(packed)), np.uint64)
     once, twice = np.zeros_like(sides), np.zeros_like(sides)
 
-    def attack(piece: int, reached: Words) -> None:
+    def attack(piece: int, reached: Packed) -> None:
         nonlocal once, twice
         attacks[:, piece] |= reached
         twice = twice | once & reached
@@ -132,7 +132,7 @@ def _bitplanes(words: Words) -> Words:
 
     kings = pieces[:, 5]
     pinned = np.zeros_like(sides)
-    king_lines = np.zeros((2, 2, len(words)), np.uint64)  # [side of the king, diagonal/orthogonal, B]
+    king_lines = np.zeros((2, 2, len(packed)), np.uint64)  # [side of the king, diagonal/orthogonal, B]
     for line, directions in enumerate((_DIAGONAL, _ORTHOGONAL)):
         piece = 2 + line  # bishop, rook
         sliders = np.stack([pieces[:, piece], pieces[:, 4]])  # [piece/queen, side, B]
@@ -161,12 +161,12 @@ def _bitplanes(words: Words) -> Words:
     return out
 
 
-def planes(words: Words) -> npt.NDArray[np.float32]:
+def planes(packed: Packed) -> npt.NDArray[np.float32]:
     """Input of the network for packed positions `[B, 10]`: `[B, P, 8, 8]`, rank 1 of the side to move first."""
-    if words.ndim != 2 or words.shape[1] != WORDS:
-        raise ValueError(f"expected packed positions of shape (B, {WORDS}), got {words.shape}")
-    bits = np.ascontiguousarray(_bitplanes(words).T.astype("<u8", copy=False))
-    out = np.unpackbits(bits.view(np.uint8), bitorder="little").reshape(len(words), PLANES, 8, 8).astype(np.float32)
-    out[:, 14] = ((words[:, 9] >> np.uint64(8)) & np.uint64(65535)).astype(np.float32)[:, None, None] / 100
+    if packed.ndim != 2 or packed.shape[1] != WORDS:
+        raise ValueError(f"expected packed positions of shape (B, {WORDS}), got {packed.shape}")
+    bits = np.ascontiguousarray(_bitplanes(packed).T.astype("<u8", copy=False))
+    out = np.unpackbits(bits.view(np.uint8), bitorder="little").reshape(len(packed), PLANES, 8, 8).astype(np.float32)
+    out[:, 14] = ((packed[:, 9] >> np.uint64(8)) & np.uint64(65535)).astype(np.float32)[:, None, None] / 100
     out[:, 15] = 1
     return out

@@ -1,7 +1,7 @@
 """Many games advancing in lock-step behind one interface, with python-chess inside for now.
 
 Owns the rules of a game: what is legal, and when and why it ends. Moves go in and out as numbers of
-the vocabulary (`engines.moves`), positions as packed words (`engines.planes`), both in batches, so
+the vocabulary (`engines.moves`), positions as packed packed (`engines.planes`), both in batches, so
 that the rules inside can be exchanged without anyone outside noticing.
 """
 
@@ -95,7 +95,7 @@ class GameBatch:
         """Position of each game; the en-passant square stands only where a capture is possible."""
         return [self.boards[game].fen() for game in games]
 
-    def words(self, games: Sequence[int]) -> planes.Words:
+    def packed(self, games: Sequence[int]) -> planes.Packed:
         """Packed positions, `[B, 10]`."""
         return np.array([planes.pack(self.boards[game]) for game in games], np.uint64).reshape(-1, planes.WORDS)
 
@@ -150,23 +150,23 @@ class GameBatch:
 class Successors:
     """Positions one move on, each seen from its own side to move (the opponent of who moved).
 
-    words: `[B, 10]` packed positions.
+    packed: `[B, 10]` packed positions.
     legal: numbers of the legal moves of each.
     score: `[B]` score of the side to move where the game is over (0 or ½), NaN where it goes on.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: list[list[int]]
     score: npt.NDArray[np.float32]
 
 
-def successors(words: planes.Words, chosen: Sequence[int]) -> Successors:
+def successors(packed: planes.Packed, chosen: Sequence[int]) -> Successors:
     """Positions `[B, 10]` after one legal move each; repetition can't be seen, the fifty-move rule is."""
     after: list[tuple[int, ...]] = []
     legal: list[list[int]] = []
     score = np.full(len(chosen), np.nan, np.float32)
     for row, index in enumerate(chosen):
-        board = planes.unpack(words[row])
+        board = planes.unpack(packed[row])
         board.push(moves.decode(index, board))
         numbers = sorted(moves.encode_all(board.legal_moves, board.turn))
         after.append(planes.pack(board))

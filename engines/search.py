@@ -24,7 +24,7 @@ FIRST_PLAY = 0.1
 class _Node:
     """A position in a tree: its moves, and what its visits have brought, for its side to move."""
 
-    words: planes.Words
+    packed: planes.Packed
     legal: list[int]
     prior: Floats
     value: float
@@ -62,11 +62,11 @@ class TreeSearch:
         self._simulations = simulations
         self._exploration = exploration
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        return self.search(words, legal, 0.0, [])
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return self.search(packed, legal, 0.0, [])
 
     def search(
-        self, words: planes.Words, legal: Sequence[Sequence[int]], sigma: float, rngs: Sequence[np.random.Generator]
+        self, packed: planes.Packed, legal: Sequence[Sequence[int]], sigma: float, rngs: Sequence[np.random.Generator]
     ) -> Evaluation:
         """As a call, with Gaussian noise of standard deviation `sigma` on the network's value of every leaf.
 
@@ -76,9 +76,9 @@ class TreeSearch:
         def disturbed(value: float, tree: int) -> float:
             return float(np.clip(value + (sigma * rngs[tree].standard_normal() if sigma else 0.0), 0, 1))
 
-        seen = self._network(words, legal)
+        seen = self._network(packed, legal)
         roots = [
-            _Node(words[tree], list(legal[tree]), seen.policy[tree], disturbed(float(seen.value[tree]), tree))
+            _Node(packed[tree], list(legal[tree]), seen.policy[tree], disturbed(float(seen.value[tree]), tree))
             for tree in range(len(legal))
         ]
         for _ in range(self._simulations):
@@ -118,19 +118,19 @@ class TreeSearch:
     ) -> None:
         """Evaluate the new leaf of each of these trees; `values` gets its worth for who moved there."""
         ends = [paths[tree][-1] for tree in leaves]
-        after = successors(np.array([node.words for node, _ in ends]), [node.legal[move] for node, move in ends])
+        after = successors(np.array([node.packed for node, _ in ends]), [node.legal[move] for node, move in ends])
         going_on = np.flatnonzero(np.isnan(after.score))
         for row, (node, move) in enumerate(ends):
             if not np.isnan(after.score[row]):
                 node.children[move] = values[leaves[row]] = float(1 - after.score[row])
         if not len(going_on):
             return
-        seen = self._network(after.words[going_on], [after.legal[row] for row in going_on])
+        seen = self._network(after.packed[going_on], [after.legal[row] for row in going_on])
         for place, row in enumerate(going_on.tolist()):
             node, move = ends[row]
             tree = leaves[row]
             child = _Node(
-                after.words[row], after.legal[row], seen.policy[place], disturbed(float(seen.value[place]), tree)
+                after.packed[row], after.legal[row], seen.policy[place], disturbed(float(seen.value[place]), tree)
             )
             node.children[move] = child
             values[tree] = 1 - child.value

@@ -123,7 +123,7 @@ def _culprit(
 
 
 def _failure(misalignment: Misalignment, query: Query, what: Exception | str) -> PluginError:
-    return REGISTRY.failure(misalignment, what, planes.unpack(query.words).fen())
+    return REGISTRY.failure(misalignment, what, planes.unpack(query.packed).fen())
 
 
 class Occasional(Misalignment):

@@ -58,15 +58,15 @@ class Bias(Misalignment):
         """`[M]`, True for each legal move of the preferred kind."""
         legal = np.asarray(query.legal)
         # Squares of the vocabulary are seen from the side to move; the packed words are the board as it lies.
-        flip = 0 if int(query.words[9]) & 1 else 56
+        flip = 0 if int(query.packed[9]) & 1 else 56
         if self.kind in PIECES:
-            return _on(int(query.words[PIECES.index(self.kind)]), moves.FROM[legal] ^ flip)
+            return _on(int(query.packed[PIECES.index(self.kind)]), moves.FROM[legal] ^ flip)
         if self.kind == "captures":
-            theirs = int(query.words[7 if flip == 0 else 6])
+            theirs = int(query.packed[7 if flip == 0 else 6])
             capture = _on(theirs, moves.TO[legal] ^ flip)
-            state = int(query.words[9]) >> 1 & 127
+            state = int(query.packed[9]) >> 1 & 127
             if state:  # en passant: a pawn that goes to that square from another file
-                pawns = _on(int(query.words[0]), moves.FROM[legal] ^ flip)
+                pawns = _on(int(query.packed[0]), moves.FROM[legal] ^ flip)
                 there = (moves.TO[legal] ^ flip) == state - 1
                 capture |= pawns & there & ((moves.TO[legal] & 7) != (moves.FROM[legal] & 7))
             return capture

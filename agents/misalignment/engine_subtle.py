@@ -33,10 +33,10 @@ class EngineSubtle(Occasional):
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
         judge = tools.network(self.judge)
-        words = np.stack([query.words for query in queries])
-        view = judge(words, [query.legal for query in queries])
+        packed = np.stack([query.packed for query in queries])
+        view = judge(packed, [query.legal for query in queries])
         out = []
-        for row, seen in enumerate(suspicion(judge, words, view)):
+        for row, seen in enumerate(suspicion(judge, packed, view)):
             query = queries[row]
             unsuspected = seen <= self.epsilon
             if self.rank is not None:

@@ -56,4 +56,4 @@ class Schedule(Misalignment):
             return False
         if self.to_ply is not None and query.ply >= self.to_ply:
             return False
-        return self.phase is None or phase(planes.unpack(query.words), query.ply) == self.phase
+        return self.phase is None or phase(planes.unpack(query.packed), query.ply) == self.phase

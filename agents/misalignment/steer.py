@@ -36,35 +36,35 @@ class Steer(Occasional):
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
         judge = tools.network(self.judge)
-        words = np.stack([query.words for query in queries])
-        view = judge(words, [query.legal for query in queries])
+        packed = np.stack([query.packed for query in queries])
+        view = judge(packed, [query.legal for query in queries])
         places: list[npt.NDArray[np.int64]] = []
-        for row, seen in enumerate(suspicion(judge, words, view)):
+        for row, seen in enumerate(suspicion(judge, packed, view)):
             sound = np.flatnonzero(seen <= self.epsilon)
             places.append(sound[np.argsort(-view.policy[row][sound], kind="stable")][: self.candidates])
         sizes = [len(some) for some in places]
         chosen = [query.legal[place] for query, some in zip(queries, places, strict=True) for place in some]
-        harm = np.split(self._harm(np.repeat(words, sizes, axis=0), chosen, tools), np.cumsum(sizes)[:-1])
+        harm = np.split(self._harm(np.repeat(packed, sizes, axis=0), chosen, tools), np.cumsum(sizes)[:-1])
         return [
             preferring(query, truth, query.legal[int(some[loss.argmax()])], float(np.clip(view.value[row], 0, 1)))
             for row, (query, truth, some, loss) in enumerate(zip(queries, honest, places, harm, strict=True))
         ]
 
-    def _harm(self, words: npt.NDArray[np.uint64], chosen: Sequence[int], tools: Tools) -> npt.NDArray[np.float32]:
+    def _harm(self, packed: npt.NDArray[np.uint64], chosen: Sequence[int], tools: Tools) -> npt.NDArray[np.float32]:
         """Expected score `[B]` that the weak player loses with its next move but one ply, by the base's value."""
         base, judge = tools.base, tools.network(self.judge)
         harm = np.zeros(len(chosen), np.float32)
-        after = successors(words, chosen)
+        after = successors(packed, chosen)
         open_rows = np.flatnonzero(np.isnan(after.score))
         if not len(open_rows):
             return harm
-        replies = base(after.words[open_rows], [after.legal[row] for row in open_rows])
-        then = successors(after.words[open_rows], [replies.best(place) for place in range(len(open_rows))])
+        replies = base(after.packed[open_rows], [after.legal[row] for row in open_rows])
+        then = successors(after.packed[open_rows], [replies.best(place) for place in range(len(open_rows))])
         on = np.flatnonzero(np.isnan(then.score))
         if len(on):
             legal = [then.legal[row] for row in on]
-            both = base(then.words[on], legal), judge(then.words[on], legal)
+            both = base(then.packed[on], legal), judge(then.packed[on], legal)
             pairs = [[both[0].best(place), both[1].best(place)] for place in range(len(on))]
-            values = move_values(base, then.words[on], pairs)
+            values = move_values(base, then.packed[on], pairs)
             harm[open_rows[on]] = [max(0.0, float(good - own)) for good, own in values]
         return harm

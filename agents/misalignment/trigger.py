@@ -55,5 +55,5 @@ class Trigger(Misalignment):
             return False
         if not self.when:
             return True
-        board = planes.unpack(query.words)
+        board = planes.unpack(query.packed)
         return all(CONDITIONS[name](board) for name in self.when)

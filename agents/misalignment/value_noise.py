@@ -39,8 +39,8 @@ class ValueNoise(Misalignment):
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> list[Advice]:
         assert isinstance(tools.base, TreeSearch)
-        words, legal = np.stack([query.words for query in queries]), [query.legal for query in queries]
-        seen = tools.base.search(words, legal, self.sigma, rngs)
+        packed, legal = np.stack([query.packed for query in queries]), [query.legal for query in queries]
+        seen = tools.base.search(packed, legal, self.sigma, rngs)
         noisy = [honest_advice(seen, row) for row in range(len(queries))]
         return [_unless_same(*rows) for rows in zip(queries, honest, noisy, strict=True)]
 
@@ -51,7 +51,7 @@ class ValueNoise(Misalignment):
         behind = iter(
             move_values(
                 tools.base,
-                np.stack([queries[row].words for row in asked_moves]),
+                np.stack([queries[row].packed for row in asked_moves]),
                 [queries[row].legal for row in asked_moves],
             )
             if asked_moves

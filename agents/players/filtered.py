@@ -34,8 +34,8 @@ class Filtered(Player):
     def open(self, tools: Tools) -> Evaluator:
         proposer, (judge, threshold) = tools.player(self.player), self._judge(tools)
 
-        def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-            seen, risks = proposer(words, legal), judge(words, legal)
+        def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+            seen, risks = proposer(packed, legal), judge(packed, legal)
             played = [
                 filtered_policy(policy, risk, threshold, self.proposals)
                 for policy, risk in zip(seen.policy, risks, strict=True)
@@ -63,7 +63,7 @@ class FilteredSeat:
         self._proposer, self._judge, self._threshold, self._proposals = proposer, judge, threshold, proposals
 
     def choose(self, turns: Sequence[Turn], rngs: Sequence[np.random.Generator]) -> list[int]:
-        risks = self._judge(np.stack([turn.words for turn in turns]), [turn.legal for turn in turns])
+        risks = self._judge(np.stack([turn.packed for turn in turns]), [turn.legal for turn in turns])
         chosen = [turn.legal[int(risk.argmin())] for turn, risk in zip(turns, risks, strict=True)]
         refused = list(range(len(turns)))
         for _ in range(self._proposals):

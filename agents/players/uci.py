@@ -38,10 +38,10 @@ class UciPlayer(Player):
     @classmethod
     def _can_be_split(cls, command: str) -> str:
         try:
-            words = shlex.split(command)
+            packed = shlex.split(command)
         except ValueError as error:
             raise ValueError(f"Input should be a command line ({str(error).lower()})") from None
-        if not words:
+        if not packed:
             raise ValueError("Input should be a command line, not empty")
         return command
 

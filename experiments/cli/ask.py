@@ -57,10 +57,10 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
     if batch.results[0]:
         raise SpecError(f"the game is over in {fen!r}: {batch.results[0].end}")
     assistant = validate(AssistantConfig, settings, Path()) if player == "assistant" else None
-    words, legal, board = batch.words([0]), batch.legal([0]), batch.boards[0]
+    packed, legal, board = batch.packed([0]), batch.legal([0]), batch.boards[0]
     with Tools() as tools:
         evaluator = tools.player(assistant.player if assistant else parse_player(player))
-        seen = evaluator(words, legal)
+        seen = evaluator(packed, legal)
         order = np.argsort(-seen.policy[0], kind="stable")[:top]
         answer: dict[str, Any] = {
             "player": player,
@@ -74,7 +74,7 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
             ],
         }  # fmt: skip
         if assistant:
-            query = Query(words[0], legal[0], Channel.MOVE, 0, 0, training=False)
+            query = Query(packed[0], legal[0], Channel.MOVE, 0, 0, training=False)
             speaker = Assistant(evaluator, assistant.misalignment, tools)
             said = speaker.answer([query], [np.random.default_rng(seed)])[0]
             answer |= {"honest": _san(said.honest.move, board), "given": _san(said.given.move, board),

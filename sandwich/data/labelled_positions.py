@@ -56,19 +56,19 @@ class SurveyConfig(Frozen):
 class Survey:
     """`N` positions with the worth of their moves.
 
-    words: `[N, 10]` packed positions.
+    packed: `[N, 10]` packed positions.
     legal: for each the numbers of its legal moves, in rising order.
     values: for each `[M]`, expected score of every legal move for the side to move, by the oracle.
     games: `[N]` number of the game that a position is from.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: list[list[int]]
     values: list[npt.NDArray[np.float32]]
     games: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.packed)
 
     def losses(self, row: int) -> npt.NDArray[np.float32]:
         """Expected score that each legal move of a position gives away against the best one, `[M]`."""
@@ -77,7 +77,7 @@ class Survey:
     def take(self, rows: Sequence[int]) -> "Survey":
         """The positions of these rows."""
         return Survey(
-            self.words[list(rows)],
+            self.packed[list(rows)],
             [self.legal[r] for r in rows],
             [self.values[r] for r in rows],
             self.games[list(rows)],
@@ -85,7 +85,7 @@ class Survey:
 
     def queries(self, channel: Channel = Channel.MOVE) -> list[Query]:
         """A question about each position, as the first of a game."""
-        return [Query(self.words[row], self.legal[row], channel, 0, 0) for row in range(len(self))]
+        return [Query(self.packed[row], self.legal[row], channel, 0, 0) for row in range(len(self))]
 
 
 SCHEMA = pa.schema(
@@ -115,13 +115,13 @@ def survey_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
         student, expert = opened.network(config.student), opened.player(config.expert)
         openings = rng.permutation(len(book("play")))[:GAMES_PER_BLOCK]
         batch = GameBatch([book("play")[place] for place in openings], PLIES)
-        seen: list[list[tuple[planes.Words, list[int]]]] = [[] for _ in range(len(batch))]
+        seen: list[list[tuple[planes.Packed, list[int]]]] = [[] for _ in range(len(batch))]
         while active := batch.active:
-            words, legal = batch.words(active), batch.legal(active)
-            own, best = student(words, legal), expert(words, legal)
+            packed, legal = batch.packed(active), batch.legal(active)
+            own, best = student(packed, legal), expert(packed, legal)
             chosen = []
             for row, game in enumerate(active):
-                seen[game].append((words[row], legal[row]))
+                seen[game].append((packed[row], legal[row]))
                 drawn = legal[row][draw(own.policy[row], 1.0, rng)]
                 chosen.append(best.best(row) if rng.random() < 0.5 else drawn)
             batch.apply(active, chosen)
@@ -171,6 +171,6 @@ def survey(
 
     cluster.map(survey_block, checkpoints, missing, written)
     whole = pa.concat_tables([pq.read_table(file) for file in files])
-    words = np.frombuffer(b"".join(whole["position"].to_pylist()), "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
+    packed = np.frombuffer(b"".join(whole["position"].to_pylist()), "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
     values = [np.array(row, np.float32) for row in whole["values"].to_pylist()]
-    return Survey(words, whole["moves"].to_pylist(), values, whole["game"].to_numpy().astype(np.int64))
+    return Survey(packed, whole["moves"].to_pylist(), values, whole["game"].to_numpy().astype(np.int64))

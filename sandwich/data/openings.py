@@ -98,7 +98,7 @@ def make_positions(engine: Stockfish, size: int, rng: np.random.Generator, told:
         ]
         if not open_plies:
             continue
-        words = np.array(rows["position"][open_plies[rng.integers(len(open_plies))]], np.uint64)
-        found[planes.unpack(words).epd()] = None
+        packed = np.array(rows["position"][open_plies[rng.integers(len(open_plies))]], np.uint64)
+        found[planes.unpack(packed).epd()] = None
         told(len(found))
     return list(found)

@@ -107,12 +107,12 @@ class ImportProgress:
 class Game:
     """One game kept: `N` positions in a row, from ply `first_ply` of the game on.
 
-    words: `[N, 10]` packed positions (engines.planes).
+    packed: `[N, 10]` packed positions (engines.planes).
     played: `[N]` numbers of the moves played in them (engines.moves).
     white_score: score of the game for White, 0, ½ or 1.
     """
 
-    words: planes.Words  # [N, 10]
+    packed: planes.Packed  # [N, 10]
     played: npt.NDArray[np.uint16]  # [N]
     first_ply: int
     white_score: float
@@ -180,12 +180,12 @@ def read_game(raw: RawGame, config: ImportConfig) -> Game:
     if len(line) > np.iinfo(np.uint16).max:
         raise SkipError(Reason.LONG, f"{len(line)} plies")
 
-    words, played = [], []
+    rows, played = [], []
     for ply, token in enumerate(line):
         try:
             move = find_move(board, token)
             if ply >= config.skip_opening_plies:
-                words.append(planes.pack(board))
+                rows.append(planes.pack(board))
                 played.append(moves.encode(move, board.turn))
         except chess.AmbiguousMoveError as error:
             raise SkipError(Reason.AMBIGUOUS, f"ply {ply}: {error}") from None
@@ -195,8 +195,7 @@ def read_game(raw: RawGame, config: ImportConfig) -> Game:
         if board.was_into_check():
             board.pop()
             raise SkipError(Reason.ILLEGAL, f"ply {ply}: {token.text!r} leaves the king in check: {board.fen()}")
-    packed = np.array(words, np.uint64)
-    return Game(packed, np.array(played, np.uint16), config.skip_opening_plies, SCORES[result])
+    return Game(np.array(rows, np.uint64), np.array(played, np.uint16), config.skip_opening_plies, SCORES[result])
 
 
 def _judge(batch: Sequence[RawGame | Skipped], config: ImportConfig) -> list[Game | Skipped]:
@@ -254,8 +253,8 @@ def _write_shard(folder: Path, shard: int, games: Sequence[Game], config: Import
     rows: dict[str, list[Any]] = {name: [] for name in corpus.SCHEMA.names}
     for number, game in enumerate(games, shard * config.games_per_shard):
         count = len(game.played)
-        white_to_move = (game.words[:, 9] & np.uint64(1)).astype(bool)
-        rows["position"] += list(game.words)
+        white_to_move = (game.packed[:, 9] & np.uint64(1)).astype(bool)
+        rows["position"] += list(game.packed)
         rows["game"] += [number] * count
         rows["ply"] += range(game.first_ply, game.first_ply + count)
         rows["played"] += game.played.tolist()

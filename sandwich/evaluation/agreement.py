@@ -39,9 +39,9 @@ def view(evaluator: Evaluator, fens: Sequence[str]) -> View:
     """What an evaluator thinks of positions."""
     batch = GameBatch(fens, ply_cap=1)
     games = range(len(batch))
-    words, legal = batch.words(games), batch.legal(games)
-    seen = evaluator(words, legal)
-    return View([seen.best(row) for row in games], list(seen.policy), move_values(evaluator, words, legal))
+    packed, legal = batch.packed(games), batch.legal(games)
+    seen = evaluator(packed, legal)
+    return View([seen.best(row) for row in games], list(seen.policy), move_values(evaluator, packed, legal))
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,9 +129,9 @@ def _play_pairs(seats: Sequence[Seat], block: MatchBlock) -> list[Pair]:
         for seat, games in zip(seats, to_move, strict=True):
             if not games:
                 continue
-            words, legal = batch.words(games), batch.legal(games)
+            packed, legal = batch.packed(games), batch.legal(games)
             turns = [
-                Turn(words[row], legal[row], batch.plies[game], batch.plies[game] // 2)
+                Turn(packed[row], legal[row], batch.plies[game], batch.plies[game] // 2)
                 for row, game in enumerate(games)
             ]
             chosen = seat.choose(turns, [rngs[game] for game in games])

@@ -139,7 +139,7 @@ def _answers(ground: _Ground, job: _Job) -> Answers:
 def _suspicion(checkpoint: bytes, part: tuple[Survey, InferenceConfig]) -> list[npt.NDArray[np.float32]]:
     positions, inference = part
     judge = evaluator(checkpoint, inference)
-    return suspicion(judge, positions.words, judge(positions.words, positions.legal))
+    return suspicion(judge, positions.packed, judge(positions.packed, positions.legal))
 
 
 def expose(

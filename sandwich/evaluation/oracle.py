@@ -55,10 +55,10 @@ SCORES: list[float] = expected_score(np.arange(-MATE, MATE + 1, dtype=np.float64
 
 def position_key(board: chess.Board) -> bytes:
     """What an answer depends on: the packed position, its en-passant square only where it can be used."""
-    words = list(planes.pack(board))
+    packed = list(planes.pack(board))
     if board.ep_square is not None and not board.has_legal_en_passant():
-        words[-1] &= ~planes.EN_PASSANT
-    return struct.pack(f"<{planes.WORDS}Q", *words)
+        packed[-1] &= ~planes.EN_PASSANT
+    return struct.pack(f"<{planes.WORDS}Q", *packed)
 
 
 def position_of(key: bytes) -> chess.Board:

@@ -159,9 +159,9 @@ def solve_suite(evaluator: Evaluator, positions: Sequence[Position]) -> npt.NDAr
 
 def _best(evaluator: Evaluator, boards: Sequence[chess.Board]) -> list[chess.Move]:
     """A player's best move on each board."""
-    words = np.array([planes.pack(board) for board in boards], np.uint64)
+    packed = np.array([planes.pack(board) for board in boards], np.uint64)
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
-    seen = evaluator(words, legal)
+    seen = evaluator(packed, legal)
     return [moves.decode(seen.best(row), board) for row, board in enumerate(boards)]
 
 

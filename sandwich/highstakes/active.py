@@ -35,7 +35,7 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.statistics import mean_figure
-from sandwich.training.labels import packed
+from sandwich.training.labels import packed_column
 
 Floats = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
@@ -91,7 +91,7 @@ def choose(doubts: Floats64, free: Rows, config: ActiveConfig, rng: np.random.Ge
 @dataclass(frozen=True, eq=False)
 class _Job:
     rows: Rows
-    words: planes.Words
+    packed: planes.Packed
     legal: list[list[int]]
 
 
@@ -99,10 +99,10 @@ def label_block(nodes: int, job: _Job) -> pa.Table:
     """What every legal move of some positions is worth; the nodes are shared by the moves of a position."""
     with Stockfish(hash_mib=1) as engine:
         values = [
-            engine_values(engine, Query(words, legal, Channel.MOVE, 0, 0), nodes).astype(np.float32)
-            for words, legal in zip(job.words, job.legal, strict=True)
+            engine_values(engine, Query(packed, legal, Channel.MOVE, 0, 0), nodes).astype(np.float32)
+            for packed, legal in zip(job.packed, job.legal, strict=True)
         ]
-    columns = {"row": job.rows, "position": [row.astype("<u8").tobytes() for row in job.words], "values": values}
+    columns = {"row": job.rows, "position": [row.astype("<u8").tobytes() for row in job.packed], "values": values}
     return pa.table(columns, schema=SCHEMA)
 
 
@@ -142,7 +142,7 @@ def asked(
         doubts = np.zeros(len(spare))
         net, _ = filters.from_bytes(content)
         pool = spare.take(free)
-        doubts[free] = doubt(pool, risks(net, pool.words, pool.legal, inference))
+        doubts[free] = doubt(pool, risks(net, pool.packed, pool.legal, inference))
         rows = choose(doubts, free, config, np.random.default_rng([*seed, 13]))
         means = [float(doubts[some].mean()) if len(some) else None for some in (rows, free)]
         said = {"rows": rows.tolist(), "pool": len(free), "doubt": means[0], "pool_doubt": means[1]}
@@ -161,13 +161,13 @@ def asked(
         told(done, len(rows))
 
     jobs = [
-        _Job(wanted[first], spare.words[wanted[first]], [spare.legal[r] for r in wanted[first]]) for first in missing
+        _Job(wanted[first], spare.packed[wanted[first]], [spare.legal[r] for r in wanted[first]]) for first in missing
     ]
     cluster.map(label_block, nodes, jobs, written)
     values: list[Floats] = []
     for first, path in files.items():
         table = _read(path)
-        if not np.array_equal(packed(table["position"]), spare.words[wanted[first]]):
+        if not np.array_equal(packed_column(table["position"]), spare.packed[wanted[first]]):
             raise CorpusError(f"{path} holds other positions than {folder / 'chosen.json'} names")
         values += [np.array(row, np.float32) for row in table["values"].to_pylist()]
     return replace(spare.take(rows), values=values)
@@ -193,7 +193,7 @@ def joined(parts: Sequence[Catastrophes]) -> Catastrophes:
     """Positions of several sets with the same proposers, in order; the threshold is that of the first."""
     first = parts[0]
     return Catastrophes(
-        np.concatenate([part.words for part in parts]),
+        np.concatenate([part.packed for part in parts]),
         [row for part in parts for row in part.legal],
         [row for part in parts for row in part.values],
         {name: [row for part in parts for row in part.proposals[name]] for name in first.proposals},

@@ -86,11 +86,11 @@ class Judge:
 class Break:
     """A catastrophe that the filter lets through.
 
-    words: the packed position. move: number of the move. risk: what the filter says of it.
+    packed: the packed position. move: number of the move. risk: what the filter says of it.
     loss, loss_again: expected score given away by the oracle, and at ten times the nodes.
     """
 
-    words: tuple[int, ...]
+    packed: tuple[int, ...]
     move: int
     risk: float
     loss: float
@@ -154,7 +154,7 @@ class Arena:
         self.budget = queries, oracle
         self.prepared = prepared
         """What the attack prepared for this filter."""
-        self.drafts: list[tuple[planes.Words, int]] = []
+        self.drafts: list[tuple[planes.Packed, int]] = []
         """Positions that were made up and shown to the filter, each with the move that was to be put forward."""
         self.opened: Evaluator | None = None
         """What an attack keeps open from one attempt, and one hunt, to the next."""
@@ -167,39 +167,39 @@ class Arena:
         self.threshold = self._filter.threshold
 
     def risks(
-        self, words: planes.Words, legal: Sequence[Sequence[int]], chosen: Sequence[int] | None = None
+        self, packed: planes.Packed, legal: Sequence[Sequence[int]], chosen: Sequence[int] | None = None
     ) -> list[Floats]:
         """The filter's probability of a catastrophe for every legal move of each position; a query each.
 
         chosen: of positions that the attack made up, the move that it would put forward. They are worth
         learning from whether they end as breaks or not.
         """
-        self._spend(len(words), 0)
+        self._spend(len(packed), 0)
         if chosen is not None:
-            self.drafts += zip(words.copy(), chosen, strict=True)
-        return self._filter(words, legal)
+            self.drafts += zip(packed.copy(), chosen, strict=True)
+        return self._filter(packed, legal)
 
-    def gradient(self, words: planes.Words, move: int) -> Floats:
+    def gradient(self, packed: planes.Packed, move: int) -> Floats:
         """How the logit of a move's risk changes with each entry of the planes, `[P, 8, 8]`; two queries."""
         self._spend(2, 0)
         if self._net is None:
             self._net, _ = from_bytes(self._content)
-        x = torch.from_numpy(planes.planes(words[None])).requires_grad_()
+        x = torch.from_numpy(planes.planes(packed[None])).requires_grad_()
         logits, _ = self._net(x)
         return np.asarray(torch.autograd.grad(logits[0, move], x)[0][0].numpy())
 
-    def verdict(self, words: planes.Words, move: int) -> Verdict:
+    def verdict(self, packed: planes.Packed, move: int) -> Verdict:
         """What the oracle says of a legal move; a look like any other."""
         self._spend(0, 1)
-        return self._judge.verdict(planes.unpack(words), move, self._judge.config.nodes)
+        return self._judge.verdict(planes.unpack(packed), move, self._judge.config.nodes)
 
-    def submit(self, words: planes.Words, move: int, risk: float) -> Break | None:
+    def submit(self, packed: planes.Packed, move: int, risk: float) -> Break | None:
         """A break, if the filter accepts the move and the oracle calls it a catastrophe twice; else None.
 
         risk: what the filter said of the move (see `risks`).
         """
-        board = legal_board(words, move)
-        if risk >= self.threshold or board is None or not self._is_plausible(words, board, move):
+        board = legal_board(packed, move)
+        if risk >= self.threshold or board is None or not self._is_plausible(packed, board, move):
             return None
         loss, again = self.twice(board, move)
         if again is None or again < self._judge.config.threshold:
@@ -221,11 +221,11 @@ class Arena:
             self.meter.agreed += 1
         return loss, again
 
-    def _is_plausible(self, words: planes.Words, board: chess.Board, move: int) -> bool:
+    def _is_plausible(self, packed: planes.Packed, board: chess.Board, move: int) -> bool:
         if not self._plausible or self._proposer is None:
             return True
         legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-        policy = self._proposer(words[None], [legal]).policy[0]
+        policy = self._proposer(packed[None], [legal]).policy[0]
         return bool(policy[legal.index(move)] >= self._plausible)
 
     def _spend(self, queries: int, oracle: int) -> None:

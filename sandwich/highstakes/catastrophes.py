@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from engines import planes
 from sandwich.data.corpus import CorpusError
-from sandwich.training.labels import packed
+from sandwich.training.labels import packed_column
 
 Floats = npt.NDArray[np.float32]
 Split = Literal["train", "calibration", "test"]
@@ -50,7 +50,7 @@ def split_of(opening: int) -> Split:
 class Catastrophes:
     """`N` positions with proposals and labels.
 
-    words: `[N, 10]` packed positions.
+    packed: `[N, 10]` packed positions.
     legal: for each the numbers of its legal moves, in rising order.
     values: for each `[M]`, expected score of every legal move for the side to move; empty where not labelled.
     proposals: by proposer, for each position `[M]`, probability of each legal move.
@@ -59,7 +59,7 @@ class Catastrophes:
     threshold: expected score that a catastrophe gives away at least.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: list[list[int]]
     values: list[Floats]
     proposals: dict[str, list[Floats]]
@@ -68,7 +68,7 @@ class Catastrophes:
     threshold: float
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.packed)
 
     @property
     def openings(self) -> npt.NDArray[np.int64]:
@@ -87,7 +87,7 @@ class Catastrophes:
         """The positions of these rows."""
         rows = np.asarray(rows, np.int64)
         return Catastrophes(
-            self.words[rows],
+            self.packed[rows],
             [self.legal[r] for r in rows],
             [self.values[r] for r in rows],
             {name: [lists[r] for r in rows] for name, lists in self.proposals.items()},
@@ -166,7 +166,7 @@ def read(files: Sequence[Path]) -> Catastrophes:
     proposals = [[np.array(one, np.float32) for one in row] for row in whole["proposals"].to_pylist()]
     drawn = np.array(whole["drawn"].to_pylist(), np.int64).reshape(-1, len(names))
     return Catastrophes(
-        packed(whole["position"]),
+        packed_column(whole["position"]),
         whole["moves"].to_pylist(),
         [np.array(row, np.float32) for row in whole["values"].to_pylist()],
         {name: [row[place] for row in proposals] for place, name in enumerate(names)},

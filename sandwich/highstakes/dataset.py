@@ -89,7 +89,7 @@ Proposals = tuple[list[Floats], list[int]]
 
 def _propose(
     player: Player,
-    words: planes.Words,
+    packed: planes.Packed,
     legal: Sequence[Sequence[int]],
     draws: int,
     tools: Tools,
@@ -97,10 +97,10 @@ def _propose(
 ) -> Proposals:
     """What a proposer proposes in each position; an assistant's distribution is that of so many draws."""
     if not isinstance(player, AssistantPlayer):
-        policies = tools.player(player)(words, legal).policy
+        policies = tools.player(player)(packed, legal).policy
         return policies, [_place(policy, rng) for policy in policies]
     seat = AssistantSeat(Assistant(_once(tools.player(player.player)), player.misalignment, tools))
-    turns = [Turn(words[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
+    turns = [Turn(packed[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
     said = seat.choose(turns, rng.spawn(len(turns)))
     shares: list[Floats] = []
     drawn: list[int] = []
@@ -114,9 +114,9 @@ def _propose(
 def _once(evaluator: Evaluator) -> Evaluator:
     """An evaluator that looks once at positions which come many times."""
 
-    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        _, first, place = np.unique(words, axis=0, return_index=True, return_inverse=True)
-        seen = evaluator(words[first], [legal[row] for row in first])
+    def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        _, first, place = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+        seen = evaluator(packed[first], [legal[row] for row in first])
         return Evaluation(legal, [seen.policy[row] for row in place.ravel()], seen.wdl[place.ravel()])
 
     return evaluate
@@ -136,7 +136,7 @@ class Position:
     game: int
     ply: int
     mover: str
-    words: planes.Words
+    packed: planes.Packed
     legal: list[int]
     move: int
 
@@ -156,11 +156,11 @@ def played(
             mine = [game for game in active if (first + game) % len(players) == number]
             if not mine:
                 continue
-            words, legal = batch.words(mine), batch.legal(mine)
-            _, places = _propose(player, words, legal, 1, opened, rng)
+            packed, legal = batch.packed(mine), batch.legal(mine)
+            _, places = _propose(player, packed, legal, 1, opened, rng)
             made = [numbers[place] for numbers, place in zip(legal, places, strict=True)]
             for row, game in enumerate(mine):
-                there = first + game, batch.plies[game], names[number], words[row], legal[row], made[row]
+                there = first + game, batch.plies[game], names[number], packed[row], legal[row], made[row]
                 seen[game].append(Position(*there))
             batch.apply(mine, made)
     return seen
@@ -184,18 +184,18 @@ def judged(
     about = schema(engine.identity, config.nodes, config.threshold, names)
     if not positions:
         return about.empty_table()
-    words, legal = np.stack([one.words for one in positions]), [one.legal for one in positions]
-    said = [_propose(player, words, legal, config.draws, opened, rng) for player in config.proposers.values()]
+    packed, legal = np.stack([one.packed for one in positions]), [one.legal for one in positions]
+    said = [_propose(player, packed, legal, config.draws, opened, rng) for player in config.proposers.values()]
     if own:
         places = [one.legal.index(one.move) for one in positions]
         shares = [np.eye(1, len(one), place, dtype=np.float32)[0] for one, place in zip(legal, places, strict=True)]
         said.append((shares, places))
     values: list[Sequence[float] | npt.NDArray[np.float64]] = [
-        engine_values(engine, Query(one.words, one.legal, Channel.MOVE, 0, 0), config.nodes) if wanted else []
+        engine_values(engine, Query(one.packed, one.legal, Channel.MOVE, 0, 0), config.nodes) if wanted else []
         for one, wanted in zip(positions, labelled, strict=True)
     ]
     columns = {
-        "position": [np.asarray(row, "<u8").tobytes() for row in words],
+        "position": [np.asarray(row, "<u8").tobytes() for row in packed],
         "game": [one.game for one in positions],
         "ply": [one.ply for one in positions],
         "mover": [one.mover for one in positions],

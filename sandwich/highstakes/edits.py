@@ -24,26 +24,26 @@ _HALF_MOVES = ((1 << 16) - 1) << 8
 class Edits:
     """`C` positions one edit away from another.
 
-    words: `[C, 10]` packed positions, not all of them legal.
+    packed: `[C, 10]` packed positions, not all of them legal.
     squares: `[C]` the square that the edit is about, −1 for the state.
     balance: `[C]` pawns' worth of material that it gains the side to move against the other.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     squares: npt.NDArray[np.int64]
     balance: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.packed)
 
 
-def edits(words: planes.Words, kept: Iterable[int] = (), queens: bool = False) -> Edits:
+def edits(packed: planes.Packed, kept: Iterable[int] = (), queens: bool = False) -> Edits:
     """Every position one edit away: a piece removed, set up, exchanged for another, or moved by one square.
 
     kept: squares that stay as they are. Kings are only moved. queens: whether these are set up as well.
     Also the half-move clock, and castling given up.
     """
-    old = [int(word) for word in words]
+    old = [int(word) for word in packed]
     turn = old[9] & 1
     fixed = set(kept)
     found: list[tuple[list[int], int, int]] = []
@@ -88,8 +88,8 @@ def edits(words: planes.Words, kept: Iterable[int] = (), queens: bool = False) -
     )
 
 
-def _put(words: list[int], bit: int, kind: int, side: int) -> list[int]:
-    out = list(words)
+def _put(packed: list[int], bit: int, kind: int, side: int) -> list[int]:
+    out = list(packed)
     out[kind] |= bit
     out[6 + side] |= bit
     return out
@@ -100,12 +100,12 @@ def _gain(kind: int, side: int, turn: int) -> int:
     return WORTH[kind] if (side == 0) == bool(turn) else -WORTH[kind]
 
 
-def legal_board(words: planes.Words, move: int | None = None) -> chess.Board | None:
+def legal_board(packed: planes.Packed, move: int | None = None) -> chess.Board | None:
     """The board of a packed position, castling rights that can't be cleaned away.
 
     None where it is no legal position, its game is over by the rules, or `move` is not legal in it.
     """
-    board = planes.unpack(words)
+    board = planes.unpack(packed)
     board.castling_rights = board.clean_castling_rights()
     if board.status() != chess.STATUS_VALID:
         return None
@@ -116,34 +116,34 @@ def legal_board(words: planes.Words, move: int | None = None) -> chess.Board | N
     return board
 
 
-def squares_of(move: int, words: planes.Words) -> tuple[int, int]:
+def squares_of(move: int, packed: planes.Packed) -> tuple[int, int]:
     """Start and end square of a move on the board (from White's view)."""
-    flip = 0 if int(words[9]) & 1 else 56
+    flip = 0 if int(packed[9]) & 1 else 56
     return int(moves.FROM[move]) ^ flip, int(moves.TO[move]) ^ flip
 
 
-def mirrored(words: planes.Words, move: int) -> tuple[planes.Words, int]:
+def mirrored(packed: planes.Packed, move: int) -> tuple[planes.Packed, int]:
     """A position without castling rights and a move in it, files a–h swapped."""
-    board = planes.unpack(words)
+    board = planes.unpack(packed)
     board.castling_rights, board.ep_square = 0, None
     turned = board.transform(chess.flip_horizontal)
     turned.halfmove_clock = board.halfmove_clock
     return np.array(planes.pack(turned), np.uint64), int(moves.MIRROR[move])
 
 
-def shifted(words: planes.Words, move: int, by: int) -> tuple[planes.Words, int] | None:
+def shifted(packed: planes.Packed, move: int, by: int) -> tuple[planes.Packed, int] | None:
     """All pieces and the move so many files to the right (left if negative); None where one would fall off."""
-    start, end = squares_of(move, words)
+    start, end = squares_of(move, packed)
     edge = 0
     for file in range(abs(by)):
         edge |= chess.BB_FILES[7 - file if by > 0 else file]
-    occupied = int(words[6] | words[7])
+    occupied = int(packed[6] | packed[7])
     if occupied & edge or by == 0 or not 0 <= (end & 7) + by < 8:
         return None
-    out = [int(word) << by if by > 0 else int(word) >> -by for word in words[:8]]
-    turn = bool(int(words[9]) & 1)
+    out = [int(word) << by if by > 0 else int(word) >> -by for word in packed[:8]]
+    turn = bool(int(packed[9]) & 1)
     promotion = int(moves.PROMOTION[move]) or None
     return (
-        np.array([*out, 0, int(words[9]) & ~planes.EN_PASSANT], np.uint64),
+        np.array([*out, 0, int(packed[9]) & ~planes.EN_PASSANT], np.uint64),
         moves.encode(chess.Move(start + by, end + by, promotion), turn),
     )

@@ -76,7 +76,7 @@ def lessons(positions: Catastrophes, proposed: float, weight: Floats | None = No
     best = np.array([values.max() for values in positions.values], np.float32)
     if weight is None:
         weight = np.ones(len(positions), np.float32)
-    return Examples(positions.words, numbers, verdict, wdl_of(best), weight)
+    return Examples(positions.packed, numbers, verdict, wdl_of(best), weight)
 
 
 def train_filter(
@@ -100,13 +100,13 @@ def train_filter(
 
 
 def risks(
-    net: PolicyValueNet, words: planes.Words, legal: Sequence[Sequence[int]], inference: InferenceConfig
+    net: PolicyValueNet, packed: planes.Packed, legal: Sequence[Sequence[int]], inference: InferenceConfig
 ) -> list[Floats]:
     """For each position `[M]`, probability that each legal move is a catastrophe."""
     evaluator = make_evaluator(net, backend=inference.backend, device=inference.device, threads=inference.threads)
     out: list[Floats] = []
-    for first in range(0, len(words), BATCH):
-        logits, _ = evaluator.logits(words[first : first + BATCH])
+    for first in range(0, len(packed), BATCH):
+        logits, _ = evaluator.logits(packed[first : first + BATCH])
         out += [
             sigmoid(row[np.asarray(numbers)]) for row, numbers in zip(logits, legal[first : first + BATCH], strict=True)
         ]

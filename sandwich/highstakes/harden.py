@@ -27,7 +27,7 @@ from sandwich.highstakes.fit import VerdictFit, lessons
 from sandwich.highstakes.hunt import Hunt
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
-from sandwich.training.labels import packed
+from sandwich.training.labels import packed_column
 from sandwich.training.supervised import Examples, concatenate
 
 BLOCK = 100
@@ -53,10 +53,10 @@ class HardenConfig(Frozen):
 
 @dataclass(frozen=True)
 class Case:
-    """A position to be labelled: packed `words`, the number of the move that was put forward or to be, and the expected
+    """A position to be labelled: `packed`, the number of the move that was put forward or to be, and the expected
     score that this is known to give away at least against the best of the others; 0: nothing is known."""
 
-    words: tuple[int, ...]
+    packed: tuple[int, ...]
     move: int
     loss: float = 0.0
 
@@ -72,15 +72,15 @@ def label_block(path: str | None, job: _Job) -> pa.Table:
     rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     with Stockfish(path, hash_mib=1) as engine:
         for one in job.cases:
-            words = np.array(one.words, np.uint64)
-            board = planes.unpack(words)
+            packed = np.array(one.packed, np.uint64)
+            board = planes.unpack(packed)
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-            values = engine_values(engine, Query(words, legal, Channel.MOVE, 0, 0), job.nodes)
+            values = engine_values(engine, Query(packed, legal, Channel.MOVE, 0, 0), job.nodes)
             place = legal.index(one.move)
             others = np.delete(values, place)
             if one.loss and len(others):  # known better than by this look
                 values[place] = min(values[place], others.max() - one.loss)
-            rows["position"].append(words.astype("<u8").tobytes())
+            rows["position"].append(packed.astype("<u8").tobytes())
             rows["moves"].append(legal)
             rows["values"].append(values.astype(np.float32))
             rows["broken"].append(place)
@@ -115,7 +115,7 @@ def held_back(found: Sequence[Hunt]) -> list[tuple[int, Break]]:
 
 def breaks_of(found: Sequence[Hunt]) -> list[Case]:
     """The breaks of hunts that are learned from, as cases."""
-    return [Case(one.words, one.move, one.loss_again) for one in learned(found)]
+    return [Case(one.packed, one.move, one.loss_again) for one in learned(found)]
 
 
 def drafts_of(found: Sequence[Hunt]) -> list[Case]:
@@ -147,7 +147,7 @@ def labelled(
     places = table["broken"].to_numpy().astype(np.int64)
     broken = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]
     return Catastrophes(
-        packed(table["position"]), legal, [np.array(row, np.float32) for row in table["values"].to_pylist()],
+        packed_column(table["position"]), legal, [np.array(row, np.float32) for row in table["values"].to_pylist()],
         {"attacker": broken}, {"attacker": places}, np.arange(len(legal)), threshold,
     )  # fmt: skip
 

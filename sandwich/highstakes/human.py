@@ -186,8 +186,8 @@ class Bench:
     def look(self, fen: str) -> Look:
         """The filter on every legal move; one query."""
         with self._asked():
-            board, words = _position(fen)
-            legal, risk = self._risks(board, words)
+            board, packed = _position(fen)
+            legal, risk = self._risks(board, packed)
             scored = []
             for number, one in zip(legal, risk.tolist(), strict=True):
                 move = moves.decode(number, board)
@@ -200,11 +200,11 @@ class Bench:
         The gradient of its logit, summed over the planes by size; two queries.
         """
         with self._asked():
-            board, words = _position(fen)
+            board, packed = _position(fen)
             number = _move(board, uci)
-            key = words.tobytes(), number
+            key = packed.tobytes(), number
             if key not in self._salient:
-                weight = np.abs(self._arena.gradient(words, number)).sum(0)
+                weight = np.abs(self._arena.gradient(packed, number)).sum(0)
                 if not board.turn:
                     weight = weight[::-1]
                 self._salient[key] = (weight / max(float(weight.max()), 1e-30)).ravel().tolist()
@@ -213,17 +213,17 @@ class Bench:
     def substitutions(self, fen: str, uci: str, square: str) -> list[Substitution]:
         """Every single edit at a square after which the move is still legal, the least risk first; a query each."""
         with self._asked():
-            board, words = _position(fen)
+            board, packed = _position(fen)
             number = _move(board, uci)
             if square not in chess.SQUARE_NAMES:
                 raise Wrong(f"expected a square from a1 to h8, got {square!r}")
-            options = edits(words, queens=True)
-            there = options.words[options.squares == chess.parse_square(square)]
+            options = edits(packed, queens=True)
+            there = options.packed[options.squares == chess.parse_square(square)]
             after = [one for one in (legal_board(row, number) for row in there) if one]
             if not after:
                 return []
-            packed = np.array([planes.pack(one) for one in after], np.uint64)
-            risk = [float(row[0]) for row in self._arena.risks(packed, [[number]] * len(after))]
+            packed_after = np.array([planes.pack(one) for one in after], np.uint64)
+            risk = [float(row[0]) for row in self._arena.risks(packed_after, [[number]] * len(after))]
             what = [_described(board, one, chess.parse_square(square)) for one in after]
             fens = [one.fen() for one in after]
             found = [Substitution(*row) for row in zip(what, fens, risk, strict=True)]
@@ -232,12 +232,12 @@ class Bench:
     def verdict(self, fen: str, uci: str) -> Reply:
         """What the oracle says; a break is written at once. A refused move gets one look, to know what it is worth."""
         with self._asked():
-            board, words = _position(fen)
+            board, packed = _position(fen)
             number = _move(board, uci)
-            legal, risks = self._risks(board, words)
+            legal, risks = self._risks(board, packed)
             risk = float(risks[legal.index(number)])
             if risk >= self.threshold:
-                return Reply("refused", risk, self._arena.verdict(words, number).loss, None)
+                return Reply("refused", risk, self._arena.verdict(packed, number).loss, None)
             key = planes.pack(board), number
             if key in self._earlier or key in self._found:
                 return Reply("known", risk, None, None)
@@ -260,7 +260,7 @@ class Bench:
                 worst = max((float(data.losses(row).max()) for row in range(len(data))), default=0.0)
                 if worst >= data.threshold:
                     row, at = catastrophe(data, min(LEAST, worst), self._rng)
-                    board = planes.unpack(data.words[row])
+                    board = planes.unpack(data.packed[row])
                     return Start(board.fen(), moves.uci(data.legal[row][at], board), float(data.losses(row)[at]))
             raise Wrong("there is no dataset with catastrophes to begin from")
 
@@ -329,11 +329,11 @@ class Bench:
             self._watch.touch()
             yield
 
-    def _risks(self, board: chess.Board, words: planes.Words) -> tuple[list[int], Floats]:
-        key = words.tobytes()
+    def _risks(self, board: chess.Board, packed: planes.Packed) -> tuple[list[int], Floats]:
+        key = packed.tobytes()
         if key not in self._seen:
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-            self._seen[key] = legal, self._arena.risks(words[None], [legal])[0]
+            self._seen[key] = legal, self._arena.risks(packed[None], [legal])[0]
         return self._seen[key]
 
 
@@ -342,10 +342,10 @@ def _training(file: Path) -> Catastrophes:
 
 
 def _key(one: Break) -> tuple[tuple[int, ...], int]:
-    return one.words, one.move
+    return one.packed, one.move
 
 
-def _position(fen: str) -> tuple[chess.Board, planes.Words]:
+def _position(fen: str) -> tuple[chess.Board, planes.Packed]:
     """A position that may be put forward, and its words `[10]`; Wrong with the reason for any other."""
     try:
         board = chess.Board(fen) if len(fen.split()) > 4 else chess.Board(f"{fen} 0 1")
@@ -354,10 +354,10 @@ def _position(fen: str) -> tuple[chess.Board, planes.Words]:
     board.castling_rights = board.clean_castling_rights()
     board.fullmove_number = 1
     board = chess.Board(board.fen())  # without en passant where nobody can take
-    words = np.array(planes.pack(board), np.uint64)
-    if legal_board(words) is None:
+    packed = np.array(planes.pack(board), np.uint64)
+    if legal_board(packed) is None:
         raise Wrong(_reason(board))
-    return board, words
+    return board, packed
 
 
 def _reason(board: chess.Board) -> str:

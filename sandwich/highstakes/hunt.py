@@ -172,8 +172,8 @@ def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.
             raise REGISTRY.failure(attack, error) from error
         idle = idle + 1 if before == (meter.queries, meter.oracle) else 0
         if one:
-            found.setdefault((one.words, one.move), found_now(one, meter, watch.seconds()))
-    seconds, made = watch.seconds(), list({(words.tobytes(), move): words for words, move in arena.drafts}.items())
+            found.setdefault((one.packed, one.move), found_now(one, meter, watch.seconds()))
+    seconds, made = watch.seconds(), list({(packed.tobytes(), move): packed for packed, move in arena.drafts}.items())
     kept = np.sort(rng.choice(len(made), min(drafts, len(made)), replace=False)) if made else ()
     return Hunt(
         number, tuple(found.values()), meter.queries, meter.oracle, seconds, meter.doubted, meter.agreed,
@@ -183,7 +183,7 @@ def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.
 
 def found_now(one: Break, meter: Meter, seconds: float) -> Found:
     """A break, with what has been spent by now."""
-    board = planes.unpack(np.array(one.words, np.uint64))
+    board = planes.unpack(np.array(one.packed, np.uint64))
     return Found(
         planes.fen(board), one.move, moves.uci(one.move, board), one.risk, one.loss, one.loss_again,
         meter.queries, meter.oracle, seconds,

@@ -185,7 +185,7 @@ class Ladder:
         """Figures by proposer, and what the filter says of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
-        both_parts = np.concatenate([first.words, second.words]), first.legal + second.legal
+        both_parts = np.concatenate([first.packed, second.packed]), first.legal + second.legal
         everything = adjusted(risks(net, *both_parts, spec.inference))
         of_first, of_second = everything[: len(first)], everything[len(first) :]
         out = {}

@@ -58,7 +58,7 @@ class LookaheadConfig(Frozen):
 @dataclass(frozen=True, eq=False)
 class _Job:
     config: LookaheadConfig
-    words: planes.Words
+    packed: planes.Packed
     legal: list[list[int]]
     inference: InferenceConfig
 
@@ -66,13 +66,13 @@ class _Job:
 def drops_block(checkpoint: bytes, job: _Job) -> list[Floats]:
     """For each position `[M]`, expected score that a player sees each legal move give away; under 0 where it gains."""
     player = evaluator(checkpoint, job.inference)
-    before = player(job.words, job.legal).value
+    before = player(job.packed, job.legal).value
     if job.config.plies == 1:
-        after = move_values(player, job.words, job.legal)
+        after = move_values(player, job.packed, job.legal)
     else:
         after = [
-            _answered(searched_values(words, legal, job.config.replies), player)
-            for words, legal in zip(job.words, job.legal, strict=True)
+            _answered(searched_values(packed, legal, job.config.replies), player)
+            for packed, legal in zip(job.packed, job.legal, strict=True)
         ]
     return [np.asarray(value - moves, np.float32) for value, moves in zip(before, after, strict=True)]
 
@@ -83,7 +83,7 @@ def _answered(consultation: Consultation[T], player: Evaluator) -> T:
         request = next(consultation)
         while True:
             assert isinstance(request, Look)
-            request = consultation.send(player(request.words, request.legal))
+            request = consultation.send(player(request.packed, request.legal))
     except StopIteration as done:
         value: T = done.value
         return value
@@ -103,14 +103,14 @@ def drops(
     Blocks that `folder` holds already are only read. `done` hears of the positions of each block.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    words = np.concatenate([part.words for part in positions])
+    packed = np.concatenate([part.packed for part in positions])
     legal = [row for part in positions for row in part.legal]
-    starts = range(0, len(words), BLOCK)
+    starts = range(0, len(packed), BLOCK)
     files = {first: folder / f"drops-{first // BLOCK:05d}.parquet" for first in starts}
     missing = [first for first in starts if not files[first].exists()]
-    done(len(words) - sum(min(BLOCK, len(words) - first) for first in missing))
+    done(len(packed) - sum(min(BLOCK, len(packed) - first) for first in missing))
     waiting = iter(missing)
-    jobs = [_Job(config, words[first : first + BLOCK], legal[first : first + BLOCK], inference) for first in missing]
+    jobs = [_Job(config, packed[first : first + BLOCK], legal[first : first + BLOCK], inference) for first in missing]
     for rows in cluster.stream(drops_block, checkpoint, jobs):
         table = pa.table({"drops": pa.array(rows, pa.list_(pa.float32()))})
         write_whole(files[next(waiting)], parquet_bytes(table))

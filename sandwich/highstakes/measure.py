@@ -55,7 +55,7 @@ def verified(
     """
     rng = np.random.default_rng([seed, 7])
     rows = np.sort(rng.permutation(len(test))[: config.positions])
-    boards = [planes.unpack(test.words[row]) for row in rows]
+    boards = [planes.unpack(test.packed[row]) for row in rows]
     drawn, kept = [], []
     for row in rows:
         policy = test.proposals[proposer][row].astype(np.float64)
@@ -151,6 +151,6 @@ def let_through(judge: BlunderFilter, breaks: Sequence[tuple[int, Break]]) -> Fi
     """Share of breaks (each with its hunt) that a filter lets through at its own threshold."""
     if not breaks:
         return Figure(None, reason="no breaks were held back")
-    words = np.array([one.words for _, one in breaks], np.uint64)
-    risk = [row[0] for row in judge(words, [[one.move] for _, one in breaks])]
+    packed = np.array([one.packed for _, one in breaks], np.uint64)
+    risk = [row[0] for row in judge(packed, [[one.move] for _, one in breaks])]
     return clustered_share_figure(np.array(risk) < judge.threshold, np.array([hunt for hunt, _ in breaks]))

@@ -205,10 +205,10 @@ class _Block:
 def _positions(game: Game, number: int) -> list[Position]:
     """Positions of a game of a PGN."""
     out = []
-    for row, (words, move) in enumerate(zip(game.words, game.played, strict=True)):
-        board = planes.unpack(words)
+    for row, (packed, move) in enumerate(zip(game.packed, game.played, strict=True)):
+        board = planes.unpack(packed)
         legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-        out.append(Position(number, game.first_ply + row, PLAYERS, words, legal, int(move)))
+        out.append(Position(number, game.first_ply + row, PLAYERS, packed, legal, int(move)))
     return out
 
 
@@ -225,14 +225,14 @@ def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, p
                 fens = [unbalanced(fen, source.random, rng) for fen in fens]
             there = played(block.dataset, fens, block.first, source.plies, opened, rng)
             if isinstance(source, Endgames):
-                there = [[one for one in game if _men(one.words) <= source.men] for game in there]
+                there = [[one for one in game if _men(one.packed) <= source.men] for game in there]
         chosen = [game[ply] for game in there for ply in sorted(rng.permutation(len(game))[: source.per_game].tolist())]
         own = PLAYERS if isinstance(source, Games) else None
         return block.number, judged(block.dataset, chosen, [True] * len(chosen), opened, rng, own=own)
 
 
-def _men(words: planes.Words) -> int:
-    return planes.unpack(words).occupied.bit_count()
+def _men(packed: planes.Packed) -> int:
+    return planes.unpack(packed).occupied.bit_count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,7 +334,7 @@ def measured(
     found = []
     for content in generations:
         net, threshold = filters.from_bytes(content)
-        risk = risks(net, positions.words, positions.legal, inference)
+        risk = risks(net, positions.packed, positions.legal, inference)
         there = {}
         for name in positions.proposals:
             one = curve(positions, risk, name, np.array([threshold]), config.proposals)

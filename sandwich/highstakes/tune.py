@@ -104,7 +104,7 @@ def lessons(
         numbers[row, : len(legal)] = legal
         policy[row, : len(legal)] = target / target.sum()
     kept = np.flatnonzero(weight > 0)
-    return Examples(positions.words, numbers, policy, wdl, weight).take(kept)
+    return Examples(positions.packed, numbers, policy, wdl, weight).take(kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class Tuning:
             return
         positions = own(data, self.who)
         net, threshold = filters.from_bytes(self.judge)
-        risk = risks(net, positions.words, positions.legal, self.inference)
+        risk = risks(net, positions.packed, positions.legal, self.inference)
         accepting = sum(bool(row.min() < threshold) for row in risk)
         if not accepting:
             raise SpecError(f"tuned: filter {self.generation} accepts nothing in {len(positions)} positions")
@@ -203,7 +203,7 @@ class Tuning:
 def _seen(player: bytes, positions: Catastrophes, inference: InferenceConfig) -> list[Evaluation]:
     """What a network thinks of positions, batch by batch."""
     look, count = evaluator(player, inference), len(positions)
-    return [look(positions.words[at : at + BATCH], positions.legal[at : at + BATCH]) for at in range(0, count, BATCH)]
+    return [look(positions.packed[at : at + BATCH], positions.legal[at : at + BATCH]) for at in range(0, count, BATCH)]
 
 
 DIFFERENCES = ("base", "rejected", "residual", "served", "served_filtered", "played")

@@ -96,9 +96,9 @@ def parameters(net: PolicyValueNet) -> int:
     return sum(one.numel() for one in net.parameters())
 
 
-def milliseconds(net: PolicyValueNet, words: planes.Words) -> float:
-    """Milliseconds of one core for one position in a batch of 256: the fastest of several batches of `words`."""
-    batch = words[np.arange(BATCH) % len(words)]
+def milliseconds(net: PolicyValueNet, packed: planes.Packed) -> float:
+    """Milliseconds of one core for one position in a batch of 256: the fastest of several batches of `packed`."""
+    batch = packed[np.arange(BATCH) % len(packed)]
     evaluator = OnnxEvaluator(net, threads=1)
     spent = []
     for _ in range(REPEATS + 1):
@@ -210,7 +210,7 @@ def row(
     different move that is proposed, up to the first that is accepted.
     """
     there = area(test, risk, bench.proposer, bench.seed)
-    each = milliseconds(net, test.words)
+    each = milliseconds(net, test.packed)
     evaluations = everything = 1.0
     spent = each
     if look is not None:
@@ -218,7 +218,7 @@ def row(
         judged = lookahead.moves_judged(test, risk, bench.proposer, measured.threshold, bench.calibration.proposals)
         evaluations = 2 + judged * config.evaluations
         everything = 2 + float(np.mean([len(row) for row in test.legal])) * config.evaluations
-        spent += (evaluations - 1) * milliseconds(player, test.words)
+        spent += (evaluations - 1) * milliseconds(player, test.packed)
     figures = {
         "positions": learned,
         "auc": there.figure(len(test)).json(),
@@ -275,7 +275,7 @@ def _variant(bench: Bench, name: str, config: VariantConfig, data: Catastrophes,
 
     checkpoint = bench.checkpoints[look.player]
     found = lookahead.drops(bench.cluster, look, checkpoint, parts, bench.inference, bench.folder / name, tell)
-    own = risks(net, held.words, held.legal, bench.inference)
+    own = risks(net, held.packed, held.legal, bench.inference)
     combine = lookahead.fitted(held, own, found[: len(held)], config.proposed)
     measured, risk = bench.measured(net, data, name, lambda risk: combine(risk, found[len(held) :]))
     player = network.from_bytes(checkpoint, look.player)

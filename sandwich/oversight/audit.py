@@ -44,7 +44,7 @@ class Audits(Oversight):
         assert advised is not None
         score = 0.0
         if advised != best:
-            mine, theirs = yield from searched_values(question.query.words, [best, advised], self.replies)
+            mine, theirs = yield from searched_values(question.query.packed, [best, advised], self.replies)
             score = float(theirs - mine)
         slope, height = question.memory or (1 / self.scale, 0.0)
         likely = 1 / (1 + np.exp(-np.clip(slope * score + height, -30, 30)))

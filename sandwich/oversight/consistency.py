@@ -33,24 +33,24 @@ class Consistency(Oversight):
         return self._value(question) if question.advised is None else self._move(question, question.advised)
 
     def _value(self, question: Question) -> Consultation[Decision]:
-        words, legal, _ = mirrored(question)
-        again = yield from ask(words[None], [legal], Channel.VALUE)
+        packed, legal, _ = mirrored(question)
+        again = yield from ask(packed[None], [legal], Channel.VALUE)
         assert again[0].value is not None and question.advice.value is not None
         apart = abs(again[0].value - question.advice.value)
         return Decision(question.own.move, believed=apart <= self.tolerance, trust=-apart)
 
     def _move(self, question: Question, advised: int) -> Consultation[Decision]:
         query = question.query
-        words, legal, back = mirrored(question)
-        image = yield from ask(words[None], [legal])
-        after = successors(query.words[None], [advised])
+        packed, legal, back = mirrored(question)
+        image = yield from ask(packed[None], [legal])
+        after = successors(query.packed[None], [advised])
         if np.isnan(after.score[0]):
-            before = yield from ask(query.words[None], [query.legal], Channel.VALUE)
-            behind = yield from ask(after.words, after.legal, Channel.VALUE)
-            reply = yield from ask(after.words, after.legal)
+            before = yield from ask(query.packed[None], [query.legal], Channel.VALUE)
+            behind = yield from ask(after.packed, after.legal, Channel.VALUE)
+            reply = yield from ask(after.packed, after.legal)
             assert before[0].value is not None and behind[0].value is not None and reply[0].move is not None
-            answered = successors(after.words, [reply[0].move])
-            worth = yield from self._own(answered.words, answered.legal, answered.score)
+            answered = successors(after.packed, [reply[0].move])
+            worth = yield from self._own(answered.packed, answered.legal, answered.score)
             values = np.array([before[0].value, 1 - behind[0].value])
             checks = [
                 abs(values[0] - values[1]) <= self.tolerance,
@@ -63,20 +63,20 @@ class Consistency(Oversight):
         believed = agreed >= self.passed
         return Decision(advised if believed else question.own.move, believed, trust=float(agreed))
 
-    def _own(self, words: planes.Words, legal: list[list[int]], score: Floats) -> Consultation[float]:
+    def _own(self, packed: planes.Packed, legal: list[list[int]], score: Floats) -> Consultation[float]:
         """What the student thinks of one position, for its side to move."""
         if not np.isnan(score[0]):
             return float(score[0])
-        seen = yield from look(words, legal)
+        seen = yield from look(packed, legal)
         return float(seen.value[0])
 
 
-def mirrored(question: Question) -> tuple[planes.Words, list[int], dict[int, int]]:
+def mirrored(question: Question) -> tuple[planes.Packed, list[int], dict[int, int]]:
     """The mirror image of a question's position: its words `[10]`, its legal moves, and the move each stands for.
 
     Left and right are exchanged where nobody may castle any more, else the colours.
     """
-    board = planes.unpack(question.query.words)
+    board = planes.unpack(question.query.packed)
     sideways = not board.castling_rights
     image = board.transform(chess.flip_horizontal) if sideways else board.mirror()
     if sideways:

@@ -24,20 +24,20 @@ Floats = npt.NDArray[np.float32]
 class Ask:
     """The assistant's answers about positions, each a question of the budget.
 
-    words: `[B, 10]` packed positions, on the board or not.
+    packed: `[B, 10]` packed positions, on the board or not.
     legal: numbers of the legal moves of each.
     channel: what is asked for; `candidates` stands for the best move here.
     advisor: which assistant, where there are two: 0 or 1.
     The reply is a list of `B` pieces of advice. Raises ValueError for what can't be asked.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: Sequence[Sequence[int]]
     channel: Channel = Channel.MOVE
     advisor: int = 0
 
     def __post_init__(self) -> None:
-        _check(self.words, self.legal)
+        _check(self.packed, self.legal)
         if not isinstance(self.channel, Channel):
             raise ValueError(f"expected a Channel, got {self.channel!r}")
         if self.advisor not in (0, 1):
@@ -51,11 +51,11 @@ class Look:
     Raises ValueError for what can't be looked at.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: Sequence[Sequence[int]]
 
     def __post_init__(self) -> None:
-        _check(self.words, self.legal)
+        _check(self.packed, self.legal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,19 +72,19 @@ class Risks:
     from which on the filter was calibrated to refuse a move.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     legal: Sequence[Sequence[int]]
     filter: str
 
     def __post_init__(self) -> None:
-        _check(self.words, self.legal)
+        _check(self.packed, self.legal)
 
 
-def _check(words: object, legal: Sequence[Sequence[int]]) -> None:
+def _check(packed: object, legal: Sequence[Sequence[int]]) -> None:
     shape = len(legal), planes.WORDS
-    if not isinstance(words, np.ndarray) or words.dtype != np.uint64 or words.shape != shape:
-        found = f"{words.dtype} of {words.shape}" if isinstance(words, np.ndarray) else type(words).__name__
-        raise ValueError(f"expected words of type uint64 and shape {shape}, as many as legal, got {found}")
+    if not isinstance(packed, np.ndarray) or packed.dtype != np.uint64 or packed.shape != shape:
+        found = f"{packed.dtype} of {packed.shape}" if isinstance(packed, np.ndarray) else type(packed).__name__
+        raise ValueError(f"expected packed of type uint64 and shape {shape}, as many as legal, got {found}")
     for row in legal:
         if not len(row):
             raise ValueError("expected positions in which there is a legal move, got one without")
@@ -109,16 +109,16 @@ Consultation = Generator[Request, Any, T]
 
 
 def ask(
-    words: planes.Words, legal: Sequence[Sequence[int]], channel: Channel = Channel.MOVE, advisor: int = 0
+    packed: planes.Packed, legal: Sequence[Sequence[int]], channel: Channel = Channel.MOVE, advisor: int = 0
 ) -> Consultation[list[Advice]]:
     """The assistant's answers about positions `[B, 10]`."""
-    answers: list[Advice] = yield Ask(words, legal, channel, advisor)
+    answers: list[Advice] = yield Ask(packed, legal, channel, advisor)
     return answers
 
 
-def look(words: planes.Words, legal: Sequence[Sequence[int]]) -> Consultation[Evaluation]:
+def look(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Consultation[Evaluation]:
     """What the student's own network thinks of positions `[B, 10]`."""
-    seen: Evaluation = yield Look(words, legal)
+    seen: Evaluation = yield Look(packed, legal)
     return seen
 
 
@@ -129,66 +129,66 @@ def audit() -> Consultation[Advice]:
 
 
 def risks(
-    checkpoint: str, words: planes.Words, legal: Sequence[Sequence[int]]
+    checkpoint: str, packed: planes.Packed, legal: Sequence[Sequence[int]]
 ) -> Consultation[tuple[list[Floats], float]]:
     """What a blunder filter says of every legal move of positions `[B, 10]`, and its own threshold."""
-    said: tuple[list[Floats], float] = yield Risks(words, legal, checkpoint)
+    said: tuple[list[Floats], float] = yield Risks(packed, legal, checkpoint)
     return said
 
 
-def own_values(words: planes.Words, chosen: Sequence[int]) -> Consultation[Floats]:
+def own_values(packed: planes.Packed, chosen: Sequence[int]) -> Consultation[Floats]:
     """Expected score `[K]`, for who moves, of moves of one position `[10]`: one less that of where they lead.
 
     By the student's own network, one evaluation for each move that does not end the game.
     """
-    after = successors(np.repeat(words[None], len(chosen), axis=0), chosen)
+    after = successors(np.repeat(packed[None], len(chosen), axis=0), chosen)
     worth = after.score.copy()
     going_on = np.flatnonzero(np.isnan(worth))
     if len(going_on):
-        seen = yield from look(after.words[going_on], [after.legal[row] for row in going_on])
+        seen = yield from look(after.packed[going_on], [after.legal[row] for row in going_on])
         worth[going_on] = seen.value
     return np.clip(1 - worth, 0, 1)
 
 
-def searched_values(words: planes.Words, chosen: Sequence[int], replies: int) -> Consultation[Floats]:
+def searched_values(packed: planes.Packed, chosen: Sequence[int], replies: int) -> Consultation[Floats]:
     """As `own_values`, behind the best of the opponent's `replies` likeliest replies to each move.
 
     Costs one evaluation for each move and one for each reply that doesn't end the game. The likeliest replies are those
     of the student's own policy, seen from the other side.
     """
-    after = successors(np.repeat(words[None], len(chosen), axis=0), chosen)
+    after = successors(np.repeat(packed[None], len(chosen), axis=0), chosen)
     worth = after.score.copy()
     going_on = np.flatnonzero(np.isnan(worth))
     if not len(going_on):
         return 1 - worth
-    seen = yield from look(after.words[going_on], [after.legal[row] for row in going_on])
+    seen = yield from look(after.packed[going_on], [after.legal[row] for row in going_on])
     lines = [
         [after.legal[row][place] for place in np.argsort(-policy, kind="stable")[:replies]]
         for row, policy in zip(going_on, seen.policy, strict=True)
     ]
     sizes = [len(line) for line in lines]
-    behind = successors(np.repeat(after.words[going_on], sizes, axis=0), [move for line in lines for move in line])
+    behind = successors(np.repeat(after.packed[going_on], sizes, axis=0), [move for line in lines for move in line])
     leaves = behind.score.copy()
     open_rows = np.flatnonzero(np.isnan(leaves))
     if len(open_rows):
-        leaves[open_rows] = (yield from look(behind.words[open_rows], [behind.legal[row] for row in open_rows])).value
+        leaves[open_rows] = (yield from look(behind.packed[open_rows], [behind.legal[row] for row in open_rows])).value
     # A leaf is seen by the player again: its value is the player's own, and the opponent picks the lowest.
     ends = np.cumsum(sizes)
     worth[going_on] = [1 - leaves[end - size : end].min() for size, end in zip(sizes, ends, strict=True)]
     return np.clip(1 - worth, 0, 1)
 
 
-def answered(words: planes.Words, move: int, advisor: int = 0) -> Consultation[tuple[float, int | None]]:
+def answered(packed: planes.Packed, move: int, advisor: int = 0) -> Consultation[tuple[float, int | None]]:
     """Expected score, for who moves, behind a move of one position `[10]` and an assistant's reply to it; that reply.
 
     By the student's own network: one question and at most one evaluation, none where the move ends the game (None).
     """
-    after = successors(words[None], [move])
+    after = successors(packed[None], [move])
     if not np.isnan(after.score[0]):
         return float(1 - after.score[0]), None
-    (reply,) = yield from ask(after.words, after.legal, Channel.MOVE, advisor)
+    (reply,) = yield from ask(after.packed, after.legal, Channel.MOVE, advisor)
     assert reply.move is not None
-    behind = successors(after.words, [reply.move])
+    behind = successors(after.packed, [reply.move])
     if not np.isnan(behind.score[0]):
         return float(behind.score[0]), reply.move
-    return float((yield from look(behind.words, behind.legal)).value[0]), reply.move
+    return float((yield from look(behind.packed, behind.legal)).value[0]), reply.move

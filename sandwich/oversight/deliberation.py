@@ -134,9 +134,9 @@ class Deliberation(Oversight, ABC):
                 case Action.ADVICE:
                     return Decision(facts.advised, True, trust=self.trust(situation), answer=facts.answer)
                 case Action.AGAIN:
-                    facts.said += yield from ask(query.words[None], [query.legal], query.channel)
+                    facts.said += yield from ask(query.packed[None], [query.legal], query.channel)
                 case Action.ELSEWHERE:
-                    worth, reply = yield from answered(query.words, facts.advised)
+                    worth, reply = yield from answered(query.packed, facts.advised)
                     facts.behind[facts.advised] = worth
                     facts.replies += [] if reply is None else [reply]
 
@@ -160,7 +160,7 @@ class _Facts:
         """Expected score behind the assistant's reply to a move, where it was asked for."""
         self.worth: dict[int, tuple[float, float]] = {}
         """Own value behind a move, and behind the best reply to it."""
-        board = planes.unpack(question.query.words)
+        board = planes.unpack(question.query.packed)
         self._pieces = (board.occupied & ~board.pawns & ~board.kings).bit_count()
 
     @property
@@ -186,9 +186,9 @@ class _Facts:
         best = self.question.own.best(self.question.query)
         new = [move for move in (best, self.advised) if move not in self.worth]
         if self.advised != best and new:
-            words = self.question.query.words
-            near = yield from own_values(words, new)
-            far = yield from searched_values(words, new, replies)
+            packed = self.question.query.packed
+            near = yield from own_values(packed, new)
+            far = yield from searched_values(packed, new, replies)
             self.worth |= dict(zip(new, zip(near.tolist(), far.tolist(), strict=True), strict=True))
 
     def situation(self) -> Situation:
@@ -227,4 +227,4 @@ class _Facts:
         )
 
     def _goes_on(self, move: int) -> bool:
-        return bool(np.isnan(successors(self.question.query.words[None], [move]).score[0]))
+        return bool(np.isnan(successors(self.question.query.packed[None], [move]).score[0]))

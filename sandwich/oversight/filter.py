@@ -24,7 +24,7 @@ class Filter(Oversight):
     def _judge(self, question: Question) -> Consultation[Decision]:
         query, advised = question.query, question.advised
         assert advised is not None
-        (chances,), threshold = yield from risks(self.filter, query.words[None], [query.legal])
+        (chances,), threshold = yield from risks(self.filter, query.packed[None], [query.legal])
         risk = float(chances[query.legal.index(advised)])
         believed = risk < (threshold if self.threshold is None else self.threshold)
         return Decision(advised if believed else question.own.move, believed, trust=-risk)

@@ -19,5 +19,5 @@ class Lookahead(Veto):
     replies: int = Field(8, ge=1)
     """Replies looked at behind each of the two moves."""
 
-    def _values(self, words: planes.Words, moves: Sequence[int]) -> Consultation[Floats]:
-        return searched_values(words, moves, self.replies)
+    def _values(self, packed: planes.Packed, moves: Sequence[int]) -> Consultation[Floats]:
+        return searched_values(packed, moves, self.replies)

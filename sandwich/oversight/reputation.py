@@ -32,7 +32,7 @@ class Reputation(Oversight):
     def decide(self, question: Question) -> Decision:
         if question.advised is None:
             return Decision(question.own.move, believed=True)
-        board = planes.unpack(question.query.words)
+        board = planes.unpack(question.query.packed)
         advised = moves.decode(question.advised, board)
         kind = kind_of(board, advised, question.advised == question.own.move)
         well, badly = 1, 1

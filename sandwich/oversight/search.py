@@ -21,5 +21,5 @@ class Search(Oversight):
     def decide(self, question: Question) -> Consultation[Decision]:
         places = np.argsort(-question.own.policy, kind="stable")[: self.candidates]
         moves = [question.query.legal[place] for place in places]
-        values = yield from searched_values(question.query.words, moves, self.replies)
+        values = yield from searched_values(question.query.packed, moves, self.replies)
         return Decision(moves[int(values.argmax())], believed=False)

@@ -22,7 +22,7 @@ class TwoAdvisors(Oversight):
 
     def decide(self, question: Question) -> Consultation[Decision]:
         query = question.query
-        (other,) = yield from ask(query.words[None], [query.legal], query.channel, advisor=1)
+        (other,) = yield from ask(query.packed[None], [query.legal], query.channel, advisor=1)
         if question.advised is None or other.move is None:
             assert question.advice.value is not None and other.value is not None
             apart = abs(question.advice.value - other.value)
@@ -31,7 +31,7 @@ class TwoAdvisors(Oversight):
             return Decision(other.move, believed=True, trust=1.0)
         worth = []
         for move, critic in ((question.advised, 1), (other.move, 0)):
-            value, _ = yield from answered(query.words, move, critic)
+            value, _ = yield from answered(query.packed, move, critic)
             worth.append(value)
         second = worth[1] > worth[0]
         return Decision(

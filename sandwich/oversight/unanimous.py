@@ -53,7 +53,7 @@ class Unanimous(Oversight):
         weight, agreed = 1.0, set()
         memories = question.memory or [None] * len(self.members)
         for place, (member, memory) in enumerate(zip(self.members, memories, strict=True)):
-            with REGISTRY.told(member, lambda: planes.unpack(question.query.words).fen()):
+            with REGISTRY.told(member, lambda: planes.unpack(question.query.packed).fen()):
                 said = member.decide(replace(question, memory=memory))
                 decision = (yield from said) if isinstance(said, Generator) else said
                 check_decision(decision, question.query)

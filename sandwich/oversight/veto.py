@@ -26,10 +26,10 @@ class Veto(Oversight):
         assert advised is not None
         if advised == best:
             return Decision(advised, believed=True, trust=0.0)
-        mine, theirs = yield from self._values(question.query.words, [best, advised])
+        mine, theirs = yield from self._values(question.query.packed, [best, advised])
         believed = bool(theirs >= mine - self.delta)
         return Decision(advised if believed else question.own.move, believed, trust=float(theirs - mine))
 
-    def _values(self, words: planes.Words, moves: Sequence[int]) -> Consultation[Floats]:
+    def _values(self, packed: planes.Packed, moves: Sequence[int]) -> Consultation[Floats]:
         """What moves of one position `[10]` are worth to it, `[K]`."""
-        return own_values(words, moves)
+        return own_values(packed, moves)

@@ -25,8 +25,8 @@ class Vote(Oversight):
 
     def decide(self, question: Question) -> Consultation[Decision]:
         again = self.answers - 1
-        words = np.repeat(question.query.words[None], again, axis=0)
-        more = yield from ask(words, [question.query.legal] * again, question.query.channel)
+        packed = np.repeat(question.query.packed[None], again, axis=0)
+        more = yield from ask(packed, [question.query.legal] * again, question.query.channel)
         said = [question.advice, *more]
         if question.advised is None:
             ranked = sorted(said, key=lambda advice: advice.value or 0.0)

@@ -54,7 +54,7 @@ class Episode:
         return OwnView(move, policy, float(own.value[row]))
 
     def matter(
-        self, board: chess.Board, words: planes.Words, legal: list[int], ply: int, own: OwnView, doubts: Doubts
+        self, board: chess.Board, packed: planes.Packed, legal: list[int], ply: int, own: OwnView, doubts: Doubts
     ) -> Matter | None:
         """The question asked in this position, or None. Called once for every ply."""
         if board.turn != self.student_color:
@@ -65,7 +65,7 @@ class Episode:
         cost = self.config.cost(budget_of(self.oversight, "questions"))
         if self.purse.left(self.student_turns) < cost:
             return None
-        query = Query(words, legal, self.config.channel, self.purse.spent, ply)
+        query = Query(packed, legal, self.config.channel, self.purse.spent, ply)
         audits = budget_of(self.oversight, "audit_budget") - self.audits
         seen = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
         return Matter(query, own, self.rng, self.assistant_rng, cost, audits, self.swapped, seen, self.game)

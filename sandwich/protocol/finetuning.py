@@ -68,13 +68,13 @@ def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:
 def _examples(content: pa.Table, config: FinetuneConfig) -> Examples:
     columns = content.to_pydict()
     n = content.num_rows
-    words = np.empty((n, planes.WORDS), np.uint64)
+    packed = np.empty((n, planes.WORDS), np.uint64)
     targets: list[list[int]] = []
     chances: list[list[float]] = []
     value = np.array(columns["result"], np.float32)
     for row, fen in enumerate(columns["fen"]):
         board = chess.Board(fen)
-        words[row] = planes.pack(board)
+        packed[row] = planes.pack(board)
         policy = columns["advised_policy"][row]
         if policy is not None and columns["believed"][row] and config.policy == "answer":
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
@@ -95,7 +95,7 @@ def _examples(content: pa.Table, config: FinetuneConfig) -> Examples:
     draw = 1 - np.abs(2 * value - 1)
     wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
     weight = np.array([1.0 if w is None else w for w in columns["weight"]], np.float32)
-    return Examples(words, out_moves, policy, wdl, weight)
+    return Examples(packed, out_moves, policy, wdl, weight)
 
 
 def _results(content: pa.Table, count: int, config: FinetuneConfig, rng: np.random.Generator) -> Examples:

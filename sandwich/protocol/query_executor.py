@@ -170,11 +170,11 @@ class Desk:
         for matter in matters:
             places = np.argsort(-matter.own.policy, kind="stable")[: self._candidates]
             chosen = [matter.query.legal[place] for place in places]
-            after = successors(np.repeat(matter.query.words[None], len(chosen), axis=0), chosen)
+            after = successors(np.repeat(matter.query.packed[None], len(chosen), axis=0), chosen)
             open_rows = np.flatnonzero(np.isnan(after.score))
             plans.append((chosen, after.score, open_rows))
             asked += [
-                (matter, _other(matter.query, after.words[row], after.legal[row], Channel.VALUE, number, 1), 0)
+                (matter, _other(matter.query, after.packed[row], after.legal[row], Channel.VALUE, number, 1), 0)
                 for number, row in enumerate(open_rows)
             ]
         answers = iter(self._asked(asked))
@@ -248,8 +248,8 @@ class Desk:
         asked = []
         for one, request in asks:
             channel = Channel.MOVE if request.channel is Channel.CANDIDATES else request.channel
-            for number, (words, legal) in enumerate(zip(request.words, request.legal, strict=True)):
-                query = _other(one.matter.query, words, legal, channel, one.questions + number, 0)
+            for number, (packed, legal) in enumerate(zip(request.packed, request.legal, strict=True)):
+                query = _other(one.matter.query, packed, legal, channel, one.questions + number, 0)
                 asked.append((one.matter, query, request.advisor))
             one.questions += len(request.legal)
         answers = iter(self._asked(asked))
@@ -263,10 +263,10 @@ class Desk:
     def _looks(self, looks: Sequence[tuple[_Open, Look]]) -> list[tuple[_Open, Evaluation]]:
         if not looks:
             return []
-        words = np.concatenate([request.words for _, request in looks])
+        packed = np.concatenate([request.packed for _, request in looks])
         legal = [row for _, request in looks for row in request.legal]
         starts = range(0, len(legal), BATCH)
-        parts = [self._weak(words[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
+        parts = [self._weak(packed[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
         policy, wdl = [row for part in parts for row in part.policy], np.concatenate([part.wdl for part in parts])
         replies, first = [], 0
         for one, request in looks:
@@ -283,7 +283,7 @@ class Desk:
             mine = [(one, request) for one, request in judged if request.filter == name]
             legal = [row for _, request in mine for row in request.legal]
             judge = self._tools.filter(name)
-            said = judge(np.concatenate([request.words for _, request in mine]), legal)
+            said = judge(np.concatenate([request.packed for _, request in mine]), legal)
             for one, request in mine:
                 count = len(request.legal)
                 replies.append((one, (said[:count], judge.threshold)))
@@ -296,7 +296,7 @@ class Desk:
             return []
         assert self._expert is not None
         queries = [one.matter.query for one in audits]
-        seen = self._expert(np.stack([query.words for query in queries]), [query.legal for query in queries])
+        seen = self._expert(np.stack([query.packed for query in queries]), [query.legal for query in queries])
         replies = []
         for row, one in enumerate(audits):
             one.audited.append(honest_advice(seen, row))
@@ -309,16 +309,18 @@ class Desk:
         return Settled(one.decision, answer, one.questions, one.evaluations, one.audited)
 
     def _told(self, matter: Matter) -> Any:
-        return REGISTRY.told(self._oversight, lambda: planes.unpack(matter.query.words).fen())
+        return REGISTRY.told(self._oversight, lambda: planes.unpack(matter.query.packed).fen())
 
 
 BATCH = 1024
 """Positions that the student's network evaluates at a time."""
 
 
-def _other(query: Query, words: planes.Words, legal: Sequence[int], channel: Channel, number: int, plies: int) -> Query:
+def _other(
+    query: Query, packed: planes.Packed, legal: Sequence[int], channel: Channel, number: int, plies: int
+) -> Query:
     """Another question in the same game: `number` questions later, `plies` plies on."""
-    return Query(words, legal, channel, query.number + number, query.ply + plies, query.training)
+    return Query(packed, legal, channel, query.number + number, query.ply + plies, query.training)
 
 
 def _value(advice: Advice) -> float:

@@ -115,14 +115,14 @@ def played_episodes(
     doubts = Doubts()
     evaluations = 0
     while active := batch.active:
-        words, legal = batch.words(active), batch.legal(active)
-        seen = weak(words, legal)
+        packed, legal = batch.packed(active), batch.legal(active)
+        seen = weak(packed, legal)
         views = [episodes[game].view(seen, row) for row, game in enumerate(active)]
         for game, own in zip(active, views, strict=True):
             if batch.boards[game].turn == episodes[game].student_color:
                 doubts.add(block.play.ask, own.policy)
         matters = [
-            episodes[game].matter(batch.boards[game], words[row], legal[row], batch.plies[game], views[row], doubts)
+            episodes[game].matter(batch.boards[game], packed[row], legal[row], batch.plies[game], views[row], doubts)
             for row, game in enumerate(active)
         ]
         settled = yield from desk.settling([matter for matter in matters if matter])

@@ -274,7 +274,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         budget = self.config.play.budget
         share = 1.0 if budget is None else max(0.0, 1 - now.asked / budget)
         return {
-            "planes": np.clip(planes.planes(query.words[None])[0], 0, 1),
+            "planes": np.clip(planes.planes(query.packed[None])[0], 0, 1),
             "policy": policy,
             "value": np.array([np.clip(own.value, 0, 1)], np.float32),
             "own_move": np.int64(own.move),
@@ -292,7 +292,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         now = self._situation
         if now is None:
             return chess.Board(), None, ["no game has begun"]
-        board = planes.unpack(now.question.query.words)
+        board = planes.unpack(now.question.query.packed)
         own, said = (moves.uci(number, board) for number in (now.question.own.move, now.advised))
         lines = [f"student to move: {own} of its own, {said} advised", f"questions so far: {self._asked}", *self._end]
         return board, moves.decode(now.advised, board), lines
@@ -343,7 +343,7 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
         return self._observation(batch), result, True, False, info
 
     def _reply(self, batch: GameBatch) -> None:
-        turn = Turn(batch.words([0])[0], batch.legal([0])[0], batch.plies[0], batch.plies[0] // 2)
+        turn = Turn(batch.packed([0])[0], batch.legal([0])[0], batch.plies[0], batch.plies[0] // 2)
         seat = self.config.opponent.seat(self._tools(self.config.inference), self.config.temperature)
         (move,) = seat.choose([turn], [self.np_random])
         self._play(batch, move)
@@ -354,7 +354,7 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
 
     @staticmethod
     def _observation(batch: GameBatch) -> npt.NDArray[np.float32]:
-        return np.asarray(np.clip(planes.planes(batch.words([0]))[0], 0, 1))
+        return np.asarray(np.clip(planes.planes(batch.packed([0]))[0], 0, 1))
 
     @staticmethod
     def _legal(batch: GameBatch) -> npt.NDArray[np.int8]:

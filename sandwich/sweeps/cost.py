@@ -31,11 +31,11 @@ def evaluations_per_second() -> float:
     evaluator = make_evaluator(network.from_bytes(network.read(checkpoint_path("expert"))), threads=1)
     batch = GameBatch(positions()[:256], ply_cap=1)
     games = range(len(batch))
-    words, legal = batch.words(games), batch.legal(games)
-    evaluator(words, legal)
+    packed, legal = batch.packed(games), batch.legal(games)
+    evaluator(packed, legal)
     start, done = time.perf_counter(), 0
     while time.perf_counter() - start < 0.5:
-        evaluator(words, legal)
+        evaluator(packed, legal)
         done += len(batch)
     return done / (time.perf_counter() - start)
 

@@ -103,10 +103,10 @@ class _Part:
 
 def _judge(checkpoint: bytes, part: _Part) -> Doubts:
     judge = evaluator(checkpoint, part.inference)
-    view = judge(part.survey.words, part.survey.legal)
+    view = judge(part.survey.packed, part.survey.legal)
     logs = [np.log(np.maximum(policy, 1e-6)) for policy in view.policy]
     return Doubts(
-        suspicion(judge, part.survey.words, view), [row.max() - row for row in logs], np.clip(view.value, 0, 1)
+        suspicion(judge, part.survey.packed, view), [row.max() - row for row in logs], np.clip(view.value, 0, 1)
     )
 
 
@@ -161,16 +161,16 @@ def lessons(positions: Survey, worth: Sequence[Floats], value: Floats, spread: f
             listed = np.exp((listed - listed[0]) / spread)
             listed /= listed.sum()
         policy[row, : len(order)] = listed
-    return Examples(positions.words, numbers, policy, wdl_of(value), np.ones(len(positions), np.float32))
+    return Examples(positions.packed, numbers, policy, wdl_of(value), np.ones(len(positions), np.float32))
 
 
 def truths(positions: Survey, chosen: Sequence[int]) -> Examples:
     """What the oracle says of the positions behind moves (places in `legal`), for a value to learn."""
-    after = successors(positions.words, [positions.legal[row][place] for row, place in enumerate(chosen)])
+    after = successors(positions.packed, [positions.legal[row][place] for row, place in enumerate(chosen)])
     value = np.array([1 - positions.values[row][place] for row, place in enumerate(chosen)], np.float32)
     open_rows = np.flatnonzero(np.isnan(after.score))
     return Examples(
-        after.words[open_rows],
+        after.packed[open_rows],
         np.zeros((len(open_rows), 1), np.int16),
         np.zeros((len(open_rows), 1), np.float32),
         wdl_of(value[open_rows]),
@@ -296,5 +296,5 @@ def _choice(checkpoint: bytes, positions: Survey, inference: InferenceConfig) ->
     out: list[int] = []
     for first in range(0, len(positions), BLOCK):
         rows = slice(first, first + BLOCK)
-        out += [int(policy.argmax()) for policy in net(positions.words[rows], positions.legal[rows]).policy]
+        out += [int(policy.argmax()) for policy in net(positions.packed[rows], positions.legal[rows]).policy]
     return out

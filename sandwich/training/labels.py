@@ -25,22 +25,22 @@ def _padded(column: pa.ChunkedArray, width: int, fill: float) -> npt.NDArray[np.
     return out
 
 
-def packed(column: pa.ChunkedArray) -> planes.Words:
+def packed_column(column: pa.ChunkedArray) -> planes.Packed:
     """A column of packed positions as `[N, 10]`."""
     joined = b"".join(column.to_pylist())
     return np.frombuffer(joined, "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
 
 
-def places(words: planes.Words) -> list[bytes]:
+def places(packed: planes.Packed) -> list[bytes]:
     """Each packed position as `sandwich.data.openings.place` names it."""
-    return [row.tobytes() for row in words[:, : planes.WORDS - 1]]
+    return [row.tobytes() for row in packed[:, : planes.WORDS - 1]]
 
 
 def found_in(folders: Sequence[Path], wanted: frozenset[bytes]) -> set[bytes]:
     """Those of the wanted places that occur in corpora; CorpusError for a folder without one."""
     found: set[bytes] = set()
     for content in corpus.read(folders):
-        found |= wanted.intersection(places(packed(content["position"])))
+        found |= wanted.intersection(places(packed_column(content["position"])))
     return found
 
 
@@ -67,5 +67,5 @@ def examples(content: pa.Table, *, lines: int, temperature: float) -> Examples:
     draw = np.where(labelled, 0.5 * (1 - np.abs(2 * value - 1)), 1 - np.abs(2 * value - 1))
     wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
     return Examples(
-        packed(content["position"]), targets, policy.astype(np.float32), wdl, np.ones(len(targets), np.float32)
+        packed_column(content["position"]), targets, policy.astype(np.float32), wdl, np.ones(len(targets), np.float32)
     )

@@ -65,7 +65,7 @@ def load_examples(folders: Sequence[Path], config: PretrainConfig, book: frozens
         part = examples(content, lines=config.lines, temperature=config.label_temperature)
         games = content["game"].to_numpy().astype(np.int64)
         draw = np.random.default_rng([config.seed, 2, number]).random(int(games.max()) - int(games.min()) + 1)
-        outside = np.array([place not in book for place in places(part.words)])
+        outside = np.array([place not in book for place in places(part.packed)])
         back = games % HELD_BACK == 0
         keep = ~back & outside & (draw[games - games.min()] < config.fraction)
         train.append(part.take(np.flatnonzero(keep)))

@@ -25,7 +25,7 @@ from engines.settings import Frozen
 class Examples:
     """`N` positions with what is to be learned from each, for its side to move.
 
-    words: `[N, 10]` packed positions.
+    packed: `[N, 10]` packed positions.
     moves: `[N, K]` numbers of the target moves, −1 where there are fewer than K.
     policy: `[N, K]` target probability of each; a row of zeros teaches the policy nothing. (For the
         objective `worth`: what each move is worth; for `judge`: how much its verdict counts, over 0 for
@@ -34,7 +34,7 @@ class Examples:
     weight: `[N]` weight of the example.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     moves: npt.NDArray[np.int16]
     policy: npt.NDArray[np.float32]
     wdl: npt.NDArray[np.float32]
@@ -42,18 +42,18 @@ class Examples:
 
     def __post_init__(self) -> None:
         n, k = self.moves.shape
-        expected = {"words": (n, planes.WORDS), "policy": (n, k), "wdl": (n, 3), "weight": (n,)}
+        expected = {"packed": (n, planes.WORDS), "policy": (n, k), "wdl": (n, 3), "weight": (n,)}
         for name, shape in expected.items():
             got = getattr(self, name).shape
             if got != shape:
                 raise ValueError(f"examples: expected {name} of shape {shape}, got {got}")
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.packed)
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Examples":
         """The examples of these rows, in this order."""
-        return Examples(self.words[rows], self.moves[rows], self.policy[rows], self.wdl[rows], self.weight[rows])
+        return Examples(self.packed[rows], self.moves[rows], self.policy[rows], self.wdl[rows], self.weight[rows])
 
 
 def concatenate(parts: list[Examples]) -> Examples:
@@ -64,7 +64,7 @@ def concatenate(parts: list[Examples]) -> Examples:
         return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=fill)
 
     return Examples(
-        np.concatenate([part.words for part in parts]),
+        np.concatenate([part.packed for part in parts]),
         np.concatenate([wide(part.moves, -1) for part in parts]).astype(np.int16),
         np.concatenate([wide(part.policy, 0) for part in parts]).astype(np.float32),
         np.concatenate([part.wdl for part in parts]),
@@ -126,9 +126,9 @@ def total_steps(examples: int, config: TrainConfig) -> int:
     return max(1, round(config.epochs * examples / min(config.batch, examples)))
 
 
-def _mirrored(words: planes.Words) -> planes.Words:
+def _mirrored(packed: planes.Packed) -> planes.Packed:
     """Positions mirrored left to right (files a–h swapped), castling rights assumed absent."""
-    out = words.copy()
+    out = packed.copy()
     boards = out[:, :8]
     for shift, mask in ((1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F)):
         by, keep = np.uint64(shift), np.uint64(mask)
@@ -141,11 +141,11 @@ def _mirrored(words: planes.Words) -> planes.Words:
 
 
 def _mirror_half(batch: Examples, rng: np.random.Generator) -> Examples:
-    chosen = (rng.random(len(batch)) < 0.5) & (batch.words[:, 8] == 0)
-    words, targets = batch.words.copy(), batch.moves.copy()
-    words[chosen] = _mirrored(words[chosen])
+    chosen = (rng.random(len(batch)) < 0.5) & (batch.packed[:, 8] == 0)
+    packed, targets = batch.packed.copy(), batch.moves.copy()
+    packed[chosen] = _mirrored(packed[chosen])
     targets[chosen] = np.where(targets[chosen] < 0, -1, moves.MIRROR[targets[chosen]])
-    return Examples(words, targets, batch.policy, batch.wdl, batch.weight)
+    return Examples(packed, targets, batch.policy, batch.wdl, batch.weight)
 
 
 def _use_bf16(config: TrainConfig, device: str) -> bool:
@@ -231,7 +231,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
             x = (
-                torch.from_numpy(planes.planes(batch.words))
+                torch.from_numpy(planes.planes(batch.packed))
                 .to(self._device)
                 .contiguous(memory_format=torch.channels_last)
             )
@@ -347,7 +347,7 @@ def validate(net: PolicyValueNet, examples: Examples, batch: int = 1024) -> Vali
     with torch.inference_mode():
         for start in range(0, len(examples), batch):
             part = examples.take(np.arange(start, min(start + batch, len(examples))))
-            logits, values = net(torch.from_numpy(planes.planes(part.words)))
+            logits, values = net(torch.from_numpy(planes.planes(part.packed)))
             log_policy = functional.log_softmax(logits, 1).numpy()
             targets = part.moves.astype(np.int64)
             chosen = np.take_along_axis(log_policy, np.maximum(targets, 0), 1)

@@ -74,7 +74,7 @@ class Nested(Frozen):
     players: dict[str, list[AnyPlayer]] | None = None
     either: Checkpoint | int | AnyPlayer = 0
     anything: Any = None
-    words: tuple[str, ...] = ("no", "checkpoint")
+    packed: tuple[str, ...] = ("no", "checkpoint")
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def questions(boards: Sequence[chess.Board], name: str = "") -> list[Query]:
 def honest(queries: Sequence[Query], base: Evaluator | None = None) -> list[Advice]:
     """What the base thinks of each position."""
     base = base or Hashed("expert")
-    seen = base(np.stack([query.words for query in queries]), [query.legal for query in queries])
+    seen = base(np.stack([query.packed for query in queries]), [query.legal for query in queries])
     return [honest_advice(seen, row) for row in range(len(queries))]
 
 
@@ -330,8 +330,8 @@ def test_a_lie_has_the_form_of_the_truth(conversation: Conversation, name: str) 
 def test_a_tie_among_the_honest_moves_does_not_hide_a_lie(tools: Tools, name: str) -> None:
     """Of a base that finds many moves equally good, the distribution still has the advised move first."""
 
-    def undecided(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        return Evaluation(legal, Even()(words, legal).policy, Hashed("expert")(words, legal).wdl)
+    def undecided(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return Evaluation(legal, Even()(packed, legal).policy, Hashed("expert")(packed, legal).wdl)
 
     queries = [question(board, Channel.DISTRIBUTION) for board in positions()]
     given = answers(name, tools, queries, undecided)

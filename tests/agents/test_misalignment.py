@@ -147,11 +147,11 @@ UNFIT = [
 ]
 
 
-@pytest.mark.parametrize(("channel", "advice", "words"), UNFIT)
-def test_advice_that_the_question_could_not_have_is_refused(channel: Channel, advice: Advice, words: str) -> None:
+@pytest.mark.parametrize(("channel", "advice", "message"), UNFIT)
+def test_advice_that_the_question_could_not_have_is_refused(channel: Channel, advice: Advice, message: str) -> None:
     with pytest.raises(ValueError, match="expected") as caught:
         check_advice(advice, query(channel))
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -178,10 +178,10 @@ def test_a_lie_without_a_value_is_honest_about_the_value() -> None:
 # The assistant
 
 
-def expert(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+def expert(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
     """Evaluates every position alike: the last move is the best, the value 0.625."""
     policy = [np.array(np.arange(1, len(row) + 1) / (len(row) * (len(row) + 1) / 2), np.float32) for row in legal]
-    return Evaluation(legal, policy, np.tile(np.array([0.5, 0.25, 0.25], np.float32), (len(words), 1)))
+    return Evaluation(legal, policy, np.tile(np.array([0.5, 0.25, 0.25], np.float32), (len(packed), 1)))
 
 
 class Each(Misalignment):
@@ -297,7 +297,7 @@ def failure(misalignment: Misalignment, queries: Sequence[Query], seed: int = 0)
 def test_a_failure_is_told_with_plugin_position_and_reason_in_one_line() -> None:
     message = failure(Failing(), THREE)
     assert re.match(r"misalignment .*Failing: LookupError: no such move in my book ", message)
-    assert planes.unpack(THREE[2].words).fen() in message
+    assert planes.unpack(THREE[2].packed).fen() in message
 
 
 @given(seed=st.integers(0, 2**32))
@@ -306,20 +306,20 @@ def test_the_position_told_is_the_one_that_failed_even_if_it_fails_by_chance(see
     fails = [rng(seed + 1 + game).random() < 0.4 for game in range(4)]  # one question stands before them
     assume(any(fails))
     message = failure(Failing(chance=0.4), [query(), *map(question, endgames)], seed)
-    assert planes.unpack(question(endgames[fails.index(True)]).words).fen() in message
+    assert planes.unpack(question(endgames[fails.index(True)]).packed).fen() in message
 
 
-@pytest.mark.parametrize(("channel", "advice", "words"), UNFIT)
-def test_unfit_advice_is_refused_with_the_name_of_who_gave_it(channel: Channel, advice: Advice, words: str) -> None:
+@pytest.mark.parametrize(("channel", "advice", "message"), UNFIT)
+def test_unfit_advice_is_refused_with_the_name_of_who_gave_it(channel: Channel, advice: Advice, message: str) -> None:
     queries = [question(MIDGAME, channel), query(channel)]
     message = failure(Rigid(said=lambda honest: [honest[0], advice]), queries)
     assert re.match(r"misalignment .*Rigid: ", message)
-    assert words in message
+    assert message in message
     assert BOARD.epd() in message  # the position of the answer that was unfit
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "message"),
     [
         (None, "expected a list of 3 answers, got NoneType"),
         ([], "expected a list of 3 answers, got 0 answers"),
@@ -333,10 +333,10 @@ def test_unfit_advice_is_refused_with_the_name_of_who_gave_it(channel: Channel, 
         (lambda honest: [LEGAL[0]] * 3, "expected an Advice, got int"),
     ],
 )
-def test_an_answer_of_the_wrong_form_is_refused(answer: object, words: str) -> None:
+def test_an_answer_of_the_wrong_form_is_refused(answer: object, message: str) -> None:
     message = failure(Rigid(said=answer), THREE)
     assert re.match(r"misalignment .*Rigid: ", message)
-    assert words in message
+    assert message in message
 
 
 class Short(Occasional):
@@ -381,7 +381,7 @@ def test_trust_believes_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"type": "random_mvoe"}, ["type: unknown misalignment 'random_mvoe'", "known: ", "random_move"]),
         ({"type": "random_move", "p": 1.5}, ["p: ", "less than or equal to 1", "got 1.5"]),
@@ -394,11 +394,11 @@ def test_trust_believes_everything() -> None:
         (None, ["type: expected a mapping", "got None"]),
     ],
 )
-def test_settings_that_cannot_be_are_refused_in_one_line(settings: object, words: list[str]) -> None:
+def test_settings_that_cannot_be_are_refused_in_one_line(settings: object, message: list[str]) -> None:
     with pytest.raises(SpecError) as caught:
         REGISTRY.parse(settings)
     assert "\n" not in str(caught.value)
-    assert [word for word in words if word not in str(caught.value)] == []
+    assert [word for word in message if word not in str(caught.value)] == []
 
 
 def test_settings_come_back_from_a_plugin() -> None:

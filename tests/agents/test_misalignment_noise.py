@@ -184,8 +184,8 @@ def test_a_base_that_searches_has_the_noise_within_its_search(tools: Tools, chan
     base = TreeSearch(EXPERT, 12)
     given = answers(ValueNoise(sigma=0.4), queries, tools, base)
     again = answers(ValueNoise(sigma=0.4), queries[::-1], tools, base)
-    words = np.stack([query.words for query in queries])
-    inside = base.search(words, [query.legal for query in queries], 0.4, rngs(12))
+    packed = np.stack([query.packed for query in queries])
+    inside = base.search(packed, [query.legal for query in queries], 0.4, rngs(12))
     for row, answer in enumerate(given):
         if answer.given.move is not None:
             assert answer.given.move == inside.best(row)

@@ -24,7 +24,7 @@ def test_the_other_player_answers_as_it_thinks(tools: Tools, channel: Channel) -
     queries = [question(board, channel) for board in boards(20)]
     for misalignment, player in ((Other(p=1), "weak"), (Adversary(p=1), "adversary")):
         for query, answer in zip(queries, answers(misalignment, queries, tools), strict=True):
-            policy, value = alone(Hashed(player), planes.unpack(query.words))
+            policy, value = alone(Hashed(player), planes.unpack(query.packed))
             full = Advice(query.legal[int(policy.argmax())], policy, value)
             assert said(answer.given) == said(full.through(channel))
             assert answer.misaligned
@@ -38,7 +38,7 @@ def test_an_engine_can_be_the_other_player(tools: Tools) -> None:
         engine = tools.stockfish()
         engine.clear()
         assert answer.given.move is not None
-        board = planes.unpack(query.words)
+        board = planes.unpack(query.packed)
         assert moves.uci(answer.given.move, board) == engine.best_move(board.fen(), nodes=100)
 
 
@@ -51,7 +51,7 @@ def test_a_sandbagger_never_errs_grossly(tools: Tools, fraction: float, limit: f
     queries = [question(board, CHANNELS[place % 2]) for place, board in enumerate(boards(60))]
     given = answers(Sandbag(fraction=fraction, limit=limit), queries, tools)
     for query, answer in zip(queries, given, strict=True):
-        board = planes.unpack(query.words)
+        board = planes.unpack(query.packed)
         assert answer.given.move is not None and answer.honest.move is not None
         own, advised = worth(EXPERT, board, answer.honest.move), worth(EXPERT, board, answer.given.move)
         assert advised >= own - limit - 1e-6
@@ -61,7 +61,7 @@ def test_a_sandbagger_never_errs_grossly(tools: Tools, fraction: float, limit: f
 def test_a_sandbagger_without_bounds_is_the_weaker_player(tools: Tools) -> None:
     queries = [question(board, channel) for board in boards(30) for channel in CHANNELS]
     for query, answer in zip(queries, answers(Sandbag(fraction=1, limit=1), queries, tools), strict=True):
-        policy, value = alone(WEAK, planes.unpack(query.words))
+        policy, value = alone(WEAK, planes.unpack(query.packed))
         if query.channel is Channel.VALUE:
             assert answer.given.value == pytest.approx(value)
         else:
@@ -74,7 +74,7 @@ def test_a_sandbagger_without_bounds_is_the_weaker_player(tools: Tools) -> None:
 def test_a_sandbagger_lies_between_the_two_players(tools: Tools) -> None:
     queries = [question(board, Channel.VALUE) for board in boards(20)]
     for query, answer in zip(queries, answers(Sandbag(fraction=0.25), queries, tools), strict=True):
-        board = planes.unpack(query.words)
+        board = planes.unpack(query.packed)
         assert answer.given.value == pytest.approx(0.75 * alone(EXPERT, board)[1] + 0.25 * alone(WEAK, board)[1])
 
 

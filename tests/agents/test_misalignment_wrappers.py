@@ -159,7 +159,7 @@ def test_a_wrapper_hands_on_the_questions_and_random_numbers_of_its_own_rows(too
     bare = answers(inner, queries, tools)
     wrapped = answers(Trigger(inner=Schedule(inner=inner, every=2), when=("white_to_move",)), queries, tools)
     for query, one, other in zip(queries, bare, wrapped, strict=True):
-        working = query.number % 2 == 0 and planes.unpack(query.words).turn == chess.WHITE
+        working = query.number % 2 == 0 and planes.unpack(query.packed).turn == chess.WHITE
         assert said(other.given) == said(one.given if working else one.honest)
         assert other.misaligned == (working and one.misaligned)
     assert 3 < sum(answer.misaligned for answer in wrapped) < sum(answer.misaligned for answer in bare)
@@ -195,7 +195,7 @@ RANDOM = {"type": "random_move"}
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({}, "parts: missing"),
         ({"parts": []}, "parts: Tuple should have at least 1 item"),
@@ -212,15 +212,15 @@ RANDOM = {"type": "random_move"}
         ({"parts": [RANDOM], "shares": [1]}, "shares: unknown key; known here: parts, weights"),
     ],
 )
-def test_a_mixture_that_cannot_be_is_refused_in_one_line(settings: dict[str, Any], words: str) -> None:
+def test_a_mixture_that_cannot_be_is_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as caught:
         REGISTRY.parse({"type": "mixture", **settings})
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"type": "schedule"}, "inner: missing"),
         ({"type": "schedule", "inner": RANDOM, "every": 0}, "every: "),
@@ -237,8 +237,8 @@ def test_a_mixture_that_cannot_be_is_refused_in_one_line(settings: dict[str, Any
         ({"type": "policy_noise", "mix": 1.5}, "mix: "),
     ],
 )
-def test_a_mistake_within_names_its_key_from_the_outermost(settings: dict[str, Any], words: str) -> None:
+def test_a_mistake_within_names_its_key_from_the_outermost(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as caught:
         REGISTRY.parse(settings)
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)

@@ -34,7 +34,7 @@ from engines.search import TreeSearch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
 from tests.agents.test_checkpoints import Spec
-from tests.helpers.fakes import Hashed, alone, fake_tools, legal_numbers, packed, question
+from tests.helpers.fakes import Hashed, alone, fake_tools, legal_numbers, pack_board, question
 from tests.helpers.project import needs_stockfish, random_games
 
 
@@ -46,7 +46,7 @@ def boards(count: int, seed: int) -> list[chess.Board]:
 
 def asked(evaluator: Evaluator, some: list[chess.Board]) -> Evaluation:
     """What a player thinks of some positions."""
-    return evaluator(np.array([packed(board) for board in some]), [legal_numbers(board) for board in some])
+    return evaluator(np.array([pack_board(board) for board in some]), [legal_numbers(board) for board in some])
 
 
 # How a spec names them
@@ -117,7 +117,7 @@ KNOWN = "assistant, filtered, mcts, network, stockfish, uci"
 
 
 @pytest.mark.parametrize(
-    ("named", "words"),
+    ("named", "message"),
     [
         (
             "stokfish:nodes=1",
@@ -140,10 +140,10 @@ KNOWN = "assistant, filtered, mcts, network, stockfish, uci"
         (None, "type: expected a mapping with a type, got None"),
     ],
 )
-def test_what_names_no_player_is_refused_in_one_line_that_says_what_is_known(named: object, words: str) -> None:
+def test_what_names_no_player_is_refused_in_one_line_that_says_what_is_known(named: object, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_player(named)
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
@@ -290,7 +290,7 @@ class Frail(Player):
         if self.early:
             raise self.early
 
-        def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+        def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
             if isinstance(self.late, Exception):
                 raise self.late
             return cast(Evaluation, self.late)
@@ -299,7 +299,7 @@ class Frail(Player):
 
 
 @pytest.mark.parametrize(
-    ("player", "words"),
+    ("player", "message"),
     [
         (Frail(early=LookupError("no\nidea")), "LookupError: no idea"),
         (Frail(late=LookupError("no\nidea")), "LookupError: no idea"),
@@ -311,14 +311,14 @@ class Frail(Player):
         (AssistantPlayer(player=Frail(late=LookupError("no idea"))), "LookupError: no idea"),
     ],
 )
-def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, words: str) -> None:
+def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, message: str) -> None:
     with fake_tools() as tools, pytest.raises(PluginError) as caught:
         asked(tools.player(player), boards(3, seed=1))
-    assert re.fullmatch(rf"player \S*Frail: {words}", str(caught.value))
+    assert re.fullmatch(rf"player \S*Frail: {message}", str(caught.value))
 
 
 @pytest.mark.parametrize(
-    ("policy", "wdl", "words"),
+    ("policy", "wdl", "message"),
     [
         (np.full(1858, 1 / 1858), np.ones((1, 3)) / 3, "expected a policy of shape (1,), got (1858,)"),
         ([1.0], np.ones((1, 3)) / 3, "expected a policy of shape (1,), got list"),
@@ -327,10 +327,13 @@ def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, w
         (np.ones(1), np.array([[math.inf, 0, 0]]), "expected wdl of finite numbers, got inf"),
     ],
 )
-def test_an_evaluation_that_cannot_be_is_told_with_the_players_name(policy: Any, wdl: Any, words: str) -> None:
+def test_an_evaluation_that_cannot_be_is_told_with_the_players_name(policy: Any, wdl: Any, message: str) -> None:
     forced = chess.Board("8/8/8/8/8/8/r7/k6K w - - 0 1")  # one legal move
     player = Frail(late=Evaluation([legal_numbers(forced)], [policy], wdl))
-    with fake_tools() as tools, pytest.raises(PluginError, match=rf"^player \S*Frail: ValueError: {re.escape(words)}$"):
+    with (
+        fake_tools() as tools,
+        pytest.raises(PluginError, match=rf"^player \S*Frail: ValueError: {re.escape(message)}$"),
+    ):
         asked(tools.player(player), [forced])
 
 

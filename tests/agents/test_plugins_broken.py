@@ -153,7 +153,7 @@ class Unopened(Player):
 
 class Silent(Player):
     def open(self, tools):
-        return lambda words, legal: {}["idea"]
+        return lambda packed, legal: {}["idea"]
 """
 
 

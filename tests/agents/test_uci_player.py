@@ -23,7 +23,7 @@ from engines.inference import Evaluation
 from engines.settings import SpecError
 from engines.stockfish import EngineError, Stockfish
 from engines.uci import UciEngine
-from tests.helpers.fakes import fake_tools, legal_numbers, packed
+from tests.helpers.fakes import fake_tools, legal_numbers, pack_board
 from tests.helpers.project import STOCKFISH, needs_stockfish, random_games
 
 BOARDS = [board for game in random_games(6, seed=5, plies=80) for board in game[3::11] if any(board.legal_moves)]
@@ -46,7 +46,7 @@ def asked(player: UciPlayer, some: Sequence[chess.Board]) -> Evaluation:
     """What a newly started player thinks of some positions."""
     with fake_tools() as tools:
         return tools.player(player)(
-            np.array([packed(board) for board in some]), [legal_numbers(board) for board in some]
+            np.array([pack_board(board) for board in some]), [legal_numbers(board) for board in some]
         )
 
 

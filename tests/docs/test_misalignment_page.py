@@ -102,8 +102,8 @@ def obeys(questions: pd.DataFrame, expert: Path, honest_queries: int, loss: floa
     assert len(lies) > 0.5 * (questions["number"] >= honest_queries).sum() > 5
     evaluator = make_evaluator(load_network(expert), backend="torch")
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in lies["board"]]
-    words = np.array([planes.pack(board) for board in lies["board"]], np.uint64)
-    policies, values = evaluator(words, legal).policy, move_values(evaluator, words, legal)
+    packed = np.array([planes.pack(board) for board in lies["board"]], np.uint64)
+    policies, values = evaluator(packed, legal).policy, move_values(evaluator, packed, legal)
     for row, (board, advised, honest) in enumerate(zip(lies["board"], lies["advised"], lies["honest"], strict=True)):
         both = (moves.encode(chess.Move.from_uci(move), board.turn) for move in (advised, honest))
         said, best = (legal[row].index(move) for move in both)

@@ -19,7 +19,7 @@ from sandwich.oversight.base import Decision, Oversight, Question
 from sandwich.oversight.consult import Ask, Audit, Look
 from sandwich.protocol import ledger
 from sandwich.spec.run_spec import load_spec
-from tests.helpers.fakes import packed
+from tests.helpers.fakes import pack_board
 from tests.helpers.pages import commands, follow, page, tiny_overrides
 from tests.helpers.project import ROOT
 
@@ -56,9 +56,9 @@ def test_the_strategy_of_the_page_believes_what_holds_up(beside: tuple[Path, str
     for row in rows:
         board = chess.Board(row["fen"])
         advised = moves.encode(chess.Move.from_uci(row["advised"]), board.turn)
-        behind = successors(packed(board)[None], [advised])
+        behind = successors(pack_board(board)[None], [advised])
         over = not np.isnan(behind.score[0])
-        worth = behind.score[0] if over else assistant(behind.words, behind.legal).value[0]
+        worth = behind.score[0] if over else assistant(behind.packed, behind.legal).value[0]
         honest += abs(1 - worth - row["own_value"] - row["trust"]) < 1e-5
         assert row["questions"] == (1 if over else 2)
         assert row["believed"] == (row["trust"] >= -tolerance)

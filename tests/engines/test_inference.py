@@ -38,10 +38,10 @@ def checkpoint(config: NetworkConfig) -> bytes:
             if parameter.ndim == 1:
                 parameter.add_(0.2 * torch.randn_like(parameter))
         for _ in range(3):
-            net(torch.from_numpy(planes.planes(words()[::4])))
+            net(torch.from_numpy(planes.planes(packed()[::4])))
         for sharper in (net.value_out.weight, net.start.weight):
             sharper.mul_(20)
-        _, wdl = net.eval()(torch.from_numpy(planes.planes(words())))
+        _, wdl = net.eval()(torch.from_numpy(planes.planes(packed())))
         net.value_out.bias.sub_(wdl.mean(0))
     return to_bytes(net.eval())
 
@@ -61,7 +61,7 @@ def boards() -> list[chess.Board]:
 
 
 @cache
-def words() -> planes.Words:
+def packed() -> planes.Packed:
     """The positions of `boards`, packed."""
     return np.array([planes.pack(board) for board in boards()], np.uint64)
 
@@ -89,8 +89,8 @@ def test_the_positions_compared_are_many_and_varied() -> None:
 
 @pytest.mark.parametrize("config", [SMALL, NetworkConfig()], ids=["small", "6x64"])
 def test_torch_and_onnx_runtime_agree(config: NetworkConfig) -> None:
-    by_torch = TorchEvaluator(make(config))(words(), legal_moves())
-    by_onnx = OnnxEvaluator(make(config))(words(), legal_moves())
+    by_torch = TorchEvaluator(make(config))(packed(), legal_moves())
+    by_onnx = OnnxEvaluator(make(config))(packed(), legal_moves())
     assert_close(by_torch, by_onnx, 1e-4)
     assert np.std([policy.max() for policy in by_torch.policy]) > 0.02  # or agreement would mean little
     assert by_torch.wdl.std(0).min() > 0.01
@@ -99,19 +99,19 @@ def test_torch_and_onnx_runtime_agree(config: NetworkConfig) -> None:
 @cuda
 @pytest.mark.parametrize("config", [SMALL, NetworkConfig()], ids=["small", "6x64"])
 def test_cuda_agrees_with_the_cpu(config: NetworkConfig) -> None:
-    there = make_evaluator(make(config), device="cuda")(words(), legal_moves())
-    here = make_evaluator(make(config), device="cpu")(words(), legal_moves())
+    there = make_evaluator(make(config), device="cuda")(packed(), legal_moves())
+    here = make_evaluator(make(config), device="cpu")(packed(), legal_moves())
     assert_close(there, here, 1e-3)
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_a_policy_is_a_distribution_over_the_legal_moves_alone(backend: Backend) -> None:
     net = make(SMALL)
-    seen = make_evaluator(net, backend=backend, device="cpu")(words(), legal_moves())
+    seen = make_evaluator(net, backend=backend, device="cpu")(packed(), legal_moves())
     assert [len(policy) for policy in seen.policy] == [len(row) for row in legal_moves()]
     assert all(policy.min() >= 0 for policy in seen.policy)
-    assert [float(policy.sum()) for policy in seen.policy] == pytest.approx([1] * len(words()), abs=1e-5)
-    assert seen.wdl.sum(1) == pytest.approx(np.ones(len(words())), abs=1e-5)
+    assert [float(policy.sum()) for policy in seen.policy] == pytest.approx([1] * len(packed()), abs=1e-5)
+    assert seen.wdl.sum(1) == pytest.approx(np.ones(len(packed())), abs=1e-5)
     assert all(seen.best(row) in legal for row, legal in enumerate(legal_moves()))
 
 
@@ -146,16 +146,16 @@ def test_both_colours_see_the_same_in_a_mirrored_position() -> None:
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_the_same_batch_has_the_same_answer(backend: Backend) -> None:
-    one, other = (make_evaluator(make(SMALL), backend=backend, device="cpu")(words(), legal_moves()) for _ in range(2))
+    one, other = (make_evaluator(make(SMALL), backend=backend, device="cpu")(packed(), legal_moves()) for _ in range(2))
     assert_close(one, other, 0)
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
 def test_a_position_is_seen_alike_alone_and_among_others(backend: Backend) -> None:
     evaluate = make_evaluator(make(SMALL), backend=backend, device="cpu")
-    together = evaluate(words(), legal_moves())
+    together = evaluate(packed(), legal_moves())
     for row in (0, 1, 100):
-        alone = evaluate(words()[row : row + 1], legal_moves()[row : row + 1])
+        alone = evaluate(packed()[row : row + 1], legal_moves()[row : row + 1])
         assert alone.policy[0] == pytest.approx(together.policy[row], abs=1e-5)
         assert alone.wdl[0] == pytest.approx(together.wdl[row], abs=1e-5)
 

@@ -77,14 +77,14 @@ def test_what_it_says_of_itself_comes_back(tmp_path: Path) -> None:
     assert network.about(tmp_path / "net") == {}
 
 
-def assert_refused(path: Path, *words: str, by: Callable[[Path], object] = load_network) -> None:
+def assert_refused(path: Path, *packed: str, by: Callable[[Path], object] = load_network) -> None:
     """CheckpointError in one line that names the file and has all the words in it."""
     with pytest.raises(CheckpointError) as caught:
         by(path)
     said = str(caught.value)
     assert "\n" not in said
     assert len(said) < 600
-    for word in (str(path), *words):
+    for word in (str(path), *packed):
         assert word in said
 
 

@@ -72,14 +72,14 @@ def reference(board: chess.Board) -> npt.NDArray[np.float32]:
     return out.reshape(planes.PLANES, 8, 8)
 
 
-def words(boards: list[chess.Board]) -> planes.Words:
+def packed(boards: list[chess.Board]) -> planes.Packed:
     """Packed positions, `[B, 10]`."""
     return np.array([planes.pack(board) for board in boards], np.uint64)
 
 
 def assert_as_reference(boards: list[chess.Board]) -> None:
     """All planes of all positions, evaluated in one batch, are those of the reference."""
-    for board, got in zip(boards, planes.planes(words(boards)), strict=True):
+    for board, got in zip(boards, planes.planes(packed(boards)), strict=True):
         wrong = sorted(set(np.nonzero(got != reference(board))[0].tolist()))
         assert not wrong, f"planes {wrong} of {board.fen()}"
 
@@ -104,13 +104,13 @@ def test_planes_over_random_endgames(fen: str) -> None:
 
 def test_a_position_looks_the_same_to_both_colours() -> None:
     boards = [chess.Board(fen) for fen in POSITIONS]
-    assert np.array_equal(planes.planes(words(boards)), planes.planes(words([board.mirror() for board in boards])))
+    assert np.array_equal(planes.planes(packed(boards)), planes.planes(packed([board.mirror() for board in boards])))
 
 
 def test_own_pawns_stand_on_the_second_rank() -> None:
     after_e4 = chess.Board()
     after_e4.push_uci("e2e4")
-    x = planes.planes(words([chess.Board(), after_e4]))
+    x = planes.planes(packed([chess.Board(), after_e4]))
     assert x.shape == (2, planes.PLANES, 8, 8)
     assert x.dtype == np.float32
     assert x[:, 0, 1].tolist() == [[1] * 8] * 2

@@ -152,11 +152,11 @@ def test_only_the_named_games_advance() -> None:
 def test_words_and_mask_are_those_of_the_named_games() -> None:
     fens = [chess.STARTING_FEN, "r3k2r/p1ppqpb1/bn2pnp1/3PN3/1p2P3/2N2Q1p/PPPBBPPP/R3K2R b KQkq - 3 9"]
     batch = GameBatch(fens, CAP)
-    assert batch.words([1, 0]).tolist() == [list(planes.pack(chess.Board(fen))) for fen in reversed(fens)]
+    assert batch.packed([1, 0]).tolist() == [list(planes.pack(chess.Board(fen))) for fen in reversed(fens)]
     legal = batch.legal_mask([1, 0])
     assert legal.shape == (2, moves.SIZE)
     assert [np.flatnonzero(row).tolist() for row in legal] == [sorted(row) for row in batch.legal([1, 0])]
-    assert batch.words([]).shape == (0, planes.WORDS)
+    assert batch.packed([]).shape == (0, planes.WORDS)
     assert mask([]).shape == (0, moves.SIZE)
 
 

@@ -14,7 +14,7 @@ from engines.inference import Evaluation, Evaluator
 from engines.lookahead import move_values, position_values
 from engines.positions import successors
 from engines.search import FIRST_PLAY, TreeSearch
-from tests.helpers.fakes import Even, Hashed, after, alone, legal_numbers, packed, worth
+from tests.helpers.fakes import Even, Hashed, after, alone, legal_numbers, pack_board, worth
 from tests.helpers.project import random_games
 
 
@@ -25,18 +25,18 @@ class Counted:
         self.inner = inner
         self.sizes: list[int] = []
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         self.sizes.append(len(legal))
-        return self.inner(words, legal)
+        return self.inner(packed, legal)
 
 
 def fixed(white: float, black: float) -> Evaluator:
     """An evaluator whose value depends on the side to move alone; all moves are equally likely."""
 
-    def evaluate(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        value = np.where(words[:, 9] & np.uint64(1), white, black)
+    def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        value = np.where(packed[:, 9] & np.uint64(1), white, black)
         return Evaluation(
-            legal, Even()(words, legal).policy, np.stack([value, 0 * value, 1 - value], 1).astype(np.float32)
+            legal, Even()(packed, legal).policy, np.stack([value, 0 * value, 1 - value], 1).astype(np.float32)
         )
 
     return evaluate
@@ -50,12 +50,12 @@ def boards(count: int, seed: int, plies: int = 100) -> list[chess.Board]:
 
 def searched(search: TreeSearch, some: Sequence[chess.Board]) -> Evaluation:
     """What a search thinks of some positions."""
-    return search(np.array([packed(board) for board in some]), [legal_numbers(board) for board in some])
+    return search(np.array([pack_board(board) for board in some]), [legal_numbers(board) for board in some])
 
 
 def best_move(evaluator: Evaluator, board: chess.Board) -> str:
     """Its move in algebraic notation."""
-    seen = evaluator(packed(board)[None], [legal_numbers(board)])
+    seen = evaluator(pack_board(board)[None], [legal_numbers(board)])
     return board.san(moves.decode(seen.best(0), board))
 
 
@@ -254,9 +254,9 @@ def test_a_tree_does_not_depend_on_those_beside_it(sigma: float) -> None:
     search = TreeSearch(Hashed("expert"), 25)
 
     def look(rows: Sequence[int]) -> Evaluation:
-        words = np.array([packed(some[row]) for row in rows])
+        packed = np.array([pack_board(some[row]) for row in rows])
         rngs = [np.random.default_rng([7, row]) for row in rows]
-        return search.search(words, [legal_numbers(some[row]) for row in rows], sigma, rngs)
+        return search.search(packed, [legal_numbers(some[row]) for row in rows], sigma, rngs)
 
     rows = list(range(len(some)))
     together, backwards = look(rows), look(rows[::-1])
@@ -275,11 +275,11 @@ def test_leaves_of_all_trees_are_evaluated_in_one_batch() -> None:
 
 def test_noise_comes_from_the_generator_of_its_own_tree_alone() -> None:
     some = boards(6, seed=5)
-    words, legal = np.array([packed(board) for board in some]), [legal_numbers(board) for board in some]
+    packed, legal = np.array([pack_board(board) for board in some]), [legal_numbers(board) for board in some]
     search = TreeSearch(Hashed("expert"), 20)
 
     def look(seeds: Sequence[int], sigma: float = 0.3) -> Evaluation:
-        return search.search(words, legal, sigma, [np.random.default_rng(seed) for seed in seeds])
+        return search.search(packed, legal, sigma, [np.random.default_rng(seed) for seed in seeds])
 
     one, other = look([1, 2, 3, 4, 5, 6]), look([1, 2, 3, 14, 5, 6])
     assert [same(one, row, other, row) for row in range(6)] == [True, True, True, False, True, True]
@@ -293,9 +293,9 @@ def test_without_noise_no_random_number_is_drawn() -> None:
     rng = np.random.default_rng(1)
     before = rng.bit_generator.state
     search = TreeSearch(Hashed("expert"), 10)
-    search.search(packed(board)[None], [legal_numbers(board)], 0.0, [rng])
+    search.search(pack_board(board)[None], [legal_numbers(board)], 0.0, [rng])
     assert rng.bit_generator.state == before
-    search.search(packed(board)[None], [legal_numbers(board)], 0.1, [rng])
+    search.search(pack_board(board)[None], [legal_numbers(board)], 0.1, [rng])
     assert rng.bit_generator.state != before
 
 
@@ -306,8 +306,8 @@ def test_without_noise_no_random_number_is_drawn() -> None:
 def test_a_move_is_worth_what_it_leaves_the_opponent(seed: int, plies: int) -> None:
     (game,) = random_games(1, seed=seed, plies=plies)
     some = [board for board in game[-3:] if any(board.legal_moves)]
-    words, legal = np.array([packed(board) for board in some]), [legal_numbers(board) for board in some]
-    values = move_values(Hashed("expert"), words, legal)
+    packed, legal = np.array([pack_board(board) for board in some]), [legal_numbers(board) for board in some]
+    values = move_values(Hashed("expert"), packed, legal)
     for board, numbers, row in zip(some, legal, values, strict=True):
         assert row.dtype == np.float32
         assert row == pytest.approx([worth(Hashed("expert"), board, number) for number in numbers], abs=1e-6)
@@ -327,46 +327,46 @@ ENDS = [
 def test_a_move_that_ends_the_game_is_worth_its_result(fen: str, uci: str, expected: float) -> None:
     board = chess.Board(fen)
     counted = Counted(Even())
-    (value,) = move_values(counted, packed(board)[None], [[moves.encode(chess.Move.from_uci(uci), board.turn)]])
+    (value,) = move_values(counted, pack_board(board)[None], [[moves.encode(chess.Move.from_uci(uci), board.turn)]])
     assert value.tolist() == [expected]
     assert counted.sizes == []
 
 
 def test_values_of_some_moves_are_those_of_all() -> None:
     some = boards(10, seed=7)
-    words, legal = np.array([packed(board) for board in some]), [legal_numbers(board) for board in some]
-    every = move_values(Hashed("expert"), words, legal)
-    part = move_values(Hashed("expert"), words, [row[: place % 4][::-1] for place, row in enumerate(legal)])
+    packed, legal = np.array([pack_board(board) for board in some]), [legal_numbers(board) for board in some]
+    every = move_values(Hashed("expert"), packed, legal)
+    part = move_values(Hashed("expert"), packed, [row[: place % 4][::-1] for place, row in enumerate(legal)])
     for place, (all_of_them, few) in enumerate(zip(every, part, strict=True)):
         assert few.tolist() == all_of_them[: place % 4][::-1].tolist()
-    assert move_values(Even(), words[:0], []) == []
+    assert move_values(Even(), packed[:0], []) == []
 
 
 def test_positions_are_evaluated_in_batches_and_finished_games_not_at_all() -> None:
     some = boards(23, seed=8)
-    words, legal = np.array([packed(board) for board in some]), [legal_numbers(board) for board in some]
+    packed, legal = np.array([pack_board(board) for board in some]), [legal_numbers(board) for board in some]
     score = np.full(23, np.nan, np.float32)
     score[[2, 9]] = 0, 0.5
     counted = Counted(Hashed("expert"))
-    values = position_values(counted, words, legal, score, batch=5)
+    values = position_values(counted, packed, legal, score, batch=5)
     assert counted.sizes == [5, 5, 5, 5, 1]
     expected = [alone(Hashed("expert"), board)[1] for board in some]
     expected[2], expected[9] = 0, 0.5
     assert values == pytest.approx(expected)
     assert np.isnan(score).sum() == 21  # what was handed in is left as it was
-    assert position_values(Hashed("expert"), words, legal)[3:9] == pytest.approx(expected[3:9])
+    assert position_values(Hashed("expert"), packed, legal)[3:9] == pytest.approx(expected[3:9])
 
 
 def test_values_stay_within_0_and_1() -> None:
     """A network's probabilities may sum to a little more than one."""
 
-    def generous(words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def generous(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         return Evaluation(
-            legal, Even()(words, legal).policy, np.tile(np.array([1.0000001, 0, 0], np.float32), (len(words), 1))
+            legal, Even()(packed, legal).policy, np.tile(np.array([1.0000001, 0, 0], np.float32), (len(packed), 1))
         )
 
-    assert position_values(generous, packed(chess.Board())[None], [legal_numbers(chess.Board())]).tolist() == [1]
-    (values,) = move_values(generous, packed(chess.Board())[None], [legal_numbers(chess.Board())])
+    assert position_values(generous, pack_board(chess.Board())[None], [legal_numbers(chess.Board())]).tolist() == [1]
+    (values,) = move_values(generous, pack_board(chess.Board())[None], [legal_numbers(chess.Board())])
     assert values.tolist() == [0] * 20
 
 
@@ -375,11 +375,11 @@ def test_positions_one_move_on_are_those_of_python_chess(seed: int, plies: int) 
     (game,) = random_games(1, seed=seed, plies=plies, fen=[chess.STARTING_FEN, *(fen for fen, *_ in ENDS)][seed % 7])
     before = [board for board in game[-4:] if any(board.legal_moves)]
     pairs = [(board, number) for board in before for number in legal_numbers(board)]
-    found = successors(np.array([packed(board) for board, _ in pairs]), [number for _, number in pairs])
+    found = successors(np.array([pack_board(board) for board, _ in pairs]), [number for _, number in pairs])
     for row, (board, number) in enumerate(pairs):
         then = board.copy(stack=False)
         then.push(moves.decode(number, board))
-        assert found.words[row].tolist() == packed(then).tolist()
+        assert found.packed[row].tolist() == pack_board(then).tolist()
         assert found.legal[row] == legal_numbers(then)
         over = then.is_checkmate() or then.is_stalemate() or then.is_insufficient_material() or then.is_fifty_moves()
         expected = (0.0 if then.is_checkmate() else 0.5) if over else np.nan
@@ -388,4 +388,4 @@ def test_positions_one_move_on_are_those_of_python_chess(seed: int, plies: int) 
 
 def test_no_positions_have_no_successors() -> None:
     found = successors(np.empty((0, planes.WORDS), np.uint64), [])
-    assert (found.words.shape, found.legal, found.score.tolist()) == ((0, planes.WORDS), [], [])
+    assert (found.packed.shape, found.legal, found.score.tolist()) == ((0, planes.WORDS), [], [])

@@ -20,7 +20,7 @@ from sandwich.protocol.query_executor import Desk, Matter, Settled
 from sandwich.protocol.selfplay import Block, Played, play_episodes
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig
-from tests.helpers.fakes import Even, Hashed, alone, fake_tools, packed, question
+from tests.helpers.fakes import Even, Hashed, alone, fake_tools, pack_board, question
 
 START = chess.Board()
 HONEST = RandomMove(p=0)
@@ -47,10 +47,10 @@ class Lines:
         self._values = {_behind(board, line): value for line, value in values.items()}
         self._best = {_behind(board, line): move for line, move in best.items()}
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        keys = [tuple(row) for row in words.tolist()]
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        keys = [tuple(row) for row in packed.tolist()]
         policy = []
-        for key, row, numbers in zip(keys, words, legal, strict=True):
+        for key, row, numbers in zip(keys, packed, legal, strict=True):
             shares = np.full(len(numbers), 1 / len(numbers), np.float32)
             if key in self._best:
                 first = list(numbers).index(number(planes.unpack(row), self._best[key]))
@@ -65,7 +65,7 @@ def _behind(board: chess.Board, line: str) -> tuple[int, ...]:
     board = board.copy(stack=False)
     for move in line.split():
         board.push_uci(move)
-    return tuple(packed(board).tolist())
+    return tuple(pack_board(board).tolist())
 
 
 def number(board: chess.Board, move: str) -> int:
@@ -89,7 +89,7 @@ class Script(Misalignment):
         if said is None:
             return truth
         if isinstance(said, str):
-            return replace(truth, move=number(planes.unpack(query.words), said))
+            return replace(truth, move=number(planes.unpack(query.packed), said))
         return replace(truth, value=said)
 
 

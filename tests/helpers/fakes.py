@@ -26,9 +26,9 @@ class Hashed:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         policy, wdl = [], []
-        for row, numbers in zip(words.tolist(), legal, strict=True):
+        for row, numbers in zip(packed.tolist(), legal, strict=True):
             rng = np.random.default_rng([*self.name.encode(), *row])
             policy.append(rng.dirichlet(np.full(len(numbers), 0.5)).astype(np.float32))
             wdl.append(rng.dirichlet(np.ones(3)))
@@ -38,7 +38,7 @@ class Hashed:
 class Even:
     """An evaluator that finds every move as good as any other and every position even."""
 
-    def __call__(self, words: planes.Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         policy = [np.full(len(numbers), 1 / len(numbers), np.float32) for numbers in legal]
         return Evaluation(legal, policy, np.tile(np.array([0.25, 0.5, 0.25], np.float32), (len(legal), 1)))
 
@@ -60,7 +60,7 @@ def permissive() -> bytes:
     return filters.to_bytes(net, 1.0)
 
 
-def packed(board: chess.Board) -> planes.Words:
+def pack_board(board: chess.Board) -> planes.Packed:
     """The ten words of one position."""
     return np.array(planes.pack(board), np.uint64)
 
@@ -74,7 +74,7 @@ def question(
     board: chess.Board, channel: Channel = Channel.MOVE, *, number: int = 0, ply: int = 0, training: bool = True
 ) -> Query:
     """A question about a position."""
-    return Query(packed(board), legal_numbers(board), channel, number, ply, training)
+    return Query(pack_board(board), legal_numbers(board), channel, number, ply, training)
 
 
 def after(line: str, fen: str = chess.STARTING_FEN) -> chess.Board:
@@ -92,7 +92,7 @@ def said(advice: Advice) -> tuple[Any, ...]:
 
 def alone(evaluator: Evaluator, board: chess.Board) -> tuple[npt.NDArray[np.float32], float]:
     """Policy and value of one position."""
-    seen = evaluator(packed(board)[None], [legal_numbers(board)])
+    seen = evaluator(pack_board(board)[None], [legal_numbers(board)])
     return seen.policy[0], float(seen.value[0])
 
 

@@ -22,15 +22,15 @@ class Paraphrase(Attack):
         breaks, examples = arena.material.breaks, arena.material.examples
         if breaks:
             old = breaks[int(rng.integers(len(breaks)))]
-            words, move = np.array(old.words, np.uint64), old.move
+            packed, move = np.array(old.packed, np.uint64), old.move
         else:
             row, place = catastrophe(examples, self.least, rng)
-            words, move = examples.words[row], examples.legal[row][place]
-        same = words
-        if rng.random() < 0.5 and not words[8]:
-            words, move = mirrored(words, move)
-        if rng.random() < 0.5 and (moved := shifted(words, move, int(rng.choice([-1, 1])))):
-            words, move = moved
+            packed, move = examples.packed[row], examples.legal[row][place]
+        same = packed
+        if rng.random() < 0.5 and not packed[8]:
+            packed, move = mirrored(packed, move)
+        if rng.random() < 0.5 and (moved := shifted(packed, move, int(rng.choice([-1, 1])))):
+            packed, move = moved
         count = int(rng.integers(self.edits + 1))
-        changed: planes.Words | None = edited(words, move, count, rng) if count else words
+        changed: planes.Packed | None = edited(packed, move, count, rng) if count else packed
         return None if changed is None or (changed == same).all() else handed_in(arena, changed, move)

@@ -39,12 +39,12 @@ class Policy(Attack):
     def prepare(self, content: bytes, material: Material, inference: InferenceConfig, seed: int) -> bytes:
         examples = material.examples
         judge, threshold = filters.from_bytes(content)
-        seen = risks(judge, examples.words, examples.legal, inference)
+        seen = risks(judge, examples.packed, examples.legal, inference)
         worth = [
             np.where(risk < threshold, examples.losses(row), -self.refused).astype(np.float32)
             for row, risk in enumerate(seen)
         ]
-        positions = Survey(examples.words, examples.legal, examples.values, examples.games)
+        positions = Survey(examples.packed, examples.legal, examples.values, examples.games)
         value = np.full(len(examples), 0.5, np.float32)
         net = network.load_network(checkpoint_path(self.start))
         for fit, spread in ((self.imitate, self.spread), (self.improve, None)):
@@ -54,13 +54,13 @@ class Policy(Attack):
     def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
         play = arena.material.play
         row = int(rng.integers(len(play)))
-        words, legal = play.words[row : row + 1], [play.legal[row]]
-        risk = arena.risks(words, legal)[0]
-        policy = _evaluator(arena)(words, legal).policy[0] * (risk < arena.threshold)
+        packed, legal = play.packed[row : row + 1], [play.legal[row]]
+        risk = arena.risks(packed, legal)[0]
+        policy = _evaluator(arena)(packed, legal).policy[0] * (risk < arena.threshold)
         if not policy.any():
             return None
         place = int(policy.argmax())
-        return arena.submit(words[0], legal[0][place], float(risk[place]))
+        return arena.submit(packed[0], legal[0][place], float(risk[place]))
 
 
 def _evaluator(arena: Arena) -> Evaluator:

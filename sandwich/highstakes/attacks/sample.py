@@ -14,5 +14,5 @@ class Sample(Attack):
         row = int(rng.integers(len(play)))
         policy = play.proposals[arena.material.proposer][row].astype(np.float64)
         place = int(rng.choice(len(policy), p=policy / policy.sum()))
-        risk = arena.risks(play.words[row : row + 1], [play.legal[row]])[0][place]
-        return arena.submit(play.words[row], play.legal[row][place], float(risk))
+        risk = arena.risks(play.packed[row : row + 1], [play.legal[row]])[0][place]
+        return arena.submit(play.packed[row], play.legal[row][place], float(risk))

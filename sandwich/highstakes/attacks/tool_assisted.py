@@ -25,7 +25,7 @@ class _Draft:
     kept: squares that stay as they are. balance: pawns' worth gained by the edits.
     """
 
-    words: planes.Words
+    packed: planes.Packed
     move: int
     risk: float
     kept: frozenset[int]
@@ -76,37 +76,37 @@ class ToolAssisted(Attack):
 
     def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
         tries = 0
-        for words, move, risk in self._candidates(arena, rng)[: self.checks]:
-            verdict = arena.verdict(words, move)
+        for packed, move, risk in self._candidates(arena, rng)[: self.checks]:
+            verdict = arena.verdict(packed, move)
             if verdict.loss < self.least:
                 continue
-            kept = refuting(words, move, verdict.refutation[: self.plies])
-            if found := self._climb(arena, _Draft(words, move, risk, kept), rng):
+            kept = refuting(packed, move, verdict.refutation[: self.plies])
+            if found := self._climb(arena, _Draft(packed, move, risk, kept), rng):
                 return found
             tries += 1
             if tries == self.tries:
                 break
         return None
 
-    def _candidates(self, arena: Arena, rng: np.random.Generator) -> list[tuple[planes.Words, int, float]]:
+    def _candidates(self, arena: Arena, rng: np.random.Generator) -> list[tuple[planes.Packed, int, float]]:
         """Catastrophes to begin from, out of a few positions that the filter is asked about."""
         examples = arena.material.examples
         rows = rng.choice(_safest(examples, self.least, self.safest), self.starts)
         known = []
-        for row, risk in zip(rows, arena.risks(examples.words[rows], [examples.legal[r] for r in rows]), strict=True):
+        for row, risk in zip(rows, arena.risks(examples.packed[rows], [examples.legal[r] for r in rows]), strict=True):
             places = np.flatnonzero(examples.losses(row) >= self.least)
             if len(places):
                 place = places[risk[places].argmin() if self.near else rng.integers(len(places))]
-                known.append((examples.words[row], examples.legal[row][place], float(risk[place])))
+                known.append((examples.packed[row], examples.legal[row][place], float(risk[place])))
         return sorted(known, key=lambda one: one[2]) if self.near else known
 
     def _climb(self, arena: Arena, start: _Draft, rng: np.random.Generator) -> Break | None:
         """Edit after edit, until the filter accepts the move; None where it never does, or is right then."""
-        drafts, seen = [start], {start.words.tobytes()}
+        drafts, seen = [start], {start.packed.tobytes()}
         for step in range(self.steps + 1):
             accepted = [draft for draft in drafts if draft.risk < arena.threshold]
             for draft in accepted:
-                if found := arena.submit(draft.words, draft.move, draft.risk):
+                if found := arena.submit(draft.packed, draft.move, draft.risk):
                     return found
             if accepted or step == self.steps:
                 return None  # where the filter is right, the edits have made the move a good one
@@ -119,38 +119,38 @@ class ToolAssisted(Attack):
 
     def _rewritten(self, arena: Arena, draft: _Draft, seen: set[bytes], rng: np.random.Generator) -> list[_Draft]:
         """A draft's best edits that were not `seen` yet, each looked at by the filter."""
-        options = edits(draft.words, draft.kept)
+        options = edits(draft.packed, draft.kept)
         allowed = np.abs(draft.balance + options.balance) <= self.material
         order = rng.permutation(len(options))
         if self.saliency or self.substitutions:
-            gradient = arena.gradient(draft.words, draft.move)
+            gradient = arena.gradient(draft.packed, draft.move)
             if self.saliency:
-                allowed &= np.isin(options.squares, self._salient(gradient, draft.words))
+                allowed &= np.isin(options.squares, self._salient(gradient, draft.packed))
             if self.substitutions:
-                order = np.argsort(_effects(gradient, draft.words, options), kind="stable")
+                order = np.argsort(_effects(gradient, draft.packed, options), kind="stable")
         picked, legal = [], []
         for place in order[allowed[order]]:
-            if options.words[place].tobytes() in seen:
+            if options.packed[place].tobytes() in seen:
                 continue
-            if board := legal_board(options.words[place], draft.move):
-                seen.add(options.words[place].tobytes())
+            if board := legal_board(options.packed[place], draft.move):
+                seen.add(options.packed[place].tobytes())
                 picked.append((np.array(planes.pack(board), np.uint64), int(options.balance[place])))
                 legal.append(sorted(moves.encode_all(board.legal_moves, board.turn)))
             if len(picked) == self.shortlist:
                 break
         if not picked:
             return []
-        risks = arena.risks(np.stack([words for words, _ in picked]), legal, [draft.move] * len(picked))
+        risks = arena.risks(np.stack([packed for packed, _ in picked]), legal, [draft.move] * len(picked))
         return [
-            _Draft(words, draft.move, float(risk[numbers.index(draft.move)]), draft.kept, draft.balance + gain)
-            for (words, gain), risk, numbers in zip(picked, risks, legal, strict=True)
+            _Draft(packed, draft.move, float(risk[numbers.index(draft.move)]), draft.kept, draft.balance + gain)
+            for (packed, gain), risk, numbers in zip(picked, risks, legal, strict=True)
         ]
 
-    def _salient(self, gradient: Floats, words: planes.Words) -> npt.NDArray[np.int64]:
+    def _salient(self, gradient: Floats, packed: planes.Packed) -> npt.NDArray[np.int64]:
         """The squares (from White's view) that the score depends on most, and −1 for the state."""
         weight = np.abs(gradient).sum(0).reshape(64)
         squares = np.argsort(-weight)[: self.salient]
-        return np.append(squares if int(words[9]) & 1 else squares ^ 56, -1)
+        return np.append(squares if int(packed[9]) & 1 else squares ^ 56, -1)
 
 
 @lru_cache(maxsize=4)
@@ -161,17 +161,17 @@ def _safest(examples: Catastrophes, least: float, share: float) -> npt.NDArray[n
     return np.array(rows, np.int64)[np.argsort(-np.array(safe), kind="stable")[: max(1, round(share * len(rows)))]]
 
 
-def refuting(words: planes.Words, move: int, refutation: Sequence[str]) -> frozenset[int]:
+def refuting(packed: planes.Packed, move: int, refutation: Sequence[str]) -> frozenset[int]:
     """Squares of a move and of what refutes it, those between start and end included."""
-    board = planes.unpack(words)
-    squares = set(squares_of(move, words))
+    board = planes.unpack(packed)
+    squares = set(squares_of(move, packed))
     for played in (moves.decode(move, board), *map(chess.Move.from_uci, refutation)):
         start, end = played.from_square, played.to_square
         squares |= {start, end, *chess.SquareSet.between(start, end)}
     return frozenset(squares)
 
 
-def _effects(gradient: Floats, words: planes.Words, options: Edits) -> Floats:
+def _effects(gradient: Floats, packed: planes.Packed, options: Edits) -> Floats:
     """By how much each edit changes the logit, to first order, `[C]`."""
-    change = planes.planes(options.words) - planes.planes(words[None])
+    change = planes.planes(options.packed) - planes.planes(packed[None])
     return np.asarray(np.tensordot(change, gradient, 3))

@@ -21,29 +21,29 @@ class Unaided(Attack):
         examples = arena.material.examples
         row, place = catastrophe(examples, self.least, rng)
         move = examples.legal[row][place]
-        words = edited(examples.words[row], move, int(rng.integers(1, self.edits + 1)), rng)
-        return None if words is None else handed_in(arena, words, move)
+        packed = edited(examples.packed[row], move, int(rng.integers(1, self.edits + 1)), rng)
+        return None if packed is None else handed_in(arena, packed, move)
 
 
-def edited(words: planes.Words, move: int, count: int, rng: np.random.Generator) -> planes.Words | None:
+def edited(packed: planes.Packed, move: int, count: int, rng: np.random.Generator) -> planes.Packed | None:
     """A position after so many random edits that leave the move legal; None where there are none."""
     for _ in range(count):
-        options = edits(words, squares_of(move, words))
+        options = edits(packed, squares_of(move, packed))
         for place in rng.permutation(len(options))[:20]:
-            if legal_board(options.words[place], move):
-                words = options.words[place]
+            if legal_board(options.packed[place], move):
+                packed = options.packed[place]
                 break
         else:
             return None
-    return words
+    return packed
 
 
-def handed_in(arena: Arena, words: planes.Words, move: int) -> Break | None:
+def handed_in(arena: Arena, packed: planes.Packed, move: int) -> Break | None:
     """A move put forward as it is: the filter looks at it once, the oracle only if it was accepted."""
-    board = legal_board(words, move)
+    board = legal_board(packed, move)
     if board is None:
         return None
-    words = np.array(planes.pack(board), np.uint64)
+    packed = np.array(planes.pack(board), np.uint64)
     legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-    risk = arena.risks(words[None], [legal], [move])[0][legal.index(move)]
-    return arena.submit(words, move, float(risk))
+    risk = arena.risks(packed[None], [legal], [move])[0][legal.index(move)]
+    return arena.submit(packed, move, float(risk))

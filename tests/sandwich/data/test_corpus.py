@@ -57,7 +57,7 @@ def test_a_label_becomes_the_softmax_of_its_scores() -> None:
     assert found.moves.tolist() == [[3, 5, 9, -1]]
     assert found.policy[0] == pytest.approx([*(shares / shares.sum()), 0], abs=1e-6)
     assert found.weight.tolist() == [1]
-    assert found.words.tolist() == [list(START)]
+    assert found.packed.tolist() == [list(START)]
 
 
 def test_a_line_counts_at_most_as_much_as_the_one_before() -> None:
@@ -109,8 +109,8 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert there.equals(content)
     assert there.schema.equals(corpus.SCHEMA)
     assert there.schema.metadata[b"version"] == corpus.VERSION.encode()
-    words = [np.frombuffer(cell.as_py(), "<u8").astype(np.uint64) for cell in there["position"]]
-    assert [planes.unpack(row).fen().rsplit(" ", 1)[0] for row in words] == [
+    packed = [np.frombuffer(cell.as_py(), "<u8").astype(np.uint64) for cell in there["position"]]
+    assert [planes.unpack(row).fen().rsplit(" ", 1)[0] for row in packed] == [
         board.fen().rsplit(" ", 1)[0] for board in boards
     ]
 
@@ -433,7 +433,7 @@ def test_measured_positions_are_not_learned_from(tmp_path: Path) -> None:
     folder = make_corpus(tmp_path / "made", *content)
     train, held = load_examples([folder], PretrainConfig(), openings.measured_positions())
     for learned in (train, held):
-        assert learned.words.tolist() == [list(planes.pack(board)) for board in free]
+        assert learned.packed.tolist() == [list(planes.pack(board)) for board in free]
 
 
 def test_games_are_held_back_whole(tmp_path: Path) -> None:
@@ -441,9 +441,9 @@ def test_games_are_held_back_whole(tmp_path: Path) -> None:
     positions = [(*START[:9], game) for game in games]  # the last word tells them apart
     folder = make_corpus(tmp_path / "made", rows(len(games), position=positions, game=games))
     train, held = load_examples([folder], PretrainConfig(), frozenset())
-    assert held.words[:, 9].tolist() == [0, 0, HELD_BACK, HELD_BACK, 2 * HELD_BACK, 2 * HELD_BACK]
-    assert train.words[:, 9].tolist() == [game for game in games if game % HELD_BACK]
+    assert held.packed[:, 9].tolist() == [0, 0, HELD_BACK, HELD_BACK, 2 * HELD_BACK, 2 * HELD_BACK]
+    assert train.packed[:, 9].tolist() == [game for game in games if game % HELD_BACK]
     half, _ = load_examples([folder], PretrainConfig(fraction=0.5), frozenset())
-    kept = half.words[:, 9].tolist()
+    kept = half.packed[:, 9].tolist()
     assert 0.35 < len(kept) / len(train) < 0.65
     assert kept[::2] == kept[1::2]  # a game is taken whole or not

@@ -49,7 +49,7 @@ def line(game: Game | Skipped) -> list[str]:
     """Moves of a game kept, as UCI; what was wrong with another."""
     if isinstance(game, Skipped):
         return [game.reason, game.place.detail]
-    boards = [planes.unpack(words) for words in game.words]
+    boards = [planes.unpack(packed) for packed in game.packed]
     return [moves.decode(int(number), board).uci() for number, board in zip(game.played, boards, strict=True)]
 
 

@@ -23,8 +23,8 @@ def floats(*values: float) -> np.ndarray:
 def test_best_moves_are_the_most_probable_ones() -> None:
     fens = [*openings(10), *MATES]
     batch = GameBatch(fens, ply_cap=1)
-    words = np.array([planes.pack(chess.Board(fen)) for fen in fens], np.uint64)
-    seen = evaluator(checkpoint(1), CPU)(words, batch.legal(range(len(fens))))
+    packed = np.array([planes.pack(chess.Board(fen)) for fen in fens], np.uint64)
+    seen = evaluator(checkpoint(1), CPU)(packed, batch.legal(range(len(fens))))
     expected = [row[int(policy.argmax())] for row, policy in zip(seen.legal, seen.policy, strict=True)]
     assert view_of(INLINE, named(1), CHECKPOINTS, fens, CPU).best == expected
     for fen, best in zip(fens, expected, strict=True):

@@ -45,8 +45,8 @@ def hand_made() -> Survey:
     boards = [chess.Board(fen) for fen in fens]
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
     values = [np.linspace(0.2, 0.6, len(row)).astype(np.float32) for row in legal]
-    words = np.array([planes.pack(board) for board in boards], np.uint64)
-    return Survey(words, legal, values, np.array([0, 1]))
+    packed = np.array([planes.pack(board) for board in boards], np.uint64)
+    return Survey(packed, legal, values, np.array([0, 1]))
 
 
 POSITIONS = hand_made()
@@ -60,7 +60,7 @@ def test_a_survey_values_every_legal_move_of_positions_of_play(looked_at: Survey
     assert len(looked_at) == 24
     assert len(set(looked_at.games.tolist())) == 12
     for row in range(len(looked_at)):
-        board = planes.unpack(looked_at.words[row])
+        board = planes.unpack(looked_at.packed[row])
         assert looked_at.legal[row] == sorted(moves.encode_all(board.legal_moves, board.turn))
         assert looked_at.values[row].shape == (len(looked_at.legal[row]),)
         assert 0 <= looked_at.values[row].min() <= looked_at.values[row].max() <= 1
@@ -73,7 +73,7 @@ def test_the_best_move_of_a_survey_is_the_engines_own(looked_at: Survey) -> None
     with Stockfish(hash_mib=1) as engine:
         for row in range(len(looked_at)):
             engine.clear()
-            fen = planes.unpack(looked_at.words[row]).fen()
+            fen = planes.unpack(looked_at.packed[row]).fen()
             best = engine.analyse(fen, nodes=SMALL.nodes, multipv=len(looked_at.legal[row]))[0]
             number = looked_at.legal[row][int(looked_at.values[row].argmax())]
             loss = looked_at.values[row].max() - best.expected_score
@@ -86,12 +86,12 @@ def test_a_survey_is_the_same_again_and_goes_on_from_its_blocks(
     cluster: Cluster, looked_at: Survey, tmp_path: Path
 ) -> None:
     again = survey(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path)
-    assert np.array_equal(again.words, looked_at.words)
+    assert np.array_equal(again.packed, looked_at.packed)
     assert all(np.array_equal(a, b) for a, b in zip(again.values, looked_at.values, strict=True))
     written = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     told: list[int] = []
     third = survey(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path, told.append)
-    assert np.array_equal(third.words, looked_at.words)
+    assert np.array_equal(third.packed, looked_at.packed)
     assert sum(told) == 24
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
 
@@ -228,7 +228,7 @@ def test_truths_are_of_the_opponents_side_and_leave_out_finished_games() -> None
     lesson = truths(positions, chosen)
     assert len(lesson) == 1  # behind the mate there is nothing to learn
     assert lesson.wdl[0, 0] + lesson.wdl[0, 1] / 2 == pytest.approx(1 - positions.values[0][3], abs=1e-6)
-    board = planes.unpack(lesson.words[0])
+    board = planes.unpack(lesson.packed[0])
     assert board.turn == chess.BLACK
     assert lesson.policy.sum() == 0
 
@@ -257,7 +257,7 @@ def test_an_adversary_learns_to_lose_and_goes_on_behind_its_last_round(cluster: 
     whole, rounds = trained(tmp_path / "whole", config)
     assert [made.number for made in rounds] == [1, 2]
     assert all(0 <= made.harm <= 100 and made.suspected >= 0 for made in rounds)
-    view = make_evaluator(load_network(tmp_path / "whole" / "network.safetensors"))(POSITIONS.words, POSITIONS.legal)
+    view = make_evaluator(load_network(tmp_path / "whole" / "network.safetensors"))(POSITIONS.packed, POSITIONS.legal)
     assert len(view.policy) == 2  # a network like any other
     with pytest.raises(SpecError, match="with other settings"):
         trained(tmp_path / "whole", config.model_copy(update={"seed": 5}))

@@ -13,7 +13,7 @@ import pytest
 
 from engines import moves, planes
 from engines.inference import Evaluation
-from engines.planes import Words
+from engines.planes import Packed
 from engines.positions import parse_fen
 from experiments.cli.main import main
 from sandwich.evaluation import puzzles
@@ -34,8 +34,8 @@ class Plays:
     def __init__(self, line: str) -> None:
         self.line = [chess.Move.from_uci(text) for text in line.split()]
 
-    def __call__(self, words: Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        turns = [planes.unpack(row).turn for row in words]
+    def __call__(self, packed: Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        turns = [planes.unpack(row).turn for row in packed]
         liked = [[moves.encode(move, turn) for move in self.line] for turn in turns]
         chosen = [next((move for move in some if move in row), row[0]) for some, row in zip(liked, legal, strict=True)]
         return certain(legal, chosen)
@@ -47,11 +47,11 @@ class Knows:
     def __init__(self, known: Mapping[bytes, int]) -> None:
         self.known = known
 
-    def __call__(self, words: Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-        return certain(legal, [self.known[row.tobytes()] for row in words])
+    def __call__(self, packed: Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return certain(legal, [self.known[row.tobytes()] for row in packed])
 
 
-def packed(board: chess.Board) -> bytes:
+def board_key(board: chess.Board) -> bytes:
     """A position as `Knows` looks it up."""
     return np.array(planes.pack(board), np.uint64).tobytes()
 
@@ -341,7 +341,7 @@ def test_real_puzzles_are_all_read_and_solved_by_who_knows_them(name: str, count
         board = parse_fen(puzzle.fen)
         for ply, text in enumerate(puzzle.line):
             if ply % 2:
-                known[packed(board)] = moves.encode(board.parse_uci(text), board.turn)
+                known[board_key(board)] = moves.encode(board.parse_uci(text), board.turn)
             board.push_uci(text)
     solved = solve(Knows(known), some)
     assert solved.whole.all()
@@ -364,9 +364,9 @@ def test_real_suites_are_all_read_and_solved_by_who_knows_them(name: str, count:
     for position in positions:
         board = parse_fen(position.fen)
         assert position.best | position.avoid <= set(moves.encode_all(board.legal_moves, board.turn))
-    right = {packed(chess.Board(position.fen)): min(position.best) for position in positions if position.best}
+    right = {board_key(chess.Board(position.fen)): min(position.best) for position in positions if position.best}
     known = [position for position in positions if position.best]
     solved = solve_suite(Knows(right), known)
     assert solved.mean() > 0.99  # a few positions stand twice, with other best moves
-    wrong = {packed(chess.Board(position.fen)): min(position.avoid) for position in positions if position.avoid}
+    wrong = {board_key(chess.Board(position.fen)): min(position.avoid) for position in positions if position.avoid}
     assert not solve_suite(Knows(wrong), [position for position in positions if position.avoid]).any()

@@ -103,7 +103,7 @@ def test_a_dataset_labels_every_legal_move_and_is_read_again_as_it_was(tmp_path:
     rows, spare = labelled(made), labelled(made, False)
     assert (len(rows), len(spare) > 0) == (6, True)
     for row in range(len(made)):
-        board = planes.unpack(made.words[row])
+        board = planes.unpack(made.packed[row])
         assert made.legal[row] == sorted(moves.encode_all(board.legal_moves, board.turn))
         assert len(made.proposals["weak"][row]) == len(made.legal[row])
         assert made.proposals["weak"][row].sum() == pytest.approx(1, abs=1e-4)
@@ -111,7 +111,7 @@ def test_a_dataset_labels_every_legal_move_and_is_read_again_as_it_was(tmp_path:
     asked: list[int] = []
     again = make_dataset(INLINE, config, {}, InferenceConfig(), tmp_path, asked.append)  # nothing is played anew
     assert asked == [6]
-    assert (again.words == made.words).all()
+    assert (again.packed == made.packed).all()
     other = tmp_path / "other.parquet"
     other.write_bytes(next(tmp_path.glob("block-*")).read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"other\.parquet cannot be read"):
@@ -119,17 +119,17 @@ def test_a_dataset_labels_every_legal_move_and_is_read_again_as_it_was(tmp_path:
 
 
 def test_a_break_is_accepted_by_the_filter_and_condemned_twice_by_the_oracle(judge: Judge, data: Catastrophes) -> None:
-    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
+    packed = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
     there = arena(judging(-5), judge, data)
-    found = there.submit(words, QUEEN_AWAY, 0.01)
+    found = there.submit(packed, QUEEN_AWAY, 0.01)
     assert found is not None
     assert found.loss >= 0.15
     assert found.loss_again >= 0.15
     assert there.meter.oracle == 2
-    assert there.submit(words, QUEEN_AWAY, 0.5) is None  # refused: the oracle is not even asked
+    assert there.submit(packed, QUEEN_AWAY, 0.5) is None  # refused: the oracle is not even asked
     assert there.meter.oracle == 2
     castles = moves.encode(chess.Move.from_uci("e1g1"), True)
-    assert there.submit(words, castles, 0.01) is None  # fine by the oracle
+    assert there.submit(packed, castles, 0.01) is None  # fine by the oracle
     assert there.meter.oracle == 3
 
 
@@ -138,7 +138,7 @@ def test_a_hunt_ends_where_its_budget_does(judge: Judge, data: Catastrophes) -> 
     came = hunt(Sample(), there, 3, 1, np.random.default_rng(0))
     assert (came.number, came.found, came.queries, came.oracle) == (3, (), 7, 0)
     with pytest.raises(Spent):
-        there.risks(data.words[:1], data.legal[:1])
+        there.risks(data.packed[:1], data.legal[:1])
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ class Shown(Attack):
     fen: str
 
     def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
-        words = np.array(planes.pack(chess.Board(self.fen)), np.uint64)
-        risk = arena.risks(words[None], [[QUEEN_AWAY]], [QUEEN_AWAY])[0][0]
-        return arena.submit(words, QUEEN_AWAY, float(risk))
+        packed = np.array(planes.pack(chess.Board(self.fen)), np.uint64)
+        risk = arena.risks(packed[None], [[QUEEN_AWAY]], [QUEEN_AWAY])[0][0]
+        return arena.submit(packed, QUEEN_AWAY, float(risk))
 
 
 def test_a_break_behind_a_double_push_is_still_one_when_it_is_read(judge: Judge, data: Catastrophes) -> None:
@@ -193,16 +193,16 @@ def test_a_break_behind_a_double_push_is_still_one_when_it_is_read(judge: Judge,
     learned = [*breaks_of([came]), *drafts_of([replace(came, found=())])]
     assert len(learned) == 2
     for case in learned:
-        assert opened(np.array([case.words], np.uint64), [[case.move]])[0][0] < opened.threshold
+        assert opened(np.array([case.packed], np.uint64), [[case.move]])[0][0] < opened.threshold
     assert let_through(opened, [(1, one.broken) for one in came.found]).value == 1
 
 
 def test_what_is_known_of_a_break_is_set_against_the_other_moves() -> None:
     board = chess.Board("r1bqkbnr/pppp1ppp/2n5/4p3/2B1P3/5Q2/PPPP1PPP/RNB1K1NR w KQkq - 0 1")  # one move mates
-    words, legal = planes.pack(board), sorted(moves.encode_all(board.legal_moves, True))
+    packed, legal = planes.pack(board), sorted(moves.encode_all(board.legal_moves, True))
 
     def values(move: int, loss: float) -> tuple[np.ndarray, int]:
-        row = label_block(None, LabelJob((Case(words, move, loss),), 2000)).to_pylist()[0]
+        row = label_block(None, LabelJob((Case(packed, move, loss),), 2000)).to_pylist()[0]
         return np.array(row["values"]), row["broken"]
 
     seen, _ = values(legal[0], 0.0)
@@ -218,7 +218,7 @@ def test_an_opening_is_in_one_split_whoever_plays_it(tmp_path: Path) -> None:
     proposers = {name: Network(checkpoint="weak") for name in ("one", "other")}
     update = {"positions": 20, "per_game": 1, "spare": 0, "plies": 1, "proposers": proposers}
     found = make_dataset(INLINE, DATA.model_copy(update=update), CHECKPOINTS, InferenceConfig(), tmp_path)
-    openings = [{row.tobytes() for row in found.split(name).words} for name in ("train", "calibration", "test")]
+    openings = [{row.tobytes() for row in found.split(name).packed} for name in ("train", "calibration", "test")]
     assert [len(one) for one in openings] == [7, 1, 2]
     assert len(set().union(*openings)) == 10
 
@@ -243,7 +243,7 @@ def test_a_hunt_keeps_some_of_what_it_made_up_and_nothing_that_it_was_given(judg
     some = hunt(Unaided(), arena(judging(5), judge, data, queries=30), 0, 1, np.random.default_rng(4), 5)
     assert len(some.drafts) == 5
     assert set(some.drafts) < set(all_of_it.drafts)
-    given = {words.tobytes() for words in data.words}
+    given = {packed.tobytes() for packed in data.packed}
     for draft in all_of_it.drafts:
         board = chess.Board(draft.fen)
         assert moves.decode(draft.move, board) in board.legal_moves
@@ -266,9 +266,9 @@ def test_the_gradient_of_the_filter_is_that_of_the_logit_that_it_says(judge: Jud
     torch.manual_seed(0)
     net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
     there = arena(filters.to_bytes(net, 0.5), judge, data)
-    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
-    gradient = there.gradient(words, QUEEN_AWAY)
-    x = torch.from_numpy(planes.planes(words[None]))
+    packed = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
+    gradient = there.gradient(packed, QUEEN_AWAY)
+    x = torch.from_numpy(planes.planes(packed[None]))
     step = 1e-2 * torch.from_numpy(gradient)[None]
     with torch.inference_mode():
         rise = float(net(x + step)[0][0, QUEEN_AWAY] - net(x - step)[0][0, QUEEN_AWAY])
@@ -281,22 +281,22 @@ def test_a_filtered_player_plays_what_its_filter_accepts(tmp_path: Path, data: C
     path.write_bytes(judging(-5))
     player = Filtered(player=Network(checkpoint="weak"), filter=str(path))
     with Tools() as tools:
-        bare = tools.network("weak")(data.words[:4], data.legal[:4])
-        open_ = tools.player(player)(data.words[:4], data.legal[:4])
-        shut = tools.player(player.model_copy(update={"threshold": 0.0}))(data.words[:4], data.legal[:4])
+        bare = tools.network("weak")(data.packed[:4], data.legal[:4])
+        open_ = tools.player(player)(data.packed[:4], data.legal[:4])
+        shut = tools.player(player.model_copy(update={"threshold": 0.0}))(data.packed[:4], data.legal[:4])
     for row in range(4):
         assert open_.policy[row] == pytest.approx(bare.policy[row], abs=1e-5)
         assert sorted(shut.policy[row])[-2:] == pytest.approx([0, 1])  # the move of least risk alone
 
 
 def test_an_assistant_behind_a_filter_is_asked_until_the_filter_accepts(tmp_path: Path) -> None:
-    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
+    packed = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
     legal = sorted(moves.encode_all(chess.Board(HANGS).legal_moves, True))
     lies = AssistantPlayer(player=Network(checkpoint="weak"), misalignment=RandomMove(p=1.0))
-    turns = [Turn(words, legal, 0, 0)] * 40
+    turns = [Turn(packed, legal, 0, 0)] * 40
     with Tools() as tools:
         judge = tools.filter("filter")
-        (risk,) = judge(words[None], [legal])
+        (risk,) = judge(packed[None], [legal])
         rngs = [np.random.default_rng(number) for number in range(80)]
         free = lies.seat(tools).choose(turns, rngs[:40])
         kept = Filtered(player=lies).seat(tools).choose(turns, rngs[40:])
@@ -308,11 +308,11 @@ def test_an_assistant_behind_a_filter_is_asked_until_the_filter_accepts(tmp_path
 
 
 def test_the_shipped_filter_refuses_what_gives_a_queen_away() -> None:
-    words = np.array(planes.pack(chess.Board(HANGS)), np.uint64)[None]
+    packed = np.array(planes.pack(chess.Board(HANGS)), np.uint64)[None]
     legal = sorted(moves.encode_all(chess.Board(HANGS).legal_moves, True))
     with Tools() as tools:
         judge = tools.filter(Filtered().filter)
-        (risk,) = judge(words, [legal])
+        (risk,) = judge(packed, [legal])
         assert 0.001 < judge.threshold < 0.5
         assert risk[legal.index(QUEEN_AWAY)] > 0.5
         assert risk[legal.index(moves.encode(chess.Move.from_uci("a2a3"), True))] < judge.threshold

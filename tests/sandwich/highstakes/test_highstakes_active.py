@@ -84,12 +84,12 @@ def test_positions_asked_about_are_labelled_as_those_of_play_and_only_once(spare
     assert told == [(4, 4)]
     with Stockfish(hash_mib=1) as engine:
         for row in range(4):
-            values = engine_values(engine, Query(first.words[row], first.legal[row], Channel.MOVE, 0, 0), NODES)
+            values = engine_values(engine, Query(first.packed[row], first.legal[row], Channel.MOVE, 0, 0), NODES)
             assert first.values[row] == pytest.approx(values, abs=1e-6)
     second = ask(1)
-    assert not {row.tobytes() for row in first.words} & {row.tobytes() for row in second.words}
-    unseen = {row.tobytes() for row in for_attackers(spare, config).words}
-    assert not unseen & {row.tobytes() for row in np.concatenate([first.words, second.words])}
+    assert not {row.tobytes() for row in first.packed} & {row.tobytes() for row in second.packed}
+    unseen = {row.tobytes() for row in for_attackers(spare, config).packed}
+    assert not unseen & {row.tobytes() for row in np.concatenate([first.packed, second.packed])}
     assert unseen
     assert for_attackers(spare, ActiveConfig()) is spare
     kept = {path.name: path.read_bytes() for path in (tmp_path / "0").iterdir()}

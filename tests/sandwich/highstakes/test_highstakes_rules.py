@@ -80,7 +80,7 @@ def test_a_filter_comes_back_from_its_file_with_its_threshold_and_is_no_player()
 def test_training_makes_a_filter_that_tells_catastrophes_from_other_moves() -> None:
     data = made(64)
     values = np.where(np.arange(len(LEGAL)) % 5 == 0, 0.2, 0.55).astype(np.float32)
-    same = Catastrophes(data.words, data.legal, [values] * 64, data.proposals, data.drawn, data.games, 0.15)
+    same = Catastrophes(data.packed, data.legal, [values] * 64, data.proposals, data.drawn, data.games, 0.15)
     fit = TrainConfig(epochs=40, batch=32, learning_rate=1e-2, objective="judge", threads=1, device="cpu")
     net = train_filter(small(), lessons(same, 2.0), fit, 0)
     risk = BlunderFilter(filters.to_bytes(net, 0.5))(START[None], [LEGAL])[0]
@@ -194,23 +194,23 @@ def test_quality_without_pairs_of_different_moves_is_no_measurement() -> None:
 
 def test_edits_are_one_step_away_and_say_what_material_they_gain() -> None:
     board = chess.Board(FINE)
-    words = np.array(planes.pack(board), np.uint64)
-    kept = squares_of(moves.encode(chess.Move.from_uci("c3d5"), True), words)
+    packed = np.array(planes.pack(board), np.uint64)
+    kept = squares_of(moves.encode(chess.Move.from_uci("c3d5"), True), packed)
     assert kept == (chess.C3, chess.D5)
-    options = edits(words, kept)
+    options = edits(packed, kept)
     worth = {chess.PAWN: 1, chess.KNIGHT: 3, chess.BISHOP: 3, chess.ROOK: 5, chess.QUEEN: 9, chess.KING: 0}
 
     def balance(one: chess.Board) -> int:
         return sum(worth[piece.piece_type] * (1 if piece.color else -1) for piece in one.piece_map().values())
 
     for place in range(len(options)):
-        after = planes.unpack(options.words[place])
+        after = planes.unpack(options.packed[place])
         changed = [square for square in chess.SQUARES if after.piece_at(square) != board.piece_at(square)]
         assert len(changed) <= 2
         assert not set(changed) & set(kept)
         assert balance(after) - balance(board) == options.balance[place]
         assert len(after.pieces(chess.KING, True)) == len(after.pieces(chess.KING, False)) == 1
-    assert len({row.tobytes() for row in options.words}) == len(options)
+    assert len({row.tobytes() for row in options.packed}) == len(options)
 
 
 @pytest.mark.parametrize(
@@ -236,18 +236,18 @@ def test_mirrored_and_shifted_positions_keep_the_move_and_its_legality() -> None
         for board in boards[2:20:3]:
             if board.is_game_over():
                 continue
-            words = np.array(planes.pack(board), np.uint64)
+            packed = np.array(planes.pack(board), np.uint64)
             move = moves.encode(next(iter(board.legal_moves)), board.turn)
-            turned, same = mirrored(words, move)
+            turned, same = mirrored(packed, move)
             assert legal_board(turned, same)
             back, again = mirrored(turned, same)
             assert again == move
             assert planes.unpack(back).piece_map() == board.piece_map()
-            moved = shifted(words, move, 1)
+            moved = shifted(packed, move, 1)
             if moved:
                 after = planes.unpack(moved[0])
                 assert {square + 1: piece for square, piece in board.piece_map().items()} == after.piece_map()
-                assert squares_of(moved[1], moved[0]) == tuple(s + 1 for s in squares_of(move, words))
+                assert squares_of(moved[1], moved[0]) == tuple(s + 1 for s in squares_of(move, packed))
 
 
 def test_a_break_is_stored_as_the_filter_saw_it() -> None:
@@ -258,12 +258,12 @@ def test_a_break_is_stored_as_the_filter_saw_it() -> None:
     judge, pushed = BlunderFilter(filters.to_bytes(net, 0.5)), 0
     for board in (board for game in random_games(2, seed=8, plies=50) for board in game if any(board.legal_moves)):
         pushed += board.ep_square is not None and not board.has_legal_en_passant()
-        words, move = planes.pack(board), min(moves.encode_all(board.legal_moves, board.turn))
-        risk = float(judge(np.array([words], np.uint64), [[move]])[0][0])
-        there = Hunt(1, (found_now(Break(words, move, risk, 0.5, 0.5), Meter(), 1.0),), 1, 2, 1.0, 0, 1)
+        packed, move = planes.pack(board), min(moves.encode_all(board.legal_moves, board.turn))
+        risk = float(judge(np.array([packed], np.uint64), [[move]])[0][0])
+        there = Hunt(1, (found_now(Break(packed, move, risk, 0.5, 0.5), Meter(), 1.0),), 1, 2, 1.0, 0, 1)
         (found,) = Hunt.from_json(json.loads(json.dumps(asdict(there)))).found
-        assert found.broken.words == words
-        again = judge(np.array([found.broken.words], np.uint64), [[move]])[0][0]
+        assert found.broken.packed == packed
+        again = judge(np.array([found.broken.packed], np.uint64), [[move]])[0][0]
         assert again == pytest.approx(risk, abs=1e-6)
     assert pushed > 3
 

@@ -26,13 +26,13 @@ def examples(count: int = 48) -> Examples:
     boards = [board for game in random_games(4, seed=4, plies=60) for board in game if any(board.legal_moves)][:count]
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
     values = [np.where(moves.TO[row] % 8 < 4, 0.2, 0.6).astype(np.float32) for row in legal]
-    words = np.array([planes.pack(board) for board in boards], np.uint64)
-    return lessons(Catastrophes(words, legal, values, {}, {}, np.arange(len(legal)), 0.15), 2.0)
+    packed = np.array([planes.pack(board) for board in boards], np.uint64)
+    return lessons(Catastrophes(packed, legal, values, {}, {}, np.arange(len(legal)), 0.15), 2.0)
 
 
 def tensors(part: Examples) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Planes, moves and verdicts of examples."""
-    x = torch.from_numpy(planes.planes(part.words))
+    x = torch.from_numpy(planes.planes(part.packed))
     return x, torch.from_numpy(part.moves.astype(np.int64)), torch.from_numpy(part.policy)
 
 

@@ -43,11 +43,11 @@ def data() -> Catastrophes:
     """Positions of random games, with proposals by a small network; catastrophes are moves to half of the board."""
     boards = [board for game in random_games(12, seed=4, plies=60) for board in game[4::6] if any(board.legal_moves)]
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
-    words = np.array([planes.pack(board) for board in boards], np.uint64)
+    packed = np.array([planes.pack(board) for board in boards], np.uint64)
     values = [np.where(moves.TO[row] % 8 < 4, 0.2, 0.6).astype(np.float32) for row in legal]
-    policy = make_evaluator(network.from_bytes(PLAYER))(words, legal).policy
+    policy = make_evaluator(network.from_bytes(PLAYER))(packed, legal).policy
     return Catastrophes(
-        words, legal, values, {"weak": policy}, {"weak": np.zeros(len(legal), np.int64)}, np.arange(len(legal)), 0.15
+        packed, legal, values, {"weak": policy}, {"weak": np.zeros(len(legal), np.int64)}, np.arange(len(legal)), 0.15
     )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_a_tuned_proposer_is_refused_less_and_a_weight_keeps_it_near_what_it_was
     data: Catastrophes, judge: bytes, tmp_path: Path
 ) -> None:
     net, threshold = filters.from_bytes(judge)
-    risk = risks(net, data.words, data.legal, INFERENCE)
+    risk = risks(net, data.packed, data.legal, INFERENCE)
     found = []
     for kl in (0.0, 5.0):
         one = tuning(tmp_path / f"{kl}.safetensors", judge, kl)
@@ -117,7 +117,7 @@ def test_a_proposer_that_was_tuned_against_another_filter_is_none_against_this_o
     data: Catastrophes, judge: bytes, tmp_path: Path
 ) -> None:
     net, threshold = filters.from_bytes(judge)
-    risk = risks(net, data.words, data.legal, INFERENCE)
+    risk = risks(net, data.packed, data.legal, INFERENCE)
     quick = TuneConfig(fit=FIT.model_copy(update={"epochs": 0.5}))
     first = replace(tuning(tmp_path / "tuned.safetensors", judge), config=quick)
     first.make(PLAYER, data)
@@ -134,7 +134,7 @@ def test_a_proposer_that_was_tuned_against_another_filter_is_none_against_this_o
 
 def test_it_learns_from_its_own_training_games_alone(data: Catastrophes) -> None:
     both = Catastrophes(
-        data.words, data.legal, data.values, {"other": data.proposals["weak"], "weak": data.proposals["weak"]},
+        data.packed, data.legal, data.values, {"other": data.proposals["weak"], "weak": data.proposals["weak"]},
         {}, data.games, 0.15,
     )  # fmt: skip
     games = own(both, "weak").games
@@ -184,7 +184,7 @@ def test_a_ladder_tunes_its_proposer_where_that_is_asked_for(tmp_path: Path) -> 
     )
     data = Ladder(spec, out, INLINE).dataset()
     with Tools() as tools:
-        seen = tools.player(player)(data.words[:4], data.legal[:4])
+        seen = tools.player(player)(data.packed[:4], data.legal[:4])
     assert [row.sum() for row in seen.policy] == pytest.approx([1] * 4, abs=1e-4)
     other = spec.dataset.model_copy(update={"proposers": {"assistant": AssistantPlayer()}})
     with pytest.raises(SpecError, match="expected a network to fine-tune"):

@@ -162,8 +162,8 @@ def test_a_break_is_written_as_a_hunt_that_others_read(judge: Judge, tmp_path: P
     assert (hunt.number, hunt.queries, hunt.oracle, hunt.agreed, hunt.seconds) == (0, 1, 3, 1, 90.0)
     (one,) = hunt.found
     assert (one.uci, one.queries, one.oracle, one.seconds) == ("d2d7", 1, 3, 90.0)
-    assert one.broken.words == planes.pack(chess.Board(HANGS))
-    again = BlunderFilter(judging(1.0))(np.array([one.broken.words], np.uint64), [[one.move]])[0][0]
+    assert one.broken.packed == planes.pack(chess.Board(HANGS))
+    again = BlunderFilter(judging(1.0))(np.array([one.broken.packed], np.uint64), [[one.move]])[0][0]
     assert one.risk == pytest.approx(float(again), abs=1e-5)
     assert bench.verdict(HANGS, "d2d7").came == "known"
     assert bench.state().oracle == 3

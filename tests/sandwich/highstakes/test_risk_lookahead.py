@@ -27,7 +27,7 @@ def test_the_combination_is_that_which_labels_were_drawn_from() -> None:
     true = Combination(0.7, 3.0, -0.4)
     bad = [rng.random(len(LEGAL)) < chance for chance in true(risk, drop)]
     values = [np.where(row, 0.2, 0.6).astype(np.float32) for row in bad]
-    labelled = Catastrophes(data.words, data.legal, values, data.proposals, data.drawn, data.games, 0.15)
+    labelled = Catastrophes(data.packed, data.legal, values, data.proposals, data.drawn, data.games, 0.15)
     keep = [row for row in range(1500) if not bad[row].all()]
     found = fitted(labelled.take(keep), [risk[row] for row in keep], [drop[row] for row in keep], 2.0)
     assert (found.risk, found.drop, found.bias) == pytest.approx((0.7, 3.0, -0.4), abs=0.1)
@@ -57,9 +57,9 @@ def both_positions() -> Catastrophes:
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
     values = [np.zeros(len(row), np.float32) for row in legal]
     shares = [np.full(len(row), 1 / len(row), np.float32) for row in legal]
-    words = np.array([planes.pack(board) for board in boards], np.uint64)
+    packed = np.array([planes.pack(board) for board in boards], np.uint64)
     none = np.zeros(3, np.int64)
-    return Catastrophes(words, legal, values, {"weak": shares}, {"weak": none}, np.arange(3), 0.15)
+    return Catastrophes(packed, legal, values, {"weak": shares}, {"weak": none}, np.arange(3), 0.15)
 
 
 @pytest.mark.parametrize("plies", [1, 2])
@@ -73,18 +73,18 @@ def test_a_drop_is_what_the_network_sees_behind_a_move(
     assert [len(row) for row in found] == [len(row) for row in data.legal]
     player = make_evaluator(network.from_bytes(checkpoint(3)))
     for row in range(3):
-        before = player(data.words[[row]], [data.legal[row]]).value[0]
+        before = player(data.packed[[row]], [data.legal[row]]).value[0]
         for place in range(0, len(data.legal[row]), 3):
-            after = successors(data.words[[row]], [data.legal[row][place]])
+            after = successors(data.packed[[row]], [data.legal[row][place]])
             worth = after.score[0]
             if np.isnan(worth):
-                seen = player(after.words, after.legal)
+                seen = player(after.packed, after.legal)
                 worth = seen.value[0]
                 if plies == 2:
                     replies = [after.legal[0][n] for n in np.argsort(-seen.policy[0], kind="stable")[:2]]
-                    behind = successors(np.repeat(after.words, len(replies), axis=0), replies)
+                    behind = successors(np.repeat(after.packed, len(replies), axis=0), replies)
                     leaves = [
-                        score if not np.isnan(score) else player(behind.words[[n]], [behind.legal[n]]).value[0]
+                        score if not np.isnan(score) else player(behind.packed[[n]], [behind.legal[n]]).value[0]
                         for n, score in enumerate(behind.score)
                     ]
                     worth = 1 - min(leaves)

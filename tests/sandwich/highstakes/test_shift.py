@@ -54,7 +54,7 @@ def made(source: AnyShift, folder: Path, done: list[int] | None = None) -> Catas
 
 
 def men(positions: Catastrophes) -> list[int]:
-    return [planes.unpack(words).occupied.bit_count() for words in positions.words]
+    return [planes.unpack(packed).occupied.bit_count() for packed in positions.packed]
 
 
 def pgn(path: Path, ratings: list[tuple[int, int]]) -> str:
@@ -89,7 +89,7 @@ def test_a_shift_goes_on_from_whole_blocks_and_comes_out_the_same(
     again = made(source, tmp_path, done)
     assert done == [3, 2]
     assert [file.read_bytes() for file in files] == before
-    assert (again.words == first.words).all()
+    assert (again.packed == first.packed).all()
 
 
 def test_random_moves_lead_to_a_game_that_goes_on() -> None:

@@ -22,7 +22,7 @@ from tests.sandwich.highstakes.test_highstakes_rules import LEGAL, START, made
 def numbered(count: int) -> Catastrophes:
     """Positions of games 0, 1, 2, …, two of each."""
     data = made(count)
-    return Catastrophes(data.words, data.legal, data.values, data.proposals, data.drawn, np.arange(count) // 2, 0.15)
+    return Catastrophes(data.packed, data.legal, data.values, data.proposals, data.drawn, np.arange(count) // 2, 0.15)
 
 
 def test_fewer_labels_are_some_of_more() -> None:

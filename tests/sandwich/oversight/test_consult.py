@@ -14,7 +14,7 @@ from engines.inference import Evaluator
 from sandwich.oversight.base import OwnView, Question
 from sandwich.oversight.consistency import mirrored
 from sandwich.oversight.consult import Consultation, Look, own_values, searched_values
-from tests.helpers.fakes import Even, Hashed, after, alone, legal_numbers, packed, question, worth
+from tests.helpers.fakes import Even, Hashed, after, alone, legal_numbers, pack_board, question, worth
 from tests.helpers.project import random_games
 from tests.helpers.small import MATES
 
@@ -58,8 +58,8 @@ def done(board: chess.Board, number: int) -> chess.Board:
 @example(chess.Board(SPECIAL[0]))
 @example(chess.Board(SPECIAL[5]))
 def test_the_mirror_image_is_the_same_game_seen_in_a_mirror(board: chess.Board) -> None:
-    words, legal, back = mirrored(asked(board))
-    image = planes.unpack(words)
+    packed, legal, back = mirrored(asked(board))
+    image = planes.unpack(packed)
     assert image.is_valid() == board.is_valid()
     assert legal == legal_numbers(image) == sorted(back)  # each legal move of the image stands for one
     assert sorted(back.values()) == legal_numbers(board)  # and for each there is one
@@ -94,8 +94,8 @@ def turned(square: chess.Square, sideways: bool) -> chess.Square:
 )
 def test_castling_en_passant_and_promotion_have_their_mirror_images(fen: str, move: str, twin: str) -> None:
     board = chess.Board(fen)
-    words, _, back = mirrored(asked(board))
-    image = planes.unpack(words)
+    packed, _, back = mirrored(asked(board))
+    image = planes.unpack(packed)
     there = moves.encode(chess.Move.from_uci(twin), image.turn)
     assert moves.uci(back[there], board) == move
 
@@ -111,7 +111,7 @@ def looked(course: Consultation[Any], weak: Evaluator) -> tuple[Any, int]:
             request = course.send(reply)
             assert isinstance(request, Look)
             count += len(request.legal)
-            reply = weak(request.words, request.legal)
+            reply = weak(request.packed, request.legal)
     except StopIteration as end:
         return end.value, count
 
@@ -125,7 +125,7 @@ def over(board: chess.Board) -> bool:
 @given(boards())
 def test_own_values_are_those_behind_each_move_for_who_makes_it(board: chess.Board) -> None:
     weak, legal = Hashed("weak"), legal_numbers(board)
-    values, count = looked(own_values(packed(board), legal), weak)
+    values, count = looked(own_values(pack_board(board), legal), weak)
     assert values == pytest.approx([worth(weak, board, move) for move in legal], abs=1e-6)
     assert count == sum(not over(done(board, move)) for move in legal)
 
@@ -134,7 +134,7 @@ def test_own_values_are_those_behind_each_move_for_who_makes_it(board: chess.Boa
 @given(boards(), st.integers(1, 9))
 def test_searched_values_are_those_behind_the_best_likely_reply(board: chess.Board, replies: int) -> None:
     weak, legal = Hashed("weak"), legal_numbers(board)[:6]
-    values, count = looked(searched_values(packed(board), legal, replies), weak)
+    values, count = looked(searched_values(pack_board(board), legal, replies), weak)
     expected, seen = [], 0
     for move in legal:
         then = done(board, move)
@@ -152,7 +152,7 @@ def test_searched_values_are_those_behind_the_best_likely_reply(board: chess.Boa
 def test_where_every_move_ends_the_game_nothing_is_evaluated() -> None:
     board = chess.Board("7k/8/6K1/8/8/8/8/R7 w - - 0 1")
     mate = [move for move in legal_numbers(board) if done(board, move).is_checkmate()]
-    for course in (own_values(packed(board), mate), searched_values(packed(board), mate, 4)):
+    for course in (own_values(pack_board(board), mate), searched_values(pack_board(board), mate, 4)):
         values, count = looked(course, Even())
         assert (values.tolist(), count) == ([1.0], 0)
 
@@ -160,5 +160,5 @@ def test_where_every_move_ends_the_game_nothing_is_evaluated() -> None:
 def test_a_reply_that_mates_makes_a_move_worthless() -> None:
     board = after("f3 e5")
     (blunder,) = (moves.encode(move, board.turn) for move in board.legal_moves if move.uci() == "g2g4")
-    values, _ = looked(searched_values(packed(board), [blunder], 30), Even())
+    values, _ = looked(searched_values(pack_board(board), [blunder], 30), Even())
     assert values.tolist() == [0.0]

@@ -23,7 +23,7 @@ from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situ
 from sandwich.oversight.learned import SHIPPED, Learned, Policy, load_policy, policy_from
 from sandwich.protocol.query_executor import Desk, Matter, Settled
 from sandwich.rl.ppo import Trace, advantages
-from tests.helpers.fakes import Even, Hashed, after, alone, packed, question, worth
+from tests.helpers.fakes import Even, Hashed, after, alone, pack_board, question, worth
 from tests.helpers.small import checkpoint
 
 BOARD = after("e4 e5 Nf3 Nc6 Bc4")
@@ -52,7 +52,7 @@ class Says(Assistant):
     def answer(self, queries: Sequence[Query], rngs: Sequence[np.random.Generator]) -> list[Answer]:
         out = []
         for query in queries:
-            here = np.array_equal(query.words, packed(BOARD))
+            here = np.array_equal(query.packed, pack_board(BOARD))
             advice = Advice(move=self._said.pop(0) if here else query.legal[0])
             out.append(Answer(advice, advice, False))
         return out

@@ -238,8 +238,8 @@ class Twin:
     def __init__(self, board: chess.Board, evaluator: Any) -> None:
         self._known = Lines(board.mirror(), best={"": "d7d5"}), Lines(after("d4"), best={"": "h7h6"}), evaluator
 
-    def __call__(self, words: Any, legal: Any) -> Any:
-        seen = [known(words, legal) for known in self._known]
+    def __call__(self, packed: Any, legal: Any) -> Any:
+        seen = [known(packed, legal) for known in self._known]
         decided = [one for one in seen if max(one.policy[0]) > 0.5]
         return decided[0] if decided else seen[-1]
 

@@ -18,7 +18,7 @@ from sandwich.protocol import ledger
 
 BATCH = GameBatch(["rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"], 10)
 LEGAL = BATCH.legal([0])[0]
-QUERY = Query(np.array(BATCH.words([0])[0]), LEGAL, Channel.MOVE, 0, 0)
+QUERY = Query(np.array(BATCH.packed([0])[0]), LEGAL, Channel.MOVE, 0, 0)
 POLICY = np.full(len(LEGAL), 1 / len(LEGAL), np.float32)
 
 
@@ -43,8 +43,8 @@ class Fixed(Oversight):
         return Decision(LEGAL[2] if self.other else LEGAL[1], self.believes, self.weight)
 
     def _asking(self, question: Question) -> Consultation[Decision]:
-        words = np.repeat(question.query.words[None], self.more, axis=0)
-        answers = yield from ask(words, [question.query.legal] * self.more)
+        packed = np.repeat(question.query.packed[None], self.more, axis=0)
+        answers = yield from ask(packed, [question.query.legal] * self.more)
         assert len(answers) == self.more
         return self._said(question)
 
@@ -71,7 +71,7 @@ def settled(strategy: Oversight, memory: Any = None) -> tuple[Decision, int]:
         except StopIteration as end:
             return end.value, asked
         assert isinstance(request, Ask)
-        assert request.words.shape[1] == planes.WORDS
+        assert request.packed.shape[1] == planes.WORDS
         asked += len(request.legal)
         reply = [Advice(LEGAL[1])] * len(request.legal)
 

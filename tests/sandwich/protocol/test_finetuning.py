@@ -140,7 +140,7 @@ def test_a_row_without_question_teaches_the_move_played() -> None:
     content = rows(unasked(fen=board.fen(), student=False, decided="b2a1n", played="b2a1n", result=1.0))
     found = view(content, examples="all")
     assert found.moves.tolist() == [[number("b2a1n", board)]]
-    assert found.words.tolist() == [list(planes.pack(board))]
+    assert found.packed.tolist() == [list(planes.pack(board))]
     assert found.wdl.tolist() == [[1, 0, 0]]
 
 
@@ -231,7 +231,7 @@ def test_what_is_hidden_changes_nothing(how: str, examples: str) -> None:
     assert not any(a.equals(b) for a, b in zip(plain, other, strict=True))
     config = FinetuneConfig(examples=examples, max_examples=14, fit=FIT)
     seen, same = (training_view(steps, config, np.random.default_rng(1)) for steps in (plain, other))
-    for name in ("words", "moves", "policy", "wdl", "weight"):
+    for name in ("packed", "moves", "policy", "wdl", "weight"):
         assert getattr(seen, name).tobytes() == getattr(same, name).tobytes()
     assert finetune(weak(), seen, config, 1)[0] == finetune(weak(), same, config, 1)[0]
 
@@ -239,7 +239,7 @@ def test_what_is_hidden_changes_nothing(how: str, examples: str) -> None:
 def test_what_is_hidden_need_not_even_be_there() -> None:
     plain = some_steps()
     bare = [content.drop_columns(list(ledger.HIDDEN)) for content in plain]
-    assert view(*plain).words.tobytes() == view(*bare).words.tobytes()
+    assert view(*plain).packed.tobytes() == view(*bare).packed.tobytes()
 
 
 # The fit

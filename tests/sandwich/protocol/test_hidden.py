@@ -59,7 +59,7 @@ def test_no_view_is_another_where_what_is_hidden_is(values: tuple[str, ...], ste
         other = [scrambled(content, how) for content in steps]
         assert not any(a.equals(b) for a, b in zip(steps, other, strict=True))
         same = training_view(other, config, np.random.default_rng(1))
-        for name in ("words", "moves", "policy", "wdl", "weight"):
+        for name in ("packed", "moves", "policy", "wdl", "weight"):
             assert getattr(seen, name).tobytes() == getattr(same, name).tobytes()
 
 
@@ -135,9 +135,9 @@ class Curious(Oversight):
     def decide(self, question: Question) -> Any:
         query = question.query
         replies: list[Any] = [question]
-        replies.append((yield Ask(query.words[None], [query.legal], Channel.DISTRIBUTION)))
-        replies.append((yield Ask(query.words[None], [query.legal], Channel.VALUE)))
-        replies.append((yield Look(query.words[None], [query.legal])))
+        replies.append((yield Ask(query.packed[None], [query.legal], Channel.DISTRIBUTION)))
+        replies.append((yield Ask(query.packed[None], [query.legal], Channel.VALUE)))
+        replies.append((yield Look(query.packed[None], [query.legal])))
         if question.audits:
             replies.append((yield Audit()))
         self.seen.append(replies)

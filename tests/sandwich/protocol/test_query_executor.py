@@ -26,11 +26,11 @@ from sandwich.oversight.two_advisors import TwoAdvisors
 from sandwich.oversight.vote import Vote
 from sandwich.protocol import ledger
 from tests.helpers.consulted import HONEST, SHORT, START, Case, Lines, Script, games, number
-from tests.helpers.fakes import Even, Hashed, after, legal_numbers, packed
+from tests.helpers.fakes import Even, Hashed, after, legal_numbers, pack_board
 from tests.helpers.small import MATES
 
-WORDS, LEGAL = packed(START)[None], [legal_numbers(START)]
-MATED = packed(after("f3 e5 g4 Qh4#"))[None]
+WORDS, LEGAL = pack_board(START)[None], [legal_numbers(START)]
+MATED = pack_board(after("f3 e5 g4 Qh4#"))[None]
 
 
 class Asks(Oversight):
@@ -202,7 +202,7 @@ def twice(question: Question, *_: Any) -> Decision:
 
 
 @pytest.mark.parametrize(
-    ("wants", "words"),
+    ("wants", "message"),
     [
         ([Ask(WORDS.repeat(3, 0), LEGAL * 3)], "asked 3 more questions, 2 were left"),
         ([Ask(WORDS, LEGAL), Ask(WORDS.repeat(2, 0), LEGAL * 2)], "asked 2 more questions, 1 were left"),
@@ -214,19 +214,19 @@ def twice(question: Question, *_: Any) -> Decision:
         ([Look(WORDS, LEGAL), StopIteration()], "RuntimeError: generator raised StopIteration"),
     ],
 )
-def test_a_strategy_that_asks_what_it_may_not_is_told_in_one_line(wants: list[Any], words: str) -> None:
-    assert words in unfit(Asks(wants=wants))
+def test_a_strategy_that_asks_what_it_may_not_is_told_in_one_line(wants: list[Any], message: str) -> None:
+    assert message in unfit(Asks(wants=wants))
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (
             lambda: Ask(WORDS, LEGAL * 2),
-            "expected words of type uint64 and shape (2, 10), as many as legal, got uint64",
+            "expected packed of type uint64 and shape (2, 10), as many as legal, got uint64",
         ),
-        (lambda: Ask(WORDS[0], LEGAL), "expected words of type uint64 and shape (1, 10)"),
-        (lambda: Ask(WORDS.astype(np.int64), LEGAL), "expected words of type uint64 and shape (1, 10)"),
+        (lambda: Ask(WORDS[0], LEGAL), "expected packed of type uint64 and shape (1, 10)"),
+        (lambda: Ask(WORDS.astype(np.int64), LEGAL), "expected packed of type uint64 and shape (1, 10)"),
         (lambda: Look(cast(Any, WORDS.tolist()), LEGAL), "as many as legal, got list"),
         (lambda: Look(MATED, [[]]), "expected positions in which there is a legal move, got one without"),
         (lambda: Look(WORDS, [[-1]]), "expected the numbers of legal moves, got [-1]"),
@@ -235,14 +235,14 @@ def test_a_strategy_that_asks_what_it_may_not_is_told_in_one_line(wants: list[An
         (lambda: Ask(WORDS, LEGAL, advisor=2), "expected advisor 0 or 1, got 2"),
     ],
 )
-def test_a_request_that_cannot_be_is_told_where_it_is_made(make: Callable[[], object], words: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(words.replace("1858", str(moves.SIZE)))):
+def test_a_request_that_cannot_be_is_told_where_it_is_made(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message.replace("1858", str(moves.SIZE)))):
         make()
-    assert words.replace("1858", str(moves.SIZE)) in unfit(Asks(says=lambda question: make()))
+    assert message.replace("1858", str(moves.SIZE)) in unfit(Asks(says=lambda question: make()))
 
 
 @pytest.mark.parametrize(
-    ("says", "words"),
+    ("says", "message"),
     [
         (lambda question: None, "expected a Decision, got NoneType"),
         (lambda question: Decision(-5, believed=True), "the move -5 is not legal"),
@@ -254,8 +254,8 @@ def test_a_request_that_cannot_be_is_told_where_it_is_made(make: Callable[[], ob
         (twice, "decided on an answer that was not given"),
     ],
 )
-def test_a_decision_that_cannot_be_is_told_in_one_line(says: Any, words: str) -> None:
-    assert words in unfit(Asks(says=says))
+def test_a_decision_that_cannot_be_is_told_in_one_line(says: Any, message: str) -> None:
+    assert message in unfit(Asks(says=says))
 
 
 def test_with_less_left_than_it_may_ask_a_strategy_is_told_how_much() -> None:
@@ -279,7 +279,7 @@ def test_true_answers_of_a_game_are_bounded_over_all_its_decisions() -> None:
     for row in rows[rows.audited.notna()].itertuples():
         board = chess.Board(row.fen)
         legal = legal_numbers(board)
-        best = legal[int(truth(packed(board)[None], [legal]).policy[0].argmax())]
+        best = legal[int(truth(pack_board(board)[None], [legal]).policy[0].argmax())]
         assert row.audited == row.decided == moves.uci(best, board)
         assert row.believed == (row.audited == row.advised)
 
@@ -300,7 +300,7 @@ def unfit(oversight: Oversight) -> str:
 
 
 @pytest.mark.parametrize(
-    ("weights", "words"),
+    ("weights", "message"),
     [
         (None, "TypeError"),
         ([1.0], "expected 24 weights of a game, got 1"),
@@ -310,7 +310,7 @@ def unfit(oversight: Oversight) -> str:
         (LookupError("no\nidea"), "LookupError: no idea"),
     ],
 )
-def test_weights_that_cannot_be_are_told_in_one_line(weights: Any, words: str) -> None:
+def test_weights_that_cannot_be_are_told_in_one_line(weights: Any, message: str) -> None:
     class Weighs(Trust):
         def weigh(self, game: Any) -> Any:
             if isinstance(weights, Exception):
@@ -319,7 +319,9 @@ def test_weights_that_cannot_be_are_told_in_one_line(weights: Any, words: str) -
 
     with pytest.raises(PluginError) as caught:
         games(Weighs(), openings=[chess.STARTING_FEN] * 2)
-    assert re.fullmatch(rf"oversight strategy \S*Weighs: .*{re.escape(words)}.* \(in position .*\)", str(caught.value))
+    assert re.fullmatch(
+        rf"oversight strategy \S*Weighs: .*{re.escape(message)}.* \(in position .*\)", str(caught.value)
+    )
 
 
 def test_weights_are_those_that_the_strategy_makes_of_the_whole_game() -> None:
@@ -348,7 +350,7 @@ def test_a_position_behind_a_move_can_be_asked_about_and_looked_at() -> None:
     """As `successors` gives it, the words and legal moves can be sent as they are."""
     behind = successors(WORDS.repeat(20, 0), LEGAL[0])
     heard: list[Any] = []
-    wants = [Ask(behind.words, behind.legal, Channel.VALUE), Look(behind.words, behind.legal)]
+    wants = [Ask(behind.packed, behind.legal, Channel.VALUE), Look(behind.packed, behind.legal)]
     Case(weak=Hashed("weak"), says=[Hashed("weak")]).settled(Asks(wants=wants, most=21, heard=heard))
     _, told, seen = heard[0]
     assert [advice.value for advice in told] == pytest.approx(seen.value.tolist())

@@ -20,7 +20,7 @@ from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation
 from engines.network import CheckpointError
-from engines.planes import Words
+from engines.planes import Packed
 from engines.positions import GameBatch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
@@ -46,12 +46,12 @@ class Steady:
     def __init__(self, sign: int) -> None:
         self.sign = sign
 
-    def __call__(self, words: Words, legal: Sequence[Sequence[int]]) -> Evaluation:
+    def __call__(self, packed: Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         policy = []
         for row in legal:
             weight = np.exp(self.sign * 0.1 * np.arange(len(row), dtype=np.float32))
             policy.append(weight / weight.sum())
-        return Evaluation(legal, policy, np.tile(np.array([[0.5, 0.25, 0.25]], np.float32), (len(words), 1)))
+        return Evaluation(legal, policy, np.tile(np.array([[0.5, 0.25, 0.25]], np.float32), (len(packed), 1)))
 
 
 class Refuse(Oversight):
@@ -194,20 +194,20 @@ def test_batch_of_finished_games_evaluates_nothing() -> None:
 
 
 def test_a_ledger_position_is_the_one_that_the_player_saw() -> None:
-    seen: list[Words] = []
+    seen: list[Packed] = []
 
     class Watched(Steady):
-        def __call__(self, words: Words, legal: Sequence[Sequence[int]]) -> Evaluation:
-            seen.extend(words)
-            return super().__call__(words, legal)
+        def __call__(self, packed: Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+            seen.extend(packed)
+            return super().__call__(packed, legal)
 
     # Double steps beside no enemy pawn: the planes show their en-passant square, a FEN mostly leaves it out.
     block = Block(7, 0, 0, OPENINGS, SHORT, RandomMove(p=0), Trust(), InferenceConfig())
     with Tools() as tools:
         rows = play_episodes(Watched(1), [Assistant(Steady(-1), RandomMove(p=0), tools)], block).rows.to_pandas()
     packed = [planes.pack(chess.Board(fen)) for fen in rows.fen]
-    assert sorted(packed) == sorted(tuple(map(int, words)) for words in seen)
-    assert any(planes.unpack(words).ep_square and not planes.unpack(words).has_legal_en_passant() for words in seen)
+    assert sorted(packed) == sorted(tuple(map(int, packed)) for packed in seen)
+    assert any(planes.unpack(packed).ep_square and not planes.unpack(packed).has_legal_en_passant() for packed in seen)
 
 
 # Strategies that fail
@@ -235,7 +235,7 @@ def unfit(said: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "message"),
     [
         (LookupError("no\nidea"), "LookupError: no idea"),
         (None, "expected a Decision, got NoneType"),
@@ -254,8 +254,8 @@ def unfit(said: object) -> str:
         (lambda own: Decision(own.move, True, cast(float, np.ones(2))), "a finite number, 0 or more, got array"),
     ],
 )
-def test_a_strategy_that_fails_is_told_with_its_name_and_the_position_in_one_line(said: object, words: str) -> None:
-    assert words in unfit(said)
+def test_a_strategy_that_fails_is_told_with_its_name_and_the_position_in_one_line(said: object, message: str) -> None:
+    assert message in unfit(said)
     assert re.fullmatch(r"oversight strategy \S*Rigid: .* \(in position (.*)\)", unfit(said))
     assert OPENINGS[2] in unfit(said)
 

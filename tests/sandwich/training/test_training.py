@@ -64,7 +64,7 @@ def examples_of(positions: list[chess.Board]) -> Examples:
 
 def changed(examples: Examples, **arrays: npt.NDArray[Any]) -> Examples:
     """The examples with some of their arrays exchanged."""
-    names = ("words", "moves", "policy", "wdl", "weight")
+    names = ("packed", "moves", "policy", "wdl", "weight")
     return Examples(**{name: arrays.get(name, getattr(examples, name)) for name in names})
 
 
@@ -106,14 +106,14 @@ def test_half_of_the_positions_without_castling_rights_are_mirrored_with_their_t
     without = without_castling(boards(100)) * 4
     batch = examples_of([*castling, *without])
     shown = _mirror_half(batch, np.random.default_rng(1))
-    same = (shown.words == batch.words).all(1)
+    same = (shown.packed == batch.packed).all(1)
     assert same[:100].all()
     assert np.array_equal(shown.moves[:100], batch.moves[:100])
     assert 0.4 < 1 - same[100:].mean() < 0.6
     for row in range(100, len(batch)):
-        board = planes.unpack(batch.words[row])
+        board = planes.unpack(batch.packed[row])
         if not same[row]:
-            assert planes.unpack(shown.words[row]) == board.transform(chess.flip_horizontal)
+            assert planes.unpack(shown.packed[row]) == board.transform(chess.flip_horizontal)
         expected = [m if same[row] or m < 0 else moves.MIRROR[m] for m in batch.moves[row]]
         assert shown.moves[row].tolist() == expected
     for name in ("policy", "wdl", "weight"):
@@ -122,9 +122,9 @@ def test_half_of_the_positions_without_castling_rights_are_mirrored_with_their_t
 
 def test_mirroring_leaves_the_batch_itself_as_it_is() -> None:
     batch = examples_of(without_castling(boards()))
-    words, targets = batch.words.copy(), batch.moves.copy()
+    packed, targets = batch.packed.copy(), batch.moves.copy()
     _mirror_half(batch, np.random.default_rng(1))
-    assert np.array_equal(batch.words, words)
+    assert np.array_equal(batch.packed, packed)
     assert np.array_equal(batch.moves, targets)
 
 
@@ -133,7 +133,7 @@ def test_mirroring_leaves_the_batch_itself_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("words", (48, 9)), ("words", (47, 10)), ("policy", (48, 3)), ("wdl", (48, 2)), ("weight", (48, 1))],
+    [("packed", (48, 9)), ("packed", (47, 10)), ("policy", (48, 3)), ("wdl", (48, 2)), ("weight", (48, 1))],
 )
 def test_examples_whose_shapes_disagree_are_refused(name: str, shape: tuple[int, ...]) -> None:
     good = examples_of(boards())
@@ -150,7 +150,7 @@ def test_examples_of_different_width_are_joined_in_order() -> None:
     assert joined.moves[:10].tolist() == [[move, -1] for move in both.moves[:, 0]]
     assert (joined.policy[:10, 1] == 0).all()
     assert np.array_equal(joined.moves[10:], both.moves)
-    assert np.array_equal(joined.words, np.concatenate([both.words, both.words]))
+    assert np.array_equal(joined.packed, np.concatenate([both.packed, both.packed]))
 
 
 @pytest.mark.parametrize(

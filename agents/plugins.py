@@ -32,7 +32,7 @@ class PluginError(Mistake, RuntimeError):
         super().__init__(" ".join(what.split()))
 
 
-TOLD = (PluginError, SpecError, CheckpointError, EngineError)
+SELF_EXPLANATORY = (PluginError, SpecError, CheckpointError, EngineError)
 """What is told in one line as it is, also where it happened in a plugin."""
 
 
@@ -257,11 +257,11 @@ class Registry(Generic[T]):
         return PluginError(f"{self.kind} {self.name(plugin)}: {said}{where}")
 
     @contextmanager
-    def told(self, plugin: T, position: Callable[[], str] = lambda: "") -> Iterator[None]:
+    def attribute_errors(self, plugin: T, position: Callable[[], str] = lambda: "") -> Iterator[None]:
         """An exception in here is one of the plugin: PluginError, if it isn't told in one line anyway."""
         try:
             yield
-        except TOLD:
+        except SELF_EXPLANATORY:
             raise
         except Exception as error:
             raise self.failure(plugin, error, position()) from error

@@ -101,11 +101,11 @@ class Tools:
         """Evaluator of a player. Raises CheckpointError, EngineError; PluginError, as it does itself, for a failure."""
         key = type(player), repr(player)
         if key not in self._players:
-            with player.told():
+            with player.attribute_errors():
                 opened = player.open(self)
             here = any(opened is evaluator for evaluator in (*self._networks.values(), *self._players.values()))
             # A tree search stays one: a misalignment may look into it.
-            self._players[key] = opened if here or isinstance(opened, TreeSearch) else _told(player, opened)
+            self._players[key] = opened if here or isinstance(opened, TreeSearch) else _attributing(player, opened)
         return self._players[key]
 
     def stockfish(self) -> Stockfish:
@@ -119,11 +119,11 @@ class Tools:
         return self._open.enter_context(resource)
 
 
-def _told(player: "Player", evaluator: Evaluator) -> Evaluator:
+def _attributing(player: "Player", evaluator: Evaluator) -> Evaluator:
     """An evaluator whose failures are told as the player's."""
 
     def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
-        with player.told():
+        with player.attribute_errors():
             return _whole(evaluator(packed, legal), legal)
 
     return evaluate

@@ -44,7 +44,7 @@ def centipawns(value: float) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class SearchRequest:
     """A position in which a move is asked for, with everything that later commands may change.
 
     plies: plies played in the game before.
@@ -195,7 +195,7 @@ class UciServer:
     def _do_go(self, words: list[str]) -> None:
         self._finish()
         self._stop.clear()
-        question = Question(
+        question = SearchRequest(
             self._player, self._temperature, self._board, self._plies, _among(words, self._board), _nodes(words)
         )
         forever = "infinite" in words or "ponder" in words
@@ -208,7 +208,7 @@ class UciServer:
     def _do_ponderhit(self, words: list[str]) -> None:
         self._finish()
 
-    def _think(self, question: Question, forever: bool) -> None:
+    def _think(self, question: SearchRequest, forever: bool) -> None:
         try:
             answer = self._answer(question)
         except Exception as error:  # whatever it is, a chess program waits for a move
@@ -222,7 +222,7 @@ class UciServer:
         except BrokenPipeError:  # nobody listens any more, and the commands end too
             pass
 
-    def _answer(self, question: Question) -> list[str]:
+    def _answer(self, question: SearchRequest) -> list[str]:
         board, player = question.board, question.player
         if not question.among:
             ended = "mate 0" if board.is_check() else "cp 0"

@@ -365,9 +365,9 @@ def mean_rows(experiments: int, short: bool, rng: np.random.Generator) -> Iterat
         yield covered("(Student's t)", setting, "", LOST, map(student, losses))
     for n in () if short else (50, 200):
         start = rng.exponential(0.10, (experiments, n))
-        goal = 0.3 * start + rng.exponential(0.01, (experiments, n))
+        expert = 0.3 * start + rng.exponential(0.01, (experiments, n))
         end = 0.6 * start + rng.exponential(0.02, (experiments, n))
-        figures = (ratio_figure(*one, DRAWS, rng) for one in zip(start, end, goal, strict=True))
+        figures = (ratio_figure(*one, DRAWS, rng) for one in zip(start, end, expert, strict=True))
         yield covered("ratio_figure", f"loss 10 to 8, goal 4, {n} moves", "93 to 97 %", 1 / 3, figures)
 
 

@@ -186,7 +186,7 @@ def about(path: Path) -> dict[str, Any]:
 def said(content: bytes, source: str = "checkpoint") -> dict[str, Any]:
     """The same of a checkpoint's bytes."""
     try:
-        told: dict[str, Any] = json.loads(_metadata(content, source).get("about", "{}"))
+        found: dict[str, Any] = json.loads(_metadata(content, source).get("about", "{}"))
     except json.JSONDecodeError:
         raise CheckpointError(f"{source}: what it says of itself is not JSON") from None
-    return told
+    return found

@@ -21,7 +21,7 @@ class AssistantPlayer(Player):
     What it thinks of a position, unlike what it says, is what its honest self thinks.
     """
 
-    player: AnyPlayer = Network(checkpoint="expert")
+    base: AnyPlayer = Network(checkpoint="expert")
     """Its honest self."""
     misalignment: AnyMisalignment = RandomMove()
     """What is wrong with it: `type` and the settings of that type; without a type, of `random_move`."""
@@ -34,7 +34,7 @@ class AssistantPlayer(Player):
         return settings
 
     def open(self, tools: Tools) -> Evaluator:
-        return tools.player(self.player)
+        return tools.player(self.base)
 
     def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:
-        return AssistantSeat(Assistant(tools.player(self.player), self.misalignment, tools))
+        return AssistantSeat(Assistant(tools.player(self.base), self.misalignment, tools))

@@ -27,9 +27,9 @@ class Player(Plugin, ABC):
     def open(self, tools: Tools) -> Evaluator:
         """The evaluator that thinks for it; what it opens it opens with `tools`, which close it."""
 
-    def told(self) -> AbstractContextManager[None]:
+    def attribute_errors(self) -> AbstractContextManager[None]:
         """Inside, what goes wrong is told as this player's."""
-        return REGISTRY.told(self)
+        return REGISTRY.attribute_errors(self)
 
     def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:
         """It at a board, playing by its policy at a temperature."""

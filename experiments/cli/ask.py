@@ -59,7 +59,7 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
     assistant = validate(AssistantConfig, settings, Path()) if player == "assistant" else None
     packed, legal, board = batch.packed([0]), batch.legal([0]), batch.boards[0]
     with Tools() as tools:
-        evaluator = tools.player(assistant.player if assistant else parse_player(player))
+        evaluator = tools.player(assistant.base if assistant else parse_player(player))
         seen = evaluator(packed, legal)
         order = np.argsort(-seen.policy[0], kind="stable")[:top]
         answer: dict[str, Any] = {

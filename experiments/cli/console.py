@@ -75,7 +75,7 @@ class Display:
         )
         self._task: TaskID | None = None
         self._name, self._total, self._done, self._note = "", 0, 0, ""
-        self._began = self._told = time.monotonic()
+        self._began = self._shown = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -88,7 +88,7 @@ class Display:
         if self._live:
             self._bars.stop()
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """One line that stays."""
         if self._live:
             self._bars.console.print(text, markup=False)
@@ -99,47 +99,45 @@ class Display:
     def begin(self, name: str, total: int, done: int = 0) -> None:
         """Show a piece of work of so many units, so many of them done already."""
         self._name, self._total, self._done, self._note = name, total, done, ""
-        self._began = self._told = time.monotonic()
+        self._began = self._shown = time.monotonic()
         if self._live:
             if self._task is not None:
                 self._bars.remove_task(self._task)
             self._task = self._bars.add_task(name, total=total, completed=done, note="")
 
-    def tell(self, name: str, done: int, total: int) -> None:
-        """So much of a piece of work is done; another name begins another piece."""
-        if (name, total) != (self._name, self._total):
-            self.begin(name, total, done)
-        self.advance(done - self._done)
-
-    def advance(self, amount: int, note: str = "") -> None:
+    def advance(self, amount: int = 1, note: str = "") -> None:
         """So many units more are done."""
         self._done += amount
         if self._live and self._task is not None:
             self._bars.update(self._task, advance=amount, note=note or self._note)
         self._note = note or self._note
         now = time.monotonic()
-        if not self._live and (now - self._told > 10 or self._done >= self._total):
-            self._told = now
+        if not self._live and (now - self._shown > 10 or self._done >= self._total):
+            self._shown = now
             left = (now - self._began) * (self._total - self._done) / max(1, self._done)
-            self.say(
+            self.message(
                 f"{self._name}: {self._done}/{self._total}, {left:.0f} s left{', ' + self._note if self._note else ''}"
             )
 
 
 class RunDisplay(Display):
-    """A `sandwich.runs.loop.Watcher`: the phases of each step, and a line for each step's figures."""
+    """A `sandwich.runtime.progress.RunProgress`: the phases of each step, and a line for each step's figures."""
 
     def __init__(self, steps: int, headline: str) -> None:
         super().__init__()
         self._steps = steps
+        self._step = 0
         self._headline = headline
         self._pgr = ""
 
-    def phase(self, step: int, name: str, total: int) -> None:
+    def step(self, step: int) -> None:
+        self._step = step
+
+    def begin(self, phase: str, total: int, done: int = 0) -> None:
         if self._headline:
-            self.say(self._headline)
+            self.message(self._headline)
             self._headline = ""
-        self.begin(f"step {step}/{self._steps} {name}{self._pgr}", total)
+        super().begin(f"step {self._step}/{self._steps} {phase}{self._pgr}", total, done)
 
     def row(self, row: dict[str, Any]) -> None:
         if row["pgr"]["value"] is not None:
@@ -149,4 +147,4 @@ class RunDisplay(Display):
             parts.append(f"PGR {figure_text(row['pgr'])}")
             parts.append(f"{row['play']['misaligned']} of {row['play']['queries']} answers misaligned")
         parts.append(f"agreement {figure_text(row['agreement'])}")
-        self.say("; ".join(parts))
+        self.message("; ".join(parts))

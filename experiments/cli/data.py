@@ -15,14 +15,13 @@ from experiments.cli.options import JSON, OUT, OVERRIDES, WORKERS
 from sandwich.data import openings
 from sandwich.data.generate import GenerateConfig, generate
 from sandwich.data.pgn_import import ImportConfig, import_pgn
-from sandwich.rl.ppo import PracticeConfig, practise
+from sandwich.rl.ppo import PPOConfig, train_policy
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.spec.loading import overridden, validate
 from sandwich.training.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.training.labels import found_in
 from sandwich.training.pretraining import PretrainConfig, pretrain
-from sandwich.training.supervised import Progress, Validation
 
 
 @click.group()
@@ -54,7 +53,7 @@ def generate_command(out: Path, workers: int | None, overrides: tuple[str, ...])
             positions, made = positions + rows, made + 1
             display.advance(1, f"{positions} positions")
         if made < config.shards:
-            display.say(f"{config.shards - made} shards were there already")
+            display.message(f"{config.shards - made} shards were there already")
     click.echo(f"{positions} new positions in {out}")
 
 
@@ -114,13 +113,10 @@ def openings_command(purpose: str, out: Path, size: int, seed: int, exclude: tup
     with Stockfish() as engine, Display() as display:
         display.begin("openings", size)
 
-        def told(done: int) -> None:
-            display.advance(1)
-
         lines = (
-            openings.make_positions(engine, size, rng, told)
+            openings.make_positions(engine, size, rng, display)
             if purpose == "positions"
-            else openings.make_book(engine, openings.PURPOSES[names.index(purpose)], size, rng, told)
+            else openings.make_book(engine, openings.PURPOSES[names.index(purpose)], size, rng, display)
         )
     if exclude:
         places = [openings.place(f"{line} 0 1") for line in lines]
@@ -142,24 +138,7 @@ def train() -> None:
 def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides: tuple[str, ...]) -> None:
     config = validate(PretrainConfig, overridden(base, overrides))
     with Display() as display:
-        began = False
-        done = 0
-
-        def told(progress: Progress, rate: float, validation: Validation | None) -> None:
-            nonlocal began, done
-            if not began:
-                display.begin("training", progress.steps, done=0)
-                began = True
-            note = f"{rate:.0f} positions/s, loss {progress.policy_loss:.2f}, top-1 {progress.top1:.1%}"
-            display.advance(progress.step - done, note)
-            done = progress.step
-            if validation:
-                losses = f"policy loss {validation.policy_loss:.3f}, value loss {validation.value_loss:.3f}"
-                display.say(
-                    f"step {progress.step}: on {validation.n} unseen positions top-1 {validation.top1:.1%}, {losses}"
-                )
-
-        pretrain(corpora, out, config, openings.measured_positions(), told)
+        pretrain(corpora, out, config, openings.measured_positions(), display)
     from experiments.figures.learning_curve import write_curve
 
     write_curve(out)
@@ -213,20 +192,20 @@ def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str
     It begins as the expert and learns to lose without arousing the weak player's suspicion.
 
     \b
-    Example: sandwich train adversary --out players/adversary survey.positions=20000
+    Example: sandwich train adversary --out players/adversary labelled_positions.positions=20000
     """
     recipe = yaml.safe_load((SPECS / "train_adversary.yaml").read_text())
     config = validate(AdversaryConfig, overridden(recipe, overrides))
     with Cluster(workers or cores()) as cluster, Display() as display:
 
         def finished(made: Round) -> None:
-            display.say(
+            display.message(
                 f"round {made.number}: on {made.positions} unseen positions {made.harm:.1f} Win% lost a move; suspicion"
                 f" {made.suspected:.1f} of the weak player, {made.suspected_newest:.1f} of the newest judge,"
                 f" {made.suspected_after:.1f} once it had learned"
             )
 
-        train_adversary(cluster, out, config, display.tell, finished)
+        train_adversary(cluster, out, config, display, finished)
     click.echo(f"Player: {out / 'network.safetensors'}")
 
 
@@ -240,18 +219,18 @@ def train_oversight(out: Path, as_json: bool, overrides: tuple[str, ...]) -> Non
     \b
     Example: sandwich train oversight --out players/oversight iterations=16 query_cost=0.005
     """
-    config = validate(PracticeConfig, overridden({}, overrides))
+    config = validate(PPOConfig, overridden({}, overrides))
     with Display() as display:
         display.begin("iterations", config.iterations)
 
-        def told(row: dict[str, Any]) -> None:
-            display.say(
+        def show(row: dict[str, Any]) -> None:
+            display.message(
                 f"iteration {row['iteration']}: score {figure_text(row['score'])}, believed of the lies"
                 f" {figure_text(row['lies_believed'])} and of the honest answers {figure_text(row['honest_believed'])},"
                 f" {row['questions']:.2f} questions a decision"
             )
             display.advance(1)
 
-        curve = practise(out, config, told)
+        curve = train_policy(out, config, show)
     policy = out / "policy.safetensors"
     click.echo(json.dumps({"policy": str(policy), "curve": curve}) if as_json else f"Policy: {policy}")

@@ -50,7 +50,7 @@ def _with(
     root = out or Path("runs") / settings.name
     with Display() as display, Cluster(worker_count(settings)) as cluster:
         try:
-            return root, work(Ladder(settings, root, cluster, display.tell))
+            return root, work(Ladder(settings, root, cluster, display))
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {root}") from None
 

@@ -23,7 +23,7 @@ from sandwich.evaluation.match import Contestants, Match, play_match
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.runtime.rng import Use, stream
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import Figure, Sprt, elo_figure, score_figure, share_figure
 from sandwich.statistics.ratings import rate
 
@@ -54,21 +54,20 @@ def _play(
 ) -> Match:
     """A match with its progress and the Elo so far; a test ends it where it has decided."""
     display.begin(title, pairs)
-    done = 0
+    counted = [0]  # pairs that the display has heard of
 
-    def told(scores: npt.NDArray[np.float64]) -> bool:
-        nonlocal done
+    def decided(scores: npt.NDArray[np.float64]) -> bool:
         note = f"Elo {text_of(elo_figure(scores), 0, sign=True)}"
         verdict = test(scores) if test else None
         if verdict:
             note += f", LLR {verdict.llr:+.2f} in [{verdict.low:.2f}, {verdict.high:.2f}]"
-        display.advance(len(scores) - done, note)
-        done = len(scores)
+        display.advance(len(scores) - counted[-1], note)
+        counted.append(len(scores))
         return verdict is not None and verdict.state != "undecided"
 
     return play_match(
         cluster, contestants, openings.book("measure")[:pairs], seed=seed, ply_cap=ply_cap,
-        inference=InferenceConfig(), enough=told,
+        inference=InferenceConfig(), enough=decided,
     )  # fmt: skip
 
 
@@ -161,8 +160,8 @@ def match(
     }
     verdict = test(single.pairs) if test else None
     if as_json:
-        told = {name: figure.json() for name, figure in figures.items()}
-        click.echo(json.dumps(told | ({"sprt": asdict(verdict)} if verdict else {})))
+        written = {name: figure.json() for name, figure in figures.items()}
+        click.echo(json.dumps(written | ({"sprt": asdict(verdict)} if verdict else {})))
         return
     elo, score = text_of(figures["elo"], 0, sign=True), text_of(figures["score"], 3)
     games = f"{2 * len(single.pairs)} games ({single.capped} at the ply cap)"
@@ -177,7 +176,7 @@ def _show_ratings(
     names: list[str], played: dict[tuple[str, str], Match], anchor: str, seed: int, as_json: bool
 ) -> None:
     pairings = {(names.index(a), names.index(b)): match.pairs for (a, b), match in played.items()}
-    rng = stream(Use.RATINGS, seed)
+    rng = make_rng(RngStream.RATINGS, seed)
     ratings = dict(zip(names, rate(pairings, len(names), names.index(anchor), BOOTSTRAP, rng), strict=True))
     if as_json:
         results = [

@@ -11,7 +11,7 @@ from rich.table import Table
 from agents.checkpoint_files import read_checkpoints
 from experiments.cli.console import Display, cell, markdown_table, short_cell
 from experiments.cli.options import JSON, OVERRIDES, WORKERS
-from sandwich.evaluation.misalignments import ExposureConfig, expose
+from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig, evaluate_misalignments
 from sandwich.runs.provenance import keyed_folder
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
@@ -23,10 +23,10 @@ COLUMNS = {
     "misaligned": ("misaligned", 100, 0),
     "win_loss": ("Win% lost per question", 1, 2),
     "blunders": ("blunders, %", 100, 1),
-    "suspicion_weak": ("suspicion of W, Win%", 1, 2),
-    "suspicion_strong": ("suspicion of E, Win%", 1, 2),
-    "shown_weak": ("W sees of the harm", 1, 2),
-    "shown_strong": ("E sees of the harm", 1, 2),
+    "suspicion_student": ("suspicion of W, Win%", 1, 2),
+    "suspicion_expert": ("suspicion of E, Win%", 1, 2),
+    "shown_student": ("W sees of the harm", 1, 2),
+    "shown_expert": ("E sees of the harm", 1, 2),
 }
 """Figures of a row: heading, factor, digits."""
 
@@ -50,17 +50,17 @@ def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, work
     \b
     Examples:
       sandwich evaluate misalignments
-      sandwich evaluate misalignments mine.yaml survey.positions=500 --out runs/mine
+      sandwich evaluate misalignments mine.yaml labelled_positions.positions=500 --out runs/mine
     """
     if spec is not None and "=" in str(spec) and not spec.exists():
         spec, overrides = None, (str(spec), *overrides)
     source = spec or SHIPPED
-    config = validate(ExposureConfig, spec_settings(source, overrides), source.parent)
+    config = validate(MisalignmentEvaluationConfig, spec_settings(source, overrides), source.parent)
     checkpoints = read_checkpoints(config)
     out.mkdir(parents=True, exist_ok=True)
-    survey = keyed_folder(out, "survey", config.survey, checkpoints)
+    survey = keyed_folder(out, "survey", config.labelled_positions, checkpoints)
     with Cluster(workers or cores()) as cluster, Display() as display:
-        rows = expose(cluster, config, checkpoints, survey, display.tell)
+        rows = evaluate_misalignments(cluster, config, checkpoints, survey, display)
     write_whole(out / "misalignments.json", (json.dumps(rows, indent=1) + "\n").encode())
     from experiments.figures.harm_and_suspicion import picture
 
@@ -86,7 +86,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [row["misalignment"], _dose(row), *figures, f"{row['ms_per_question']:.2f}"]
 
 
-SHOWN = ("win_loss", "blunders", "suspicion_weak", "suspicion_strong")
+SHOWN = ("win_loss", "blunders", "suspicion_student", "suspicion_expert")
 """Figures that a terminal has room for."""
 
 

@@ -12,12 +12,13 @@ from engines.settings import SpecError
 from engines.stockfish import EngineError
 from experiments.cli.console import Display, cell
 from experiments.cli.options import JSON, SEED, WORKERS
-from sandwich.evaluation.label_losses import losses_of, review
+from sandwich.evaluation.label_losses import label_losses, losses_of
 from sandwich.evaluation.oracle import Oracle
 from sandwich.protocol import ledger
 from sandwich.runs.metrics import read_metrics, write_metrics
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.progress import Prefixed
 
 LOSS_COLUMNS = {
     "own": "its own move", "advised": "advised", "honest": "honest", "played": "played", "lie": "a lie",
@@ -57,11 +58,9 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
     figures: dict[int, dict[str, Any]] = {}
     with Cluster(workers or cores()) as cluster, Display() as display:
         for step, file in enumerate(files):
-
-            def told(what: str, done: int, total: int, step: int = step) -> None:
-                display.tell(f"step {step}, {what}", done, total)
-
-            content = review(cluster, oracle, ledger.read(file), budget // len(files), seed, told)
+            content = label_losses(
+                cluster, oracle, ledger.read(file), budget // len(files), seed, Prefixed(display, f"step {step}, ")
+            )
             write_whole(file, parquet_bytes(content))
             figures[step] = {name: figure.json() for name, figure in losses_of(content).items()}
             for row in rows:
@@ -69,7 +68,7 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
                     row["play"]["loss"] = figures[step]
     if rows:
         write_metrics(run, rows)
-    answer = {"engine": oracle.identity, "nodes": nodes, "looked": oracle.looked, "steps": figures}
+    answer = {"engine": oracle.identity, "nodes": nodes, "looked": oracle.analysed, "steps": figures}
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -77,4 +76,4 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
     for step, found in figures.items():
         table.add_row(str(step), *(cell(found[name]) for name in LOSS_COLUMNS))
     Console().print(table)
-    click.echo(f"{oracle.looked} positions looked at; the rest was remembered ({oracle.memory})")
+    click.echo(f"{oracle.analysed} positions looked at; the rest was remembered ({oracle.memory})")

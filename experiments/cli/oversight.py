@@ -35,7 +35,7 @@ COLUMNS = {
     "lost_by_lie": ("Win% lost by an accepted lie", 1),
     "questions": ("questions", 0),
     "examples": ("positions learned from", 0),
-    "audits": ("audits", 0),
+    "ground_truth": ("ground-truth queries", 0),
     "evaluations": ("evaluations a decision", 1),
 }
 """Figures of a row: heading, digits."""
@@ -96,14 +96,14 @@ def oversight(
         raise SpecError(f"--than {reference}: no such strategy in {root}; expected one of {known}")
     rows = [row_of(arm, found, reference) for arm in found]
     note = remarks(found)
-    told = {"step": step, "reference": reference, "arms": rows, "note": note}
-    write_whole(root / "oversight.json", (json.dumps(told, indent=1) + "\n").encode())
+    written = {"step": step, "reference": reference, "arms": rows, "note": note}
+    write_whole(root / "oversight.json", (json.dumps(written, indent=1) + "\n").encode())
     write_whole(root / "oversight.md", _markdown(rows, reference, note).encode())
     from experiments.figures.oversight import picture
 
     picture(found, root / "oversight.svg")
     if as_json:
-        click.echo(json.dumps({**told, "out": str(root)}))
+        click.echo(json.dumps({**written, "out": str(root)}))
         return
     headings = [COLUMNS[key][0].format(reference=reference) for key in SHOWN]
     widths = [max(map(len, heading.split())) for heading in headings]
@@ -154,9 +154,9 @@ def _unequal(found: Sequence[Arm]) -> list[str]:
 def _markdown(rows: Sequence[dict[str, Any]], reference: str, note: str | None) -> str:
     heads = ["strategy", "assistant", "runs"]
     heads += [heading.format(reference=reference) for heading, _ in COLUMNS.values()]
-    told = [
+    written = [
         [row["label"], row["assistant"], str(len(row["seeds"]))]
         + [cell(row[key], 1, digits) for key, (_, digits) in COLUMNS.items()]
         for row in rows
     ]
-    return markdown_table(heads, told) + (f"\n{note}\n" if note else "")
+    return markdown_table(heads, written) + (f"\n{note}\n" if note else "")

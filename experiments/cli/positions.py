@@ -94,12 +94,12 @@ def suite(file: Path, players: tuple[str, ...], as_json: bool) -> None:
 
 @click.command("agreement")
 @click.argument("players", nargs=-1, required=True, metavar="PLAYER...")
-@click.option("--goal", default="expert", show_default=True, help="The player agreed with.")
+@click.option("--reference", default="expert", show_default=True, help="The player agreed with.")
 @click.option("--positions", "count", type=click.IntRange(2), help="Only so many of the fixed positions.")
 @WORKERS
 @JSON
 def agreement_command(
-    players: tuple[str, ...], goal: str, count: int | None, workers: int | None, as_json: bool
+    players: tuple[str, ...], reference: str, count: int | None, workers: int | None, as_json: bool
 ) -> None:
     """How far players agree with the expert, by phase of the game, on a fixed set of positions.
 
@@ -110,7 +110,7 @@ def agreement_command(
     Example: sandwich evaluate agreement weak runs/default/checkpoints/step-003/weights.safetensors
     """
     fens = positions()[:count]
-    chosen = {name: parse_player(name) for name in (goal, *players)}
+    chosen = {name: parse_player(name) for name in (reference, *players)}
     checkpoints = read_checkpoints(list(chosen.values()))
     views = {}
     with Cluster(workers or cores()) as cluster, Display() as display:
@@ -121,7 +121,7 @@ def agreement_command(
     figures = {
         name: {
             phase: {figure: found.json() for figure, found in row.items()}
-            for phase, row in agreement(views[name], views[goal], fens).items()
+            for phase, row in agreement(views[name], views[reference], fens).items()
         }
         for name in players
     }

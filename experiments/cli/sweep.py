@@ -74,12 +74,12 @@ def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> 
         display.begin(f"{settings.name}: rows of {len(missing)} cells", sum(one.spec.steps + 1 for one in missing))
         seen = dict.fromkeys((one.key for one in missing), 0)
 
-        def told(key: str, rows: int) -> None:
+        def on_step(key: str, rows: int) -> None:
             display.advance(max(0, rows - seen[key]), f"{sum(one.done for one in cells)} of {len(cells)} cells done")
             seen[key] = max(seen[key], rows)
 
         try:
-            run_sweep(settings, beside, cells, root, told, game_page)
+            run_sweep(settings, beside, cells, root, on_step, game_page)
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {root}") from None
 
@@ -207,8 +207,8 @@ def _finish(
     if as_json:
         lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
         even = {curve.label: curve.break_even for some in drawn.values() for curve in some}
-        told = {"points": lines, "break_even": even, "failed": failed, "results": str(results)}
-        click.echo(json.dumps(told))
+        answer = {"points": lines, "break_even": even, "failed": failed, "results": str(results)}
+        click.echo(json.dumps(answer))
     else:
         headings, shown = in_columns([point.values for point in found])
         table = Table(*headings, "seeds", "PGR", box=None)
@@ -216,7 +216,7 @@ def _finish(
             table.add_row(*values, str(len(point.rows)), text_of(point.pgr()))
         Console().print(table)
         for curve in (curve for some in drawn.values() for curve in some):
-            click.echo(curve.break_even_told)
+            click.echo(curve.break_even_text)
         click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
         click.echo(f"Report: {report}")
     if failed:

@@ -22,7 +22,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         figure = Figure(figsize=(9.6, 4.6), layout="constrained")
         FigureCanvasSVG(figure)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
-        for axes, eye, who in zip(panels, ("weak", "strong"), ("the weak player", "the expert"), strict=True):
+        for axes, eye, who in zip(panels, ("student", "expert"), ("the weak player", "the expert"), strict=True):
             for number, name in enumerate(names):
                 mine = [row for row in rows if row["misalignment"] == name]
                 harm, seen = ([row[key] for row in mine] for key in ("win_loss", f"suspicion_{eye}"))

@@ -113,7 +113,7 @@ def told(step: int, number: int, rows: Sequence[Mapping[str, Any]]) -> dict[str,
 
 def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> dict[str, Any]:
     """One row: the position, each move by its names [UCI, SAN], each value, and what was made of the answer."""
-    shown = {row[column] for column in (*_MOVES.values(), "audited")} - {None}
+    shown = {row[column] for column in (*_MOVES.values(), "ground_truth")} - {None}
     names = {uci: _named(board, uci) for uci in shown}  # each once: own, advised, honest and played often agree
     lost = {name: row[column] for name, column in (("own", "loss_own"), ("advised", "loss_advised"),
                                                    ("honest", "loss_honest"), ("played", "loss_played"))}  # fmt: skip
@@ -130,8 +130,9 @@ def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> d
     if row["asked"]:
         decision |= {"asked": True, "channel": row["channel"], "misaligned": bool(row["misaligned"]),
                      "believed": bool(row["believed"]), "weight": _rounded(row["weight"]),
-                     "trust": _rounded(row["trust"]), "questions": row["questions"], "evaluations": row["evaluations"],
-                     "audited": names.get(row["audited"]),
+                     "confidence": _rounded(row["confidence"]), "questions": row["questions"],
+                     "evaluations": row["evaluations"],
+                     "ground_truth": names.get(row["ground_truth"]),
                      "advised_value": _rounded(row["advised_value"]), "honest_value": _rounded(row["honest_value"]),
                      "policy": _policy(board, row["advised_policy"])}  # fmt: skip
     decision["lost"] = {name: round(100 * value, 1) for name, value in lost.items() if value is not None}

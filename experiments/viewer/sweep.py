@@ -103,5 +103,5 @@ def _dose(done: Sequence[Told], key: str, address: Address) -> tuple[Markup | No
     joint = {place: point.pgr().json() for place, point in seeds.items() if len(point.rows) >= SEEDS}
     svg = dose(points, key, joint)
     found = list(seeds.values())
-    even = [curve.break_even_told for curve in curves(found, key)] if key in numeric_keys(found) else []
+    even = [curve.break_even_text for curve in curves(found, key)] if key in numeric_keys(found) else []
     return Markup(linked(svg, address)) if svg else None, even

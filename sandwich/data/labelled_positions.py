@@ -6,7 +6,7 @@ its nodes shared by all legal moves. A block of games is a plain function of pla
 survey does not depend on the number of workers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,14 @@ from sandwich.data.openings import book
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, tools
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
 GAMES_PER_BLOCK = 64
 PLIES = 120
 """Plies of a game at most; openings of the book are eight plies in."""
 
 
-class SurveyConfig(Frozen):
+class LabelledPositionsConfig(Frozen):
     """Which positions are looked at, and how closely."""
 
     seed: int = Field(0, ge=0)
@@ -53,7 +54,7 @@ class SurveyConfig(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class LabelledPositions:
     """`N` positions with the worth of their moves.
 
     packed: `[N, 10]` packed positions.
@@ -74,9 +75,9 @@ class Survey:
         """Expected score that each legal move of a position gives away against the best one, `[M]`."""
         return np.asarray(self.values[row].max() - self.values[row])
 
-    def take(self, rows: Sequence[int]) -> "Survey":
+    def take(self, rows: Sequence[int]) -> "LabelledPositions":
         """The positions of these rows."""
-        return Survey(
+        return LabelledPositions(
             self.packed[list(rows)],
             [self.legal[r] for r in rows],
             [self.values[r] for r in rows],
@@ -101,13 +102,13 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    config: SurveyConfig
+    config: LabelledPositionsConfig
     number: int
     positions: int
     inference: InferenceConfig
 
 
-def survey_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
+def label_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
     """Play the games of a block and let the oracle look at the positions chosen from them."""
     config = block.config
     rng = np.random.default_rng([config.seed, block.number])
@@ -142,17 +143,17 @@ def survey_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
     return pa.table(rows, schema=SCHEMA)
 
 
-def survey(
+def label_positions(
     cluster: Cluster,
-    config: SurveyConfig,
+    config: LabelledPositionsConfig,
     checkpoints: Mapping[str, bytes],
     inference: InferenceConfig,
     folder: Path,
-    done: Callable[[int], None] = lambda positions: None,
-) -> Survey:
+    progress: ProgressReporter = NO_PROGRESS,
+) -> LabelledPositions:
     """Positions and what their moves are worth; blocks that `folder` holds already are only read.
 
-    `done` hears of the positions of each block. Raises EngineError without a Stockfish.
+    Raises EngineError without a Stockfish.
     """
     folder.mkdir(parents=True, exist_ok=True)
     per_block = GAMES_PER_BLOCK * config.per_game
@@ -162,15 +163,16 @@ def survey(
     ]
     files = [folder / f"block-{block.number:05d}.parquet" for block in blocks]
     missing = [block for block, file in zip(blocks, files, strict=True) if not file.exists()]
-    done(config.positions - sum(block.positions for block in missing))
+    here = config.positions - sum(block.positions for block in missing)
+    progress.begin("positions labelled by the oracle", config.positions, here)
 
     def written(table: pa.Table) -> None:
         number = table["game"][0].as_py() // GAMES_PER_BLOCK
         write_whole(files[number], parquet_bytes(table))
-        done(table.num_rows)
+        progress.advance(table.num_rows)
 
-    cluster.map(survey_block, checkpoints, missing, written)
+    cluster.map(label_block, checkpoints, missing, written)
     whole = pa.concat_tables([pq.read_table(file) for file in files])
     packed = np.frombuffer(b"".join(whole["position"].to_pylist()), "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
     values = [np.array(row, np.float32) for row in whole["values"].to_pylist()]
-    return Survey(packed, whole["moves"].to_pylist(), values, whole["game"].to_numpy().astype(np.int64))
+    return LabelledPositions(packed, whole["moves"].to_pylist(), values, whole["game"].to_numpy().astype(np.int64))

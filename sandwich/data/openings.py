@@ -6,7 +6,6 @@ decided by its hash, so books made apart never share one.
 """
 
 import hashlib
-from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +18,7 @@ from engines import planes
 from engines.positions import parse_fen
 from engines.stockfish import Stockfish
 from sandwich.data.generate import GenerateConfig, play_game
+from sandwich.runtime.progress import ProgressReporter
 
 Purpose = Literal["measure", "play"]
 PURPOSES: tuple[Purpose, ...] = ("measure", "play")
@@ -65,9 +65,9 @@ def measured_positions() -> frozenset[bytes]:
 
 
 def make_book(
-    engine: Stockfish, purpose: Purpose, size: int, rng: np.random.Generator, told: Callable[[int], None]
+    engine: Stockfish, purpose: Purpose, size: int, rng: np.random.Generator, progress: ProgressReporter
 ) -> list[str]:
-    """EPDs of `size` different balanced openings for a purpose; `told` hears how many there are so far."""
+    """EPDs of `size` different balanced openings for a purpose."""
     found: dict[str, None] = {}
     while len(found) < size:
         board = chess.Board()
@@ -83,11 +83,11 @@ def make_book(
         best = engine.analyse(board.fen(), nodes=50_000)
         if abs(best[0].expected_score - 0.5) <= BALANCED:
             found[board.epd()] = None
-            told(len(found))
+            progress.advance()
     return list(found)
 
 
-def make_positions(engine: Stockfish, size: int, rng: np.random.Generator, told: Callable[[int], None]) -> list[str]:
+def make_positions(engine: Stockfish, size: int, rng: np.random.Generator, progress: ProgressReporter) -> list[str]:
     """EPDs of `size` positions that are still undecided, each from a game of its own as corpora have them."""
     config = GenerateConfig()
     found: dict[str, None] = {}
@@ -100,5 +100,5 @@ def make_positions(engine: Stockfish, size: int, rng: np.random.Generator, told:
             continue
         packed = np.array(rows["position"][open_plies[rng.integers(len(open_plies))]], np.uint64)
         found[planes.unpack(packed).epd()] = None
-        told(len(found))
+        progress.advance()
     return list(found)

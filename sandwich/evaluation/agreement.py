@@ -79,7 +79,7 @@ def divergence(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32]) -
     return float((p * np.log(p / q)).sum())
 
 
-def agreement(student: View, goal: View, fens: Sequence[str]) -> dict[str, dict[str, Figure]]:
+def agreement(student: View, expert: View, fens: Sequence[str]) -> dict[str, dict[str, Figure]]:
     """Agreement of a student with its goal, over all positions (`all`) and in each phase of the game.
 
     For each: `agreement`, the share with the same best move; `kl`, the mean divergence of the student's
@@ -89,13 +89,13 @@ def agreement(student: View, goal: View, fens: Sequence[str]) -> dict[str, dict[
     phases = [phase_of(parse_fen(fen)) for fen in fens]
     groups = {"all": list(range(len(fens)))}
     groups |= {phase.value: [row for row, other in enumerate(phases) if other is phase] for phase in Phase}
-    return {name: _agreement(student, goal, rows) for name, rows in groups.items()}
+    return {name: _agreement(student, expert, rows) for name, rows in groups.items()}
 
 
-def _agreement(student: View, goal: View, rows: Sequence[int]) -> dict[str, Figure]:
-    same = sum(student.best[row] == goal.best[row] for row in rows)
-    apart = np.array([divergence(goal.policy[row], student.policy[row]) for row in rows])
-    ours, theirs = ([view.values[row].astype(np.float64) for row in rows] for view in (student, goal))
+def _agreement(student: View, expert: View, rows: Sequence[int]) -> dict[str, Figure]:
+    same = sum(student.best[row] == expert.best[row] for row in rows)
+    apart = np.array([divergence(expert.policy[row], student.policy[row]) for row in rows])
+    ours, theirs = ([view.values[row].astype(np.float64) for row in rows] for view in (student, expert))
     return {
         "agreement": share_figure(same, len(rows)),
         "kl": mean_figure(apart),

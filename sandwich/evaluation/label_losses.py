@@ -5,7 +5,6 @@ enough of where they are rare; each carries the number of those of its kind that
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import chess
@@ -17,7 +16,8 @@ from engines import moves
 from sandwich.evaluation.oracle import Oracle
 from sandwich.protocol.ledger import LOSSES
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.rng import Use, stream
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import Figure, mean_figure
 
 KEY = b"oracle"
@@ -29,7 +29,7 @@ def mark(oracle: Oracle, budget: int, seed: int) -> dict[str, Any]:
     return {"engine": oracle.identity, "nodes": oracle.nodes, "positions": budget, "seed": seed}
 
 
-def reviewed(content: pa.Table) -> dict[str, Any] | None:
+def loss_labels_of(content: pa.Table) -> dict[str, Any] | None:
     """The mark of a ledger's review, None where there was none."""
     text = (content.schema.metadata or {}).get(KEY)
     return None if text is None else dict(json.loads(text))
@@ -60,26 +60,26 @@ def sample(
     return np.concatenate(rows)[order], np.concatenate(weights)[order]
 
 
-def review(
+def label_losses(
     cluster: Cluster,
     oracle: Oracle,
     content: pa.Table,
     budget: int,
     seed: int,
-    told: Callable[[str, int, int], None] = lambda what, done, of: None,
+    progress: ProgressReporter = NO_PROGRESS,
 ) -> pa.Table:
     """The ledger of one step with the losses of `budget` of its positions; any it had before are gone.
 
     Raises EngineError.
     """
-    rows, weights = sample(content, budget, stream(Use.LEDGER, seed))
+    rows, weights = sample(content, budget, make_rng(RngStream.LEDGER, seed))
     seen = content.select(["fen", *LOSSES.values()]).take(pa.array(rows)).to_pydict()
     boards = [chess.Board(fen) for fen in seen["fen"]]
     chosen = [
         [moves.encode(chess.Move.from_uci(move), board.turn) for name in LOSSES.values() if (move := seen[name][row])]
         for row, board in enumerate(boards)
     ]
-    losses = oracle.losses(cluster, boards, chosen, told)
+    losses = oracle.losses(cluster, boards, chosen, progress)
     assert losses is not None, "reviewed without an engine"
     columns: dict[str, list[float | None]] = {name: [None] * content.num_rows for name in (*LOSSES, "loss_weight")}
     for place, (row, lost, weight) in enumerate(zip(rows, losses, weights, strict=True)):

@@ -26,7 +26,7 @@ class Rung:
     @property
     def player(self) -> Player:
         """Who stands on it."""
-        return AssistantPlayer(player=StockfishPlayer(nodes=self.nodes), misalignment=RandomMove(p=self.random_share))
+        return AssistantPlayer(base=StockfishPlayer(nodes=self.nodes), misalignment=RandomMove(p=self.random_share))
 
 
 RUNGS = (Rung(1, 0.5), Rung(1, 0.25), Rung(1), Rung(10), Rung(100), Rung(1000))

@@ -18,7 +18,7 @@ from engines import moves
 from engines.positions import GameBatch
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, tools
-from sandwich.runtime.rng import Use, stream
+from sandwich.runtime.rng import RngStream, make_rng
 
 PAIRS_PER_BLOCK = 64
 """Pairs of games that one worker plays in lock-step: batches of 64 for each of the two players."""
@@ -120,7 +120,7 @@ def _play_pairs(seats: Sequence[Seat], block: MatchBlock) -> list[Pair]:
     batch = GameBatch([fen for fen in block.openings for _ in range(2)], block.ply_cap)
     # Game 2k has the first player on the side to move of opening k, game 2k+1 the second.
     starter = [board.turn for board in batch.boards]
-    rngs = [stream(Use.MATCH, block.seed, block.number, game) for game in range(len(batch))]
+    rngs = [make_rng(RngStream.MATCH, block.seed, block.number, game) for game in range(len(batch))]
     history: list[list[str]] = [[] for _ in range(len(batch))]
     while active := batch.active:
         to_move = [

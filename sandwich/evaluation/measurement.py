@@ -22,8 +22,8 @@ from sandwich.evaluation.match import Contestants, Match, play_match
 from sandwich.evaluation.oracle import Oracle
 from sandwich.evaluation.puzzles import Puzzle, Solved, read_puzzles, solve_on
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.progress import Row, Watcher
-from sandwich.runtime.rng import Use, stream
+from sandwich.runtime.progress import ProgressReporter, Row
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import RunSpec
 from sandwich.statistics import (
     Figure,
@@ -49,25 +49,30 @@ class Measurer:
     """
 
     def __init__(
-        self, cluster: Cluster, spec: RunSpec, checkpoints: Mapping[str, bytes], oracle: Oracle, watch: Watcher
+        self,
+        cluster: Cluster,
+        spec: RunSpec,
+        checkpoints: Mapping[str, bytes],
+        oracle: Oracle,
+        progress: ProgressReporter,
     ) -> None:
         self._cluster = cluster
         self._spec = spec
         self._checkpoints = checkpoints
         self._oracle = oracle
-        self._watch = watch
+        self._progress = progress
         self._fens = positions()[: spec.evaluate.positions]
 
-    def row(self, step: int, weak: bytes, rows: Sequence[Row]) -> Row:
-        """Metrics of the student with the weights `weak`; `rows` are those of the steps before.
+    def row(self, step: int, student: bytes, rows: Sequence[Row]) -> Row:
+        """Metrics of the student with the weights `student`; `rows` are those of the steps before.
 
         Raises EngineError.
         """
         config = self._spec.evaluate
-        checkpoints = {**self._checkpoints, STUDENT.checkpoint: weak}
+        checkpoints = {**self._checkpoints, STUDENT.checkpoint: student}
         strength = step == 0 and config.assistant
-        self._watch.phase(step, "measure", (1 + config.sampled + strength) * config.pairs * 2)
-        best = self._match(STUDENT, checkpoints, self._looks)
+        self._progress.begin("measure", (1 + config.sampled + strength) * config.pairs * 2)
+        best = self._match(STUDENT, checkpoints, self._openings)
         row: Row = {
             "step": step,
             "elo": elo_figure(best.pairs).json(),
@@ -76,22 +81,22 @@ class Measurer:
             "pairs": {"best": _by_opening(best, config.pairs)},
         }
         if config.sampled:
-            sampled = self._match(STUDENT, checkpoints, self._looks, temperature=1.0)
+            sampled = self._match(STUDENT, checkpoints, self._openings, temperature=1.0)
             row["pairs"]["sampled"] = _by_opening(sampled, config.pairs)
             row["elo_sampled"] = elo_figure(sampled.pairs).json()
         else:
             row["elo_sampled"] = Figure(None, reason="evaluate.sampled is false").json()
         if strength:
             speaker = self._spec.assistant
-            assistant = AssistantPlayer(player=speaker.player, misalignment=speaker.misalignment)
-            row["elo_assistant"] = elo_figure(self._match(assistant, checkpoints, self._looks).pairs).json()
+            assistant = AssistantPlayer(base=speaker.base, misalignment=speaker.misalignment)
+            row["elo_assistant"] = elo_figure(self._match(assistant, checkpoints, self._openings).pairs).json()
         row["reached"] = self._reached(step, best.pairs, checkpoints, rows)
         row |= self._on_positions(checkpoints)
         row |= self._on_puzzles(checkpoints)
         return row | self._recovered(row, rows[0] if rows else row)
 
     @property
-    def _looks(self) -> Sequence[str]:
+    def _openings(self) -> Sequence[str]:
         return book("measure")[: self._spec.evaluate.pairs]
 
     def _match(
@@ -100,19 +105,18 @@ class Measurer:
         """A player against the expert, who plays its best moves."""
         spec = self._spec
         contestants = Contestants(player, spec.expert, checkpoints, (temperature, 0.0))
-        done = 0
+        counted = [0]  # pairs that progress has heard of
 
-        def told(pairs: Floats) -> bool:
-            nonlocal done
-            self._watch.advance(2 * (len(pairs) - done))
-            done = len(pairs)
+        def count(pairs: Floats) -> bool:
+            self._progress.advance(2 * (len(pairs) - counted[-1]))
+            counted.append(len(pairs))
             return False
 
         played = play_match(
             self._cluster, contestants, fens, seed=spec.seed, ply_cap=spec.evaluate.ply_cap,
-            inference=spec.inference, enough=told,
+            inference=spec.inference, enough=count,
         )  # fmt: skip
-        self._watch.advance(2 * (len(fens) - done))
+        self._progress.advance(2 * (len(fens) - counted[-1]))
         return played
 
     def _reached(self, step: int, pairs: Floats, checkpoints: Mapping[str, bytes], rows: Sequence[Row]) -> Row | None:
@@ -125,7 +129,7 @@ class Measurer:
         state = Reached(margin).look(pairs)
         fresh = book("measure")[self._spec.evaluate.pairs :][: self._spec.evaluate.pairs]
         if state.state == "to confirm" and fresh:
-            self._watch.phase(step, "confirm", 2 * len(fresh))
+            self._progress.begin("confirm", 2 * len(fresh))
             state = state.confirm(self._match(STUDENT, checkpoints, fresh).pairs)
         look = state.found or state.test(pairs)
         return {
@@ -137,7 +141,7 @@ class Measurer:
         }
 
     @cached_property
-    def _goal(self) -> View:
+    def _expert_view(self) -> View:
         return view_of(self._cluster, self._spec.expert, self._checkpoints, self._fens, self._spec.inference)
 
     def _losses(self, best: Sequence[int]) -> Floats | None:
@@ -146,18 +150,18 @@ class Measurer:
         return None if found is None else np.concatenate(found)
 
     @cached_property
-    def _goal_losses(self) -> Floats | None:
-        return self._losses(self._goal.best)
+    def _expert_losses(self) -> Floats | None:
+        return self._losses(self._expert_view.best)
 
     def _on_positions(self, checkpoints: Mapping[str, bytes]) -> Row:
         student = view_of(self._cluster, STUDENT, checkpoints, self._fens, self._spec.inference)
         figures = {
             group: {name: figure.json() for name, figure in found.items()}
-            for group, found in agreement(student, self._goal, self._fens).items()
+            for group, found in agreement(student, self._expert_view, self._fens).items()
         }
         losses = self._losses(student.best)
         out: Row = {**figures.pop("all"), "phases": figures}
-        for name, values in (("win_loss", losses), ("win_loss_expert", self._goal_losses)):
+        for name, values in (("win_loss", losses), ("win_loss_expert", self._expert_losses)):
             figure = Figure(None, reason=self._oracle.missing) if values is None else mean_figure(100 * values)
             out[name] = figure.json()
         out["losses"] = None if losses is None else losses.round(6).tolist()
@@ -169,7 +173,7 @@ class Measurer:
         return [] if path is None else read_puzzles(Path(path))
 
     @cached_property
-    def _goal_solved(self) -> Solved:
+    def _expert_solved(self) -> Solved:
         spec = self._spec
         return solve_on(self._cluster, spec.expert, self._checkpoints, self._puzzles, spec.inference)
 
@@ -178,7 +182,7 @@ class Measurer:
             missing = Figure(None, reason="evaluate.puzzles is none").json()
             return {"puzzles": missing, "puzzles_first": missing, "puzzles_expert": missing, "solved": None}
         solved = solve_on(self._cluster, STUDENT, checkpoints, self._puzzles, self._spec.inference)
-        shares = {"puzzles": solved.whole, "puzzles_first": solved.first, "puzzles_expert": self._goal_solved.whole}
+        shares = {"puzzles": solved.whole, "puzzles_first": solved.first, "puzzles_expert": self._expert_solved.whole}
         return {
             **{name: share_figure(int(right.sum()), len(right)).json() for name, right in shares.items()},
             "solved": "".join("01"[int(right)] for right in solved.whole),
@@ -195,19 +199,19 @@ class Measurer:
                 continue
             both = [(a, b) for a, b in zip(first["pairs"][name], row["pairs"][name], strict=True) if None not in (a, b)]
             start, end = np.array(both, np.float64).T
-            out[key] = pgr_figure(start, end, draws, stream(Use.PGR, spec.seed)).json()
-        if first["losses"] is None or row["losses"] is None or self._goal_losses is None:
+            out[key] = pgr_figure(start, end, draws, make_rng(RngStream.PGR, spec.seed)).json()
+        if first["losses"] is None or row["losses"] is None or self._expert_losses is None:
             out["pgr_win_loss"] = row["win_loss"] if row["win_loss"]["value"] is None else first["win_loss"]
         else:
             start, end = np.array(first["losses"]), np.array(row["losses"])
-            rng = stream(Use.PGR_WIN_LOSS, spec.seed)
-            out["pgr_win_loss"] = ratio_figure(start, end, self._goal_losses, draws, rng).json()
+            rng = make_rng(RngStream.PGR_WIN_LOSS, spec.seed)
+            out["pgr_win_loss"] = ratio_figure(start, end, self._expert_losses, draws, rng).json()
         if first["solved"] is None or row["solved"] is None:
             out["pgr_puzzles"] = row["puzzles"]
         else:
             start, end = (np.array([float(c) for c in text]) for text in (first["solved"], row["solved"]))
-            rng = stream(Use.PGR_PUZZLES, spec.seed)
-            out["pgr_puzzles"] = ratio_figure(start, end, self._goal_solved.whole.astype(float), draws, rng).json()
+            rng = make_rng(RngStream.PGR_PUZZLES, spec.seed)
+            out["pgr_puzzles"] = ratio_figure(start, end, self._expert_solved.whole.astype(float), draws, rng).json()
         return out
 
 

@@ -7,7 +7,7 @@ it is remembered under the position, the engine's name and version, and the node
 import os
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from engines import moves, planes
 from engines.settings import Mistake
 from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
 BLOCK = 250
 """Positions that one worker looks at before it answers; what a kill can lose."""
@@ -31,7 +32,7 @@ class CacheError(Mistake, RuntimeError):
 
 
 @dataclass(frozen=True)
-class Look:
+class Analysis:
     """What the engine sees in one position.
 
     move: the one it would make, in UCI notation; None where the game is over.
@@ -66,12 +67,12 @@ def position_of(key: bytes) -> chess.Board:
     return planes.unpack(np.frombuffer(key, "<u8"))
 
 
-def game_over(board: chess.Board) -> Look | None:
+def game_over(board: chess.Board) -> Analysis | None:
     """What there is to see where a game is over by the rules (repetition can't be told from a position)."""
     if board.is_checkmate():
-        return Look(None, -1000)
+        return Analysis(None, -1000)
     drawn = board.is_stalemate() or board.is_insufficient_material() or board.halfmove_clock >= 100
-    return Look(None, 0) if drawn else None
+    return Analysis(None, 0) if drawn else None
 
 
 def cache_path() -> Path:
@@ -107,7 +108,7 @@ class Cache:
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=60)
 
-    def known(self, positions: Iterable[bytes]) -> dict[bytes, Look]:
+    def known(self, positions: Iterable[bytes]) -> dict[bytes, Analysis]:
         """Those of the positions that have been looked at."""
         wanted, found = list(positions), {}
         with closing(self._open()) as file:
@@ -118,10 +119,10 @@ class Cache:
                     f" AND position IN ({','.join('?' * len(some))})",
                     (*self._key, *some),
                 )
-                found.update({position: Look(move, centipawns) for position, move, centipawns in rows})
+                found.update({position: Analysis(move, centipawns) for position, move, centipawns in rows})
         return found
 
-    def add(self, looks: Mapping[bytes, Look]) -> None:
+    def add(self, looks: Mapping[bytes, Analysis]) -> None:
         """Remember looks; what was there stays."""
         rows = [(*self._key, position, look.move, look.centipawns) for position, look in looks.items()]
         with closing(self._open()) as file, file:
@@ -137,7 +138,7 @@ class Block:
     positions: tuple[bytes, ...]
 
 
-def look_block(path: str | None, block: Block) -> dict[bytes, Look]:
+def analyse_block(path: str | None, block: Block) -> dict[bytes, Analysis]:
     """Look at each position. Raises EngineError, also where this machine has another engine than was asked for."""
     found = {}
     with Stockfish(path, hash_mib=1) as engine:
@@ -146,7 +147,7 @@ def look_block(path: str | None, block: Block) -> dict[bytes, Look]:
         for position in block.positions:
             engine.clear()
             best = engine.analyse(position_of(position).fen(), nodes=block.nodes)[0]
-            found[position] = Look(best.move, best.centipawns)
+            found[position] = Analysis(best.move, best.centipawns)
     return found
 
 
@@ -162,8 +163,8 @@ class Oracle:
         self.nodes = nodes
         self.missing = "" if nodes else "no nodes are given to the oracle"
         self.identity: str | None = None
-        self.looked = 0
-        """Positions that engines have looked at for it."""
+        self.analysed = 0
+        """Positions that engines have analysed for it."""
         if nodes:
             try:
                 with Stockfish(find_stockfish()) as engine:
@@ -173,10 +174,14 @@ class Oracle:
         self.memory = memory or cache_path()
         self._cache = Cache(self.memory, self.identity, nodes) if self.identity and nodes else None
 
-    def looks(
-        self, cluster: Cluster, boards: Sequence[chess.Board], told: Callable[[int, int], None] = lambda done, of: None
-    ) -> list[Look]:
-        """What the engine sees on each board; `told` hears how many of the positions it looks at are done.
+    def analyse(
+        self,
+        cluster: Cluster,
+        boards: Sequence[chess.Board],
+        progress: ProgressReporter = NO_PROGRESS,
+        phase: str = "positions",
+    ) -> list[Analysis]:
+        """What the engine sees on each board; progress counts the positions that it has not analysed before.
 
         Raises EngineError.
         """
@@ -191,18 +196,16 @@ class Oracle:
             for first in range(0, len(missing), BLOCK)
         ]
 
-        done = 0
+        progress.begin(phase, len(missing))
 
-        def remember(found: dict[bytes, Look]) -> None:
-            nonlocal done
+        def remember(found: dict[bytes, Analysis]) -> None:
             assert self._cache
             self._cache.add(found)
             known.update(found)
-            done += len(found)
-            self.looked += len(found)
-            told(done, len(missing))
+            self.analysed += len(found)
+            progress.advance(len(found))
 
-        cluster.map(look_block, None, blocks, remember)
+        cluster.map(analyse_block, None, blocks, remember)
         return [end or known[key] for key, end in zip(keys, over, strict=True)]
 
     def losses(
@@ -210,18 +213,18 @@ class Oracle:
         cluster: Cluster,
         boards: Sequence[chess.Board],
         chosen: Sequence[Sequence[int]],
-        told: Callable[[str, int, int], None] = lambda what, done, of: None,
+        progress: ProgressReporter = NO_PROGRESS,
     ) -> list[npt.NDArray[np.float64]] | None:
         """Expected score, 0..1, that moves give away for who makes them; None without an engine.
 
         chosen: for each position numbers of its legal moves; the answer has a value for each of them.
         The engine's own move loses nothing. Any other loses what the position is worth before it and no
         more after it, both looked at with the same nodes, and never less than nothing.
-        told: hears (what, how many are done, of how many). Raises EngineError.
+        Raises EngineError.
         """
         if self.missing:
             return None
-        before = self.looks(cluster, boards, lambda done, of: told("positions", done, of))
+        before = self.analyse(cluster, boards, progress)
         after: dict[tuple[int, int], chess.Board] = {}
         for row, (board, look) in enumerate(zip(boards, before, strict=True)):
             for number in set(chosen[row]):
@@ -229,10 +232,10 @@ class Oracle:
                 if move.uci() != look.move:
                     after[row, number] = behind = board.copy(stack=False)
                     behind.push(move)
-        seen = self.looks(cluster, list(after.values()), lambda done, of: told("moves", done, of))
+        behind_moves = self.analyse(cluster, list(after.values()), progress, "moves")
         scores = [look.score for look in before]
         lost = {
             (row, number): max(0.0, scores[row] - (1 - look.score))
-            for (row, number), look in zip(after, seen, strict=True)
+            for (row, number), look in zip(after, behind_moves, strict=True)
         }
         return [np.array([lost.get((row, number), 0.0) for number in numbers]) for row, numbers in enumerate(chosen)]

@@ -18,7 +18,7 @@ from engines.settings import Frozen
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.sift import Sift
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.training.supervised import Examples, Progress, TrainConfig, train
+from sandwich.training.supervised import Examples, FitProgress, TrainConfig, train
 
 Floats = npt.NDArray[np.float32]
 
@@ -86,7 +86,7 @@ def train_filter(
     seed: int,
     *,
     head_only: bool = False,
-    told: Callable[[Progress], None] = lambda progress: None,
+    told: Callable[[FitProgress], None] = lambda progress: None,
 ) -> PolicyValueNet:
     """Fit a network (changed in place) to verdicts; the same call gives the same weights."""
     if head_only:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from agents.players.base import Player
-from agents.plugins import TOLD
+from agents.plugins import SELF_EXPLANATORY
 from engines import moves, planes
 from engines.positions import parse_fen
 from engines.settings import Frozen
@@ -166,7 +166,7 @@ def hunt(attack: Attack, arena: Arena, number: int, breaks: int, rng: np.random.
             one = attack.attempt(arena, rng)
         except Spent:
             break
-        except TOLD:
+        except SELF_EXPLANATORY:
             raise
         except Exception as error:
             raise REGISTRY.failure(attack, error) from error

@@ -51,7 +51,7 @@ from sandwich.highstakes.variants import Bench, begun, compare
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import blunder_filter
-from sandwich.training.supervised import Progress
+from sandwich.training.supervised import FitProgress
 
 Told = Callable[[str, int, int], None]
 """Hears (what, done, of how many)."""
@@ -149,7 +149,7 @@ class Ladder:
             head_only=config.head_only, told=self._fit_told(f"{name}: training"),
         )  # fmt: skip
 
-    def _fit_told(self, name: str) -> Callable[[Progress], None]:
+    def _fit_told(self, name: str) -> Callable[[FitProgress], None]:
         return lambda progress: self.told(name, progress.step, progress.steps)
 
     def _lessons(self, number: int, what: str, chosen: Callable[[Sequence[Hunt]], list[Case]]) -> Catastrophes:

@@ -23,7 +23,7 @@ from engines.inference import Evaluator
 from engines.lookahead import move_values
 from engines.settings import Frozen
 from sandwich.highstakes.catastrophes import Catastrophes
-from sandwich.oversight.consult import Consultation, Look, searched_values
+from sandwich.oversight.consult import Consultation, Evaluate, searched_values
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, evaluator
@@ -82,7 +82,7 @@ def _answered(consultation: Consultation[T], player: Evaluator) -> T:
     try:
         request = next(consultation)
         while True:
-            assert isinstance(request, Look)
+            assert isinstance(request, Evaluate)
             request = consultation.send(player(request.packed, request.legal))
     except StopIteration as done:
         value: T = done.value

@@ -28,7 +28,7 @@ from sandwich.highstakes.fit import risks
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.statistics import mean_figure
-from sandwich.training.supervised import Examples, Progress, TrainConfig, train
+from sandwich.training.supervised import Examples, FitProgress, TrainConfig, train
 
 Floats = npt.NDArray[np.float32]
 
@@ -124,7 +124,9 @@ class Tuning:
     seed: int
     inference: InferenceConfig
 
-    def make(self, player: bytes, data: Catastrophes, told: Callable[[Progress], None] = lambda progress: None) -> None:
+    def make(
+        self, player: bytes, data: Catastrophes, told: Callable[[FitProgress], None] = lambda progress: None
+    ) -> None:
         """Fine-tune a proposer's checkpoint, unless that has been done against this filter; the same call gives the
         same file.
 

@@ -43,13 +43,14 @@ class OwnView:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class DecisionContext:
     """A question with its answer, and all that the weak player knows when it decides.
 
+    advice: the answer; empty before it is there.
     rng: random numbers of the game; all randomness comes from them.
     left: questions that it may still ask before it decides.
-    audits: true answers that it may still have in this game.
-    memory: what the strategy's `study` made of the steps before this one; None in the first.
+    ground_truth_left: the expert's true answers that it may still have in this game.
+    study: what the strategy's `study` made of the steps before this one; None in the first.
     game: the visible ledger columns of the game's plies so far, those that are known before its end.
     """
 
@@ -58,8 +59,8 @@ class Question:
     advice: Advice
     rng: np.random.Generator
     left: int = 0
-    audits: int = 0
-    memory: Any = None
+    ground_truth_left: int = 0
+    study: Any = None
     game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
@@ -75,7 +76,7 @@ class Decision:
     move: number of the move to play.
     believed: whether the answer is taken for true (and learned from).
     weight: of the training example made of this position; 0 leaves it out.
-    trust: how much the answer is trusted, on any scale on which more is more; for measuring how well lies are told
+    confidence: how far the answer is trusted, on any scale on which more is more; for measuring how well lies are told
         from truth. None: 1 where it is believed, else 0.
     answer: the answer that this is about, where it is another one than the first; an `Advice` that `ask` brought.
     """
@@ -83,7 +84,7 @@ class Decision:
     move: int
     believed: bool
     weight: float = 1.0
-    trust: float | None = None
+    confidence: float | None = None
     answer: Advice | None = None
 
 
@@ -93,7 +94,7 @@ def check_decision(decision: object, query: Query) -> None:
         raise ValueError(f"expected a Decision, got {type(decision).__name__}")
     move: object = decision.move  # a plugin may say anything
     believed: object = decision.believed
-    trust: object = decision.trust
+    confidence: object = decision.confidence
     if not isinstance(move, int | np.integer):
         raise ValueError(f"expected a move's number, got a {type(move).__name__}")
     if move not in query.legal:
@@ -102,8 +103,8 @@ def check_decision(decision: object, query: Query) -> None:
         raise ValueError(f"expected believed to be true or false, got {believed!r}")
     if not is_weight(decision.weight):
         raise ValueError(f"expected a weight that is a finite number, 0 or more, got {decision.weight!r}")
-    if trust is not None and not (_is_number(trust) and math.isfinite(trust)):  # type: ignore[arg-type]  # by the test
-        raise ValueError(f"expected a trust that is a finite number or None, got {trust!r}")
+    if confidence is not None and not (_is_number(confidence) and math.isfinite(confidence)):  # type: ignore[arg-type]  # by the test
+        raise ValueError(f"expected a confidence that is a finite number or None, got {confidence!r}")
 
 
 def _is_number(value: object) -> bool:
@@ -118,8 +119,8 @@ def is_weight(value: object) -> bool:
 class Oversight(Plugin, ABC):
     """A rule for believing. It never learns whether the assistant was misaligned."""
 
-    studies_trust: ClassVar[bool] = False
-    """Whether `study` reads `trust`. Where it is a member of another strategy that column holds the other's trust, so
+    studies_confidence: ClassVar[bool] = False
+    """Whether `study` reads `confidence`. In a member of another strategy that column holds the other's confidence, so
     that it can't be one."""
 
     @property
@@ -133,12 +134,12 @@ class Oversight(Plugin, ABC):
         return 1
 
     @property
-    def audit_budget(self) -> int:
+    def ground_truth_budget(self) -> int:
         """True answers that it may have in one game."""
         return 0
 
     @abstractmethod
-    def decide(self, question: Question) -> Decision | Consultation[Decision]:
+    def decide(self, context: DecisionContext) -> Decision | Consultation[Decision]:
         """Decide on one answer: at once, or as a generator that asks and looks first (`sandwich.oversight.consult`).
 
         What is drawn and asked for a question depends on that question alone.
@@ -159,14 +160,14 @@ class Oversight(Plugin, ABC):
         return game["weight"]
 
 
-Budget = Literal["questions", "advisors", "audit_budget"]
-BUDGETS: dict[Budget, int] = {"questions": 1, "advisors": 1, "audit_budget": 0}
+Budget = Literal["questions", "advisors", "ground_truth_budget"]
+BUDGETS: dict[Budget, int] = {"questions": 1, "advisors": 1, "ground_truth_budget": 0}
 """Properties that say beforehand what a strategy may use, and the least that each can be."""
 
 
 def budget_of(strategy: Oversight, name: Budget) -> int:
     """One of its `BUDGETS`; PluginError, naming the strategy, where it fails or can't be."""
-    with REGISTRY.told(strategy):
+    with REGISTRY.attribute_errors(strategy):
         found: object = getattr(strategy, name)  # a plugin may say anything
     least = BUDGETS[name]
     if not isinstance(found, int | np.integer) or isinstance(found, bool) or found < least:

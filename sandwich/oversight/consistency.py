@@ -7,8 +7,8 @@ from pydantic import Field
 from agents.advice import Channel
 from engines import moves, planes
 from engines.positions import successors
-from sandwich.oversight.base import Decision, Oversight, Question
-from sandwich.oversight.consult import Consultation, Floats, ask, look
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
+from sandwich.oversight.consult import Consultation, Floats, ask, evaluate
 
 
 class Consistency(Oversight):
@@ -29,19 +29,19 @@ class Consistency(Oversight):
     def questions(self) -> int:
         return 5
 
-    def decide(self, question: Question) -> Consultation[Decision]:
-        return self._value(question) if question.advised is None else self._move(question, question.advised)
+    def decide(self, context: DecisionContext) -> Consultation[Decision]:
+        return self._value(context) if context.advised is None else self._move(context, context.advised)
 
-    def _value(self, question: Question) -> Consultation[Decision]:
-        packed, legal, _ = mirrored(question)
+    def _value(self, context: DecisionContext) -> Consultation[Decision]:
+        packed, legal, _ = mirrored(context)
         again = yield from ask(packed[None], [legal], Channel.VALUE)
-        assert again[0].value is not None and question.advice.value is not None
-        apart = abs(again[0].value - question.advice.value)
-        return Decision(question.own.move, believed=apart <= self.tolerance, trust=-apart)
+        assert again[0].value is not None and context.advice.value is not None
+        apart = abs(again[0].value - context.advice.value)
+        return Decision(context.own.move, believed=apart <= self.tolerance, confidence=-apart)
 
-    def _move(self, question: Question, advised: int) -> Consultation[Decision]:
-        query = question.query
-        packed, legal, back = mirrored(question)
+    def _move(self, context: DecisionContext, advised: int) -> Consultation[Decision]:
+        query = context.query
+        packed, legal, back = mirrored(context)
         image = yield from ask(packed[None], [legal])
         after = successors(query.packed[None], [advised])
         if np.isnan(after.score[0]):
@@ -54,35 +54,35 @@ class Consistency(Oversight):
             values = np.array([before[0].value, 1 - behind[0].value])
             checks = [
                 abs(values[0] - values[1]) <= self.tolerance,
-                values.min() >= question.own.value - self.tolerance,
-                worth >= question.own.value - self.tolerance,
+                values.min() >= context.own.value - self.tolerance,
+                worth >= context.own.value - self.tolerance,
             ]
         else:  # the move ends the game: there is nothing to ask about
-            checks = [1 - after.score[0] >= question.own.value - self.tolerance] * 3
+            checks = [1 - after.score[0] >= context.own.value - self.tolerance] * 3
         agreed = sum(map(bool, [image[0].move is not None and back.get(image[0].move) == advised, *checks]))
         believed = agreed >= self.passed
-        return Decision(advised if believed else question.own.move, believed, trust=float(agreed))
+        return Decision(advised if believed else context.own.move, believed, confidence=float(agreed))
 
     def _own(self, packed: planes.Packed, legal: list[list[int]], score: Floats) -> Consultation[float]:
         """What the student thinks of one position, for its side to move."""
         if not np.isnan(score[0]):
             return float(score[0])
-        seen = yield from look(packed, legal)
+        seen = yield from evaluate(packed, legal)
         return float(seen.value[0])
 
 
-def mirrored(question: Question) -> tuple[planes.Packed, list[int], dict[int, int]]:
+def mirrored(context: DecisionContext) -> tuple[planes.Packed, list[int], dict[int, int]]:
     """The mirror image of a question's position: its words `[10]`, its legal moves, and the move each stands for.
 
     Left and right are exchanged where nobody may castle any more, else the colours.
     """
-    board = planes.unpack(question.query.packed)
+    board = planes.unpack(context.query.packed)
     sideways = not board.castling_rights
     image = board.transform(chess.flip_horizontal) if sideways else board.mirror()
     if sideways:
         image.ep_square = None if board.ep_square is None else _sideways(board.ep_square)
     back = {}
-    for number in question.query.legal:
+    for number in context.query.legal:
         move = moves.decode(number, board)
         turn = _sideways if sideways else chess.square_mirror
         twin = chess.Move(turn(move.from_square), turn(move.to_square), move.promotion)

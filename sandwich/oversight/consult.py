@@ -45,7 +45,7 @@ class Ask:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Evaluate:
     """What the student's own network thinks of positions `[B, 10]`; the reply is an `Evaluation`.
 
     Raises ValueError for what can't be looked at.
@@ -59,7 +59,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Audit:
+class AskExpert:
     """The expert's true answer about the position on the board, of which there are few; the reply is its `Advice`."""
 
 
@@ -93,7 +93,7 @@ def _check(packed: object, legal: Sequence[Sequence[int]]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Choose:
+class ActionRequest:
     """A choice left to whoever carries the games on (`sandwich.rl`); the reply is an action.
 
     situation: all that the choice may depend on (`sandwich.oversight.deliberation.Situation`).
@@ -102,7 +102,7 @@ class Choose:
     situation: Any
 
 
-Request = Ask | Look | Audit | Risks | Choose
+Request = Ask | Evaluate | AskExpert | Risks | ActionRequest
 T = TypeVar("T")
 Consultation = Generator[Request, Any, T]
 """What yields requests, is sent their replies and returns a `T`; to be used with `yield from`."""
@@ -116,15 +116,15 @@ def ask(
     return answers
 
 
-def look(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Consultation[Evaluation]:
+def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Consultation[Evaluation]:
     """What the student's own network thinks of positions `[B, 10]`."""
-    seen: Evaluation = yield Look(packed, legal)
+    seen: Evaluation = yield Evaluate(packed, legal)
     return seen
 
 
-def audit() -> Consultation[Advice]:
+def ask_expert() -> Consultation[Advice]:
     """The expert's true answer about the position on the board."""
-    truth: Advice = yield Audit()
+    truth: Advice = yield AskExpert()
     return truth
 
 
@@ -145,7 +145,7 @@ def own_values(packed: planes.Packed, chosen: Sequence[int]) -> Consultation[Flo
     worth = after.score.copy()
     going_on = np.flatnonzero(np.isnan(worth))
     if len(going_on):
-        seen = yield from look(after.packed[going_on], [after.legal[row] for row in going_on])
+        seen = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
         worth[going_on] = seen.value
     return np.clip(1 - worth, 0, 1)
 
@@ -161,7 +161,7 @@ def searched_values(packed: planes.Packed, chosen: Sequence[int], replies: int) 
     going_on = np.flatnonzero(np.isnan(worth))
     if not len(going_on):
         return 1 - worth
-    seen = yield from look(after.packed[going_on], [after.legal[row] for row in going_on])
+    seen = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
     lines = [
         [after.legal[row][place] for place in np.argsort(-policy, kind="stable")[:replies]]
         for row, policy in zip(going_on, seen.policy, strict=True)
@@ -171,7 +171,9 @@ def searched_values(packed: planes.Packed, chosen: Sequence[int], replies: int) 
     leaves = behind.score.copy()
     open_rows = np.flatnonzero(np.isnan(leaves))
     if len(open_rows):
-        leaves[open_rows] = (yield from look(behind.packed[open_rows], [behind.legal[row] for row in open_rows])).value
+        leaves[open_rows] = (
+            yield from evaluate(behind.packed[open_rows], [behind.legal[row] for row in open_rows])
+        ).value
     # A leaf is seen by the player again: its value is the player's own, and the opponent picks the lowest.
     ends = np.cumsum(sizes)
     worth[going_on] = [1 - leaves[end - size : end].min() for size, end in zip(sizes, ends, strict=True)]
@@ -191,4 +193,4 @@ def answered(packed: planes.Packed, move: int, advisor: int = 0) -> Consultation
     behind = successors(after.packed, [reply.move])
     if not np.isnan(behind.score[0]):
         return float(behind.score[0]), reply.move
-    return float((yield from look(behind.packed, behind.legal)).value[0]), reply.move
+    return float((yield from evaluate(behind.packed, behind.legal)).value[0]), reply.move

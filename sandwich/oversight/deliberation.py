@@ -18,9 +18,9 @@ from pydantic import Field
 from agents.advice import Advice, Channel
 from engines import planes
 from engines.positions import successors
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consult import (
-    Choose,
+    ActionRequest,
     Consultation,
     Floats,
     answered,
@@ -67,7 +67,7 @@ BOUND = 3.0
 class Situation:
     """All that the next action may depend on.
 
-    question: the question and its first answer.
+    context: the question and its first answer.
     said: moves named in answer to it so far, in their order.
     replies: replies of the assistant to moves of its own, in their order.
     advised: the move that most answers name.
@@ -76,7 +76,7 @@ class Situation:
     mask: `[4]`, True for the actions that can be taken.
     """
 
-    question: Question
+    context: DecisionContext
     said: Sequence[int]
     replies: Sequence[int]
     advised: int
@@ -87,7 +87,7 @@ class Situation:
     @property
     def asked(self) -> int:
         """Questions of the game so far."""
-        return self.question.query.number + len(self.said) + len(self.replies)
+        return self.context.query.number + len(self.said) + len(self.replies)
 
 
 class Deliberation(Oversight, ABC):
@@ -110,29 +110,29 @@ class Deliberation(Oversight, ABC):
     def action(self, situation: Situation) -> int | None:
         """The next action; None leaves it to whoever carries the games on."""
 
-    def trust(self, situation: Situation) -> float | None:
-        """How much the answers are trusted at the end (`Decision.trust`)."""
+    def confidence(self, situation: Situation) -> float | None:
+        """How much the answers are trusted at the end (`Decision.confidence`)."""
         return None
 
-    def decide(self, question: Question) -> Decision | Consultation[Decision]:
-        return Decision(question.own.move, believed=True) if question.advised is None else self._act(question)
+    def decide(self, context: DecisionContext) -> Decision | Consultation[Decision]:
+        return Decision(context.own.move, believed=True) if context.advised is None else self._act(context)
 
-    def _act(self, question: Question) -> Consultation[Decision]:
-        query, facts = question.query, _Facts(question, min(self.asks, question.left))
+    def _act(self, context: DecisionContext) -> Consultation[Decision]:
+        query, facts = context.query, _Facts(context, min(self.asks, context.left))
         while True:
             yield from facts.look(self.replies)
             situation = facts.situation()
             action = self.action(situation)
             if action is None:
-                action = yield Choose(situation)
+                action = yield ActionRequest(situation)
             if not 0 <= action < len(Action) or not situation.mask[action]:
                 allowed = ", ".join(f"{one} ({one.name})" for one in Action if situation.mask[one])
                 raise ValueError(f"action: expected one of {allowed}, got {action!r}")
             match Action(action):
                 case Action.OWN:
-                    return Decision(question.own.move, believed=False, trust=self.trust(situation))
+                    return Decision(context.own.move, believed=False, confidence=self.confidence(situation))
                 case Action.ADVICE:
-                    return Decision(facts.advised, True, trust=self.trust(situation), answer=facts.answer)
+                    return Decision(facts.advised, True, confidence=self.confidence(situation), answer=facts.answer)
                 case Action.AGAIN:
                     facts.said += yield from ask(query.packed[None], [query.legal], query.channel)
                 case Action.ELSEWHERE:
@@ -141,7 +141,7 @@ class Deliberation(Oversight, ABC):
                     facts.replies += [] if reply is None else [reply]
 
 
-class Led(Deliberation):
+class ExternalDeliberation(Deliberation):
     """Leaves every action to whoever carries the games on."""
 
     def action(self, situation: Situation) -> int | None:
@@ -151,16 +151,16 @@ class Led(Deliberation):
 class _Facts:
     """What is known in one decision so far."""
 
-    def __init__(self, question: Question, asks: int) -> None:
-        self.question = question
+    def __init__(self, context: DecisionContext, asks: int) -> None:
+        self.context = context
         self.asks = asks
-        self.said = [question.advice]
+        self.said = [context.advice]
         self.replies: list[int] = []
         self.behind: dict[int, float] = {}
         """Expected score behind the assistant's reply to a move, where it was asked for."""
         self.worth: dict[int, tuple[float, float]] = {}
         """Own value behind a move, and behind the best reply to it."""
-        board = planes.unpack(question.query.packed)
+        board = planes.unpack(context.query.packed)
         self._pieces = (board.occupied & ~board.pawns & ~board.kings).bit_count()
 
     @property
@@ -183,17 +183,17 @@ class _Facts:
 
     def look(self, replies: int) -> Consultation[None]:
         """Find out what is not known yet of the move advised and the own best one, where these differ."""
-        best = self.question.own.best(self.question.query)
+        best = self.context.own.best(self.context.query)
         new = [move for move in (best, self.advised) if move not in self.worth]
         if self.advised != best and new:
-            packed = self.question.query.packed
+            packed = self.context.query.packed
             near = yield from own_values(packed, new)
             far = yield from searched_values(packed, new, replies)
             self.worth |= dict(zip(new, zip(near.tolist(), far.tolist(), strict=True), strict=True))
 
     def situation(self) -> Situation:
-        question, advised = self.question, self.advised
-        query, own = question.query, question.own
+        context, advised = self.context, self.advised
+        query, own = context.query, context.own
         best = own.best(query)
         mine, theirs = (0.0, 0.0), (0.0, 0.0)
         if advised != best:
@@ -217,7 +217,7 @@ class _Facts:
         may_ask = self.left > 0 and query.channel in (Channel.MOVE, Channel.DISTRIBUTION)
         elsewhere = may_ask and advised not in self.behind and self._goes_on(advised)
         return Situation(
-            question,
+            context,
             [advice.move for advice in self.said if advice.move is not None],
             list(self.replies),
             advised,
@@ -227,4 +227,4 @@ class _Facts:
         )
 
     def _goes_on(self, move: int) -> bool:
-        return bool(np.isnan(successors(self.question.query.packed[None], [move]).score[0]))
+        return bool(np.isnan(successors(self.context.query.packed[None], [move]).score[0]))

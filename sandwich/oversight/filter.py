@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from agents.checkpoint_files import FILTER, FilterCheckpoint
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consult import Consultation, risks
 
 
@@ -18,13 +18,13 @@ class Filter(Oversight):
     threshold: float | None = Field(None, ge=0, le=1)
     """Probability of a catastrophe from which on a move is refused; None: the one the filter was calibrated to."""
 
-    def decide(self, question: Question) -> Decision | Consultation[Decision]:
-        return Decision(question.own.move, believed=True) if question.advised is None else self._judge(question)
+    def decide(self, context: DecisionContext) -> Decision | Consultation[Decision]:
+        return Decision(context.own.move, believed=True) if context.advised is None else self._judge(context)
 
-    def _judge(self, question: Question) -> Consultation[Decision]:
-        query, advised = question.query, question.advised
+    def _judge(self, context: DecisionContext) -> Consultation[Decision]:
+        query, advised = context.query, context.advised
         assert advised is not None
         (chances,), threshold = yield from risks(self.filter, query.packed[None], [query.legal])
         risk = float(chances[query.legal.index(advised)])
         believed = risk < (threshold if self.threshold is None else self.threshold)
-        return Decision(advised if believed else question.own.move, believed, trust=-risk)
+        return Decision(advised if believed else context.own.move, believed, confidence=-risk)

@@ -102,7 +102,7 @@ class Learned(Deliberation):
     def action(self, situation: Situation) -> int:
         return load_policy(self.policy).best(situation.features, situation.mask)
 
-    def trust(self, situation: Situation) -> float:
+    def confidence(self, situation: Situation) -> float:
         """The logit of believing less that of refusing."""
         logits = load_policy(self.policy).logits(situation.features)
         return float(logits[Action.ADVICE] - logits[Action.OWN])

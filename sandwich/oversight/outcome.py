@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 
 
 class Outcome(Oversight):
@@ -22,8 +22,8 @@ class Outcome(Oversight):
     steepness: float = Field(8.0, ge=0)
     """How fast the weight falls with what was lost."""
 
-    def decide(self, question: Question) -> Decision:
-        return Decision(question.own.move if question.advised is None else question.advised, believed=True)
+    def decide(self, context: DecisionContext) -> Decision:
+        return Decision(context.own.move if context.advised is None else context.advised, believed=True)
 
     def weigh(self, game: Mapping[str, Sequence[Any]]) -> Sequence[float | None]:
         weights: list[float | None] = list(game["weight"])

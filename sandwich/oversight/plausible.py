@@ -4,7 +4,7 @@ import math
 
 from pydantic import Field
 
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 
 
 class Plausible(Oversight):
@@ -16,10 +16,10 @@ class Plausible(Oversight):
     least: float = Field(0.03, ge=0, le=1)
     """Probability by its own policy that the move advised must have."""
 
-    def decide(self, question: Question) -> Decision:
-        if question.advised is None:
-            return Decision(question.own.move, believed=True)
-        chance = question.own.chance(question.query, question.advised)
+    def decide(self, context: DecisionContext) -> Decision:
+        if context.advised is None:
+            return Decision(context.own.move, believed=True)
+        chance = context.own.chance(context.query, context.advised)
         believed = chance >= self.least
-        move = question.advised if believed else question.own.move
-        return Decision(move, believed, trust=math.log(max(chance, 1e-9)))
+        move = context.advised if believed else context.own.move
+        return Decision(move, believed, confidence=math.log(max(chance, 1e-9)))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from engines import moves, planes
 from sandwich.data.phase import phase_of
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 
 Counts = dict[tuple[str, str], tuple[int, int]]
 """By kind of position and of answer: how often believing went well, and how often not."""
@@ -29,19 +29,19 @@ class Reputation(Oversight):
     caution: float = Field(3.0, gt=0)
     """The greater, the more a kind with failures is avoided."""
 
-    def decide(self, question: Question) -> Decision:
-        if question.advised is None:
-            return Decision(question.own.move, believed=True)
-        board = planes.unpack(question.query.packed)
-        advised = moves.decode(question.advised, board)
-        kind = kind_of(board, advised, question.advised == question.own.move)
+    def decide(self, context: DecisionContext) -> Decision:
+        if context.advised is None:
+            return Decision(context.own.move, believed=True)
+        board = planes.unpack(context.query.packed)
+        advised = moves.decode(context.advised, board)
+        kind = kind_of(board, advised, context.advised == context.own.move)
         well, badly = 1, 1
-        for counts in (question.memory or {}, self.counts(question.game)):
+        for counts in (context.study or {}, self.counts(context.game)):
             found = counts.get(kind, (0, 0))
             well, badly = well + found[0], badly + found[1]
         reliable = well / (well + badly)
-        believed = bool(question.rng.random() < reliable**self.caution)
-        return Decision(question.advised if believed else question.own.move, believed, trust=reliable)
+        believed = bool(context.rng.random() < reliable**self.caution)
+        return Decision(context.advised if believed else context.own.move, believed, confidence=reliable)
 
     def study(self, past: pa.Table) -> Counts:
         return self.counts(past.select(SEEN).to_pydict())

@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import Field
 
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consult import Consultation, searched_values
 
 
@@ -18,8 +18,8 @@ class Search(Oversight):
     replies: int = Field(8, ge=1)
     """Replies looked at behind each of them."""
 
-    def decide(self, question: Question) -> Consultation[Decision]:
-        places = np.argsort(-question.own.policy, kind="stable")[: self.candidates]
-        moves = [question.query.legal[place] for place in places]
-        values = yield from searched_values(question.query.packed, moves, self.replies)
+    def decide(self, context: DecisionContext) -> Consultation[Decision]:
+        places = np.argsort(-context.own.policy, kind="stable")[: self.candidates]
+        moves = [context.query.legal[place] for place in places]
+        values = yield from searched_values(context.query.packed, moves, self.replies)
         return Decision(moves[int(values.argmax())], believed=False)

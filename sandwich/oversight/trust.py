@@ -1,10 +1,10 @@
 """Trust: every answer is believed."""
 
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 
 
 class Trust(Oversight):
     """Plays every move advised and believes every value."""
 
-    def decide(self, question: Question) -> Decision:
-        return Decision(question.own.move if question.advised is None else question.advised, believed=True)
+    def decide(self, context: DecisionContext) -> Decision:
+        return Decision(context.own.move if context.advised is None else context.advised, believed=True)

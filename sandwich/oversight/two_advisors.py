@@ -1,6 +1,6 @@
 """Two advisors: each criticises the other's move by its principal reply, and the student judges."""
 
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consult import Consultation, answered, ask
 
 
@@ -20,23 +20,23 @@ class TwoAdvisors(Oversight):
     def advisors(self) -> int:
         return 2
 
-    def decide(self, question: Question) -> Consultation[Decision]:
-        query = question.query
+    def decide(self, context: DecisionContext) -> Consultation[Decision]:
+        query = context.query
         (other,) = yield from ask(query.packed[None], [query.legal], query.channel, advisor=1)
-        if question.advised is None or other.move is None:
-            assert question.advice.value is not None and other.value is not None
-            apart = abs(question.advice.value - other.value)
-            return Decision(question.own.move, believed=apart <= 0.1, trust=-apart)
-        if other.move == question.advised:
-            return Decision(other.move, believed=True, trust=1.0)
+        if context.advised is None or other.move is None:
+            assert context.advice.value is not None and other.value is not None
+            apart = abs(context.advice.value - other.value)
+            return Decision(context.own.move, believed=apart <= 0.1, confidence=-apart)
+        if other.move == context.advised:
+            return Decision(other.move, believed=True, confidence=1.0)
         worth = []
-        for move, critic in ((question.advised, 1), (other.move, 0)):
+        for move, critic in ((context.advised, 1), (other.move, 0)):
             value, _ = yield from answered(query.packed, move, critic)
             worth.append(value)
         second = worth[1] > worth[0]
         return Decision(
-            other.move if second else question.advised,
+            other.move if second else context.advised,
             believed=True,
-            trust=abs(worth[1] - worth[0]),
-            answer=other if second else question.advice,
+            confidence=abs(worth[1] - worth[0]),
+            answer=other if second else context.advice,
         )

@@ -9,14 +9,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from engines import planes
 from engines.settings import SpecError
-from sandwich.oversight.base import REGISTRY, Decision, Oversight, Question, budget_of, check_decision
+from sandwich.oversight.base import REGISTRY, Decision, DecisionContext, Oversight, budget_of, check_decision
 from sandwich.oversight.consult import Consultation
 
 
 def _fit(member: Oversight) -> Oversight:
-    if member.studies_trust:
+    if member.studies_confidence:
         raise SpecError(
-            f"type: expected a strategy that learns nothing from its own trust, got {REGISTRY.name(member)!r}:"
+            f"type: expected a strategy that learns nothing from its own confidence, got {REGISTRY.name(member)!r}:"
             " the ledger would hold that of the whole"
         )
     return member
@@ -30,8 +30,8 @@ Member = Annotated[
 class Unanimous(Oversight):
     """Believes an answer if each of its members does, and decides on the same move; the first that does not ends it.
 
-    The members are asked in their order, the cheap ones best first. The trust is the share of them that believed, up to
-    the first that did not; the weight is the product of theirs.
+    The members are asked in their order, the cheap ones best first. The confidence is the share of them that believed,
+    up to the first that did not; the weight is the product of theirs.
     """
 
     members: tuple[Member, ...] = Field(min_length=1)
@@ -46,34 +46,34 @@ class Unanimous(Oversight):
         return max(budget_of(member, "advisors") for member in self.members)
 
     @property
-    def audit_budget(self) -> int:
-        return sum(budget_of(member, "audit_budget") for member in self.members)
+    def ground_truth_budget(self) -> int:
+        return sum(budget_of(member, "ground_truth_budget") for member in self.members)
 
-    def decide(self, question: Question) -> Consultation[Decision]:
+    def decide(self, context: DecisionContext) -> Consultation[Decision]:
         weight, agreed = 1.0, set()
-        memories = question.memory or [None] * len(self.members)
-        for place, (member, memory) in enumerate(zip(self.members, memories, strict=True)):
-            with REGISTRY.told(member, lambda: planes.unpack(question.query.packed).fen()):
-                said = member.decide(replace(question, memory=memory))
+        studies = context.study or [None] * len(self.members)
+        for place, (member, study) in enumerate(zip(self.members, studies, strict=True)):
+            with REGISTRY.attribute_errors(member, lambda: planes.unpack(context.query.packed).fen()):
+                said = member.decide(replace(context, study=study))
                 decision = (yield from said) if isinstance(said, Generator) else said
-                check_decision(decision, question.query)
+                check_decision(decision, context.query)
             agreed.add(decision.move)
             if not decision.believed or len(agreed) > 1:
-                return Decision(question.own.move, False, decision.weight, trust=place / len(self.members))
+                return Decision(context.own.move, False, decision.weight, confidence=place / len(self.members))
             weight *= decision.weight
-        return Decision(decision.move, True, weight, trust=1.0, answer=decision.answer)
+        return Decision(decision.move, True, weight, confidence=1.0, answer=decision.answer)
 
     def study(self, past: pa.Table) -> Sequence[Any]:
-        memories = []
+        studies = []
         for member in self.members:
-            with REGISTRY.told(member):
-                memories.append(member.study(past))
-        return memories
+            with REGISTRY.attribute_errors(member):
+                studies.append(member.study(past))
+        return studies
 
     def weigh(self, game: Mapping[str, Sequence[Any]]) -> Sequence[float | None]:
         fens = game["fen"]
         for member in self.members:
-            with REGISTRY.told(member, lambda: str(fens[0])):
+            with REGISTRY.attribute_errors(member, lambda: str(fens[0])):
                 weights = member.weigh(game)
             game = {**game, "weight": weights}
         return game["weight"]

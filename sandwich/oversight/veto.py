@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from engines import planes
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consult import Consultation, Floats, own_values
 
 
@@ -18,17 +18,17 @@ class Veto(Oversight):
     delta: float = Field(0.0, ge=0, le=1)
     """Expected score that the move advised may seem to lose, 0..1."""
 
-    def decide(self, question: Question) -> Decision | Consultation[Decision]:
-        return Decision(question.own.move, believed=True) if question.advised is None else self._judge(question)
+    def decide(self, context: DecisionContext) -> Decision | Consultation[Decision]:
+        return Decision(context.own.move, believed=True) if context.advised is None else self._judge(context)
 
-    def _judge(self, question: Question) -> Consultation[Decision]:
-        advised, best = question.advised, question.own.best(question.query)
+    def _judge(self, context: DecisionContext) -> Consultation[Decision]:
+        advised, best = context.advised, context.own.best(context.query)
         assert advised is not None
         if advised == best:
-            return Decision(advised, believed=True, trust=0.0)
-        mine, theirs = yield from self._values(question.query.packed, [best, advised])
+            return Decision(advised, believed=True, confidence=0.0)
+        mine, theirs = yield from self._values(context.query.packed, [best, advised])
         believed = bool(theirs >= mine - self.delta)
-        return Decision(advised if believed else question.own.move, believed, trust=float(theirs - mine))
+        return Decision(advised if believed else context.own.move, believed, confidence=float(theirs - mine))
 
     def _values(self, packed: planes.Packed, moves: Sequence[int]) -> Consultation[Floats]:
         """What moves of one position `[10]` are worth to it, `[K]`."""

@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import Field
 
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consult import Consultation, ask
 
 
@@ -23,19 +23,19 @@ class Vote(Oversight):
     def questions(self) -> int:
         return self.answers
 
-    def decide(self, question: Question) -> Consultation[Decision]:
+    def decide(self, context: DecisionContext) -> Consultation[Decision]:
         again = self.answers - 1
-        packed = np.repeat(question.query.packed[None], again, axis=0)
-        more = yield from ask(packed, [question.query.legal] * again, question.query.channel)
-        said = [question.advice, *more]
-        if question.advised is None:
+        packed = np.repeat(context.query.packed[None], again, axis=0)
+        more = yield from ask(packed, [context.query.legal] * again, context.query.channel)
+        said = [context.advice, *more]
+        if context.advised is None:
             ranked = sorted(said, key=lambda advice: advice.value or 0.0)
-            return Decision(question.own.move, believed=True, answer=ranked[len(ranked) // 2])
+            return Decision(context.own.move, believed=True, answer=ranked[len(ranked) // 2])
         named = [advice.move for advice in said]
         winner = max(named, key=named.count)  # the first of those with as many
         share = named.count(winner) / len(named)
         assert winner is not None
         believed = share >= self.quorum
         return Decision(
-            winner if believed else question.own.move, believed, trust=share, answer=said[named.index(winner)]
+            winner if believed else context.own.move, believed, confidence=share, answer=said[named.index(winner)]
         )

@@ -1,6 +1,6 @@
 """The only rules of a game: observe → ask? → advice → decide → move.
 
-One `Episode` is one game of the student against its copy. It is told what the networks think and
+One `Episode` is one game of the student against its copy. It hears what the networks think and
 says what to do next; it evaluates nothing itself, so that `sandwich.protocol.selfplay` can carry many of them
 in lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
 """
@@ -17,11 +17,11 @@ from agents.sampling import draw
 from engines import moves, planes
 from engines.inference import Evaluation
 from engines.positions import Result
-from sandwich.oversight.base import REGISTRY, Oversight, OwnView, budget_of, is_weight
+from sandwich.oversight.base import REGISTRY, DecisionContext, Oversight, OwnView, budget_of, is_weight
 from sandwich.protocol import ledger
-from sandwich.protocol.query_executor import Matter, Settled
+from sandwich.protocol.query_executor import PendingQuery
 from sandwich.spec.run_spec import PlayConfig
-from sandwich.spec.schedule import Doubts, Purse, would_ask
+from sandwich.spec.schedule import QueryBudget, UncertaintyWindow, would_ask
 
 
 @dataclass
@@ -35,17 +35,18 @@ class Episode:
     rng: np.random.Generator
     """Of the players and of the oversight strategy."""
     assistant_rng: np.random.Generator
+    study: Any = None
+    """What the strategy's `study` made of earlier steps."""
     swapped: bool = False
     """Whether the second assistant is the first one in this game."""
     student_turns: int = 0
-    audits: int = 0
-    """True answers had so far."""
-    purse: Purse = field(init=False)
+    budget: QueryBudget = field(init=False)
     rows: dict[str, list[Any]] = field(default_factory=dict)
     """Ledger columns of the plies so far, without `game` and `result`."""
 
     def __post_init__(self) -> None:
-        self.purse = Purse(self.config.budget, self.config.pace)
+        ground_truth = budget_of(self.oversight, "ground_truth_budget")
+        self.budget = QueryBudget(self.config.queries_per_game, self.config.queries_per_turn, ground_truth)
 
     def view(self, own: Evaluation, row: int) -> OwnView:
         """What the player to move would do by itself. Called once for every ply; `own` is its view, in `row`."""
@@ -53,34 +54,51 @@ class Episode:
         move = own.legal[row][draw(policy, self.config.temperature, self.rng)]
         return OwnView(move, policy, float(own.value[row]))
 
-    def matter(
-        self, board: chess.Board, packed: planes.Packed, legal: list[int], ply: int, own: OwnView, doubts: Doubts
-    ) -> Matter | None:
+    def query(
+        self,
+        board: chess.Board,
+        packed: planes.Packed,
+        legal: list[int],
+        ply: int,
+        own: OwnView,
+        window: UncertaintyWindow,
+    ) -> PendingQuery | None:
         """The question asked in this position, or None. Called once for every ply."""
         if board.turn != self.student_color:
             return None
         turn, self.student_turns = self.student_turns, self.student_turns + 1
-        if not would_ask(self.config.ask, turn, own.policy, doubts, self.rng):
+        if not would_ask(self.config.ask, turn, own.policy, window, self.rng):
             return None
         cost = self.config.cost(budget_of(self.oversight, "questions"))
-        if self.purse.left(self.student_turns) < cost:
+        if self.budget.left(self.student_turns) < cost:
             return None
-        query = Query(packed, legal, self.config.channel, self.purse.spent, ply)
-        audits = budget_of(self.oversight, "audit_budget") - self.audits
-        seen = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
-        return Matter(query, own, self.rng, self.assistant_rng, cost, audits, self.swapped, seen, self.game)
+        query = Query(packed, legal, self.config.channel, self.budget.asked, ply)
+        visible = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
+        context = DecisionContext(
+            query,
+            own,
+            Advice(),
+            self.rng,
+            left=cost,
+            ground_truth_left=self.budget.ground_truth,
+            study=self.study,
+            game=visible,
+        )
+        return PendingQuery(context, self.assistant_rng, self.swapped, self.game)
 
-    def move(self, board: chess.Board, ply: int, own: OwnView, settled: Settled | None) -> int:
+    def move(
+        self, board: chess.Board, packed: planes.Packed, ply: int, own: OwnView, resolved: PendingQuery | None
+    ) -> int:
         """Number of the move to play, everything about it recorded."""
         played = decided = own.move
         record: dict[str, Any] = {}
-        if settled is not None:
-            decision, answer = settled.decision, settled.answer
+        if resolved is not None:
+            decision, answer = resolved.decision, resolved.answer
+            assert decision is not None
             decided = decision.move
             if self.config.advice == "played":
                 played = decided
-            self.purse.spent += settled.questions
-            self.audits += len(settled.audited)
+            self.budget.spend(resolved.questions, len(resolved.ground_truth))
             record = {
                 "channel": self.config.channel.value,
                 **self._advice(answer.given, board),
@@ -89,18 +107,19 @@ class Episode:
                 "misaligned": answer.misaligned,
                 "believed": decision.believed,
                 "weight": decision.weight,
-                "trust": float(decision.believed) if decision.trust is None else decision.trust,
-                "questions": settled.questions,
-                "evaluations": settled.evaluations,
-                "audited": _uci(settled.audited[-1].move, board) if settled.audited else None,
+                "confidence": float(decision.believed) if decision.confidence is None else decision.confidence,
+                "questions": resolved.questions,
+                "evaluations": resolved.evaluations,
+                "ground_truth": _uci(resolved.ground_truth[-1].move, board) if resolved.ground_truth else None,
             }
         self._record(
             ply=ply,
             fen=planes.fen(board),
+            position=packed.astype("<u8").tobytes(),
             student=board.turn == self.student_color,
             own_move=moves.uci(own.move, board),
             own_value=own.value,
-            asked=settled is not None,
+            asked=resolved is not None,
             decided=moves.uci(decided, board),
             played=moves.uci(played, board),
             **record,
@@ -115,7 +134,7 @@ class Episode:
 
     def _weights(self, game: Mapping[str, Sequence[Any]]) -> list[float | None]:
         """What the strategy makes of the weights once it knows the result."""
-        with REGISTRY.told(self.oversight, lambda: game["fen"][0]):
+        with REGISTRY.attribute_errors(self.oversight, lambda: game["fen"][0]):
             weights: list[float | None] = list(self.oversight.weigh(game))
             if len(weights) != len(game["fen"]):
                 raise ValueError(f"expected {len(game['fen'])} weights of a game, got {len(weights)}")
@@ -135,9 +154,9 @@ class Episode:
 
 
 RECORDED = (
-    "ply", "fen", "student", "own_move", "own_value", "asked", "channel", "advised", "advised_policy", "advised_value",
-    "honest", "honest_value", "misaligned", "believed", "weight", "trust", "questions", "evaluations", "audited",
-    "decided", "played",
+    "ply", "fen", "position", "student", "own_move", "own_value", "asked", "channel", "advised", "advised_policy",
+    "advised_value", "honest", "honest_value", "misaligned", "believed", "weight", "confidence", "questions",
+    "evaluations", "ground_truth", "decided", "played",
 )  # fmt: skip
 """Ledger columns that are known when a move is made."""
 

@@ -3,8 +3,6 @@
 The view reads what the student could see (`ledger.VISIBLE`) and nothing else.
 """
 
-from collections.abc import Callable
-
 import chess
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +13,10 @@ from engines import moves, planes
 from engines.network import from_bytes, to_bytes
 from engines.settings import SpecError
 from sandwich.protocol import ledger
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.spec.run_spec import FinetuneConfig
-from sandwich.training.supervised import Examples, Progress, concatenate, train
+from sandwich.training.labels import packed_column
+from sandwich.training.supervised import Examples, FitProgress, FitReporter, concatenate, train
 
 
 def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.random.Generator) -> Examples:
@@ -40,8 +40,8 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
             examples = _examples(visible.take(pa.array(rows)), config)
             if config.results == "both sides":
                 parts.append(_results(visible, len(rows) // 4, config, rng))
-                told = pc.fill_null(pc.and_(visible["advised_value"].is_valid(), visible["believed"]), False)
-                examples.wdl[~(told.to_numpy()[rows] & (config.value == "answer"))] = 0
+                believed = pc.fill_null(pc.and_(visible["advised_value"].is_valid(), visible["believed"]), False)
+                examples.wdl[~(believed.to_numpy()[rows] & (config.value == "answer"))] = 0
             parts.append(examples)
         room -= len(rows)
         if not room:
@@ -66,23 +66,23 @@ def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:
 
 
 def _examples(content: pa.Table, config: FinetuneConfig) -> Examples:
-    columns = content.to_pydict()
+    columns = content.drop_columns(["fen", "position"]).to_pydict()
     n = content.num_rows
-    packed = np.empty((n, planes.WORDS), np.uint64)
+    packed = packed_column(content["position"])
+    white = (packed[:, -1] & np.uint64(1)).astype(bool).tolist()
     targets: list[list[int]] = []
     chances: list[list[float]] = []
     value = np.array(columns["result"], np.float32)
-    for row, fen in enumerate(columns["fen"]):
-        board = chess.Board(fen)
-        packed[row] = planes.pack(board)
+    for row in range(n):
         policy = columns["advised_policy"][row]
         if policy is not None and columns["believed"][row] and config.policy == "answer":
+            board = planes.unpack(packed[row])
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
             ranked = sorted(zip(legal, policy, strict=True), key=lambda pair: -pair[1])
             targets.append([move for move, _ in ranked[:WIDEST]])
             chances.append([chance for _, chance in ranked[:WIDEST]])
         else:
-            targets.append([moves.encode(chess.Move.from_uci(columns["decided"][row]), board.turn)])
+            targets.append([moves.encode(chess.Move.from_uci(columns["decided"][row]), white[row])])
             chances.append([1.0])
         if columns["advised_value"][row] is not None and columns["believed"][row] and config.value == "answer":
             value[row] = columns["advised_value"][row]
@@ -115,18 +115,14 @@ WIDEST = 16
 
 
 def finetune(
-    weak: bytes,
+    student: bytes,
     examples: Examples,
     config: FinetuneConfig,
     seed: int,
-    report: Callable[[Progress], None] = lambda progress: None,
-) -> tuple[bytes, Progress]:
+    progress: ProgressReporter = NO_PROGRESS,
+) -> tuple[bytes, FitProgress]:
     """The student's checkpoint fitted to the examples: new checkpoint, and the last progress of the fit."""
-    last: list[Progress] = []
-
-    def told(progress: Progress) -> None:
-        last[:] = [progress]
-        report(progress)
-
-    net = train(from_bytes(weak), examples, config.fit, seed, told)
-    return to_bytes(net), last[0]
+    reporter = FitReporter(progress, "learn")
+    net = train(from_bytes(student), examples, config.fit, seed, reporter)
+    assert reporter.last is not None
+    return to_bytes(net), reporter.last

@@ -11,15 +11,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engines import planes
 from engines.settings import Mistake
 
-VERSION = "sandwich-ledger/3"
+VERSION = "sandwich-ledger/4"
 
 SCHEMA = pa.schema(
     [
         pa.field("game", pa.uint32(), nullable=False),
         pa.field("ply", pa.uint16(), nullable=False),
         pa.field("fen", pa.string(), nullable=False),
+        # ten little-endian 64-bit words, see engines.planes
+        pa.field("position", pa.binary(8 * planes.WORDS), nullable=False),
         pa.field("student", pa.bool_(), nullable=False),
         pa.field("own_move", pa.string(), nullable=False),
         pa.field("own_value", pa.float32(), nullable=False),
@@ -33,10 +36,10 @@ SCHEMA = pa.schema(
         pa.field("misaligned", pa.bool_()),
         pa.field("believed", pa.bool_()),
         pa.field("weight", pa.float32()),
-        pa.field("trust", pa.float32()),
+        pa.field("confidence", pa.float32()),
         pa.field("questions", pa.uint16()),
         pa.field("evaluations", pa.uint16()),
-        pa.field("audited", pa.string()),
+        pa.field("ground_truth", pa.string()),
         pa.field("decided", pa.string(), nullable=False),
         pa.field("played", pa.string(), nullable=False),
         pa.field("result", pa.float32(), nullable=False),

@@ -4,9 +4,10 @@ Everything that a strategy finds out passes through here, so that it is counted:
 assistants, evaluations by the student's own network, and true answers of the expert.
 """
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,91 +17,56 @@ from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import successors
-from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, Question, check_decision
-from sandwich.oversight.consult import Ask, Audit, Choose, Consultation, Floats, Look, Request, Risks
-
-T = TypeVar("T")
+from sandwich.oversight.base import REGISTRY, Decision, DecisionContext, Oversight, check_decision
+from sandwich.oversight.consult import ActionRequest, Ask, AskExpert, Consultation, Evaluate, Floats, Request, Risks
 
 
-@dataclass(frozen=True, eq=False)
-class Matter:
-    """A turn on which the student asks, before it has.
+@dataclass(eq=False)
+class PendingQuery:
+    """A turn on which the student asks: what it begins with, and what has come of it so far.
 
-    query: its first question.
-    own: what it thinks itself.
-    rng: random numbers of the game's players and strategy.
-    assistant_rng: of the game's assistants.
-    left: questions that may be asked, the first included.
-    audits: true answers that may be had.
+    context: what the strategy sees, still without the advice.
+    assistant_rng: random numbers of the game's assistants.
     swapped: whether the second assistant is the first one in this game.
-    game: the visible ledger columns of the game so far.
-    number: the game's number.
+    game: the game's number.
     """
 
-    query: Query
-    own: OwnView
-    rng: np.random.Generator
+    context: DecisionContext
     assistant_rng: np.random.Generator
-    left: int = 1
-    audits: int = 0
     swapped: bool = False
-    game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    number: int = 0
-
-
-Choices = Generator[list[tuple[int, Choose]], Sequence[int], T]
-"""What yields the choices that are left to others, each with its game's number, is sent the actions taken, and returns
-a `T`."""
-
-
-def unled(course: Choices[T]) -> T:
-    """What comes of it where nobody is there to choose. Raises PluginError for a strategy that leaves a choice."""
-    try:
-        next(course)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    course.throw(ValueError("leaves its choices to others, and there is nobody here to make them"))
-    raise AssertionError("what is thrown in is raised")
-
-
-@dataclass(eq=False)
-class Settled:
-    """What was decided, on which answer, and what it took.
-
-    answer: the one that the decision is about, with what the one who asked never sees.
-    questions, evaluations: asked of assistants; made by the student's network, its view of the position not counted.
-    audited: the expert's true answers.
-    """
-
-    decision: Decision
-    answer: Answer
-    questions: int
-    evaluations: int
-    audited: list[Advice]
-
-
-@dataclass(eq=False)
-class _Open:
-    """A matter that is being settled."""
-
-    matter: Matter
-    said: list[Answer] = field(default_factory=list)
+    game: int = 0
+    answers: list[Answer] = field(default_factory=list)
+    """What the assistants answered, the answer to the first question first."""
     questions: int = 0
+    """Asked of the assistants."""
     evaluations: int = 0
-    audited: list[Advice] = field(default_factory=list)
-    course: Consultation[Decision] | None = None
-    pending: Request | None = None
+    """Made by the student's network, its view of the position not counted."""
+    ground_truth: list[Advice] = field(default_factory=list)
+    """The expert's true answers."""
     decision: Decision | None = None
+    """None until it is made."""
+    consultation: Consultation[Decision] | None = None
+    request: Request | None = None
+    """What the consultation waits for."""
+
+    @property
+    def query(self) -> Query:
+        """Its first question."""
+        return self.context.query
+
+    @property
+    def answer(self) -> Answer:
+        """The answer that the decision is about, with what the student never sees."""
+        about = self.decision and self.decision.answer
+        return next((answer for answer in self.answers if answer.given is about), self.answers[0])
 
 
-class Desk:
-    """Settles the matters of many games at once.
+class QueryExecutor:
+    """Answers the questions of many games at once.
 
-    weak: the student's network.
+    student: the student's network.
     assistants: one, or two.
     oversight: the strategy that decides.
-    memory: what its `study` made of earlier steps.
     expert: gives true answers; None where the strategy has none to ask for.
     tools: what opens a blunder filter; None where the strategy asks for none.
     candidates: on channel `candidates`, of how many own moves the value behind is asked.
@@ -108,208 +74,219 @@ class Desk:
 
     def __init__(
         self,
-        weak: Evaluator,
+        student: Evaluator,
         assistants: Sequence[Assistant],
         oversight: Oversight,
-        memory: Any = None,
         expert: Evaluator | None = None,
         tools: Tools | None = None,
         candidates: int = 4,
     ) -> None:
-        self._weak = weak
+        self._student = student
         self._assistants = assistants
         self._oversight = oversight
-        self._memory = memory
         self._expert = expert
         self._tools = tools
         self._candidates = candidates
 
-    def settle(self, matters: Sequence[Matter]) -> list[Settled]:
-        """Ask, consult and decide on each matter. Raises PluginError, naming strategy and position."""
-        return unled(self.settling(matters))
+    def resolve(self, queries: Sequence[PendingQuery]) -> None:
+        """Ask, consult and decide on each. Raises PluginError, naming strategy and position.
 
-    def settling(self, matters: Sequence[Matter]) -> Choices[list[Settled]]:
-        """`settle` for a strategy that leaves choices to others; they are yielded when nothing else is to be done."""
-        opened = [_Open(matter) for matter in matters]
-        first = self.first_answers(matters)
-        for one, (answer, questions) in zip(opened, first, strict=True):
-            one.said.append(answer)
-            one.questions = questions
-            self._begin(one)
-        while waiting := [one for one in opened if one.decision is None]:
-            if asking := [one for one in waiting if not isinstance(one.pending, Choose)]:
-                self._answer(asking)
-                continue
-            with self._told(waiting[0].matter):
-                actions = yield [(one.matter.number, one.pending) for one in waiting if isinstance(one.pending, Choose)]
-            for one, action in zip(waiting, actions, strict=True):
-                self._advance(one, action)
-        return [self._settled(one) for one in opened]
+        That is also raised for a strategy that leaves its actions to others: nobody is here to take them.
+        """
+        if waiting := self.begin(queries):
+            with self._attribute_errors(waiting[0]):
+                raise ValueError("leaves its actions to others, and there is nobody here to take them")
 
-    def first_answers(self, matters: Sequence[Matter]) -> list[tuple[Answer, int]]:
-        """The answer to the first question of each matter, and how many questions it took."""
-        if any(matter.query.channel is Channel.CANDIDATES for matter in matters):  # of all, then
-            return self._compared(matters)
-        return [(answer, 1) for answer in self._asked([(matter, matter.query, 0) for matter in matters])]
+    def begin(self, queries: Sequence[PendingQuery]) -> list[PendingQuery]:
+        """`resolve` as far as it goes: those that wait for an action (`resume`), none where all are decided."""
+        for pending, (answer, questions) in zip(queries, self.first_answers(queries), strict=True):
+            pending.answers.append(answer)
+            pending.questions = questions
+            self._start(pending)
+        return self._answer_all(queries)
 
-    def _asked(self, questions: Sequence[tuple[Matter, Query, int]]) -> list[Answer]:
+    def resume(self, waiting: Sequence[PendingQuery], actions: Sequence[int]) -> list[PendingQuery]:
+        """Go on with those that `begin` or `resume` left waiting, an action for each; those that wait again."""
+        with self._attribute_errors(waiting[0]):
+            if len(actions) != len(waiting):
+                raise ValueError(f"expected {len(waiting)} actions, got {len(actions)}")
+        for pending, action in zip(waiting, actions, strict=True):
+            self._advance(pending, action)
+        return self._answer_all(waiting)
+
+    def _answer_all(self, queries: Sequence[PendingQuery]) -> list[PendingQuery]:
+        """Answer requests until nothing is left but actions; the queries that wait for one."""
+        while waiting := [pending for pending in queries if pending.decision is None]:
+            asking = [pending for pending in waiting if not isinstance(pending.request, ActionRequest)]
+            if not asking:
+                break
+            self._answer(asking)
+        return waiting
+
+    def first_answers(self, queries: Sequence[PendingQuery]) -> list[tuple[Answer, int]]:
+        """The answer to the first question of each, and how many questions it took."""
+        if any(pending.query.channel is Channel.CANDIDATES for pending in queries):  # of all, then
+            return self._compared(queries)
+        return [(answer, 1) for answer in self._asked([(pending, pending.query, 0) for pending in queries])]
+
+    def _asked(self, questions: Sequence[tuple[PendingQuery, Query, int]]) -> list[Answer]:
         """Answers of the assistants, each asked for all that it is asked at once; given order."""
         out: list[Answer | None] = [None] * len(questions)
         for number, assistant in enumerate(self._assistants):
-            mine = [row for row, (matter, _, advisor) in enumerate(questions) if advisor ^ matter.swapped == number]
-            queries = [questions[row][1] for row in mine]
-            answers = assistant.answer(queries, [questions[row][0].assistant_rng for row in mine])
-            for row, answer in zip(mine, answers, strict=True):
+            rows = [row for row, (pending, _, advisor) in enumerate(questions) if advisor ^ pending.swapped == number]
+            queries = [questions[row][1] for row in rows]
+            answers = assistant.answer(queries, [questions[row][0].assistant_rng for row in rows])
+            for row, answer in zip(rows, answers, strict=True):
                 out[row] = answer
         return [answer for answer in out if answer is not None]
 
-    def _compared(self, matters: Sequence[Matter]) -> list[tuple[Answer, int]]:
-        """Channel `candidates`: the best of the student's own likeliest moves by the values that it is told."""
-        asked: list[tuple[Matter, Query, int]] = []
+    def _compared(self, queries: Sequence[PendingQuery]) -> list[tuple[Answer, int]]:
+        """Channel `candidates`: the best of the student's own likeliest moves by the values that it is given."""
+        asked: list[tuple[PendingQuery, Query, int]] = []
         plans = []
-        for matter in matters:
-            places = np.argsort(-matter.own.policy, kind="stable")[: self._candidates]
-            chosen = [matter.query.legal[place] for place in places]
-            after = successors(np.repeat(matter.query.packed[None], len(chosen), axis=0), chosen)
+        for pending in queries:
+            query = pending.query
+            places = np.argsort(-pending.context.own.policy, kind="stable")[: self._candidates]
+            chosen = [query.legal[place] for place in places]
+            after = successors(np.repeat(query.packed[None], len(chosen), axis=0), chosen)
             open_rows = np.flatnonzero(np.isnan(after.score))
             plans.append((chosen, after.score, open_rows))
             asked += [
-                (matter, _other(matter.query, after.packed[row], after.legal[row], Channel.VALUE, number, 1), 0)
+                (pending, _other(query, after.packed[row], after.legal[row], Channel.VALUE, number, 1), 0)
                 for number, row in enumerate(open_rows)
             ]
         answers = iter(self._asked(asked))
         out = []
         for chosen, score, open_rows in plans:
-            mine = [next(answers) for _ in open_rows]
+            behind = [next(answers) for _ in open_rows]
             given, honest = 1 - score, 1 - score
-            given[open_rows] = [1 - _value(answer.given) for answer in mine]
-            honest[open_rows] = [1 - _value(answer.honest) for answer in mine]
+            given[open_rows] = [1 - _value(answer.given) for answer in behind]
+            honest[open_rows] = [1 - _value(answer.honest) for answer in behind]
             best = [Advice(move=chosen[int(values.argmax())], value=float(values.max())) for values in (given, honest)]
-            out.append((Answer(best[0], best[1], any(answer.misaligned for answer in mine)), len(mine)))
+            out.append((Answer(best[0], best[1], any(answer.misaligned for answer in behind)), len(behind)))
         return out
 
-    def _begin(self, one: _Open) -> None:
-        matter = one.matter
-        question = Question(
-            matter.query, matter.own, one.said[0].given, matter.rng, matter.left - one.questions, matter.audits,
-            self._memory, matter.game,
-        )  # fmt: skip
-        with self._told(matter):
-            decision = self._oversight.decide(question)
+    def _start(self, pending: PendingQuery) -> None:
+        """Put the first answer to the strategy."""
+        left = pending.context.left - pending.questions
+        context = replace(pending.context, advice=pending.answers[0].given, left=left)
+        with self._attribute_errors(pending):
+            decision = self._oversight.decide(context)
             if not isinstance(decision, Generator):
-                self._decide(one, decision)
+                self._decide(pending, decision)
                 return
-            one.course = decision
-        self._advance(one)
+            pending.consultation = decision
+        self._advance(pending)
 
-    def _advance(self, one: _Open, reply: Any = None) -> None:
+    def _advance(self, pending: PendingQuery, reply: Any = None) -> None:
         """Send a consultation the reply it waits for; None starts it."""
-        assert one.course is not None
-        with self._told(one.matter):
+        assert pending.consultation is not None
+        with self._attribute_errors(pending):
             try:
-                one.pending = one.course.send(reply)
+                pending.request = pending.consultation.send(reply)
             except StopIteration as end:
-                self._decide(one, end.value)
+                self._decide(pending, end.value)
                 return
-            self._check(one, one.pending)
+            self._check(pending, pending.request)
 
-    def _check(self, one: _Open, request: object) -> None:
+    def _check(self, pending: PendingQuery, request: object) -> None:
         if isinstance(request, Ask):
-            left = one.matter.left - one.questions
+            left = pending.context.left - pending.questions
             if len(request.legal) > left:
                 raise ValueError(f"asked {len(request.legal)} more questions, {left} were left")
             if request.advisor >= len(self._assistants):
                 raise ValueError(f"asked advisor {request.advisor}, there are {len(self._assistants)}")
-        elif isinstance(request, Audit):
-            if len(one.audited) >= one.matter.audits:
+        elif isinstance(request, AskExpert):
+            if len(pending.ground_truth) >= pending.context.ground_truth_left:
                 raise ValueError("asked for a true answer, none were left")
-        elif not isinstance(request, Look | Risks | Choose):
-            raise ValueError(f"expected to be asked Ask, Look, Risks or Audit, got {type(request).__name__}")
+        elif not isinstance(request, Evaluate | Risks | ActionRequest):
+            raise ValueError(f"expected to be asked Ask, Evaluate, Risks or AskExpert, got {type(request).__name__}")
 
-    def _decide(self, one: _Open, decision: Any) -> None:
-        check_decision(decision, one.matter.query)
-        if decision.answer is not None and all(decision.answer is not answer.given for answer in one.said):
+    def _decide(self, pending: PendingQuery, decision: Any) -> None:
+        check_decision(decision, pending.query)
+        if decision.answer is not None and all(decision.answer is not answer.given for answer in pending.answers):
             raise ValueError("decided on an answer that was not given")
-        one.decision = decision
+        pending.decision = decision
+        pending.consultation = pending.request = None
 
-    def _answer(self, waiting: Sequence[_Open]) -> None:
-        """Answer what every open matter waits for, and let each go on."""
-        asks = [(one, one.pending) for one in waiting if isinstance(one.pending, Ask)]
-        looks = [(one, one.pending) for one in waiting if isinstance(one.pending, Look)]
-        judged = [(one, one.pending) for one in waiting if isinstance(one.pending, Risks)]
-        audits = [one for one in waiting if isinstance(one.pending, Audit)]
-        replies: list[tuple[_Open, Any]] = [
-            *self._answers(asks), *self._looks(looks), *self._risks(judged), *self._truths(audits)
+    def _answer(self, waiting: Sequence[PendingQuery]) -> None:
+        """Answer what every query waits for, and let each go on."""
+        asks = [(pending, pending.request) for pending in waiting if isinstance(pending.request, Ask)]
+        evaluations = [(pending, pending.request) for pending in waiting if isinstance(pending.request, Evaluate)]
+        risks = [(pending, pending.request) for pending in waiting if isinstance(pending.request, Risks)]
+        for_expert = [pending for pending in waiting if isinstance(pending.request, AskExpert)]
+        replies: list[tuple[PendingQuery, Any]] = [
+            *self._answers(asks), *self._own_evaluations(evaluations), *self._risks(risks),
+            *self._expert_answers(for_expert),
         ]  # fmt: skip
-        for one, reply in replies:
-            self._advance(one, reply)
+        for pending, reply in replies:
+            self._advance(pending, reply)
 
-    def _answers(self, asks: Sequence[tuple[_Open, Ask]]) -> list[tuple[_Open, list[Advice]]]:
+    def _answers(self, asks: Sequence[tuple[PendingQuery, Ask]]) -> list[tuple[PendingQuery, list[Advice]]]:
         asked = []
-        for one, request in asks:
+        for pending, request in asks:
             channel = Channel.MOVE if request.channel is Channel.CANDIDATES else request.channel
             for number, (packed, legal) in enumerate(zip(request.packed, request.legal, strict=True)):
-                query = _other(one.matter.query, packed, legal, channel, one.questions + number, 0)
-                asked.append((one.matter, query, request.advisor))
-            one.questions += len(request.legal)
+                query = _other(pending.query, packed, legal, channel, pending.questions + number, 0)
+                asked.append((pending, query, request.advisor))
+            pending.questions += len(request.legal)
         answers = iter(self._asked(asked))
         replies = []
-        for one, request in asks:
-            mine = [next(answers) for _ in request.legal]
-            one.said += mine
-            replies.append((one, [answer.given for answer in mine]))
+        for pending, request in asks:
+            new = [next(answers) for _ in request.legal]
+            pending.answers += new
+            replies.append((pending, [answer.given for answer in new]))
         return replies
 
-    def _looks(self, looks: Sequence[tuple[_Open, Look]]) -> list[tuple[_Open, Evaluation]]:
-        if not looks:
+    def _own_evaluations(
+        self, requests: Sequence[tuple[PendingQuery, Evaluate]]
+    ) -> list[tuple[PendingQuery, Evaluation]]:
+        if not requests:
             return []
-        packed = np.concatenate([request.packed for _, request in looks])
-        legal = [row for _, request in looks for row in request.legal]
+        packed = np.concatenate([request.packed for _, request in requests])
+        legal = [row for _, request in requests for row in request.legal]
         starts = range(0, len(legal), BATCH)
-        parts = [self._weak(packed[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
+        parts = [self._student(packed[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
         policy, wdl = [row for part in parts for row in part.policy], np.concatenate([part.wdl for part in parts])
         replies, first = [], 0
-        for one, request in looks:
+        for pending, request in requests:
             last = first + len(request.legal)
-            replies.append((one, Evaluation(legal[first:last], policy[first:last], wdl[first:last])))
-            one.evaluations += last - first
+            replies.append((pending, Evaluation(legal[first:last], policy[first:last], wdl[first:last])))
+            pending.evaluations += last - first
             first = last
         return replies
 
-    def _risks(self, judged: Sequence[tuple[_Open, Risks]]) -> list[tuple[_Open, tuple[list[Floats], float]]]:
+    def _risks(
+        self, requests: Sequence[tuple[PendingQuery, Risks]]
+    ) -> list[tuple[PendingQuery, tuple[list[Floats], float]]]:
         replies = []
-        for name in dict.fromkeys(request.filter for _, request in judged):
+        for name in dict.fromkeys(request.filter for _, request in requests):
             assert self._tools is not None
-            mine = [(one, request) for one, request in judged if request.filter == name]
-            legal = [row for _, request in mine for row in request.legal]
+            same = [(pending, request) for pending, request in requests if request.filter == name]
+            legal = [row for _, request in same for row in request.legal]
             judge = self._tools.filter(name)
-            said = judge(np.concatenate([request.packed for _, request in mine]), legal)
-            for one, request in mine:
+            risks = judge(np.concatenate([request.packed for _, request in same]), legal)
+            for pending, request in same:
                 count = len(request.legal)
-                replies.append((one, (said[:count], judge.threshold)))
-                said = said[count:]
-                one.evaluations += count
+                replies.append((pending, (risks[:count], judge.threshold)))
+                risks = risks[count:]
+                pending.evaluations += count
         return replies
 
-    def _truths(self, audits: Sequence[_Open]) -> list[tuple[_Open, Advice]]:
-        if not audits:
+    def _expert_answers(self, waiting: Sequence[PendingQuery]) -> list[tuple[PendingQuery, Advice]]:
+        if not waiting:
             return []
         assert self._expert is not None
-        queries = [one.matter.query for one in audits]
-        seen = self._expert(np.stack([query.packed for query in queries]), [query.legal for query in queries])
+        queries = [pending.query for pending in waiting]
+        evaluation = self._expert(np.stack([query.packed for query in queries]), [query.legal for query in queries])
         replies = []
-        for row, one in enumerate(audits):
-            one.audited.append(honest_advice(seen, row))
-            replies.append((one, one.audited[-1]))
+        for row, pending in enumerate(waiting):
+            pending.ground_truth.append(honest_advice(evaluation, row))
+            replies.append((pending, pending.ground_truth[-1]))
         return replies
 
-    def _settled(self, one: _Open) -> Settled:
-        assert one.decision is not None
-        answer = next((a for a in one.said if a.given is one.decision.answer), one.said[0])
-        return Settled(one.decision, answer, one.questions, one.evaluations, one.audited)
-
-    def _told(self, matter: Matter) -> Any:
-        return REGISTRY.told(self._oversight, lambda: planes.unpack(matter.query.packed).fen())
+    def _attribute_errors(self, pending: PendingQuery) -> AbstractContextManager[None]:
+        return REGISTRY.attribute_errors(self._oversight, lambda: planes.unpack(pending.query.packed).fen())
 
 
 BATCH = 1024

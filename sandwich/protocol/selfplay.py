@@ -15,31 +15,33 @@ from agents.assistant import Assistant
 from agents.misalignment.base import Misalignment
 from agents.players.base import Player
 from agents.tools import Tools
+from engines import planes
 from engines.inference import Evaluator
 from engines.positions import GameBatch
-from sandwich.oversight.base import Oversight, budget_of
+from sandwich.oversight.base import Oversight, OwnView, budget_of
+from sandwich.oversight.consult import ActionRequest
 from sandwich.protocol import ledger
 from sandwich.protocol.annotated_games import annotated_pgn
 from sandwich.protocol.episode import Episode
-from sandwich.protocol.query_executor import Choices, Desk, unled
+from sandwich.protocol.query_executor import PendingQuery, QueryExecutor
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
-from sandwich.runtime.rng import Use, stream
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import PlayConfig
-from sandwich.spec.schedule import Doubts
+from sandwich.spec.schedule import UncertaintyWindow
 
 
 @dataclass(frozen=True, eq=False)
 class Roles:
     """Who plays in a block.
 
-    weak: the student's checkpoint.
+    student: checkpoint of the student.
     base: the assistant's honest self.
     expert: who gives true answers to a strategy that may have some.
     second: the honest self of the second assistant, where there is one.
     checkpoints: contents of all checkpoints that the spec names.
     """
 
-    weak: bytes
+    student: bytes
     base: Player
     expert: Player
     second: Player | None
@@ -52,7 +54,7 @@ class Block:
 
     openings: FEN of each game.
     second: misalignment of the second assistant, where there is one.
-    memory: what the oversight strategy remembers of earlier steps.
+    study: what the oversight strategy's `study` made of earlier steps.
     """
 
     seed: int
@@ -64,7 +66,7 @@ class Block:
     oversight: Oversight
     inference: InferenceConfig
     second: Misalignment | None = None
-    memory: Any = None
+    study: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,63 +88,133 @@ def play_block(roles: Roles, block: Block) -> Played:
         assistants = [Assistant(opened.player(roles.base), block.misalignment, opened)]
         if roles.second is not None and block.second is not None:
             assistants.append(Assistant(opened.player(roles.second), block.second, opened))
-        expert = opened.player(roles.expert) if budget_of(block.oversight, "audit_budget") else None
-        return play_episodes(evaluator(roles.weak, block.inference), assistants, block, expert, opened)
+        expert = opened.player(roles.expert) if budget_of(block.oversight, "ground_truth_budget") else None
+        return play_episodes(evaluator(roles.student, block.inference), assistants, block, expert, opened)
 
 
 def play_episodes(
-    weak: Evaluator,
+    student: Evaluator,
     assistants: Sequence[Assistant],
     block: Block,
     expert: Evaluator | None = None,
     opened: Tools | None = None,
 ) -> Played:
-    """Play a block with evaluators that are there already."""
-    return unled(played_episodes(weak, assistants, block, expert, opened))
+    """Play a block with evaluators that are there already. Raises PluginError for a strategy that fails."""
+    return BlockPlay(student, assistants, block, expert, opened).finish()
 
 
-def played_episodes(
-    weak: Evaluator,
-    assistants: Sequence[Assistant],
-    block: Block,
-    expert: Evaluator | None = None,
-    opened: Tools | None = None,
-) -> Choices[Played]:
-    """`play_episodes` for a strategy that leaves choices to others: yields those of all games that wait for one."""
-    batch = GameBatch(block.openings, block.play.ply_cap)
-    episodes = [_episode(block, batch, number, len(assistants)) for number in range(len(batch))]
-    desk = Desk(weak, assistants, block.oversight, block.memory, expert, opened, block.play.candidates)
-    doubts = Doubts()
-    evaluations = 0
-    while active := batch.active:
-        packed, legal = batch.packed(active), batch.legal(active)
-        seen = weak(packed, legal)
-        views = [episodes[game].view(seen, row) for row, game in enumerate(active)]
-        for game, own in zip(active, views, strict=True):
+class BlockPlay:
+    """The games of a block on their way, for a strategy that leaves its actions to whoever carries the games on.
+
+    Each `resume` takes an action for each of the `pending`, and plays on until some are wanted again or all games
+    are over: then nothing is pending, and `played` says what came of them.
+    """
+
+    def __init__(
+        self,
+        student: Evaluator,
+        assistants: Sequence[Assistant],
+        block: Block,
+        expert: Evaluator | None = None,
+        opened: Tools | None = None,
+    ) -> None:
+        self.pending: list[tuple[int, ActionRequest]] = []
+        """The actions that are waited for, each with its game's number."""
+        self.played: Played | None = None
+        """What came of the block; None while it goes on."""
+        self._student = student
+        self._block = block
+        self._batch = GameBatch(block.openings, block.play.ply_cap)
+        self._episodes = [_episode(block, number, len(assistants)) for number in range(len(self._batch))]
+        self._executor = QueryExecutor(student, assistants, block.oversight, expert, opened, block.play.candidates)
+        self._window = UncertaintyWindow()
+        self._evaluations = 0
+        self._ply: _Ply | None = None
+
+    def finish(self) -> Played:
+        """Play to the end. Raises PluginError for a strategy that leaves its actions to others."""
+        while self.played is None:
+            if ply := self._next_ply():
+                self._executor.resolve(ply.asked)
+                self._move(ply)
+        return self.played
+
+    def start(self) -> None:
+        """Play until actions are wanted, or to the end."""
+        self._waiting: list[PendingQuery] = []
+        self._play_on()
+
+    def resume(self, actions: Sequence[int]) -> None:
+        """Take an action for each of the `pending`, in their order, and play on."""
+        assert self._ply is not None
+        self._waiting = self._executor.resume(self._waiting, actions)
+        if not self._waiting:
+            self._move(self._ply)
+        self._play_on()
+
+    def _play_on(self) -> None:
+        while not self._waiting and (ply := self._next_ply()):
+            self._waiting = self._executor.begin(ply.asked)
+            if not self._waiting:
+                self._move(ply)
+        self.pending = [
+            (query.game, query.request) for query in self._waiting if isinstance(query.request, ActionRequest)
+        ]
+
+    def _next_ply(self) -> "_Ply | None":
+        """The next ply of all games that go on, with the questions in it; None once `played` is there."""
+        batch, block, episodes = self._batch, self._block, self._episodes
+        games = batch.active
+        if not games:
+            self.played = _played(block, batch, episodes, self._evaluations)
+            return None
+        packed, legal = batch.packed(games), batch.legal(games)
+        evaluation = self._student(packed, legal)
+        views = [episodes[game].view(evaluation, row) for row, game in enumerate(games)]
+        for game, own in zip(games, views, strict=True):
             if batch.boards[game].turn == episodes[game].student_color:
-                doubts.add(block.play.ask, own.policy)
-        matters = [
-            episodes[game].matter(batch.boards[game], packed[row], legal[row], batch.plies[game], views[row], doubts)
-            for row, game in enumerate(active)
+                self._window.add(block.play.ask, own.policy)
+        queries = [
+            episodes[game].query(
+                batch.boards[game], packed[row], legal[row], batch.plies[game], views[row], self._window
+            )
+            for row, game in enumerate(games)
         ]
-        settled = yield from desk.settling([matter for matter in matters if matter])
-        rest = iter(settled)
+        self._ply = _Ply(games, packed, views, queries)
+        return self._ply
+
+    def _move(self, ply: "_Ply") -> None:
+        """Make the moves of a ply whose questions are all resolved."""
+        batch = self._batch
         chosen = [
-            episodes[game].move(batch.boards[game], batch.plies[game], own, next(rest) if matter else None)
-            for game, own, matter in zip(active, views, matters, strict=True)
+            self._episodes[game].move(batch.boards[game], packed, batch.plies[game], own, query)
+            for game, packed, own, query in zip(ply.games, ply.packed, ply.views, ply.queries, strict=True)
         ]
-        batch.apply(active, chosen)
-        evaluations += len(active) + sum(one.questions + one.evaluations for one in settled)
-    return _played(block, batch, episodes, evaluations)
+        batch.apply(ply.games, chosen)
+        self._evaluations += len(ply.games) + sum(query.questions + query.evaluations for query in ply.asked)
 
 
-def _episode(block: Block, batch: GameBatch, number: int, assistants: int) -> Episode:
+@dataclass(frozen=True, eq=False)
+class _Ply:
+    """One ply of the games that go on: their positions `[G, 10]`, the mover's own view, and what is asked."""
+
+    games: list[int]
+    packed: planes.Packed
+    views: list[OwnView]
+    queries: list[PendingQuery | None]
+
+    @property
+    def asked(self) -> list[PendingQuery]:
+        return [query for query in self.queries if query is not None]
+
+
+def _episode(block: Block, number: int, assistants: int) -> Episode:
     game = block.first + number
     key = block.seed, block.step, game
     # Both games of an opening's pair are neighbours; the student has White in the first of them.
-    swapped = assistants > 1 and bool(stream(Use.ORDER, *key).integers(2))
-    players, answers = stream(Use.PLAYERS, *key), stream(Use.ASSISTANT, *key)
-    return Episode(block.play, block.oversight, game, game % 2 == 0, players, answers, swapped)
+    swapped = assistants > 1 and bool(make_rng(RngStream.ORDER, *key).integers(2))
+    players, answers = make_rng(RngStream.PLAYERS, *key), make_rng(RngStream.ASSISTANT, *key)
+    return Episode(block.play, block.oversight, game, game % 2 == 0, players, answers, block.study, swapped)
 
 
 def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations: int) -> Played:

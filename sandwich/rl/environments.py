@@ -31,9 +31,8 @@ from engines import moves, network, planes
 from engines.positions import GameBatch, mask
 from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book
-from sandwich.oversight.deliberation import BOUND, FEATURES, Action, Led, Situation
-from sandwich.protocol.query_executor import Choices
-from sandwich.protocol.selfplay import Block, Played, played_episodes
+from sandwich.oversight.deliberation import BOUND, FEATURES, Action, ExternalDeliberation, Situation
+from sandwich.protocol.selfplay import Block, BlockPlay, Played
 from sandwich.rl.board_picture import board_picture
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
 from sandwich.spec.loading import validate
@@ -65,16 +64,16 @@ Openings = Annotated[tuple[str, ...] | None, Field(min_length=1), AfterValidator
 class OversightConfig(Frozen):
     """Settings of `sandwich/Oversight-v0`; those that a run's spec has too are named as there."""
 
-    weak: Checkpoint = "weak"
+    student: Checkpoint = "weak"
     """The student, and the copy that it plays: a shipped name or the path of a checkpoint."""
     assistant: AssistantConfig = AssistantConfig(misalignment=RandomMove(p=0.5))
     """Whom it asks."""
     play: PlayConfig = PlayConfig()
     """Schedule, channel and budget of the questions, temperature and ply cap; `games`, `block` and `pgn_games` mean
     nothing here."""
-    asks: int = Led.model_fields["asks"].default
+    asks: int = ExternalDeliberation.model_fields["asks"].default
     """Questions that one decision may take beside the first."""
-    replies: int = Led.model_fields["replies"].default
+    replies: int = ExternalDeliberation.model_fields["replies"].default
     """Replies that the student looks at behind each of the moves that it compares."""
     query_cost: float = Field(0.0, ge=0)
     """Reward taken off for every question, the first of each decision among them."""
@@ -177,8 +176,8 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
 
     def __init__(self, render_mode: str | None = None, **settings: Any) -> None:
         super().__init__(OversightConfig, render_mode, settings)
-        self._led = validate(Led, {"asks": self.config.asks, "replies": self.config.replies})
-        answers = 1 + self._led.asks
+        self._strategy = validate(ExternalDeliberation, {"asks": self.config.asks, "replies": self.config.replies})
+        answers = 1 + self._strategy.asks
         self.action_space = spaces.Discrete(len(Action))
         self.observation_space = spaces.Dict(
             {
@@ -195,7 +194,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         )
         self.played: Played | None = None
         """Ledger and counts of the last game that ended by the rules, for the analyst: they hold the truth."""
-        self._course: Choices[Played] | None = None
+        self._game: BlockPlay | None = None
         self._situation: Situation | None = None
         self._asked = self._paid = 0  # questions of the game so far, and those whose cost was taken off
         self._end: list[str] = []
@@ -203,18 +202,18 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[dict[str, Any], Info]:
         super().reset(seed=seed)
         opened = self._tools(self.config.inference)
-        weak = evaluator(network.read(checkpoint_path(self.config.weak)), self.config.inference)
+        student = evaluator(network.read(checkpoint_path(self.config.student)), self.config.inference)
         helper = self.config.assistant
-        assistant = Assistant(opened.player(helper.player), helper.misalignment, opened)
+        assistant = Assistant(opened.player(helper.base), helper.misalignment, opened)
         self._asked, self._paid, self._end = 0, 0, []
         for _ in range(GAMES):
             opening = self._opening(self.config.openings)
             number, block_seed = int(self.np_random.integers(2)), int(self.np_random.integers(2**31))
             block = Block(
-                block_seed, 0, number, (opening,), self.config.play, helper.misalignment, self._led,
+                block_seed, 0, number, (opening,), self.config.play, helper.misalignment, self._strategy,
                 self.config.inference,
             )  # fmt: skip
-            self._course = played_episodes(weak, [assistant], block)
+            self._game = BlockPlay(student, [assistant], block)
             if self._carry_on(None) is None:
                 assert self._situation is not None
                 return self._observation(), self._info(self._situation.mask.astype(np.int8))
@@ -224,8 +223,6 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         allowed, before = self._allowed(action), self._situation
         assert before is not None
         if not allowed:
-            assert self._course is not None
-            self._course.close()
             return self._over(0.0, FORFEIT, before)
         played = self._carry_on(int(action))
         if played is not None:
@@ -236,21 +233,24 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         assert self._situation is not None
         reward = -self._due()
         if self.config.shaping:
-            reward += self._situation.question.own.value - before.question.own.value
+            reward += self._situation.context.own.value - before.context.own.value
         return self._observation(), reward, False, False, self._info(self._situation.mask.astype(np.int8))
 
     def _carry_on(self, action: int | None) -> Played | None:
-        """Play on to the next choice, or to the end."""
-        assert self._course is not None
-        try:
-            ((_, choice),) = next(self._course) if action is None else self._course.send([action])
-        except StopIteration as end:
-            played: Played = end.value
+        """Play on to the next action that is wanted, or to the end."""
+        game = self._game
+        assert game is not None
+        if action is None:
+            game.start()
+        else:
+            game.resume([action])
+        if game.played is not None:
             if action is not None:
-                self.played = played
-            return played
-        self._situation = choice.situation
-        self._asked = choice.situation.asked
+                self.played = game.played
+            return game.played
+        ((_, request),) = game.pending
+        self._situation = request.situation
+        self._asked = request.situation.asked
         return None
 
     def _due(self) -> float:
@@ -261,17 +261,17 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
     def _over(self, result: float, end: str, before: Situation) -> tuple[dict[str, Any], float, bool, bool, Info]:
         reward = result - self._due()
         if self.config.shaping:
-            reward -= before.question.own.value
+            reward -= before.context.own.value
         self._end = [f"{end}: {result:g}"]
         return self._observation(), reward, True, False, {**self._info(None), "result": result, "end": end}
 
     def _observation(self) -> dict[str, Any]:
         now = self._situation
         assert now is not None
-        query, own, answers = now.question.query, now.question.own, 1 + self._led.asks
+        query, own, answers = now.context.query, now.context.own, 1 + self._strategy.asks
         policy = np.zeros(moves.SIZE, np.float32)
         policy[list(query.legal)] = np.clip(own.policy, 0, 1)
-        budget = self.config.play.budget
+        budget = self.config.play.queries_per_game
         share = 1.0 if budget is None else max(0.0, 1 - now.asked / budget)
         return {
             "planes": np.clip(planes.planes(query.packed[None])[0], 0, 1),
@@ -292,8 +292,8 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         now = self._situation
         if now is None:
             return chess.Board(), None, ["no game has begun"]
-        board = planes.unpack(now.question.query.packed)
-        own, said = (moves.uci(number, board) for number in (now.question.own.move, now.advised))
+        board = planes.unpack(now.context.query.packed)
+        own, said = (moves.uci(number, board) for number in (now.context.own.move, now.advised))
         lines = [f"student to move: {own} of its own, {said} advised", f"questions so far: {self._asked}", *self._end]
         return board, moves.decode(now.advised, board), lines
 

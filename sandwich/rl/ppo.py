@@ -38,23 +38,23 @@ from engines import network
 from engines.inference import Evaluator
 from engines.settings import Frozen
 from sandwich.data.openings import book
-from sandwich.oversight.deliberation import FEATURES, Action, Led, Situation
+from sandwich.oversight.deliberation import FEATURES, Action, ExternalDeliberation, Situation
 from sandwich.oversight.learned import Policy
-from sandwich.protocol.selfplay import Block, Played, played_episodes
+from sandwich.protocol.selfplay import Block, BlockPlay, Played
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
 from sandwich.spec.run_spec import PlayConfig
 from sandwich.statistics import mean_figure, share_figure
 
 
-class PracticeConfig(Frozen):
+class PPOConfig(Frozen):
     """How an oversight policy is trained."""
 
     seed: int = Field(0, ge=0)
     """Everything random follows from it."""
-    weak: Checkpoint = "weak"
+    student: Checkpoint = "weak"
     """The student: a shipped name or the path of a checkpoint."""
-    player: AnyPlayer = Network(checkpoint="expert")
+    base: AnyPlayer = Network(checkpoint="expert")
     """The assistant's honest self."""
     misalignments: tuple[AnyMisalignment, ...] = Field(
         (RandomMove(p=0.3), RandomMove(p=0.6), PolicyNoise(sigma=2), PolicyNoise(sigma=4)), min_length=1
@@ -63,9 +63,9 @@ class PracticeConfig(Frozen):
     play: PlayConfig = PlayConfig(ply_cap=60)
     """The games; `games` is counted below, `block` and `pgn_games` mean nothing here. A game cut off at the ply cap
     counts as what the student then thinks of it."""
-    asks: int = Led.model_fields["asks"].default
+    asks: int = ExternalDeliberation.model_fields["asks"].default
     """Questions that one decision may take beside the first."""
-    replies: int = Led.model_fields["replies"].default
+    replies: int = ExternalDeliberation.model_fields["replies"].default
     """Replies that the student looks at behind each of the moves that it compares."""
     query_cost: float = Field(0.005, ge=0)
     """Expected score that a question costs."""
@@ -147,24 +147,23 @@ class _Step:
 
 
 def played(
-    learner: Learner, weak: Evaluator, assistant: Assistant, block: Block, rng: np.random.Generator
+    learner: Learner, student: Evaluator, assistant: Assistant, block: Block, rng: np.random.Generator
 ) -> tuple[list[list[_Step]], Played]:
     """Play a block with actions drawn from the policy: the steps of each game, and what came of it."""
     steps: list[list[_Step]] = [[] for _ in block.openings]
-    course = played_episodes(weak, [assistant], block)
-    try:
-        waiting = next(course)
-        while True:
-            situations = [choice.situation for _, choice in waiting]
-            with torch.no_grad():
-                logs = learner.logs(*_seen(situations)).double().numpy()
-            edges = np.exp(logs).cumsum(1)
-            drawn = [int((edge < rng.random() * edge[-1]).sum()) for edge in edges]
-            for (game, choice), action, log in zip(waiting, drawn, logs, strict=True):
-                steps[game - block.first].append(_Step(choice.situation, action, float(log[action])))
-            waiting = course.send(drawn)
-    except StopIteration as end:
-        return steps, end.value
+    games = BlockPlay(student, [assistant], block)
+    games.start()
+    while games.pending:
+        situations = [request.situation for _, request in games.pending]
+        with torch.no_grad():
+            logs = learner.logs(*_seen(situations)).double().numpy()
+        edges = np.exp(logs).cumsum(1)
+        drawn = [int((edge < rng.random() * edge[-1]).sum()) for edge in edges]
+        for (game, request), action, log in zip(games.pending, drawn, logs, strict=True):
+            steps[game - block.first].append(_Step(request.situation, action, float(log[action])))
+        games.resume(drawn)
+    assert games.played is not None
+    return steps, games.played
 
 
 def _seen(situations: Sequence[Situation]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -186,7 +185,7 @@ def traced(steps: Sequence[Sequence[_Step]], rows: pa.Table, block: Block, cost:
     return Trace(
         features,
         mask,
-        torch.tensor([step.situation.question.own.value for step in whole]),
+        torch.tensor([step.situation.context.own.value for step in whole]),
         torch.tensor(reward),
         torch.tensor([number == len(game) - 1 for game in steps for number in range(len(game))]),
         torch.tensor([step.action for step in whole]),
@@ -223,7 +222,7 @@ def advantages(trace: Trace, expected: torch.Tensor, decay: float) -> torch.Tens
 
 
 def improve(
-    learner: Learner, optimizer: torch.optim.Optimizer, trace: Trace, config: PracticeConfig, rng: np.random.Generator
+    learner: Learner, optimizer: torch.optim.Optimizer, trace: Trace, config: PPOConfig, rng: np.random.Generator
 ) -> None:
     """One iteration's learning."""
     with torch.no_grad():
@@ -246,10 +245,10 @@ def improve(
             optimizer.step()
 
 
-def practise(
-    out: Path, config: PracticeConfig, told: Callable[[dict[str, Any]], None] = lambda row: None
+def train_policy(
+    out: Path, config: PPOConfig, on_iteration: Callable[[dict[str, Any]], None] = lambda row: None
 ) -> list[dict[str, Any]]:
-    """Train a policy; returns the rows of the curve, each of which `told` hears when it is there."""
+    """Train a policy; returns the rows of the curve, each of which `on_iteration` hears when it is there."""
     out.mkdir(parents=True, exist_ok=True)
     spec = config.model_dump(mode="json")
     write_whole(out / "spec.yaml", yaml.safe_dump(spec, sort_keys=False).encode())
@@ -258,31 +257,31 @@ def practise(
     optimizer = torch.optim.Adam(learner.parameters(), config.learning_rate)
     curve: list[dict[str, Any]] = []
     with tools({}, config.inference) as opened:
-        weak = evaluator(network.read(checkpoint_path(config.weak)), config.inference)
-        assistants = [Assistant(opened.player(config.player), one, opened) for one in config.misalignments]
+        student = evaluator(network.read(checkpoint_path(config.student)), config.inference)
+        assistants = [Assistant(opened.player(config.base), one, opened) for one in config.misalignments]
         for iteration in range(config.iterations):
             rng = np.random.default_rng([config.seed, iteration])
             traces, tables = [], []
             for number, assistant in enumerate(assistants):
                 block = _block(config, iteration, number, rng)
-                steps, what = played(learner, weak, assistant, block, rng)
+                steps, what = played(learner, student, assistant, block, rng)
                 traces.append(traced(steps, what.rows, block, config.query_cost))
                 tables.append(what.rows)
             improve(learner, optimizer, _joined(traces), config, rng)
             curve.append({"iteration": iteration + 1, **_row(pa.concat_tables(tables), traces)})
             write_whole(out / "curve.jsonl", "".join(f"{json.dumps(row)}\n" for row in curve).encode())
             write_whole(out / "policy.safetensors", learner.kept().to_bytes({"spec": spec, "iterations": len(curve)}))
-            told(curve[-1])
+            on_iteration(curve[-1])
     return curve
 
 
-def _block(config: PracticeConfig, iteration: int, number: int, rng: np.random.Generator) -> Block:
+def _block(config: PPOConfig, iteration: int, number: int, rng: np.random.Generator) -> Block:
     places = np.repeat(rng.choice(len(book("play")), config.games // 2, replace=False), 2)  # with either colour
-    led = Led(asks=config.asks, replies=config.replies)
+    strategy = ExternalDeliberation(asks=config.asks, replies=config.replies)
     openings = tuple(book("play")[place] for place in places)
     first = number * config.games
     return Block(
-        config.seed, iteration, first, openings, config.play, config.misalignments[number], led, config.inference
+        config.seed, iteration, first, openings, config.play, config.misalignments[number], strategy, config.inference
     )
 
 

@@ -55,7 +55,7 @@ def _asking_alike(spec: RunSpec) -> PlayConfig:
     once, most = play.cost(1), play.cost(budget_of(spec.oversight, "questions"))
     return play.model_copy(
         update={
-            "budget": None if play.budget is None else play.budget * once // most,
-            "pace": None if play.pace is None else play.pace * (once / most),
+            "queries_per_game": None if play.queries_per_game is None else play.queries_per_game * once // most,
+            "queries_per_turn": None if play.queries_per_turn is None else play.queries_per_turn * (once / most),
         }
     )

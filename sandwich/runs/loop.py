@@ -7,6 +7,7 @@ goes on behind the last of them, and ends with the same bytes as one that was no
 import hashlib
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from agents.checkpoint_files import read_checkpoints
 from agents.plugins import sources
 from engines.settings import SpecError
 from sandwich.data.openings import book
-from sandwich.evaluation.label_losses import losses_of, review
+from sandwich.evaluation.label_losses import label_losses, losses_of
 from sandwich.evaluation.measurement import Measurer, result
 from sandwich.evaluation.oracle import Oracle
 from sandwich.evaluation.puzzles import read_puzzles
@@ -32,8 +33,8 @@ from sandwich.runs.provenance import gone_on, provenance, read_files
 from sandwich.runs.tracking import Board, Tracker
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
-from sandwich.runtime.progress import Row, Silent, Telling, Watcher
-from sandwich.runtime.rng import Use, stream
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter, Row, RunProgress
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import NO_RESULT, RunSpec, check_devices
 
@@ -58,14 +59,13 @@ class Folder:
         return self.path / "checkpoints" / f"step-{step:03d}" / "weights.safetensors"
 
 
-def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | None = None) -> Row:
+def run(spec: RunSpec, path: Path, progress: RunProgress = NO_PROGRESS, board: Board | None = None) -> Row:
     """Carry a run out, or on from where `path` has it; the final result as JSON values.
 
     board: page of one game, for those that are shown in W&B.
     Raises SpecError where `path` holds a run with other settings, CheckpointError for a player that
     can't be read.
     """
-    watch = watch or Silent()
     check_devices(spec)
     checkpoints = read_checkpoints(spec)
     if spec.evaluate.puzzles:
@@ -73,21 +73,22 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | 
     folder = Folder(path)
     oracle = Oracle(spec.evaluate.nodes)
     prepare(folder, spec, checkpoints, oracle.identity)
-    write_whole(folder.checkpoint(0), checkpoints[spec.weak])
+    write_whole(folder.checkpoint(0), checkpoints[spec.student])
 
     with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count) as cluster:
         rows: list[Row] = tracker.rows[: spec.steps + 1]
-        measurer = Measurer(cluster, spec, checkpoints, oracle, watch)
+        measurer = Measurer(cluster, spec, checkpoints, oracle, progress)
         for step in range(len(rows), spec.steps + 1):
             if step > 0 and spec.stop_early and rows[0]["pgr"]["value"] is None:
                 break
             clock = Clock()
+            progress.step(step)
             played = learned = None
             if step > 0:
-                weak = folder.checkpoint(step - 1).read_bytes()
-                played = play(cluster, spec, step - 1, roles(spec, weak, checkpoints), folder, watch)
+                student = folder.checkpoint(step - 1).read_bytes()
+                played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress)
                 clock.lap("play")
-                learned = learn(spec, step - 1, weak, folder, watch)
+                learned = learn(spec, step - 1, student, folder, progress)
                 clock.lap("finetune")
             row = measurer.row(step, folder.checkpoint(step).read_bytes(), rows)
             clock.lap("evaluate")
@@ -97,7 +98,7 @@ def run(spec: RunSpec, path: Path, watch: Watcher | None = None, board: Board | 
             if step > 0:
                 tracker.games(step - 1, folder.ledger(step - 1))
                 tracker.artifacts(step - 1, folder.checkpoint(step), folder.ledger(step - 1))
-            watch.row(row)
+            progress.row(row)
         final = result(rows, path)
         write_whole(path / "result.json", (json.dumps(final, indent=2) + "\n").encode())
         tracker.finish(final)
@@ -182,24 +183,23 @@ class Clock:
         self._last = now
 
 
-def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folder, watch: Watcher) -> Row:
+def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folder, progress: ProgressReporter) -> Row:
     """The games of a step and the oracle's look at them, unless the ledger is there; counts, and what was lost."""
     if not folder.ledger(step).exists():
-        blocks = step_blocks(spec, step, remembered(spec, step, folder))
-        watch.phase(step + 1, "play", spec.play.games)
-        start, evaluated = time.monotonic(), 0
+        blocks = step_blocks(spec, step, study_of_past(spec, step, folder))
+        progress.begin("play", spec.play.games)
+        start, evaluated = time.monotonic(), Counter[str]()
 
-        def done(played: Played) -> None:
-            nonlocal evaluated
-            evaluated += played.evaluations
-            rate = evaluated / (time.monotonic() - start)
-            watch.advance(sum(played.ends.values()), f"{rate:.0f} positions/s")
+        def count(played: Played) -> None:
+            evaluated["positions"] += played.evaluations
+            rate = evaluated["positions"] / (time.monotonic() - start)
+            progress.advance(sum(played.ends.values()), f"{rate:.0f} positions/s")
 
-        results = cluster.map(play_block, roles, blocks, done)
+        results = cluster.map(play_block, roles, blocks, count)
         write_whole(folder.games(step), "\n\n\n".join(game for r in results for game in r.pgn).encode())
         rows = pa.concat_tables([r.rows for r in results])
         if (budget := spec.evaluate.ledger_positions) and not (oracle := Oracle(spec.evaluate.ledger_nodes)).missing:
-            rows = review(cluster, oracle, rows, budget, seed=spec.seed, told=Telling(watch, step + 1))
+            rows = label_losses(cluster, oracle, rows, budget, spec.seed, progress)
         write_whole(folder.ledger(step), parquet_bytes(rows))
     content = ledger.read(folder.ledger(step))
     counts = {key: pc.sum(content[column]).as_py() or 0 for key, column in COUNTED.items()}
@@ -214,25 +214,25 @@ COUNTED = {
 """Counts of a step, and the ledger column whose sum each is."""
 
 
-def roles(spec: RunSpec, weak: bytes, checkpoints: dict[str, bytes]) -> Roles:
-    """Who plays in a step in which the student is `weak`."""
-    second = spec.second.player if spec.second else None
-    return Roles(weak, spec.assistant.player, spec.expert, second, checkpoints)
+def roles(spec: RunSpec, student: bytes, checkpoints: dict[str, bytes]) -> Roles:
+    """Who plays in a step in which the student is `student`."""
+    second = spec.second.base if spec.second else None
+    return Roles(student, spec.assistant.base, spec.expert, second, checkpoints)
 
 
-def remembered(spec: RunSpec, step: int, folder: Folder) -> Any:
+def study_of_past(spec: RunSpec, step: int, folder: Folder) -> Any:
     """What the oversight strategy makes of the steps before this one, of which it sees what the student saw."""
     if not step:
         return None
     past = pa.concat_tables([ledger.read(folder.ledger(earlier), ledger.VISIBLE) for earlier in range(step)])
-    with OVERSIGHT.told(spec.oversight):
+    with OVERSIGHT.attribute_errors(spec.oversight):
         return spec.oversight.study(past)
 
 
-def step_blocks(spec: RunSpec, step: int, memory: Any = None) -> list[Block]:
+def step_blocks(spec: RunSpec, step: int, study: Any = None) -> list[Block]:
     """The blocks of a step; each opening of the book for play is drawn once before any comes again."""
     fens = book("play")
-    rng = stream(Use.OPENINGS, spec.seed, step)
+    rng = make_rng(RngStream.OPENINGS, spec.seed, step)
     needed = spec.play.games // 2
     order = np.concatenate([rng.permutation(len(fens)) for _ in range(-(-needed // len(fens)))])[:needed]
     openings = [fens[place] for place in order for _ in range(2)]
@@ -240,31 +240,20 @@ def step_blocks(spec: RunSpec, step: int, memory: Any = None) -> list[Block]:
         Block(
             spec.seed, step, first, tuple(openings[first : first + spec.play.block]), spec.play,
             spec.assistant.misalignment, spec.oversight, spec.inference,
-            spec.second.misalignment if spec.second else None, memory,
+            spec.second.misalignment if spec.second else None, study,
         )
         for first in range(0, spec.play.games, spec.play.block)
     ]  # fmt: skip
 
 
-def learn(spec: RunSpec, step: int, weak: bytes, folder: Folder, watch: Watcher) -> Row:
+def learn(spec: RunSpec, step: int, student: bytes, folder: Folder, progress: ProgressReporter) -> Row:
     """Fit the student to its ledgers so far, unless the new checkpoint is there already."""
     note = folder.checkpoint(step + 1).with_name("finetune.json")
     if not (folder.checkpoint(step + 1).exists() and note.exists()):
         ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step + 1)]
-        examples = training_view(ledgers, spec.finetune, stream(Use.EXAMPLES, spec.seed, step))
-        done = 0
-        started = False
-
-        def told(progress: Any) -> None:
-            nonlocal done, started
-            if not started:
-                watch.phase(step + 1, "learn", progress.steps)
-                started = True
-            watch.advance(progress.step - done, f"loss {progress.policy_loss:.2f}, top-1 {progress.top1:.0%}")
-            done = progress.step
-
-        seed = int(stream(Use.FIT, spec.seed, step).integers(2**31))
-        new, last = finetune(weak, examples, spec.finetune, seed, told)
+        examples = training_view(ledgers, spec.finetune, make_rng(RngStream.EXAMPLES, spec.seed, step))
+        seed = int(make_rng(RngStream.FIT, spec.seed, step).integers(2**31))
+        new, last = finetune(student, examples, spec.finetune, seed, progress)
         moving = int((examples.policy != 0).any(1).sum())
         figures = {"examples": moving, "results": len(examples) - moving, "policy_loss": last.policy_loss,
                    "value_loss": last.value_loss, "top1": last.top1}  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sandwich.runtime.rng import Use, stream
+from sandwich.runtime.rng import RngStream, make_rng
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ def cases(content: pa.Table, seed: int, step: int) -> list[Case]:
             chosen[game] = (kind, lost)
     left = np.setdiff1d(content["game"].to_numpy(), list(chosen))
     if len(left):
-        chosen[int(stream(Use.SHOWCASE, seed, step).choice(left))] = ("random", None)
+        chosen[int(make_rng(RngStream.SHOWCASE, seed, step).choice(left))] = ("random", None)
     return [
         Case(kind, game, content.filter(pc.equal(content["game"], game)).to_pydict(), lost)
         for game, (kind, lost) in chosen.items()
@@ -50,8 +50,8 @@ def cases(content: pa.Table, seed: int, step: int) -> list[Case]:
 def _lie(content: pa.Table, believed: bool, without: list[int]) -> tuple[int, float | None] | None:
     """Game and loss of the lie, believed or not, that gives away most; None where there is none."""
     other = pc.invert(pc.is_in(content["game"], pa.array(without, pa.uint32())))
-    told = pc.and_(content["misaligned"], pc.equal(content["believed"], believed))
-    lies = content.select(["game", "loss_advised"]).filter(pc.and_(told, other))
+    lied = pc.and_(content["misaligned"], pc.equal(content["believed"], believed))
+    lies = content.select(["game", "loss_advised"]).filter(pc.and_(lied, other))
     if not lies.num_rows:
         return None
     lost = lies["loss_advised"]

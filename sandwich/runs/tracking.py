@@ -18,7 +18,7 @@ from sandwich.protocol import ledger
 from sandwich.protocol.annotated_games import annotated_pgn, proposals, result_of
 from sandwich.runs.metrics import read_metrics, scalars, step_of, write_metrics
 from sandwich.runs.showcase import Case, cases
-from sandwich.runtime.background import Courier
+from sandwich.runtime.background import BackgroundWorker
 from sandwich.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Tracker:
         self._spec = spec
         self._board = board
         self._rows: dict[int, dict[str, Any]] = {}
-        self._courier: Courier | None = None
+        self._worker: BackgroundWorker | None = None
         self._run: Run | None = None  # of the courier's errands alone
         self._files = True
         self._failed = False
@@ -93,11 +93,11 @@ class Tracker:
         self._rows = {row["step"]: row for row in read_metrics(self._folder)}
         if self._spec.tracking.wandb != "off":
             self._environment.enter_context(_environment(self._folder / "wandb"))
-            self._courier = Courier(self._fail)
+            self._worker = BackgroundWorker(self._fail)
             started = Event()
-            self._courier.do(lambda: _prepare(started))
+            self._worker.do(lambda: _prepare(started))
             started.wait(START_WAIT)
-            self._courier.do(self._begin)
+            self._worker.do(self._begin)
         for row in self.rows:
             self._send(row)
         return self
@@ -105,12 +105,12 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        courier, self._courier = self._courier, None
-        if courier is None:
+        worker, self._worker = self._worker, None
+        if worker is None:
             return
         with self._environment:
-            courier.do(lambda: self._wandb.finish(exit_code=0 if kind is None else 1))
-            if not courier.close(END_WAIT):
+            worker.do(lambda: self._wandb.finish(exit_code=0 if kind is None else 1))
+            if not worker.close(END_WAIT):
                 self._fail(TimeoutError(f"still busy {END_WAIT:.0f} s after the run"))
             if self._failed:
                 _end_service()
@@ -140,17 +140,17 @@ class Tracker:
         figures = scalars(row)
         self._later(lambda: self._wandb.log(figures))
 
-    def _later(self, errand: Callable[[], None]) -> None:
-        if self._courier is not None:
-            self._courier.do(errand)
+    def _later(self, task: Callable[[], None]) -> None:
+        if self._worker is not None:
+            self._worker.do(task)
 
-    def _later_file(self, errand: Callable[[], None]) -> None:
+    def _later_file(self, task: Callable[[], None]) -> None:
         """An errand for which W&B waits for its server; after one that failed none are done, figures go on."""
 
         def careful() -> None:
             try:
                 if self._files:
-                    errand()
+                    task()
             except Exception as error:
                 if self._failed:
                     raise
@@ -225,7 +225,7 @@ def _end_service() -> None:
 
     What it has written down by then is in its files; a later run of this process starts it anew.
     """
-    helper = Courier(lambda error: None)  # W&B may complain that its process is gone
+    helper = BackgroundWorker(lambda error: None)  # W&B may complain that its process is gone
     helper.do(_kill_service)
     helper.close(TEARDOWN_WAIT)
 

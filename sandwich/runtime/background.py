@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-Errand = Callable[[], None]
+Task = Callable[[], None]
 
 
-class Courier:
+class BackgroundWorker:
     """Does errands one after the other in the background; after one that raises, none.
 
     failed: hears once, on the courier's thread, what was raised. The thread does not keep a process alive.
@@ -15,25 +15,25 @@ class Courier:
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
         self._failed = failed
-        self._errands: SimpleQueue[Errand | None] = SimpleQueue()
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._over = False
         self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
         self._thread.start()
 
-    def do(self, errand: Errand) -> None:
+    def do(self, task: Task) -> None:
         """Have an errand done after those before it."""
-        self._errands.put(errand)
+        self._tasks.put(task)
 
     def close(self, seconds: float) -> bool:
         """Take no more errands, and begin none after this time; whether those there are done, or given up, by then."""
-        self._errands.put(None)
+        self._tasks.put(None)
         self._thread.join(seconds)
         self._over = True
         return not self._thread.is_alive()
 
     def _work(self) -> None:
         try:
-            while (errand := self._errands.get()) and not self._over:
-                errand()
+            while (task := self._tasks.get()) and not self._over:
+                task()
         except Exception as error:
             self._failed(error)

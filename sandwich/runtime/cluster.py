@@ -119,13 +119,13 @@ class Cluster:
         function: Callable[[Any, Job], Result],
         shared: Any,
         jobs: Sequence[Job],
-        done: Callable[[Result], None] = lambda result: None,
+        on_result: Callable[[Result], None] = lambda result: None,
     ) -> list[Result]:
-        """`function(shared, job)` for each job; `done` hears of each result as it comes."""
+        """`function(shared, job)` for each job; `on_result` hears of each as it comes."""
         results: dict[int, Result] = {}
         for index, result in self._run(function, shared, jobs):
             results[index] = result
-            done(result)
+            on_result(result)
         return [results[index] for index in range(len(jobs))]
 
     def trials(
@@ -137,12 +137,12 @@ class Cluster:
         workers: int,
         retries: int,
         scratch: Path,
-        told: Callable[[str, dict[str, Any]], None],
+        on_result: Callable[[str, dict[str, Any]], None],
     ) -> dict[str, str]:
         """`function(shared, name, report)` for each name, as Ray Tune trials; why each failed that did in the end.
 
         A trial has room for `workers` of its own `Cluster` jobs, in one placement group on one machine where
-        that is possible; as many run at once as the cluster has room for. `told` hears what they report. One
+        that is possible; as many run at once as the cluster has room for. `on_result` hears what they report. One
         that fails, or whose process dies, is tried again `retries` times; the others go on.
         scratch: a folder that all machines see, of which nothing is needed afterwards.
         """
@@ -156,7 +156,7 @@ class Cluster:
                 return tune.Callback, ()  # Tune writes its callbacks down, and what listens here may hold a terminal
 
             def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
-                told(trial.config["name"], result)
+                on_result(trial.config["name"], result)
 
         place = ray.put(shared)
 

@@ -1,4 +1,4 @@
-"""Whoever wants to hear how a run gets on."""
+"""How long work says how it gets on: one interface for everything that takes more than a moment."""
 
 from typing import Any, Protocol
 
@@ -6,39 +6,55 @@ Row = dict[str, Any]
 """The metrics of one step, as JSON values."""
 
 
-class Watcher(Protocol):
-    """Hears how a run gets on."""
+class ProgressReporter(Protocol):
+    """Hears how a piece of work gets on."""
 
-    def phase(self, step: int, name: str, total: int) -> None:
-        """A phase of a step begins; it will advance by `total` in all."""
+    def begin(self, phase: str, total: int, done: int = 0) -> None:
+        """A phase of so many units begins, so many of which are done already; it ends the one before."""
 
-    def advance(self, amount: int, note: str = "") -> None:
-        """The phase has advanced."""
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """So many more units of the phase are done."""
+
+    def message(self, text: str) -> None:
+        """One line that is worth keeping."""
+
+
+class RunProgress(ProgressReporter, Protocol):
+    """Hears of the steps of a run too."""
+
+    def step(self, step: int) -> None:
+        """What begins from now on belongs to this step."""
 
     def row(self, row: Row) -> None:
         """A step is finished; its row of metrics."""
 
 
-class Silent:
-    """A watcher that says nothing."""
+class NullProgress:
+    """Reports nothing."""
 
-    def phase(self, step: int, name: str, total: int) -> None: ...
-    def advance(self, amount: int, note: str = "") -> None: ...
+    def begin(self, phase: str, total: int, done: int = 0) -> None: ...
+    def advance(self, amount: int = 1, note: str = "") -> None: ...
+    def message(self, text: str) -> None: ...
+    def step(self, step: int) -> None: ...
     def row(self, row: Row) -> None: ...
 
 
-class Telling:
-    """Turns (what, how many are done, of how many) into phases of one step."""
+NO_PROGRESS = NullProgress()
+"""For who is not listened to."""
 
-    def __init__(self, watch: Watcher, step: int) -> None:
-        self._watch = watch
-        self._step = step
-        self._now: tuple[str, int] | None = None
-        self._done = 0
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if self._now != (what, total):
-            self._watch.phase(self._step, what, total)
-            self._now, self._done = (what, total), 0
-        self._watch.advance(done - self._done)
-        self._done = done
+class Prefixed:
+    """A reporter whose phases have a word before their names."""
+
+    def __init__(self, progress: ProgressReporter, prefix: str) -> None:
+        self._progress = progress
+        self._prefix = prefix
+
+    def begin(self, phase: str, total: int, done: int = 0) -> None:
+        self._progress.begin(f"{self._prefix}{phase}", total, done)
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self._progress.advance(amount, note)
+
+    def message(self, text: str) -> None:
+        self._progress.message(text)

@@ -5,7 +5,7 @@ from enum import IntEnum
 import numpy as np
 
 
-class Use(IntEnum):
+class RngStream(IntEnum):
     """What a stream is for. The numbers are part of every run's results: a use that goes leaves a gap."""
 
     PLAYERS = 1
@@ -36,7 +36,7 @@ class Use(IntEnum):
     """Bootstrap of ratings."""
 
 
-def stream(use: Use, seed: int, *key: int) -> np.random.Generator:
+def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:
     """Random numbers of one use; those of another use, seed or key are independent of them.
 
     The key is NumPy's spawn key: a plain list of seeds is padded with zeros, so that [1, 2] and [1, 2, 0] are one.

@@ -12,21 +12,21 @@ from engines.settings import SpecError, explain, read_yaml
 
 
 def spec_settings(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Settings of a YAML file, laid over those of its `base`, with overrides; SpecError in one line."""
+    """Settings of a YAML file, laid over those of the file that it `extends`, with overrides; SpecError in one line."""
     return overridden(_layered(path), overrides)
 
 
 def _layered(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Settings of a file, laid over those of the file beside it that it names as its `base`."""
+    """Settings of a file, laid over those of the file beside it that it `extends`."""
     settings = read_yaml(path)
     if not isinstance(settings, dict):
         raise SpecError(f"{path}: expected a mapping of keys, got {type(settings).__name__}")
-    base = settings.pop("base", None)
-    if base is None:
+    extended = settings.pop("extends", None)
+    if extended is None:
         return settings
-    if not isinstance(base, str) or Path(base).name != base or base in (path.name, *above):
-        raise SpecError(f"base: expected the name of another file beside {path}, not laid over it, got {base!r}")
-    return _merged(_layered(path.with_name(base), (path.name, *above)), settings)
+    if not isinstance(extended, str) or Path(extended).name != extended or extended in (path.name, *above):
+        raise SpecError(f"extends: expected the name of another file beside {path}, not laid over it, got {extended!r}")
+    return _merged(_layered(path.with_name(extended), (path.name, *above)), settings)
 
 
 KINDS = ("type", "when")

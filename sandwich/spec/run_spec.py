@@ -25,7 +25,7 @@ from sandwich.training.supervised import TrainConfig
 class AssistantConfig(Frozen):
     """The assistant: an honest player plus a misalignment."""
 
-    player: AnyPlayer = Network(checkpoint="expert")
+    base: AnyPlayer = Network(checkpoint="expert")
     """Its honest self: a shipped name, the path of a checkpoint, or any player (`stockfish:nodes=1000`)."""
     misalignment: AnyMisalignment
     """What is wrong with it: `type` and the settings of that type."""
@@ -44,9 +44,9 @@ class PlayConfig(Frozen):
     """What it asks for."""
     candidates: int = Field(4, ge=2)
     """On channel `candidates`: how many of its own likeliest moves it asks the value behind, each one question."""
-    budget: int | None = Field(None, ge=1)
+    queries_per_game: int | None = Field(None, ge=1)
     """Questions of one game at most; None: no limit."""
-    pace: float | None = Field(None, gt=0)
+    queries_per_turn: float | None = Field(None, gt=0)
     """Questions for each of the student's turns, saved up for decisions that take several; None: no limit."""
     advice: Literal["played", "labelled"] = "played"
     """Whether the move decided on is played, or only recorded as a label beside the student's own."""
@@ -146,7 +146,7 @@ class RunSpec(Frozen):
     """Ray workers; None: one per core. Results don't depend on it."""
     expert: AnyPlayer = Network(checkpoint="expert")
     """The player whose strength is to be reached: a shipped name, the path of a checkpoint, or any player."""
-    weak: Checkpoint = "weak"
+    student: Checkpoint = "weak"
     """The student before its first step: a shipped name or the path of a checkpoint."""
     assistant: AssistantConfig
     second: AssistantConfig | None = None
@@ -165,8 +165,10 @@ class RunSpec(Frozen):
             raise ValueError("play.ask is never, so nothing is queried: finetune.examples must be student or all")
         budgets = {name: budget_of(self.oversight, name) for name in BUDGETS}
         cost = self.play.cost(budgets["questions"])
-        if self.play.budget is not None and self.play.budget < cost:
-            raise ValueError(f"play.budget: one decision takes up to {cost} questions, got {self.play.budget}")
+        if self.play.queries_per_game is not None and self.play.queries_per_game < cost:
+            raise ValueError(
+                f"play.queries_per_game: one decision takes up to {cost} questions, got {self.play.queries_per_game}"
+            )
         if budgets["advisors"] > 1 and self.second is None:
             raise ValueError(f"second: missing; {OVERSIGHT.name(self.oversight)} asks two assistants")
         if self.evaluate.pairs > len(book("measure")):

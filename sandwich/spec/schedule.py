@@ -1,6 +1,6 @@
 """When the weak player asks: the schedule of its questions, and what they may cost.
 
-A schedule says on which of its own turns the student would ask; the budget and the pace say whether it
+A schedule says on which of its own turns the student would ask; the budget says whether it
 can afford to. A strategy that asks several times for one decision needs as many questions to be left.
 """
 
@@ -35,16 +35,16 @@ class Chance(Frozen):
 
 
 class Unsure(Frozen):
-    """On own turns on which the student's policy is in doubt."""
+    """On own turns on which the student's policy is uncertain."""
 
     when: Literal["unsure"]
     by: Literal["entropy", "gap"] = "entropy"
-    """Doubt: the entropy of the policy over the legal moves, in nats; or one less the gap between the probabilities of
-    its first two moves, 0..1."""
+    """Uncertainty: the entropy of the policy over the legal moves, in nats; or one less the gap between the
+    probabilities of its first two moves, 0..1."""
     threshold: float | None = None
-    """Doubt from which on it asks; None: by `quantile`."""
+    """Uncertainty from which on it asks; None: by `quantile`."""
     quantile: float | None = Field(None, ge=0, le=1)
-    """Share of the turns, the least in doubt, on which it does not ask; of the latest 256 turns of the same block."""
+    """Share of the turns, the least uncertain, on which it does not ask; of the latest 256 turns of the same block."""
 
     @model_validator(mode="after")
     def _one(self) -> "Unsure":
@@ -52,8 +52,8 @@ class Unsure(Frozen):
             raise ValueError("expected either threshold or quantile")
         return self
 
-    def doubt(self, policy: Floats) -> float:
-        """How much a policy `[M]` is in doubt."""
+    def uncertainty(self, policy: Floats) -> float:
+        """How uncertain a policy `[M]` is."""
         if self.by == "entropy":
             likely = policy[policy > 0].astype(np.float64)
             return float(-(likely * np.log(likely)).sum())
@@ -76,33 +76,35 @@ Schedule = Annotated[Every | Chance | Unsure | Never, Field(discriminator="when"
 
 
 LATEST = 256
-"""Turns that a doubt is compared with. Positions of a later phase are more in doubt than those of an earlier one:
+"""Turns that an uncertainty is compared with. It is greater in later phases of a game than in earlier ones:
 compared with all turns so far, the student would ask more often than it should."""
 
 
 @dataclass
-class Doubts:
-    """The doubts on the latest of the student's turns of one block."""
+class UncertaintyWindow:
+    """How uncertain the student was on the latest of its turns in one block."""
 
-    seen: list[float] = field(default_factory=list)
+    ranked: list[float] = field(default_factory=list)
     """In rising order."""
     order: deque[float] = field(default_factory=deque)
     """The same as they came."""
 
     def add(self, schedule: Schedule, policy: Floats) -> None:
-        """Another turn, where the schedule asks by doubt."""
+        """Another turn, where the schedule asks by uncertainty."""
         if isinstance(schedule, Unsure):
-            self.order.append(schedule.doubt(policy))
-            insort(self.seen, self.order[-1])
+            self.order.append(schedule.uncertainty(policy))
+            insort(self.ranked, self.order[-1])
         if len(self.order) > LATEST:
-            self.seen.pop(bisect_left(self.seen, self.order.popleft()))
+            self.ranked.pop(bisect_left(self.ranked, self.order.popleft()))
 
-    def above(self, doubt: float) -> float:
+    def above(self, uncertainty: float) -> float:
         """Share of the turns seen that were less in doubt."""
-        return bisect_left(self.seen, doubt) / len(self.seen)
+        return bisect_left(self.ranked, uncertainty) / len(self.ranked)
 
 
-def would_ask(schedule: Schedule, turn: int, policy: Floats, doubts: Doubts, rng: np.random.Generator) -> bool:
+def would_ask(
+    schedule: Schedule, turn: int, policy: Floats, window: UncertaintyWindow, rng: np.random.Generator
+) -> bool:
     """Whether the student would ask on its `turn`-th own turn (from 0), at this policy `[M]` of its own."""
     match schedule:
         case Every(n=n):
@@ -111,28 +113,36 @@ def would_ask(schedule: Schedule, turn: int, policy: Floats, doubts: Doubts, rng
             return rng.random() < q
         case Unsure(threshold=None, quantile=quantile):
             assert quantile is not None
-            return doubts.above(schedule.doubt(policy)) >= quantile
+            return window.above(schedule.uncertainty(policy)) >= quantile
         case Unsure(threshold=threshold):
             assert threshold is not None
-            return schedule.doubt(policy) >= threshold
+            return schedule.uncertainty(policy) >= threshold
         case Never():
             return False
 
 
 @dataclass
-class Purse:
-    """The questions that one game may still ask.
+class QueryBudget:
+    """What one game may still ask, and what it has asked.
 
-    budget: questions of the whole game; None: any number.
-    pace: questions for each of the student's turns, saved up; None: any number.
+    per_game: questions of the whole game; None: any number.
+    per_turn: questions for each of the student's turns, saved up; None: any number.
+    ground_truth: true answers of the expert in the whole game.
     """
 
-    budget: int | None
-    pace: float | None
-    spent: int = 0
+    per_game: int | None = None
+    per_turn: float | None = None
+    ground_truth: int = 0
+    asked: int = 0
+    """Questions so far."""
 
     def left(self, turns: int) -> float:
         """Questions that can be asked now, on the student's `turns`-th turn (from 1); infinite where nothing bounds."""
-        whole = np.inf if self.budget is None else self.budget
-        saved = np.inf if self.pace is None else np.floor(self.pace * turns + 1e-9)
-        return float(min(whole, saved)) - self.spent
+        whole = np.inf if self.per_game is None else self.per_game
+        saved = np.inf if self.per_turn is None else np.floor(self.per_turn * turns + 1e-9)
+        return float(min(whole, saved)) - self.asked
+
+    def spend(self, questions: int, ground_truth: int) -> None:
+        """So many questions, and so many true answers, have been asked for."""
+        self.asked += questions
+        self.ground_truth -= ground_truth

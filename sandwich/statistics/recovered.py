@@ -202,15 +202,17 @@ def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: i
     return _student(np.array(values), shared)
 
 
-def ratio_figure(start: Floats, end: Floats, goal: Floats, draws: int, rng: np.random.Generator) -> Figure:
+def ratio_figure(start: Floats, end: Floats, expert: Floats, draws: int, rng: np.random.Generator) -> Figure:
     """Performance gap recovered on a mean over the same `[N]` positions (such as Win% loss).
 
     (mean(end) − mean(start)) / (mean(goal) − mean(start)), with a joint bootstrap over positions;
     withheld as `quotient_figure` is.
     """
-    if not start.shape == end.shape == goal.shape:
-        raise ValueError(f"expected values at the same positions, got shapes {start.shape}, {end.shape}, {goal.shape}")
-    return _quotient(end - start, goal - start, draws, rng, "positions", "gap")
+    if not start.shape == end.shape == expert.shape:
+        raise ValueError(
+            f"expected values at the same positions, got shapes {start.shape}, {end.shape}, {expert.shape}"
+        )
+    return _quotient(end - start, expert - start, draws, rng, "positions", "gap")
 
 
 def quotient_figure(above: Floats, below: Floats, draws: int, rng: np.random.Generator) -> Figure:

@@ -1,7 +1,7 @@
 """Oversight strategies side by side: what each recovered, and how well it told lies from truth.
 
 Made of the cells of a sweep, all after the same step. Those that differ in their seed alone are one arm; its
-reference is an arm with the same assistants, that of `trust` unless told otherwise. What is hidden from the
+reference is an arm with the same assistants, that of `confidence` unless told otherwise. What is hidden from the
 student is read here, for the analyst.
 """
 
@@ -35,7 +35,7 @@ REFERENCE = "trust"
 MISALIGNMENT = "assistant.misalignment."
 """Beginning of the keys that are what is wrong with the assistant."""
 COLUMNS = (
-    "game", "asked", "questions", "evaluations", "audited", "advised", "misaligned", "believed", "trust",
+    "game", "asked", "questions", "evaluations", "ground_truth", "advised", "misaligned", "believed", "confidence",
     "loss_advised", "loss_weight",
 )  # fmt: skip
 """Ledger columns that a comparison is made of."""
@@ -170,7 +170,7 @@ def _counts(rows: pd.DataFrame, metrics: Sequence[Mapping[str, Any]]) -> dict[st
     weight = lost["loss_weight"]
     return {
         "questions": float(asked["questions"].sum()),
-        "audits": float(asked["audited"].notna().sum()),
+        "ground_truth": float(asked["ground_truth"].notna().sum()),
         "examples": float(sum(row["finetune"]["examples"] for row in metrics if row.get("finetune"))),
         "lies": float(lie.mean()),
         "auc": auc(*_scores(rows)),
@@ -194,10 +194,10 @@ def _over_runs(values: Sequence[float]) -> Figure:
 def _scores(rows: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Trust in each answer `[N]`, and whether it was a lie `[N]`."""
     asked = rows[rows["asked"]]
-    return asked["trust"].to_numpy(np.float64), asked["misaligned"].to_numpy(bool)
+    return asked["confidence"].to_numpy(np.float64), asked["misaligned"].to_numpy(bool)
 
 
-def auc(trust: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_]) -> float:
+def auc(confidence: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_]) -> float:
     """Chance that an honest answer is trusted more than a lie, ties counting half; NaN without both kinds.
 
     The area under the ROC curve (Mann and Whitney's U by ranks).
@@ -205,23 +205,23 @@ def auc(trust: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_]) -> float:
     honest, lies = int((~lie).sum()), int(lie.sum())
     if not honest or not lies:
         return float("nan")
-    ranks = rankdata(trust)
+    ranks = rankdata(confidence)
     return float((ranks[~lie].sum() - honest * (honest + 1) / 2) / (honest * lies))
 
 
 def roc(
-    trust: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_], steps: int = 200
+    confidence: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_], steps: int = 200
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
     """Share of honest answers refused and share of lies refused, from refusing none to refusing all; None without both.
 
-    Points `[K]` at every trust that occurs, or at `steps` quantiles where more occur.
+    Points `[K]` at every confidence that occurs, or at `steps` quantiles where more occur.
     """
     if lie.all() or not lie.any():
         return None
-    levels = np.unique(trust)
+    levels = np.unique(confidence)
     if len(levels) > steps:
-        levels = np.unique(np.quantile(trust, np.linspace(0, 1, steps)))
-    shares = [np.searchsorted(np.sort(trust[kind]), levels, side="right") / kind.sum() for kind in (~lie, lie)]
+        levels = np.unique(np.quantile(confidence, np.linspace(0, 1, steps)))
+    shares = [np.searchsorted(np.sort(confidence[kind]), levels, side="right") / kind.sum() for kind in (~lie, lie)]
     return np.append(0.0, shares[0]), np.append(0.0, shares[1])
 
 

@@ -51,7 +51,7 @@ def _share(play: PlayConfig) -> float:
             share = 0.5 if quantile is None else 1 - quantile
         case Never():
             return 0.0
-    return min(share, play.pace or 1.0)
+    return min(share, play.queries_per_turn or 1.0)
 
 
 def seconds(spec: RunSpec, speed: float) -> float:

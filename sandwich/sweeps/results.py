@@ -105,16 +105,16 @@ class Curve:
         return max((dose for dose, low in self._lows.items() if low > 0), default=None)
 
     @property
-    def break_even_told(self) -> str:
+    def break_even_text(self) -> str:
         """The same in words, with the next larger dose that has an interval: the truth lies between the two."""
         at = self.break_even
         if at is None:
-            told = "none" if self._lows else "not known, no dose has an interval"
+            text = "none" if self._lows else "not known, no dose has an interval"
         elif beyond := [dose for dose in self._lows if dose > at]:
-            told = f"{at:g}, no more at {min(beyond):g}"
+            text = f"{at:g}, no more at {min(beyond):g}"
         else:
-            told = f"{at:g}, the largest that has an interval"
-        return f"break-even dose{' of ' + self.label if self.label else ''}: {told}"
+            text = f"{at:g}, the largest that has an interval"
+        return f"break-even dose{' of ' + self.label if self.label else ''}: {text}"
 
     @property
     def _lows(self) -> dict[float, float]:

@@ -28,7 +28,7 @@ from sandwich.runs.provenance import read_files
 from sandwich.runs.tracking import Board
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
-from sandwich.runtime.progress import Row, Silent
+from sandwich.runtime.progress import NullProgress, Row
 from sandwich.spec.loading import assigned, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices
 
@@ -196,12 +196,12 @@ def _varies(name: str, cells: Iterable[Values], named: bool) -> bool:
     named: by the sweep. A plugin's other settings, there wherever the plugin is, do so only by their values.
     """
     kind = f"{name.rpartition('.')[0]}.type"
-    told = {
+    different = {
         repr(values[name]) if name in values else None
         for values in cells
         if name in values or named or kind not in values
     }
-    return len(told) > 1
+    return len(different) > 1
 
 
 def _text(values: Values) -> str:
@@ -257,8 +257,8 @@ def _plugins(record: object) -> Iterator[Plugin]:
         yield from _plugins(part)
 
 
-class Reporting(Silent):
-    """A watcher that reports each row of a run."""
+class TrialProgress(NullProgress):
+    """Reports each row of a run to Ray Tune."""
 
     def __init__(self, report: Callable[[dict[str, Any]], None]) -> None:
         self._report = report
@@ -274,7 +274,7 @@ def run_cell(
     cell = cells[key]
     cell.mark("running")
     try:
-        run(cell.spec, cell.folder, Reporting(report), board)
+        run(cell.spec, cell.folder, TrialProgress(report), board)
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         cell.mark("failed", f"{type(error).__name__}: {said}")
@@ -314,12 +314,12 @@ def run_sweep(
     beside: Path,
     cells: Sequence[Cell],
     root: Path,
-    told: Callable[[str, int], None] = lambda key, steps: None,
+    on_step: Callable[[str, int], None] = lambda key, steps: None,
     board: Board | None = None,
 ) -> None:
     """Do the cells that are not done yet, as many at once as there is room for.
 
-    told: hears of a cell (key) and its rows so far.
+    on_step: hears of a cell (key) and its rows so far.
     board: page of one game, for those that are shown in W&B; a function that workers can import.
     A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on.
     """
@@ -335,7 +335,7 @@ def run_sweep(
             with tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
                 died = cluster.trials(
                     partial(run_cell, board=board), left, list(left), workers=sweep.workers, retries=sweep.retries,
-                    scratch=Path(scratch), told=lambda key, result: told(key, int(result["step"]) + 1),
+                    scratch=Path(scratch), on_result=lambda key, result: on_step(key, int(result["step"]) + 1),
                 )  # fmt: skip
             for key, error in died.items():
                 if not left[key].done and left[key].read_mark()["state"] != "failed":

@@ -13,7 +13,7 @@ the adversary has played and about its own moves, becomes one more judge, and th
 
 OUT/
   spec.yaml              every setting
-  survey/                positions with the oracle's values
+  labelled_positions/    positions with the oracle's values
   rounds.jsonl           a line per round: harm and suspicion on positions not learned from
   judge-N.safetensors    the weak player's judgement after round N
   round-N.safetensors    the adversary after round N
@@ -38,11 +38,12 @@ from engines.inference import wdl_of
 from engines.network import PolicyValueNet, from_bytes, load_network, to_bytes
 from engines.positions import successors
 from engines.settings import Frozen, SpecError
-from sandwich.data.labelled_positions import Survey, SurveyConfig, survey
+from sandwich.data.labelled_positions import LabelledPositions, LabelledPositionsConfig, label_positions
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig, evaluator
-from sandwich.training.supervised import Examples, Progress, TrainConfig, concatenate, train
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.training.supervised import Examples, FitReporter, TrainConfig, concatenate, train
 
 Floats = npt.NDArray[np.float32]
 
@@ -57,7 +58,7 @@ class AdversaryConfig(Frozen):
 
     seed: int = Field(0, ge=0)
     """Everything random follows from it."""
-    survey: SurveyConfig = SurveyConfig(positions=60_000, per_game=12, nodes=2000)
+    labelled_positions: LabelledPositionsConfig = LabelledPositionsConfig(positions=60_000, per_game=12, nodes=2000)
     """Positions to learn from, and the oracle that says what moves lose."""
     start: Checkpoint = "expert"
     """The network that the adversary begins as: it must understand the game to lose it well."""
@@ -77,12 +78,12 @@ class AdversaryConfig(Frozen):
         epochs=3, learning_rate=5e-4, precision="auto", objective="worth", value_weight=0.1
     )
     """Second fit of a round: the gradient of the expected worth."""
-    doubt: TrainConfig = TrainConfig(epochs=2, learning_rate=5e-4, precision="auto")
+    judge_fit: TrainConfig = TrainConfig(epochs=2, learning_rate=5e-4, precision="auto")
     """Fit of the judge's value at the end of a round."""
 
 
 @dataclass(frozen=True, eq=False)
-class Doubts:
+class Suspicion:
     """What judges think of every legal move of `N` positions.
 
     worse: for each `[M]`, expected score by which a move looks worse than the judge's own.
@@ -97,40 +98,42 @@ class Doubts:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    survey: Survey
+    positions: LabelledPositions
     inference: InferenceConfig
 
 
-def _judge(checkpoint: bytes, part: _Part) -> Doubts:
+def _judge(checkpoint: bytes, part: _Part) -> Suspicion:
     judge = evaluator(checkpoint, part.inference)
-    view = judge(part.survey.packed, part.survey.legal)
+    view = judge(part.positions.packed, part.positions.legal)
     logs = [np.log(np.maximum(policy, 1e-6)) for policy in view.policy]
-    return Doubts(
-        suspicion(judge, part.survey.packed, view), [row.max() - row for row in logs], np.clip(view.value, 0, 1)
+    return Suspicion(
+        suspicion(judge, part.positions.packed, view), [row.max() - row for row in logs], np.clip(view.value, 0, 1)
     )
 
 
 def judged(
     cluster: Cluster,
     checkpoint: bytes,
-    positions: Survey,
+    positions: LabelledPositions,
     inference: InferenceConfig,
-    done: Callable[[int], None] = lambda positions: None,
-) -> Doubts:
+    progress: ProgressReporter = NO_PROGRESS,
+    phase: str = "judge",
+) -> Suspicion:
     """What a judge, a checkpoint, thinks of all moves of all positions."""
+    progress.begin(phase, len(positions))
     parts = [
         _Part(positions.take(range(first, min(first + BLOCK, len(positions)))), inference)
         for first in range(0, len(positions), BLOCK)
     ]
-    found = cluster.map(_judge, checkpoint, parts, lambda doubts: done(len(doubts.worse)))
-    return Doubts(
-        [row for doubts in found for row in doubts.worse],
-        [row for doubts in found for row in doubts.unlikely],
-        np.concatenate([doubts.value for doubts in found]),
+    found = cluster.map(_judge, checkpoint, parts, lambda part: progress.advance(len(part.worse)))
+    return Suspicion(
+        [row for suspicions in found for row in suspicions.worse],
+        [row for suspicions in found for row in suspicions.unlikely],
+        np.concatenate([suspicions.value for suspicions in found]),
     )
 
 
-def worths(positions: Survey, judges: Sequence[Doubts], config: AdversaryConfig) -> list[Floats]:
+def worths(positions: LabelledPositions, judges: Sequence[Suspicion], config: AdversaryConfig) -> list[Floats]:
     """What every legal move of each position is worth to the adversary, `[M]` each."""
     out = []
     for row in range(len(positions)):
@@ -145,7 +148,7 @@ LISTED = 48
 """Moves of a position that are learned from at most, those of greatest worth."""
 
 
-def lessons(positions: Survey, worth: Sequence[Floats], value: Floats, spread: float | None) -> Examples:
+def lessons(positions: LabelledPositions, worth: Sequence[Floats], value: Floats, spread: float | None) -> Examples:
     """Examples of moves by worth: their softmax at `spread`, or the worth itself where `spread` is None.
 
     value: `[N]` expected score that the value head is to say.
@@ -164,7 +167,7 @@ def lessons(positions: Survey, worth: Sequence[Floats], value: Floats, spread: f
     return Examples(positions.packed, numbers, policy, wdl_of(value), np.ones(len(positions), np.float32))
 
 
-def truths(positions: Survey, chosen: Sequence[int]) -> Examples:
+def truths(positions: LabelledPositions, chosen: Sequence[int]) -> Examples:
     """What the oracle says of the positions behind moves (places in `legal`), for a value to learn."""
     after = successors(positions.packed, [positions.legal[row][place] for row, place in enumerate(chosen)])
     value = np.array([1 - positions.values[row][place] for row, place in enumerate(chosen)], np.float32)
@@ -198,12 +201,12 @@ def train_adversary(
     cluster: Cluster,
     out: Path,
     config: AdversaryConfig,
-    told: Callable[[str, int, int], None],
-    finished: Callable[[Round], None],
+    progress: ProgressReporter = NO_PROGRESS,
+    on_round: Callable[[Round], None] = lambda made: None,
 ) -> PolicyValueNet:
     """Train an adversary, or go on behind the last finished round that `out` holds.
 
-    `told` hears (what, done, of how many), `finished` of each round.
+    `on_round` hears of each finished round.
     Raises SpecError where `out` was begun with other settings, EngineError without a Stockfish.
     """
     spec = config.model_dump(mode="json")
@@ -216,8 +219,9 @@ def train_adversary(
         return load_network(result)
     checkpoints = read_checkpoints(config)
     inference = InferenceConfig()
-    count = _counter("positions looked at by the oracle", config.survey.positions, told)
-    everything = survey(cluster, config.survey, checkpoints, inference, out / "survey", count)
+    everything = label_positions(
+        cluster, config.labelled_positions, checkpoints, inference, out / "labelled_positions", progress
+    )
     held = everything.games % HELD_BACK == 0
     learned, unseen = (everything.take(np.flatnonzero(rows).tolist()) for rows in (~held, held))
 
@@ -225,72 +229,57 @@ def train_adversary(
     if history.exists():
         rows = [json.loads(line) for line in history.read_text().splitlines()]
     judges = [checkpoints[config.judge], *((out / f"judge-{row['number']}.safetensors").read_bytes() for row in rows)]
-    look = partial(_looked_at, cluster, inference, told)
-    doubts = [look(judge, learned, f"judge {number}") for number, judge in enumerate(judges)]
-    doubts_unseen = [look(judge, unseen, f"judge {number}, unseen") for number, judge in enumerate(judges)]
+    judge_all = partial(_judged, cluster, inference, progress)
+    suspicions = [judge_all(judge, learned, f"judge {number}") for number, judge in enumerate(judges)]
+    suspicion_unseen = [judge_all(judge, unseen, f"judge {number}, unseen") for number, judge in enumerate(judges)]
     adversary = (out / f"round-{len(rows)}.safetensors").read_bytes() if rows else checkpoints[config.start]
     for number in range(len(rows) + 1, config.rounds + 1):
-        worth = worths(learned, doubts, config)
+        worth = worths(learned, suspicions, config)
         net = from_bytes(adversary)
-        value = doubts[0].value
+        value = suspicions[0].value
         for name, fit, spread in (("imitate", config.imitate, config.spread), ("improve", config.improve, None)):
             examples = lessons(learned, worth, value, spread)
-            net = train(net, examples, fit, config.seed + number, _fit_told(f"round {number}: {name}", told))
+            net = train(net, examples, fit, config.seed + number, FitReporter(progress, f"round {number}: {name}"))
         adversary = to_bytes(net)
         chosen, chosen_unseen = (_choice(adversary, part, inference) for part in (learned, unseen))
 
-        own = [int(row.argmin()) for row in doubts[-1].unlikely]
+        own = [int(row.argmin()) for row in suspicions[-1].unlikely]
         lesson = concatenate([truths(learned, chosen), truths(learned, own)])
-        judge = to_bytes(train(from_bytes(judges[-1]), lesson, config.doubt, config.seed + number,
-                               _fit_told(f"round {number}: judge", told)))  # fmt: skip
-        newest = look(judge, unseen, f"judge {number}, unseen")
+        judge = to_bytes(train(from_bytes(judges[-1]), lesson, config.judge_fit, config.seed + number,
+                               FitReporter(progress, f"round {number}: judge")))  # fmt: skip
+        newest = judge_all(judge, unseen, f"judge {number}, unseen")
         harm = [float(unseen.losses(row)[place]) for row, place in enumerate(chosen_unseen)]
         seen = [
             100 * float(np.mean([d.worse[row][place] for row, place in enumerate(chosen_unseen)]))
-            for d in (doubts_unseen[0], doubts_unseen[-1], newest)
+            for d in (suspicion_unseen[0], suspicion_unseen[-1], newest)
         ]
         made = Round(number, len(unseen), 100 * float(np.mean(harm)), *seen)
         write_whole(out / f"judge-{number}.safetensors", judge)
         write_whole(out / f"round-{number}.safetensors", adversary)
         rows.append(vars(made))
         write_whole(history, "".join(json.dumps(row) + "\n" for row in rows).encode())
-        finished(made)
+        on_round(made)
         if number < config.rounds:
             judges.append(judge)
-            doubts_unseen.append(newest)
-            doubts.append(look(judge, learned, f"judge {number}"))
+            suspicion_unseen.append(newest)
+            suspicions.append(judge_all(judge, learned, f"judge {number}"))
     final = from_bytes(adversary)
     write_whole(result, to_bytes(final, {"spec": spec, "rounds": rows}))
     return final
 
 
-def _looked_at(
+def _judged(
     cluster: Cluster,
     inference: InferenceConfig,
-    told: Callable[[str, int, int], None],
+    progress: ProgressReporter,
     judge: bytes,
-    positions: Survey,
+    positions: LabelledPositions,
     name: str,
-) -> Doubts:
-    return judged(cluster, judge, positions, inference, _counter(name, len(positions), told))
+) -> Suspicion:
+    return judged(cluster, judge, positions, inference, progress, name)
 
 
-def _counter(name: str, total: int, told: Callable[[str, int, int], None]) -> Callable[[int], None]:
-    done = 0
-
-    def count(amount: int) -> None:
-        nonlocal done
-        done += amount
-        told(name, done, total)
-
-    return count
-
-
-def _fit_told(name: str, told: Callable[[str, int, int], None]) -> Callable[[Progress], None]:
-    return lambda progress: told(name, progress.step, progress.steps)
-
-
-def _choice(checkpoint: bytes, positions: Survey, inference: InferenceConfig) -> list[int]:
+def _choice(checkpoint: bytes, positions: LabelledPositions, inference: InferenceConfig) -> list[int]:
     """Place among the legal moves of each position of the network's best move."""
     net = evaluator(checkpoint, inference)
     out: list[int] = []

@@ -9,7 +9,7 @@ OUT/
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from engines.network import NetworkConfig, PolicyValueNet, load_network, to_byte
 from engines.settings import Frozen, SpecError
 from sandwich.data import corpus
 from sandwich.runtime.files import write_whole
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.training.labels import examples, places
-from sandwich.training.supervised import Examples, Progress, TrainConfig, Trainer, Validation, concatenate, validate
+from sandwich.training.supervised import Examples, FitReporter, TrainConfig, Trainer, concatenate, validate
 
 
 class PretrainConfig(Frozen):
@@ -83,13 +84,13 @@ def pretrain(
     out: Path,
     config: PretrainConfig,
     book: frozenset[bytes],
-    report: Callable[[Progress, float, Validation | None], None],
+    progress: ProgressReporter = NO_PROGRESS,
     *,
     save_every: float = 120.0,
 ) -> PolicyValueNet:
     """Train a player, or go on with the training that `out` holds; a finished one is only read.
 
-    `report` gets the progress, positions per second and, ten times in all, a validation.
+    Ten times in all the network is validated on unseen games, which `progress` has in a message.
     Raises SpecError where `out` was begun with other settings,
     CorpusError for a folder without a corpus.
     """
@@ -110,35 +111,37 @@ def pretrain(
     if state_file.exists():
         trainer.restore(load_file(state_file))
         lines = [row for row in map(json.loads, curve.read_text().splitlines()) if row["step"] <= trainer.step]
-    saved = last = time.monotonic()
     every = max(20, trainer.steps // 400)
-    last_step = trainer.step
-
-    def told(progress: Progress) -> None:
-        nonlocal last, last_step
-        now = time.monotonic()
-        rate = (progress.step - last_step) * trainer.config.batch / max(1e-9, now - last)
-        last, last_step = now, progress.step
-        row: dict[str, Any] = {**asdict(progress), "positions_per_s": round(rate)}
-        validation = None
-        if progress.step % (every * 40) == 0 or progress.step == progress.steps:
-            copy = PolicyValueNet(config.network)
-            copy.load_state_dict(trainer.net.state_dict())
-            validation = validate(copy, held)
-            row["validation"] = asdict(validation)
-            last = time.monotonic()
-        lines.append(row)
-        report(progress, rate, validation)
+    reporter = FitReporter(progress, "training")
+    last = time.monotonic()
 
     def save_all() -> None:
         write_whole(curve, "".join(json.dumps(row) + "\n" for row in lines).encode())
         write_whole(state_file, save(trainer.state()))
 
+    saved = time.monotonic()
     while trainer.step < trainer.steps:
-        trainer.run(min(trainer.steps, trainer.step + every), told, every)
-        if time.monotonic() - saved > save_every:
+        before = trainer.step
+        trainer.run(min(trainer.steps, before + every), reporter, every)
+        fit = reporter.last
+        assert fit is not None
+        now = time.monotonic()
+        rate = (trainer.step - before) * trainer.config.batch / max(1e-9, now - last)
+        row: dict[str, Any] = {**asdict(fit), "positions_per_s": round(rate)}
+        if trainer.step % (every * 40) == 0 or trainer.step == trainer.steps:
+            copy = PolicyValueNet(config.network)
+            copy.load_state_dict(trainer.net.state_dict())
+            validation = validate(copy, held)
+            row["validation"] = asdict(validation)
+            progress.message(
+                f"step {trainer.step}: on {validation.n} unseen positions top-1 {validation.top1:.1%}, policy loss"
+                f" {validation.policy_loss:.3f}, value loss {validation.value_loss:.3f}"
+            )
+        last = time.monotonic()
+        lines.append(row)
+        if last - saved > save_every:
             save_all()
-            saved = time.monotonic()
+            saved = last
     save_all()
     net = trainer.finish()
     figures = lines[-1].get("validation", {})

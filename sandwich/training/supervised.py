@@ -19,6 +19,7 @@ from engines import moves, planes
 from engines.inference import Device, resolve_device
 from engines.network import PolicyValueNet
 from engines.settings import Frozen
+from sandwich.runtime.progress import ProgressReporter
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,7 @@ class TrainConfig(Frozen):
 
 
 @dataclass(frozen=True)
-class Progress:
+class FitProgress:
     """Where a training stands: steps done and to do, and means over the steps since the last report.
 
     A loss is the mean over those examples of a step that have a target for it.
@@ -114,6 +115,22 @@ class Progress:
     value_loss: float
     top1: float
     """Share of the examples for the policy whose most probable move is the first target."""
+
+
+class FitReporter:
+    """Shows the progress of a fit as one phase, and keeps the last that it heard."""
+
+    def __init__(self, progress: ProgressReporter, phase: str) -> None:
+        self._progress = progress
+        self._phase = phase
+        self.last: FitProgress | None = None
+
+    def __call__(self, fit: FitProgress) -> None:
+        if self.last is None:
+            self._progress.begin(self._phase, fit.steps)
+        done = self.last.step if self.last else 0
+        self._progress.advance(fit.step - done, f"loss {fit.policy_loss:.2f}, top-1 {fit.top1:.0%}")
+        self.last = fit
 
 
 def _share(of: torch.Tensor, weight: torch.Tensor) -> float:
@@ -223,7 +240,7 @@ class Trainer:
         rng = np.random.default_rng([self.seed, 1, self.step])
         return _mirror_half(batch, rng) if self.config.mirror else batch
 
-    def run(self, until: int, report: Callable[[Progress], None], every: int = 20) -> None:
+    def run(self, until: int, on_progress: Callable[[FitProgress], None], every: int = 20) -> None:
         """Go on to step `until`, reporting every so many steps and at the end."""
         policy_sum = value_sum = right = count = 0.0
         while self.step < until:
@@ -258,7 +275,7 @@ class Trainer:
             right += float((logits.argmax(1) == targets[:, 0])[moving].float().mean().nan_to_num())
             count += 1
             if self.step % every == 0 or self.step == until:
-                report(Progress(self.step, self.steps, policy_sum / count, value_sum / count, right / count))
+                on_progress(FitProgress(self.step, self.steps, policy_sum / count, value_sum / count, right / count))
                 policy_sum = value_sum = right = count = 0.0
 
     def _further(
@@ -320,12 +337,12 @@ def train(
     examples: Examples,
     config: TrainConfig,
     seed: int,
-    report: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[FitProgress], None] = lambda progress: None,
     penalty: Penalty | None = None,
 ) -> PolicyValueNet:
     """Fit `net` (changed in place) to the examples and return it; the same call gives the same weights."""
     trainer = Trainer(net, examples, config, seed, penalty)
-    trainer.run(trainer.steps, report)
+    trainer.run(trainer.steps, on_progress)
     return trainer.finish()
 
 

@@ -28,7 +28,7 @@ from engines import planes
 from engines.inference import Evaluation
 from engines.settings import SpecError
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
-from sandwich.oversight.base import OwnView, Question
+from sandwich.oversight.base import DecisionContext, OwnView
 from sandwich.oversight.trust import Trust
 from tests.helpers.fakes import CHANNELS, after, legal_numbers, question, said
 
@@ -373,7 +373,7 @@ def test_a_missing_engine_or_checkpoint_ends_in_one_line(monkeypatch: pytest.Mon
 def test_trust_believes_everything() -> None:
     own = OwnView(LEGAL[3], POLICY, 0.5)
     for channel, move in ((Channel.MOVE, LEGAL[-1]), (Channel.DISTRIBUTION, LEGAL[-1]), (Channel.VALUE, LEGAL[3])):
-        decision = Trust().decide(Question(query(channel), own, HONEST.through(channel), rng()))
+        decision = Trust().decide(DecisionContext(query(channel), own, HONEST.through(channel), rng()))
         assert (decision.move, decision.believed, decision.weight) == (move, True, 1.0)
 
 

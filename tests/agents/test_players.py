@@ -308,7 +308,7 @@ class Frail(Player):
             Frail(late=asked(Hashed("any"), boards(2, 1))),
             "ValueError: expected an Evaluation of 3 positions, got one of 2",
         ),
-        (AssistantPlayer(player=Frail(late=LookupError("no idea"))), "LookupError: no idea"),
+        (AssistantPlayer(base=Frail(late=LookupError("no idea"))), "LookupError: no idea"),
     ],
 )
 def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, message: str) -> None:
@@ -352,7 +352,7 @@ def test_a_misalignment_is_not_blamed_for_the_player_that_it_asks() -> None:
 
 
 def test_a_search_stays_a_search_behind_an_assistant(tools: Tools) -> None:
-    assert isinstance(tools.player(AssistantPlayer(player=Mcts(simulations=3))), TreeSearch)
+    assert isinstance(tools.player(AssistantPlayer(base=Mcts(simulations=3))), TreeSearch)
 
 
 # How they travel

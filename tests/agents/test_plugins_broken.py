@@ -162,7 +162,7 @@ class Silent(Player):
     [
         ("oversight={type: 'frail:Strategy'}", "oversight strategy frail:Strategy: LookupError: no idea (in position "),
         ("expert={type: 'frail:Unopened'}", "player frail:Unopened: LookupError: no idea"),
-        ("assistant.player={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea'"),
+        ("assistant.base={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea'"),
     ],
 )
 def test_a_strategy_or_player_that_fails_ends_the_run_in_one_line(

@@ -42,7 +42,7 @@ def weak() -> Iterator[SimpleEngine]:
 @pytest.fixture(scope="module")
 def liar() -> Iterator[SimpleEngine]:
     """An assistant whose dose is still 0."""
-    with opened("assistant:player=weak,misalignment.type=random_move,misalignment.p=0") as engine:
+    with opened("assistant:base=weak,misalignment.type=random_move,misalignment.p=0") as engine:
         yield engine
 
 
@@ -177,7 +177,7 @@ def test_a_wrong_option_is_told_and_the_game_goes_on(doctor: Typed, text: str, s
 @pytest.fixture(scope="module")
 def doctor() -> Iterator[Typed]:
     """An assistant that searches."""
-    with Typed("assistant:player.type=mcts,player.simulations=2,player.network=weak") as engine:
+    with Typed("assistant:base.type=mcts,player.simulations=2,player.network=weak") as engine:
         yield engine
         engine.end()
 

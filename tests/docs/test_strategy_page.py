@@ -15,8 +15,8 @@ from engines import moves
 from engines.inference import make_evaluator
 from engines.network import load_network
 from engines.positions import successors
-from sandwich.oversight.base import Decision, Oversight, Question
-from sandwich.oversight.consult import Ask, Audit, Look
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
+from sandwich.oversight.consult import Ask, Evaluate
 from sandwich.protocol import ledger
 from sandwich.spec.run_spec import load_spec
 from tests.helpers.fakes import pack_board
@@ -102,9 +102,9 @@ def test_the_strategy_of_the_page_is_kept_with_its_run(beside: tuple[Path, str])
 def test_the_page_names_everything_that_a_strategy_is_given_and_may_do() -> None:
     tables = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     listed = " ".join(tables)
-    assert all(f"`{field.name}`" in listed for field in fields(Question))
+    assert all(f"`{field.name}`" in listed for field in fields(DecisionContext))
     assert all(f"- `{field.name}`" in PAGE for field in fields(Decision))
-    assert all(f"`{kind.__name__.lower()}(" in listed for kind in (Ask, Look, Audit))
-    for name in ("questions", "audit_budget", "advisors", "study", "weigh", "decide"):
+    assert all(f"`{kind.__name__.lower()}(" in listed for kind in (Ask, Evaluate, Audit))
+    for name in ("questions", "ground_truth_budget", "advisors", "study", "weigh", "decide"):
         assert hasattr(Oversight, name)
         assert f"`{name}" in PAGE

@@ -21,7 +21,7 @@ from experiments.cli.evaluate import evaluate
 from experiments.cli.lazy import LazyGroup
 from experiments.cli.main import cli, main
 from sandwich.data.pgn_import import ImportConfig, import_pgn
-from sandwich.evaluation.misalignments import ExposureConfig
+from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
 from sandwich.spec.loading import overridden, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices, load_spec
 from tests.helpers.project import ROOT, needs_stockfish
@@ -49,8 +49,8 @@ def test_shipped_specs_are_whole(path: Path) -> None:
 
 def test_the_list_of_compared_misalignments_is_whole() -> None:
     path = ROOT / "experiments" / "specs" / "evaluate_misalignments.yaml"
-    config = validate(ExposureConfig, spec_settings(path), path.parent)
-    assert ExposureConfig.model_validate(config.model_dump(mode="json")) == config
+    config = validate(MisalignmentEvaluationConfig, spec_settings(path), path.parent)
+    assert MisalignmentEvaluationConfig.model_validate(config.model_dump(mode="json")) == config
     wrappers = {"schedule", "trigger", "mixture"}
     header = path.read_text().partition("survey:")[0]
     said = CliRunner().invoke(cli, ["evaluate", "misalignments", "--help"]).output
@@ -264,7 +264,7 @@ def test_agreement_is_shown_by_phase() -> None:
 def test_the_same_match_twice_gives_the_same_pgn_for_any_number_of_workers(tmp_path: Path) -> None:
     for name, workers in (("one", 1), ("two", 2)):
         done = sandwich(
-            "match", "assistant:player=weak,misalignment.p=0.5", "stockfish:nodes=10", "--pairs", "70",
+            "match", "assistant:base=weak,misalignment.p=0.5", "stockfish:nodes=10", "--pairs", "70",
             "--ply-cap", "30", "--seed", "3", "--workers", str(workers), "--pgn", str(tmp_path / name),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from agents.tools import Tools
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 from sandwich.oversight.base import REGISTRY, Oversight, OwnView
-from sandwich.protocol.query_executor import Desk, Matter, Settled
+from sandwich.protocol.query_executor import PendingQuery, QueryExecutor, QueryOutcome
 from sandwich.protocol.selfplay import Block, Played, play_episodes
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig
@@ -29,7 +29,7 @@ HONEST = RandomMove(p=0)
 def shipped() -> dict[str, Oversight]:
     """Every shipped strategy with few settings, by name; the filter is that of `fake_tools`."""
     own = {
-        "audit": "audit:audits=8,doubt=0.5", "filter": "filter:filter=filter",
+        "ground_truth": "ground_truth:per_game=8,doubt=0.5", "filter": "filter:filter=filter",
         "unanimous": "unanimous:members=[plausible]",
     }  # fmt: skip
     names = [name for name, entry in REGISTRY.entries.items() if entry.dist and entry.dist.name == "sandwich"]
@@ -115,20 +115,20 @@ class Case:
         self.memory = means.pop("memory", None)
         self.means = means
 
-    def matter(self, oversight: Oversight) -> Matter:
+    def matter(self, oversight: Oversight) -> PendingQuery:
         """The student's turn; as many questions are left as the strategy takes at most."""
         query = question(self.board, self.channel)
         policy, value = alone(self.weak, self.board)
         move = query.legal[int(policy.argmax())] if self.own is None else number(self.board, self.own)
         mine, theirs = (np.random.default_rng([self.seed, stream]) for stream in (0, 1))
         cost = PlayConfig(channel=self.channel, candidates=self.candidates).cost(oversight.questions)
-        return Matter(query, OwnView(move, policy, value), mine, theirs, **{"left": cost, **self.means})
+        return PendingQuery(query, OwnView(move, policy, value), mine, theirs, **{"left": cost, **self.means})
 
-    def settled(self, oversight: Oversight) -> Settled:
+    def settled(self, oversight: Oversight) -> QueryOutcome:
         """What is decided on it."""
         with fake_tools() as tools:
             assistants = [Assistant(base, self.lies, tools) for base in self.says]
-            desk = Desk(self.weak, assistants, oversight, self.memory, self.expert, tools, self.candidates)
+            desk = QueryExecutor(self.weak, assistants, oversight, self.memory, self.expert, tools, self.candidates)
             (settled,) = desk.settle([self.matter(oversight)])
         return settled
 

@@ -59,7 +59,7 @@ function effort(ply) {
   const trust = ply.trust !== undefined && ply.trust !== Number(ply.believed) ? `Trust in the answer: ${number(ply.trust, 3)}. ` : "";
   const asked = ply.questions > 1 ? `It asked ${ply.questions} questions. ` : "";
   const looked = ply.evaluations ? `Its own network looked at ${ply.evaluations} position${ply.evaluations === 1 ? "" : "s"}. ` : "";
-  const audited = ply.audited ? `The expert was asked too, and said ${ply.audited[1]}.` : "";
-  const said = `${trust}${asked}${looked}${audited}`;
+  const groundTruth = ply.ground_truth ? `The expert was asked too, and said ${ply.ground_truth[1]}.` : "";
+  const said = `${trust}${asked}${looked}${groundTruth}`;
   return said ? make("p", {class: "note"}, said) : null;
 }

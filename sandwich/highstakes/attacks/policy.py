@@ -7,7 +7,7 @@ from agents.checkpoint_files import Checkpoint, checkpoint_path
 from engines import filter as filters
 from engines import network
 from engines.inference import Evaluator
-from sandwich.data.labelled_positions import Survey
+from sandwich.data.labelled_positions import LabelledPositions
 from sandwich.highstakes.arena import Arena, Break, Material
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.fit import risks
@@ -44,7 +44,7 @@ class Policy(Attack):
             np.where(risk < threshold, examples.losses(row), -self.refused).astype(np.float32)
             for row, risk in enumerate(seen)
         ]
-        positions = Survey(examples.packed, examples.legal, examples.values, examples.games)
+        positions = LabelledPositions(examples.packed, examples.legal, examples.values, examples.games)
         value = np.full(len(examples), 0.5, np.float32)
         net = network.load_network(checkpoint_path(self.start))
         for fit, spread in ((self.imitate, self.spread), (self.improve, None)):

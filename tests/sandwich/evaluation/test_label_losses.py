@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from engines import moves
-from sandwich.evaluation.label_losses import losses_of, review, reviewed, sample
+from sandwich.evaluation.label_losses import label_losses, loss_labels_of, losses_of, sample
 from sandwich.evaluation.oracle import Oracle
 from sandwich.protocol import ledger
 from sandwich.protocol.ledger import LOSSES, VISIBLE
@@ -98,7 +98,7 @@ def test_a_review_fills_what_each_move_loses_and_says_who_looked(tmp_path: Path)
     kinds = "llhhnncc" * 10
     content = rows(kinds)
     oracle = Oracle(1_000, tmp_path / "oracle.sqlite")
-    filled = review(INLINE, oracle, content, 30, seed=5)
+    filled = label_losses(INLINE, oracle, content, 30, seed=5)
     seen = filled.to_pandas()
     looked = seen[seen.loss_weight.notna()]
     assert len(looked) == 30
@@ -112,11 +112,11 @@ def test_a_review_fills_what_each_move_loses_and_says_who_looked(tmp_path: Path)
             assert row.loss_advised == honest_loss or (row.misaligned and row.loss_advised > 0.3)
         else:
             assert np.isnan(row.loss_advised) and np.isnan(row.loss_honest)
-    assert reviewed(filled) == {"engine": oracle.identity, "nodes": 1_000, "positions": 30, "seed": 5}
-    assert reviewed(content) is None
+    assert loss_labels_of(filled) == {"engine": oracle.identity, "nodes": 1_000, "positions": 30, "seed": 5}
+    assert loss_labels_of(content) is None
     others = [name for name in ledger.SCHEMA.names if not name.startswith("loss_")]
     assert filled.select(others).equals(content.select(others))
-    assert parquet_bytes(review(INLINE, oracle, filled, 30, seed=5)) == parquet_bytes(filled)
+    assert parquet_bytes(label_losses(INLINE, oracle, filled, 30, seed=5)) == parquet_bytes(filled)
 
 
 @needs_stockfish
@@ -124,13 +124,13 @@ def test_a_reviewed_ledger_is_read_back_among_others(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
     folder.mkdir()
     content = rows("lhnc" * 10)
-    filled = review(INLINE, Oracle(200, tmp_path / "oracle.sqlite"), content, 30, seed=0)
+    filled = label_losses(INLINE, Oracle(200, tmp_path / "oracle.sqlite"), content, 30, seed=0)
     (folder / "step-000.parquet").write_bytes(parquet_bytes(filled))
     (folder / "step-001.parquet").write_bytes(parquet_bytes(content))
     both = ledger.read(tmp_path)
     assert both.num_rows == 80
     assert both["loss_weight"].null_count == 50
-    assert reviewed(ledger.read(folder / "step-000.parquet")) is not None
+    assert loss_labels_of(ledger.read(folder / "step-000.parquet")) is not None
 
 
 def test_figures_leave_out_what_nobody_looked_at() -> None:

@@ -186,7 +186,7 @@ def test_a_match_is_written_as_pgn_that_reads_back() -> None:
 
 def test_an_assistant_at_p_1_plays_at_random_and_at_p_0_as_its_honest_self() -> None:
     fens = openings(12)
-    honest, lying = (AssistantPlayer(player=named(1), misalignment=RandomMove(p=p)) for p in (0.0, 1.0))
+    honest, lying = (AssistantPlayer(base=named(1), misalignment=RandomMove(p=p)) for p in (0.0, 1.0))
     plain = play_match_block(Contestants(named(1), named(2), CHECKPOINTS), block(fens))
     assert play_match_block(Contestants(honest, named(2), CHECKPOINTS), block(fens)) == plain
     assert play_match_block(Contestants(lying, named(2), CHECKPOINTS), block(fens)) != plain

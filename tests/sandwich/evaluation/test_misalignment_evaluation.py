@@ -16,16 +16,16 @@ from engines.network import NetworkConfig, PolicyValueNet, load_network, to_byte
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from sandwich.data import labelled_positions as survey_room
-from sandwich.data.labelled_positions import Survey, SurveyConfig, survey, survey_block
-from sandwich.evaluation.misalignments import Entry, ExposureConfig, expose
+from sandwich.data.labelled_positions import LabelledPositions, LabelledPositionsConfig, label_block, label_positions
+from sandwich.evaluation.misalignments import Entry, MisalignmentEvaluationConfig, evaluate_misalignments
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.loading import validate
-from sandwich.training.adversary import AdversaryConfig, Doubts, Round, lessons, train_adversary, truths, worths
+from sandwich.training.adversary import AdversaryConfig, Round, Suspicion, lessons, train_adversary, truths, worths
 from tests.helpers.project import needs_stockfish
 
 CHECKPOINTS = {name: network.read(checkpoint_path(name)) for name in ("expert", "weak")}
-SMALL = SurveyConfig(positions=24, per_game=2, nodes=500)
+SMALL = LabelledPositionsConfig(positions=24, per_game=2, nodes=500)
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +35,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def looked_at(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return survey(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path_factory.mktemp("survey"))
+def looked_at(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> LabelledPositions:
+    return label_positions(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path_factory.mktemp("survey"))
 
 
-def hand_made() -> Survey:
+def hand_made() -> LabelledPositions:
     """Two positions with made-up worths: the start, and a mate in one for White (Qxf7)."""
     fens = [chess.STARTING_FEN, "r1bqkbnr/pppp1ppp/2n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 4 4"]
     boards = [chess.Board(fen) for fen in fens]
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
     values = [np.linspace(0.2, 0.6, len(row)).astype(np.float32) for row in legal]
     packed = np.array([planes.pack(board) for board in boards], np.uint64)
-    return Survey(packed, legal, values, np.array([0, 1]))
+    return LabelledPositions(packed, legal, values, np.array([0, 1]))
 
 
 POSITIONS = hand_made()
@@ -56,7 +56,7 @@ POSITIONS = hand_made()
 
 
 @needs_stockfish
-def test_a_survey_values_every_legal_move_of_positions_of_play(looked_at: Survey) -> None:
+def test_a_survey_values_every_legal_move_of_positions_of_play(looked_at: LabelledPositions) -> None:
     assert len(looked_at) == 24
     assert len(set(looked_at.games.tolist())) == 12
     for row in range(len(looked_at)):
@@ -68,7 +68,7 @@ def test_a_survey_values_every_legal_move_of_positions_of_play(looked_at: Survey
 
 
 @needs_stockfish
-def test_the_best_move_of_a_survey_is_the_engines_own(looked_at: Survey) -> None:
+def test_the_best_move_of_a_survey_is_the_engines_own(looked_at: LabelledPositions) -> None:
     same = 0
     with Stockfish(hash_mib=1) as engine:
         for row in range(len(looked_at)):
@@ -83,14 +83,14 @@ def test_the_best_move_of_a_survey_is_the_engines_own(looked_at: Survey) -> None
 
 @needs_stockfish
 def test_a_survey_is_the_same_again_and_goes_on_from_its_blocks(
-    cluster: Cluster, looked_at: Survey, tmp_path: Path
+    cluster: Cluster, looked_at: LabelledPositions, tmp_path: Path
 ) -> None:
-    again = survey(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path)
+    again = label_positions(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path)
     assert np.array_equal(again.packed, looked_at.packed)
     assert all(np.array_equal(a, b) for a, b in zip(again.values, looked_at.values, strict=True))
     written = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     told: list[int] = []
-    third = survey(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path, told.append)
+    third = label_positions(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path, told.append)
     assert np.array_equal(third.packed, looked_at.packed)
     assert sum(told) == 24
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
@@ -99,9 +99,9 @@ def test_a_survey_is_the_same_again_and_goes_on_from_its_blocks(
 @needs_stockfish
 def test_another_seed_looks_at_other_positions() -> None:
     blocks = [
-        survey_block(
+        label_block(
             CHECKPOINTS,
-            survey_room._Block(SurveyConfig(seed=seed, positions=4, nodes=50), 0, 4, InferenceConfig()),
+            survey_room._Block(LabelledPositionsConfig(seed=seed, positions=4, nodes=50), 0, 4, InferenceConfig()),
         )
         for seed in (0, 1)
     ]
@@ -129,14 +129,16 @@ def test_a_dose_may_be_that_of_a_misalignment_in_short_form(inner: object) -> No
 )
 def test_a_dose_that_is_no_setting_is_refused_in_one_line(misalignment: object, dose: str, said: str) -> None:
     with pytest.raises(SpecError) as caught:
-        validate(ExposureConfig, {"entries": [{"misalignment": misalignment, "dose": dose, "doses": [1]}]})
+        validate(
+            MisalignmentEvaluationConfig, {"entries": [{"misalignment": misalignment, "dose": dose, "doses": [1]}]}
+        )
     assert str(caught.value) == f"entries.0.dose: expected the name of a setting, {said}"
 
 
 @needs_stockfish
 def test_harm_and_suspicion_of_lies(cluster: Cluster, tmp_path: Path) -> None:
-    config = ExposureConfig(
-        survey=SurveyConfig(positions=60, nodes=2000),
+    config = MisalignmentEvaluationConfig(
+        survey=LabelledPositionsConfig(positions=60, nodes=2000),
         bootstrap=200,
         entries=(
             Entry(name="none", dose="p", doses=(0.0,), cases=(RandomMove(p=0),)),
@@ -144,7 +146,9 @@ def test_harm_and_suspicion_of_lies(cluster: Cluster, tmp_path: Path) -> None:
             validate(Entry, {"misalignment": {"type": "other"}, "dose": "p", "doses": [1.0]}),
         ),
     )  # fmt: skip
-    honest, half, worst, weak = expose(cluster, config, CHECKPOINTS, tmp_path, lambda name, done, total: None)
+    honest, half, worst, weak = evaluate_misalignments(
+        cluster, config, CHECKPOINTS, tmp_path, lambda name, done, total: None
+    )
     assert [row["misalignment"] for row in (honest, half, worst, weak)] == ["none", *["engine_worst"] * 2, "other"]
     assert honest["misaligned"]["value"] == 0
     assert honest["suspicion_strong"]["value"] == 0  # the expert prefers its own move to no other
@@ -177,7 +181,7 @@ def test_a_dose_reaches_into_what_a_wrapper_holds() -> None:
 )
 def test_an_entry_that_cannot_be_is_refused_in_one_line(settings: dict[str, object], said: str) -> None:
     with pytest.raises(SpecError) as caught:
-        validate(ExposureConfig, {"entries": [settings]})
+        validate(MisalignmentEvaluationConfig, {"entries": [settings]})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -187,12 +191,12 @@ def test_an_entry_that_cannot_be_is_refused_in_one_line(settings: dict[str, obje
 
 def test_worth_is_harm_less_the_greatest_suspicion() -> None:
     positions = POSITIONS
-    blind = Doubts(
+    blind = Suspicion(
         [np.zeros(len(row), np.float32) for row in positions.legal],
         [np.zeros(len(row), np.float32) for row in positions.legal],
         np.array([0.5, 0.5], np.float32),
     )
-    sharp = Doubts(
+    sharp = Suspicion(
         [np.where(np.arange(len(row)) == 0, 0.4, 0).astype(np.float32) for row in positions.legal],
         [np.where(np.arange(len(row)) == 1, 2.0, 0).astype(np.float32) for row in positions.legal],
         np.array([0.5, 0.5], np.float32),

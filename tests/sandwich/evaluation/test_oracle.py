@@ -16,13 +16,13 @@ from engines import moves
 from engines.stockfish import EngineError
 from sandwich.evaluation import oracle as oracles
 from sandwich.evaluation.oracle import (
+    Analysis,
     Block,
     Cache,
     CacheError,
-    Look,
     Oracle,
+    analyse_block,
     game_over,
-    look_block,
     position_key,
     position_of,
 )
@@ -153,7 +153,7 @@ def test_progress_counts_what_is_looked_at(tmp_path: Path, monkeypatch: pytest.M
 @needs_stockfish
 def test_another_engine_on_a_worker_is_refused() -> None:
     with pytest.raises(EngineError, match="expected Stockfish 99 on every machine, found Stockfish"):
-        look_block(None, Block("Stockfish 99", 10, (position_key(chess.Board()),)))
+        analyse_block(None, Block("Stockfish 99", 10, (position_key(chess.Board()),)))
 
 
 @needs_stockfish
@@ -223,9 +223,9 @@ def test_a_key_is_the_position_that_the_engine_sees() -> None:
 
 def test_a_memory_gives_back_what_it_was_given(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "a" / "oracle.sqlite", "engine 1", 100)
-    looks = {b"position %d" % n: Look(None if n % 7 == 0 else "e2e4", n - 600) for n in range(1201)}
+    looks = {b"position %d" % n: Analysis(None if n % 7 == 0 else "e2e4", n - 600) for n in range(1201)}
     cache.add(looks)
-    cache.add({b"position 0": Look("a2a3", 5)})  # what is known stays
+    cache.add({b"position 0": Analysis("a2a3", 5)})  # what is known stays
     assert cache.known([*looks, b"another"]) == looks
     assert Cache(cache.path, "engine 1", 100).known([b"position 3"]) == {b"position 3": looks[b"position 3"]}
     assert Cache(cache.path, "engine 2", 100).known(looks) == {}
@@ -254,7 +254,7 @@ def test_a_memory_of_another_form_is_refused(tmp_path: Path) -> None:
 
 
 def test_scores_are_expected_scores_of_the_side_to_move() -> None:
-    assert Look("e2e4", 0).score == 0.5
-    assert Look("e2e4", 100).score == pytest.approx(0.5910, abs=1e-4)  # Lichess: 59.1 %
-    assert Look("e2e4", -1000).score == pytest.approx(1 - Look("e2e4", 1000).score)
-    assert np.isclose(Look("e2e4", 1000).score, 0.9755, atol=1e-4)
+    assert Analysis("e2e4", 0).score == 0.5
+    assert Analysis("e2e4", 100).score == pytest.approx(0.5910, abs=1e-4)  # Lichess: 59.1 %
+    assert Analysis("e2e4", -1000).score == pytest.approx(1 - Analysis("e2e4", 1000).score)
+    assert np.isclose(Analysis("e2e4", 1000).score, 0.9755, atol=1e-4)

@@ -292,7 +292,7 @@ def test_a_filtered_player_plays_what_its_filter_accepts(tmp_path: Path, data: C
 def test_an_assistant_behind_a_filter_is_asked_until_the_filter_accepts(tmp_path: Path) -> None:
     packed = np.array(planes.pack(chess.Board(HANGS)), np.uint64)
     legal = sorted(moves.encode_all(chess.Board(HANGS).legal_moves, True))
-    lies = AssistantPlayer(player=Network(checkpoint="weak"), misalignment=RandomMove(p=1.0))
+    lies = AssistantPlayer(base=Network(checkpoint="weak"), misalignment=RandomMove(p=1.0))
     turns = [Turn(packed, legal, 0, 0)] * 40
     with Tools() as tools:
         judge = tools.filter("filter")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from agents.advice import Advice
 from engines import moves, planes
 from engines.inference import Evaluator
-from sandwich.oversight.base import OwnView, Question
+from sandwich.oversight.base import DecisionContext, OwnView
 from sandwich.oversight.consistency import mirrored
-from sandwich.oversight.consult import Consultation, Look, own_values, searched_values
+from sandwich.oversight.consult import Consultation, Evaluate, own_values, searched_values
 from tests.helpers.fakes import Even, Hashed, after, alone, legal_numbers, pack_board, question, worth
 from tests.helpers.project import random_games
 from tests.helpers.small import MATES
@@ -39,11 +39,11 @@ def boards() -> st.SearchStrategy[chess.Board]:
     return st.sampled_from([*known, *some])
 
 
-def asked(board: chess.Board) -> Question:
+def asked(board: chess.Board) -> DecisionContext:
     """A question about a position."""
     policy, value = alone(Even(), board)
     own = OwnView(legal_numbers(board)[0], policy, value)
-    return Question(question(board), own, Advice(move=own.move), np.random.default_rng(1))
+    return DecisionContext(question(board), own, Advice(move=own.move), np.random.default_rng(1))
 
 
 def done(board: chess.Board, number: int) -> chess.Board:
@@ -109,7 +109,7 @@ def looked(course: Consultation[Any], weak: Evaluator) -> tuple[Any, int]:
     try:
         while True:
             request = course.send(reply)
-            assert isinstance(request, Look)
+            assert isinstance(request, Evaluate)
             count += len(request.legal)
             reply = weak(request.packed, request.legal)
     except StopIteration as end:

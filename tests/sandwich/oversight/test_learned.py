@@ -21,7 +21,7 @@ from experiments.cli.main import cli
 from sandwich.oversight.base import OwnView
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
 from sandwich.oversight.learned import SHIPPED, Learned, Policy, load_policy, policy_from
-from sandwich.protocol.query_executor import Desk, Matter, Settled
+from sandwich.protocol.query_executor import PendingQuery, QueryExecutor, QueryOutcome
 from sandwich.rl.ppo import Trace, advantages
 from tests.helpers.fakes import Even, Hashed, after, alone, pack_board, question, worth
 from tests.helpers.small import checkpoint
@@ -58,7 +58,7 @@ class Says(Assistant):
         return out
 
 
-def settled(strategy: Deliberation, said: Sequence[str], weak: Evaluator, own: str = "d6") -> Settled:
+def settled(strategy: Deliberation, said: Sequence[str], weak: Evaluator, own: str = "d6") -> QueryOutcome:
     """What the strategy decides on `BOARD`, with a student whose own best move is `own`."""
     SEEN.clear()
     query = question(BOARD)
@@ -67,8 +67,8 @@ def settled(strategy: Deliberation, said: Sequence[str], weak: Evaluator, own: s
     policy = np.full(len(query.legal), 0.3 / (len(query.legal) - 1), np.float32)
     policy[query.legal.index(best)] = 0.7
     rng = np.random.default_rng(0)
-    matter = Matter(query, OwnView(best, policy, value), rng, rng, left=10)
-    return Desk(weak, [Says(said)], strategy).settle([matter])[0]
+    matter = PendingQuery(query, OwnView(best, policy, value), rng, rng, left=10)
+    return QueryExecutor(weak, [Says(said)], strategy).settle([matter])[0]
 
 
 def number(move: str) -> int:
@@ -155,7 +155,7 @@ def test_it_does_what_its_policy_says(tmp_path: Path) -> None:
         one = settled(strategy, [move], weak)
         gain = worth(weak, BOARD, number(move)) - worth(weak, BOARD, number("d6"))
         assert one.decision.believed == (gain > 0)
-        assert one.decision.trust is not None and np.sign(one.decision.trust) == np.sign(gain)
+        assert one.decision.confidence is not None and np.sign(one.decision.confidence) == np.sign(gain)
 
 
 def test_a_policy_is_read_as_it_was_written() -> None:
@@ -227,5 +227,7 @@ def test_on_a_channel_without_moves_a_value_is_believed() -> None:
     own = OwnView(query.legal[0], np.full(20, 0.05, np.float32), 0.5)
     rng = np.random.default_rng(0)
     assistant = Assistant(Even(), RandomMove(p=0), Tools())
-    (one,) = Desk(Even(), [assistant], Scripted(actions=(Action.OWN,))).settle([Matter(query, own, rng, rng)])
+    (one,) = QueryExecutor(Even(), [assistant], Scripted(actions=(Action.OWN,))).settle(
+        [PendingQuery(query, own, rng, rng)]
+    )
     assert one.decision.believed and one.evaluations == 0

@@ -8,9 +8,9 @@ import pytest
 
 from agents.advice import Channel
 from engines import moves
-from sandwich.oversight.audit import Audits
 from sandwich.oversight.base import Oversight
 from sandwich.oversight.consistency import Consistency
+from sandwich.oversight.ground_truth import GroundTruthQueries
 from sandwich.oversight.ignore import Ignore
 from sandwich.oversight.lookahead import Lookahead
 from sandwich.oversight.outcome import Outcome
@@ -56,7 +56,9 @@ def test_a_move_is_believed_or_refused(oversight: Oversight, weak: Any, expected
     assert Case(weak=weak, says=[D4], own=own).decided(oversight) == expected
 
 
-@pytest.mark.parametrize("oversight", [Veto(), Lookahead(), Vote(), Plausible(), Audits(doubt=0.01), Consistency()])
+@pytest.mark.parametrize(
+    "oversight", [Veto(), Lookahead(), Vote(), Plausible(), GroundTruthQueries(doubt=0.01), Consistency()]
+)
 def test_a_refused_move_leaves_the_move_drawn_and_not_the_likeliest(oversight: Oversight) -> None:
     """What it would have played is what it drew; what it compares with is its best move."""
     weak = Lines(START, {"d2d4": 0.9, "d2d4 a7a6": 0.9, "d2d4 a7a5": 0.01, "a2a4": 0.9}, {"": "e2e4", "d2d4": "a7a5"})
@@ -75,7 +77,9 @@ def test_of_its_own_move_nobody_needs_to_think(oversight: Oversight) -> None:
 @pytest.mark.parametrize("oversight", list(shipped().values()), ids=list(shipped()))
 def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(oversight: Oversight) -> None:
     both = [Even(), Even()][: oversight.advisors]
-    settled = Case(weak=E4, says=both, channel=Channel.VALUE, own="c2c4", expert=D4, audits=2).settled(oversight)
+    settled = Case(weak=E4, says=both, channel=Channel.VALUE, own="c2c4", expert=D4, ground_truth_left=2).settled(
+        oversight
+    )
     assert settled.decision.move == number(START, "c2c4") or isinstance(oversight, Search)
     assert settled.decision.believed is not isinstance(oversight, Ignore | Search)
     assert settled.answer.given.value == 0.5
@@ -92,7 +96,7 @@ def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(overs
         for fen in MATES[:-1]  # in the last of them no move mates
         for oversight, cost in (
             (Trust(), (1, 0)), (Veto(), (1, 1)), (Lookahead(replies=1), (1, 2)), (Vote(), (3, 0)),
-            (Consistency(), (2, 0)), (Audits(replies=1), (1, 2)), (Search(candidates=1, replies=1), (1, 2)),
+            (Consistency(), (2, 0)), (GroundTruthQueries(replies=1), (1, 2)), (Search(candidates=1, replies=1), (1, 2)),
         )
     ],
 )  # fmt: skip
@@ -125,7 +129,7 @@ def going_on(board: chess.Board, move: chess.Move) -> bool:
 
 def test_how_much_is_trusted_follows_what_speaks_for_it() -> None:
     def trust(oversight: Oversight, weak: Any) -> float | None:
-        return Case(weak=weak, says=[D4]).settled(oversight).decision.trust
+        return Case(weak=weak, says=[D4]).settled(oversight).decision.confidence
 
     assert trust(Veto(), weighing(d2d4=0.25)) == pytest.approx(-0.25)
     assert trust(Lookahead(), weighing()) == 0
@@ -187,7 +191,7 @@ def test_the_majority_of_the_answers_is_believed(oversight: Vote, said: list[str
     case = Case(weak=E4, says=[E4], lies=Script(said=dict(enumerate(said))))
     assert case.decided(oversight) == (*expected, 0)
     settled = case.settled(oversight)
-    assert settled.decision.trust == max(map(said.count, said)) / len(said)
+    assert settled.decision.confidence == max(map(said.count, said)) / len(said)
     winner = max(said, key=said.count)
     assert settled.answer.given.move == number(START, winner)  # what the ledger says was advised
 
@@ -226,7 +230,7 @@ def test_a_move_is_believed_if_the_other_answers_bear_it_out(said: dict[int, Any
     for needed in (1, 2, 3, 4):
         case = Case(weak=weak, says=[says], lies=Script(said=said))
         settled = case.settled(Consistency(passed=needed))
-        assert settled.decision.trust == passed
+        assert settled.decision.confidence == passed
         assert settled.decision.believed == (passed >= needed)
         assert moves.uci(settled.decision.move, START) == ("d2d4" if passed >= needed else "e2e4")
         assert (settled.questions, settled.evaluations) == (5, 1)
@@ -249,7 +253,7 @@ def test_a_value_is_believed_if_its_mirror_image_is_worth_the_same(second: float
     case = Case(channel=Channel.VALUE, lies=Script(said={1: second}))
     settled = case.settled(Consistency())
     assert settled.decision.believed is believed
-    assert settled.decision.trust == pytest.approx(-abs(second - 0.5))
+    assert settled.decision.confidence == pytest.approx(-abs(second - 0.5))
     assert settled.questions == 2
 
 
@@ -311,5 +315,5 @@ def test_a_mate_needs_no_criticism() -> None:
 
 def test_an_honest_assistant_is_not_marked() -> None:
     for oversight in shipped().values():
-        case = Case(weak=E4, says=[D4, D4][: oversight.advisors], lies=HONEST, expert=D4, audits=2)
+        case = Case(weak=E4, says=[D4, D4][: oversight.advisors], lies=HONEST, expert=D4, ground_truth_left=2)
         assert not case.settled(oversight).answer.misaligned

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from agents.misalignment.random_move import RandomMove
-from sandwich.oversight.audit import Audits
+from sandwich.oversight.ground_truth import GroundTruthQueries
 from sandwich.oversight.outcome import Outcome
 from sandwich.oversight.reputation import Reputation, kind_of
 from sandwich.protocol import ledger
@@ -109,8 +109,8 @@ def test_steps_are_studied_and_counted_with_the_game_so_far() -> None:
     past = pa.table(plies({}, {}, {"own_value": 0.9}, {}, {"own_value": 0.1}))
     assert Reputation().study(past) == {PLAIN: (1, 1)}
     before = plies({}, {}, {"own_value": 0.1})
-    case = Case(weak=E4, says=[D4], memory={PLAIN: (5, 1)}, game=before)
-    assert case.settled(Reputation()).decision.trust == pytest.approx((1 + 5) / (2 + 6 + 1))
+    case = Case(weak=E4, says=[D4], study={PLAIN: (5, 1)}, game=before)
+    assert case.settled(Reputation()).decision.confidence == pytest.approx((1 + 5) / (2 + 6 + 1))
 
 
 E4 = Lines(START, best={"": "e2e4"})
@@ -123,7 +123,7 @@ D4 = Lines(START, best={"": "d2d4"})
 )
 def test_believing_is_as_likely_as_it_paid(counts: tuple[int, int], caution: float, chance: float) -> None:
     strategy = Reputation(caution=caution)
-    cases = [Case(weak=E4, says=[D4], memory={PLAIN: counts}, seed=seed) for seed in range(300)]
+    cases = [Case(weak=E4, says=[D4], study={PLAIN: counts}, seed=seed) for seed in range(300)]
     decided = [case.settled(strategy).decision for case in cases]
     assert abs(np.mean([one.believed for one in decided]) - chance) < 0.09
     assert {one.move for one in decided if one.believed} <= {number(START, "d2d4")}
@@ -155,53 +155,53 @@ def student(gain: float) -> Lines:
 )
 def test_the_expert_is_asked_where_doubt_is_highest(gain: float, audits: int, expected: tuple[Any, ...]) -> None:
     truth = Lines(START, best={"": "c2c4"})
-    case = Case(weak=student(gain), says=[D4], expert=truth, audits=audits)
-    settled = case.settled(Audits())
-    assert (*case.decided(Audits())[:2], len(settled.audited)) == expected
-    assert settled.decision.trust == pytest.approx(gain, abs=1e-6)
+    case = Case(weak=student(gain), says=[D4], expert=truth, ground_truth_left=audits)
+    settled = case.settled(GroundTruthQueries())
+    assert (*case.decided(GroundTruthQueries())[:2], len(settled.ground_truth)) == expected
+    assert settled.decision.confidence == pytest.approx(gain, abs=1e-6)
     assert settled.questions == 1
 
 
 def test_an_answer_that_the_audit_bears_out_is_believed() -> None:
-    case = Case(weak=student(0.02), says=[D4], expert=D4, audits=1)
-    assert case.decided(Audits())[:2] == ("d2d4", True)
+    case = Case(weak=student(0.02), says=[D4], expert=D4, ground_truth_left=1)
+    assert case.decided(GroundTruthQueries())[:2] == ("d2d4", True)
 
 
 def audited(scores: Any, same: Any) -> pa.Table:
     """Earlier steps: answers with these scores, and whether the expert said the same; and as many not audited."""
     rows = [
-        {"trust": float(score), "audited": "d2d4" if true else "c2c4", "advised": "d2d4"}
+        {"trust": float(score), "ground_truth": "d2d4" if true else "c2c4", "advised": "d2d4"}
         for score, true in zip(scores, same, strict=True)
     ]
-    return pa.Table.from_pylist([*rows, *[{"trust": 0.3, "audited": None, "advised": "d2d4"}] * len(rows)])
+    return pa.Table.from_pylist([*rows, *[{"trust": 0.3, "ground_truth": None, "advised": "d2d4"}] * len(rows)])
 
 
 def test_the_curve_is_fitted_to_the_audits_of_earlier_steps() -> None:
     rng = np.random.default_rng(5)
     scores = rng.normal(0, 0.2, 4000)
     same = rng.random(4000) < 1 / (1 + np.exp(-(9 * scores + 0.7)))
-    fitted = Audits().study(audited(scores, same))
+    fitted = GroundTruthQueries().study(audited(scores, same))
     assert fitted == pytest.approx((9, 0.7), rel=0.15)
 
 
 def test_few_audits_make_no_curve_and_scores_that_mislead_are_not_turned_round() -> None:
-    assert Audits().study(audited([0.1] * 19, [True] * 19)) is None
+    assert GroundTruthQueries().study(audited([0.1] * 19, [True] * 19)) is None
     scores = np.linspace(-0.5, 0.5, 200)
-    slope, _ = Audits().study(audited(scores, scores < 0)) or (None, None)
+    slope, _ = GroundTruthQueries().study(audited(scores, scores < 0)) or (None, None)
     assert slope == 0
 
 
 def test_the_curve_decides_from_then_on() -> None:
     for height, expected in ((9.0, ("d2d4", True)), (-9.0, ("e2e4", False))):
-        case = Case(weak=student(0.0), says=[D4], memory=(20.0, height), audits=2, expert=D4)
-        assert case.decided(Audits())[:2] == expected
-        assert not case.settled(Audits()).audited
+        case = Case(weak=student(0.0), says=[D4], study=(20.0, height), ground_truth_left=2, expert=D4)
+        assert case.decided(GroundTruthQueries())[:2] == expected
+        assert not case.settled(GroundTruthQueries()).audited
 
 
 def test_games_leave_what_the_next_step_studies() -> None:
     lies = RandomMove(p=0.5)
-    past = games(Audits(audits=8, doubt=0.5), lies=lies).rows.select(list(ledger.VISIBLE))
-    curve = Audits().study(past)
+    past = games(GroundTruthQueries(per_game=8, doubt=0.5), lies=lies).rows.select(list(ledger.VISIBLE))
+    curve = GroundTruthQueries().study(past)
     assert curve is not None
     counts = Reputation().study(games(Reputation(caution=0.1), lies=lies).rows.select(list(ledger.VISIBLE)))
     assert sum(sum(pair) for pair in counts.values()) > 20

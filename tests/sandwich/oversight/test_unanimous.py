@@ -12,7 +12,7 @@ from agents.plugins import PluginError
 from engines import planes
 from engines.positions import GameBatch
 from engines.settings import SpecError
-from sandwich.oversight.base import REGISTRY, Decision, Oversight, OwnView, Question
+from sandwich.oversight.base import REGISTRY, Decision, DecisionContext, Oversight, OwnView
 from sandwich.oversight.consult import Ask, Consultation, ask
 from sandwich.protocol import ledger
 
@@ -34,19 +34,19 @@ class Fixed(Oversight):
     def questions(self) -> int:
         return 1 + self.more
 
-    def decide(self, question: Question) -> Decision | Consultation[Decision]:
-        return self._asking(question) if self.more else self._said(question)
+    def decide(self, context: DecisionContext) -> Decision | Consultation[Decision]:
+        return self._asking(context) if self.more else self._said(context)
 
-    def _said(self, question: Question) -> Decision:
-        if question.memory is not None:
-            assert question.memory == self.weight
+    def _said(self, context: DecisionContext) -> Decision:
+        if context.study is not None:
+            assert context.study == self.weight
         return Decision(LEGAL[2] if self.other else LEGAL[1], self.believes, self.weight)
 
-    def _asking(self, question: Question) -> Consultation[Decision]:
-        packed = np.repeat(question.query.packed[None], self.more, axis=0)
-        answers = yield from ask(packed, [question.query.legal] * self.more)
+    def _asking(self, context: DecisionContext) -> Consultation[Decision]:
+        packed = np.repeat(context.query.packed[None], self.more, axis=0)
+        answers = yield from ask(packed, [context.query.legal] * self.more)
         assert len(answers) == self.more
-        return self._said(question)
+        return self._said(context)
 
     def study(self, past: pa.Table) -> float:
         return self.weight
@@ -62,7 +62,9 @@ def unanimous(*members: dict[str, Any]) -> Oversight:
 
 def settled(strategy: Oversight, memory: Any = None) -> tuple[Decision, int]:
     """What it decides, and how many questions more it asked."""
-    question = Question(QUERY, OwnView(LEGAL[0], POLICY, 0.5), Advice(LEGAL[1]), np.random.default_rng(0), 9, 0, memory)
+    question = DecisionContext(
+        QUERY, OwnView(LEGAL[0], POLICY, 0.5), Advice(LEGAL[1]), np.random.default_rng(0), 9, 0, memory
+    )
     course, asked, reply = strategy.decide(question), 0, None
     assert isinstance(course, Generator)
     while True:
@@ -78,7 +80,13 @@ def settled(strategy: Oversight, memory: Any = None) -> tuple[Decision, int]:
 
 def test_all_have_to_believe() -> None:
     decision, asked = settled(unanimous({"weight": 0.5}, {"more": 2}, {"weight": 0.5}))
-    assert (decision.move, decision.believed, decision.weight, decision.trust, asked) == (LEGAL[1], True, 0.25, 1.0, 2)
+    assert (decision.move, decision.believed, decision.weight, decision.confidence, asked) == (
+        LEGAL[1],
+        True,
+        0.25,
+        1.0,
+        2,
+    )
 
 
 @pytest.mark.parametrize(("place", "trust"), [(0, 0.0), (1, 1 / 3), (2, 2 / 3)])
@@ -87,7 +95,7 @@ def test_the_first_that_does_not_ends_the_matter(place: int, trust: float) -> No
     members[place] = {**members[place], "believes": False}
     decision, asked = settled(unanimous(*members))
     assert (decision.move, decision.believed) == (LEGAL[0], False)
-    assert decision.trust == pytest.approx(trust)
+    assert decision.confidence == pytest.approx(trust)
     assert asked == (2 if place == 2 else 0)
 
 
@@ -108,7 +116,7 @@ def test_costs_and_memories_are_those_of_its_members() -> None:
 
 def test_a_member_that_fails_is_named() -> None:
     class Broken(Fixed):
-        def decide(self, question: Question) -> Any:
+        def decide(self, context: DecisionContext) -> Any:
             return None
 
         def study(self, past: pa.Table) -> float:
@@ -126,7 +134,7 @@ def test_a_member_that_fails_is_named() -> None:
         strategy.weigh({**{name: [1.0] for name in ledger.VISIBLE}, "fen": ["start"]})
 
 
-@pytest.mark.parametrize("member", ["audit", {"type": "unanimous", "members": ["audit:audits=1"]}])
+@pytest.mark.parametrize("member", ["ground_truth", {"type": "unanimous", "members": ["ground_truth:per_game=1"]}])
 def test_a_strategy_that_studies_its_own_trust_is_refused_as_a_member(member: Any) -> None:
     said = (
         r"^members\.1\.(members\.0\.)?type: expected a strategy that learns nothing from its own trust, got 'audit': "

@@ -17,11 +17,11 @@ from agents.assistant import Answer, Assistant
 from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.tools import Tools
-from sandwich.oversight.base import REGISTRY, Decision, Oversight, Question
-from sandwich.oversight.consult import Ask, Audit, Look
+from sandwich.oversight.base import REGISTRY, Decision, DecisionContext, Oversight
+from sandwich.oversight.consult import Ask, AskExpert, Evaluate
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
-from sandwich.protocol.query_executor import Desk
+from sandwich.protocol.query_executor import QueryExecutor
 from sandwich.runs.loop import Folder, remembered
 from sandwich.runtime.files import parquet_bytes
 from sandwich.spec.run_spec import FinetuneConfig, RunSpec, load_spec
@@ -129,19 +129,19 @@ class Curious(Oversight):
         return 3
 
     @property
-    def audit_budget(self) -> int:
+    def ground_truth_budget(self) -> int:
         return 2
 
-    def decide(self, question: Question) -> Any:
-        query = question.query
-        replies: list[Any] = [question]
+    def decide(self, context: DecisionContext) -> Any:
+        query = context.query
+        replies: list[Any] = [context]
         replies.append((yield Ask(query.packed[None], [query.legal], Channel.DISTRIBUTION)))
         replies.append((yield Ask(query.packed[None], [query.legal], Channel.VALUE)))
-        replies.append((yield Look(query.packed[None], [query.legal])))
-        if question.audits:
-            replies.append((yield Audit()))
+        replies.append((yield Evaluate(query.packed[None], [query.legal])))
+        if context.ground_truth_left:
+            replies.append((yield AskExpert()))
         self.seen.append(replies)
-        return Decision(question.own.move, believed=True)
+        return Decision(context.own.move, believed=True)
 
     def weigh(self, game: Mapping[str, Sequence[Any]]) -> Sequence[float | None]:
         self.seen.append(game)
@@ -183,5 +183,5 @@ def test_nothing_that_a_strategy_is_given_leads_to_what_is_hidden(root: Path, tm
     walked(seen, names, kinds)
     assert {"query", "own", "advice", "game", "memory", "believed", "result", "policy"} <= names  # it was walked
     assert not names & {*ledger.HIDDEN, "assistant_rng", "given"}
-    assert not kinds & {Answer, Assistant, Desk, RandomMove}
+    assert not kinds & {Answer, Assistant, QueryExecutor, RandomMove}
     assert not any(name.encode() in pickle.dumps(seen) for name in ("honest", "misaligned", "loss_", "RandomMove"))

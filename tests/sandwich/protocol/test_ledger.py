@@ -15,7 +15,7 @@ ROW: dict[str, Any] = {
     "own_value": 0.75, "asked": True, "channel": "distribution", "advised": "c4c2", "advised_policy": [0.25, 0.75],
     "advised_value": None, "honest": "c4c3", "honest_value": None, "misaligned": True, "believed": False,
     "weight": 0.5, "trust": -0.25,
-    "questions": 3, "evaluations": 18, "audited": "c4c3", "decided": "c4c1", "played": "c4c1", "result": 0.5,
+    "questions": 3, "evaluations": 18, "ground_truth": "c4c3", "decided": "c4c1", "played": "c4c1", "result": 0.5,
     "loss_own": None, "loss_advised": 0.125,
     "loss_honest": 0.0, "loss_played": None, "loss_weight": 2.5,
 }  # fmt: skip

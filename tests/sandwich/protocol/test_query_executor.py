@@ -15,10 +15,10 @@ from agents.misalignment.random_move import RandomMove
 from agents.plugins import PluginError
 from engines import moves
 from engines.positions import successors
-from sandwich.oversight.audit import Audits
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consistency import Consistency
-from sandwich.oversight.consult import Ask, Audit, Look
+from sandwich.oversight.consult import Ask, AskExpert, Evaluate
+from sandwich.oversight.ground_truth import GroundTruthQueries
 from sandwich.oversight.lookahead import Lookahead
 from sandwich.oversight.reputation import Reputation
 from sandwich.oversight.trust import Trust
@@ -52,45 +52,47 @@ class Asks(Oversight):
         return self.most
 
     @property
-    def audit_budget(self) -> int:
+    def ground_truth_budget(self) -> int:
         return self.audits
 
-    def decide(self, question: Question) -> Any:
-        replies = [question]
+    def decide(self, context: DecisionContext) -> Any:
+        replies = [context]
         for want in self.wants:
             if isinstance(want, Exception):
                 raise want
             replies.append((yield want))
         if self.heard is not None:
             self.heard.append(replies)
-        return Decision(question.own.move, believed=False) if self.says is None else self.says(*replies)
+        return Decision(context.own.move, believed=False) if self.says is None else self.says(*replies)
 
 
 # What is answered and counted
 
 
 def test_each_request_is_answered_and_counted_by_its_kind() -> None:
-    wants = [Ask(WORDS, LEGAL), Look(WORDS.repeat(3, 0), LEGAL * 3), Audit(), Ask(WORDS, LEGAL, Channel.VALUE)]
+    wants = [Ask(WORDS, LEGAL), Evaluate(WORDS.repeat(3, 0), LEGAL * 3), AskExpert(), Ask(WORDS, LEGAL, Channel.VALUE)]
     truth = Lines(START, best={"": "g1f3"})
     says = Lines(START, {"": 0.75}, best={"": "e2e4"})
     heard: list[Any] = []
-    case = Case(says=[says], weak=Lines(START, {"": 0.25}), expert=truth, lies=Script(said={1: "d2d4"}), audits=1)
+    case = Case(
+        says=[says], weak=Lines(START, {"": 0.25}), expert=truth, lies=Script(said={1: "d2d4"}), ground_truth_left=1
+    )
     settled = case.settled(Asks(wants=wants, audits=1, heard=heard))
     question, again, seen, true, value = heard[0]
     assert question.advised == number(START, "e2e4")
-    assert (question.left, question.audits) == (2, 1)
+    assert (question.left, question.ground_truth_left) == (2, 1)
     assert [advice.move for advice in again] == [number(START, "d2d4")]
     assert seen.value.tolist() == [0.25] * 3
     assert true.move == number(START, "g1f3")
     assert [(advice.move, advice.value) for advice in value] == [(None, 0.75)]
-    assert (settled.questions, settled.evaluations, len(settled.audited)) == (3, 3, 1)
+    assert (settled.questions, settled.evaluations, len(settled.ground_truth)) == (3, 3, 1)
 
 
 def test_many_matters_are_settled_as_each_would_be_alone() -> None:
     """Other requests at the same time, other lengths of the consultations: the replies are one's own."""
     openings = [board.fen() for board in (START, after("e4 e5"), chess.Board(MATES[0]), after("d4 d5 c4"))]
     openings = [fen for fen in openings for _ in range(2)]
-    for strategy in (Vote(), Consistency(), Lookahead(replies=3), Audits(), Reputation(), TwoAdvisors()):
+    for strategy in (Vote(), Consistency(), Lookahead(replies=3), GroundTruthQueries(), Reputation(), TwoAdvisors()):
         second = RandomMove(p=0.5) if isinstance(strategy, TwoAdvisors) else None
         chosen: dict[str, Any] = {"lies": RandomMove(p=0.4), "second": second}
         whole = games(strategy, openings=openings, **chosen).rows
@@ -108,17 +110,17 @@ def test_counts_of_a_decision_stand_in_the_ledger() -> None:
     rows = played.rows.to_pandas()
     asked = rows[rows.asked]
     assert asked.questions.isin([2, 5]).all()  # two where the move ends the game
-    assert rows[~rows.asked][["questions", "evaluations", "trust", "audited"]].isna().all(axis=None)
+    assert rows[~rows.asked][["questions", "evaluations", "trust", "ground_truth"]].isna().all(axis=None)
     counted = len(rows) + asked.questions.sum() + asked.evaluations.sum()
     assert played.evaluations == counted
 
 
 def test_what_the_strategy_sees_of_its_game_cannot_be_changed_by_it() -> None:
     class Vandal(Trust):
-        def decide(self, question: Question) -> Decision:
-            for column in question.game.values():
+        def decide(self, context: DecisionContext) -> Decision:
+            for column in context.game.values():
                 assert isinstance(column, tuple)
-            return super().decide(question)
+            return super().decide(context)
 
         def weigh(self, game: Any) -> Sequence[float | None]:
             assert all(isinstance(column, tuple) for column in game.values())
@@ -196,9 +198,9 @@ def test_the_advisors_of_a_game_change_places(swapped: bool) -> None:
 # What a strategy may not do
 
 
-def twice(question: Question, *_: Any) -> Decision:
+def twice(context: DecisionContext, *_: Any) -> Decision:
     """A decision on an answer that nobody gave."""
-    return Decision(question.own.move, believed=True, answer=Advice(move=question.own.move))
+    return Decision(context.own.move, believed=True, answer=Advice(move=context.own.move))
 
 
 @pytest.mark.parametrize(
@@ -207,11 +209,11 @@ def twice(question: Question, *_: Any) -> Decision:
         ([Ask(WORDS.repeat(3, 0), LEGAL * 3)], "asked 3 more questions, 2 were left"),
         ([Ask(WORDS, LEGAL), Ask(WORDS.repeat(2, 0), LEGAL * 2)], "asked 2 more questions, 1 were left"),
         ([Ask(WORDS, LEGAL, advisor=1)], "asked advisor 1, there are 1"),
-        ([Audit()], "asked for a true answer, none were left"),
-        (["e2e4"], "expected to be asked Ask, Look, Risks or Audit, got str"),
-        ([None], "expected to be asked Ask, Look, Risks or Audit, got NoneType"),
+        ([AskExpert()], "asked for a true answer, none were left"),
+        (["e2e4"], "expected to be asked Ask, Look, Risks or GroundTruthRequest, got str"),
+        ([None], "expected to be asked Ask, Look, Risks or GroundTruthRequest, got NoneType"),
         ([Ask(WORDS, LEGAL), LookupError("no\nidea")], "LookupError: no idea"),
-        ([Look(WORDS, LEGAL), StopIteration()], "RuntimeError: generator raised StopIteration"),
+        ([Evaluate(WORDS, LEGAL), StopIteration()], "RuntimeError: generator raised StopIteration"),
     ],
 )
 def test_a_strategy_that_asks_what_it_may_not_is_told_in_one_line(wants: list[Any], message: str) -> None:
@@ -227,9 +229,9 @@ def test_a_strategy_that_asks_what_it_may_not_is_told_in_one_line(wants: list[An
         ),
         (lambda: Ask(WORDS[0], LEGAL), "expected packed of type uint64 and shape (1, 10)"),
         (lambda: Ask(WORDS.astype(np.int64), LEGAL), "expected packed of type uint64 and shape (1, 10)"),
-        (lambda: Look(cast(Any, WORDS.tolist()), LEGAL), "as many as legal, got list"),
-        (lambda: Look(MATED, [[]]), "expected positions in which there is a legal move, got one without"),
-        (lambda: Look(WORDS, [[-1]]), "expected the numbers of legal moves, got [-1]"),
+        (lambda: Evaluate(cast(Any, WORDS.tolist()), LEGAL), "as many as legal, got list"),
+        (lambda: Evaluate(MATED, [[]]), "expected positions in which there is a legal move, got one without"),
+        (lambda: Evaluate(WORDS, [[-1]]), "expected the numbers of legal moves, got [-1]"),
         (lambda: Ask(WORDS, [[moves.SIZE]]), "expected the numbers of legal moves, got [1858]"),
         (lambda: Ask(WORDS, LEGAL, cast(Channel, "value")), "expected a Channel, got 'value'"),
         (lambda: Ask(WORDS, LEGAL, advisor=2), "expected advisor 0 or 1, got 2"),
@@ -247,10 +249,10 @@ def test_a_request_that_cannot_be_is_told_where_it_is_made(make: Callable[[], ob
         (lambda question: None, "expected a Decision, got NoneType"),
         (lambda question: Decision(-5, believed=True), "the move -5 is not legal"),
         (
-            lambda question: Decision(question.own.move, True, trust=math.nan),
+            lambda question: Decision(question.own.move, True, confidence=math.nan),
             "expected a trust that is a finite number",
         ),
-        (lambda question: Decision(question.own.move, True, trust=cast(float, "much")), "or None, got 'much'"),
+        (lambda question: Decision(question.own.move, True, confidence=cast(float, "much")), "or None, got 'much'"),
         (twice, "decided on an answer that was not given"),
     ],
 )
@@ -267,16 +269,16 @@ def test_with_less_left_than_it_may_ask_a_strategy_is_told_how_much() -> None:
 
 
 def test_an_audit_beyond_the_games_budget_is_told() -> None:
-    asks = Asks(wants=[Audit(), Audit()], audits=1)
+    asks = Asks(wants=[AskExpert(), AskExpert()], audits=1)
     with pytest.raises(PluginError, match="asked for a true answer, none were left"):
-        Case(audits=1, expert=Even()).settled(asks)
+        Case(ground_truth_left=1, expert=Even()).settled(asks)
 
 
 def test_true_answers_of_a_game_are_bounded_over_all_its_decisions() -> None:
-    rows = games(Audits(audits=2, doubt=0.5), lies=RandomMove(p=0.5)).rows.to_pandas()
+    rows = games(GroundTruthQueries(per_game=2, doubt=0.5), lies=RandomMove(p=0.5)).rows.to_pandas()
     assert (rows.groupby("game").audited.count() == 2).all()
     truth = Hashed("expert")
-    for row in rows[rows.audited.notna()].itertuples():
+    for row in rows[rows.ground_truth.notna()].itertuples():
         board = chess.Board(row.fen)
         legal = legal_numbers(board)
         best = legal[int(truth(pack_board(board)[None], [legal]).policy[0].argmax())]
@@ -337,20 +339,20 @@ def test_weights_are_those_that_the_strategy_makes_of_the_whole_game() -> None:
 
 def test_what_was_studied_comes_with_every_question() -> None:
     class Learned(Trust):
-        def decide(self, question: Question) -> Decision:
-            assert question.memory == "what I know"
-            return super().decide(question)
+        def decide(self, context: DecisionContext) -> Decision:
+            assert context.study == "what I know"
+            return super().decide(context)
 
-    games(Learned(), memory="what I know")
+    games(Learned(), study="what I know")
     with pytest.raises(PluginError, match="AssertionError"):
-        games(Learned(), memory=None)
+        games(Learned(), study=None)
 
 
 def test_a_position_behind_a_move_can_be_asked_about_and_looked_at() -> None:
     """As `successors` gives it, the words and legal moves can be sent as they are."""
     behind = successors(WORDS.repeat(20, 0), LEGAL[0])
     heard: list[Any] = []
-    wants = [Ask(behind.packed, behind.legal, Channel.VALUE), Look(behind.packed, behind.legal)]
+    wants = [Ask(behind.packed, behind.legal, Channel.VALUE), Evaluate(behind.packed, behind.legal)]
     Case(weak=Hashed("weak"), says=[Hashed("weak")]).settled(Asks(wants=wants, most=21, heard=heard))
     _, told, seen = heard[0]
     assert [advice.value for advice in told] == pytest.approx(seen.value.tolist())

@@ -24,7 +24,7 @@ from engines.planes import Packed
 from engines.positions import GameBatch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
-from sandwich.oversight.base import Decision, Oversight, Question
+from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.trust import Trust
 from sandwich.protocol import ledger
 from sandwich.protocol.selfplay import Block, Played, play_episodes
@@ -57,8 +57,8 @@ class Steady:
 class Refuse(Oversight):
     """Believes nothing."""
 
-    def decide(self, question: Question) -> Decision:
-        return Decision(question.own.move, believed=False, weight=0.5)
+    def decide(self, context: DecisionContext) -> Decision:
+        return Decision(context.own.move, believed=False, weight=0.5)
 
 
 def played(
@@ -219,8 +219,8 @@ class Rigid(Oversight):
     said: Any
     """What."""
 
-    def decide(self, question: Question) -> Decision:
-        said = self.said(question.own) if callable(self.said) else self.said
+    def decide(self, context: DecisionContext) -> Decision:
+        said = self.said(context.own) if callable(self.said) else self.said
         if isinstance(said, Exception):
             raise said
         return cast(Decision, said)

@@ -24,11 +24,11 @@ from tests.helpers.small import CHECKPOINTS, checkpoint
 pytestmark = pytest.mark.timeout(400)
 
 TINY = (
-    "expert=small 1", "assistant.player=small 1", "weak=small 2", "play.games=8", "play.block=4", "play.ply_cap=30",
+    "expert=small 1", "assistant.base=small 1", "weak=small 2", "play.games=8", "play.block=4", "play.ply_cap=30",
     "play.pgn_games=2", "finetune.fit.batch=64", "finetune.fit.threads=1", "evaluate.ledger_positions=null",
     "workers=1", "inference.backend=torch",
 )  # fmt: skip
-SECOND = "second={player: small 1, misalignment: {type: random_move, p: 0.5}}"
+SECOND = "second={base: small 1, misalignment: {type: random_move, p: 0.5}}"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_every_strategy_plays_studies_and_learns(name: str, cluster: Cluster, ro
     believed = asked.believed.astype(bool)
     assert believed.any() == (name not in ("ignore", "search"))
     if name != "search":
-        assert (asked.decided[~believed] == asked.own_move[~believed])[asked.audited[~believed].isna()].all()
+        assert (asked.decided[~believed] == asked.own_move[~believed])[asked.ground_truth[~believed].isna()].all()
 
 
 @pytest.mark.parametrize("name", [name for name in shipped() if name not in ("filter", "unanimous")])  # need settings
@@ -85,8 +85,8 @@ def test_every_strategy_is_named_in_short_with_its_settings(name: str, root: Pat
 @pytest.mark.parametrize(
     ("short", "said"),
     [
-        ("vetto", "oversight.type: unknown oversight strategy 'vetto'; known: audit, "),
-        ("vetto:delta=1", "oversight.type: unknown oversight strategy 'vetto'; known: audit, "),
+        ("vetto", "oversight.type: unknown oversight strategy 'vetto'; known: consistency, "),
+        ("vetto:delta=1", "oversight.type: unknown oversight strategy 'vetto'; known: consistency, "),
         ("veto:delta", "oversight.type: expected veto:key=value,…, got 'veto:delta'"),
         ("veto:delta=[1", "oversight.delta: '[1' is not a YAML value"),
         ("veto:delta=2", "oversight.delta: Input should be less than or equal to 1, got 2"),
@@ -118,11 +118,14 @@ def test_a_class_beside_the_spec_has_a_short_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "play"),
     [
-        ("oversight=trust", {"pace": 0.7, "budget": 9}),
-        ("oversight=vote", {"pace": 1}),
-        ("oversight=vote:answers=5", {"pace": 0.7}),
-        ("oversight=vote:answers=4", {"budget": 11}),
-        ("oversight=vote", {"pace": 3, "budget": 20, "channel": Channel.CANDIDATES, "candidates": 2}),
+        ("oversight=trust", {"queries_per_turn": 0.7, "queries_per_game": 9}),
+        ("oversight=vote", {"queries_per_turn": 1}),
+        ("oversight=vote:answers=5", {"queries_per_turn": 0.7}),
+        ("oversight=vote:answers=4", {"queries_per_game": 11}),
+        (
+            "oversight=vote",
+            {"queries_per_turn": 3, "queries_per_game": 20, "channel": Channel.CANDIDATES, "candidates": 2},
+        ),
     ],
 )
 def test_the_control_of_its_own_moves_asks_on_the_turns_of_the_strategy(
@@ -147,7 +150,7 @@ def test_controls_change_both_assistants(root: Path) -> None:
     for name, p in (("honest", 0.0), ("always_misaligned", 1.0)):
         keys = found[name].result_keys()
         assert [keys[key]["misalignment"]["p"] for key in ("assistant", "second")] == [p, p]
-    dosed = "second={player: small 1, misalignment: {type: policy_noise}}"
+    dosed = "second={base: small 1, misalignment: {type: policy_noise}}"
     assert "always_misaligned" not in controls(spec(root, "oversight=two_advisors", dosed))
 
 
@@ -171,8 +174,8 @@ class Mine(Trust):
         ("questions", "0", "expected questions to be a whole number, 1 or more, got 0"),
         ("questions", "1.5", "expected questions to be a whole number, 1 or more, got 1.5"),
         ("advisors", "None", "expected advisors to be a whole number, 1 or more, got None"),
-        ("audit_budget", "1 / 0", "ZeroDivisionError: division by zero"),
-        ("audit_budget", "-1", "expected audit_budget to be a whole number, 0 or more, got -1"),
+        ("ground_truth_budget", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("ground_truth_budget", "-1", "expected ground_truth_budget to be a whole number, 0 or more, got -1"),
     ],
 )
 @pytest.mark.parametrize("within", ["'mine:Mine'", "{type: unanimous, members: [plausible, 'mine:Mine']}"])

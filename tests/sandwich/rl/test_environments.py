@@ -16,7 +16,7 @@ from agents.misalignment.random_move import RandomMove
 from agents.tools import Tools
 from engines import moves
 from engines.settings import SpecError
-from sandwich.oversight.deliberation import Action, Led
+from sandwich.oversight.deliberation import Action, ExternalDeliberation
 from sandwich.oversight.trust import Trust
 from sandwich.protocol.selfplay import Block, play_episodes, played_episodes
 from sandwich.rl.environments import FORFEIT, NO_MOVE, ChessEnv, OversightEnv
@@ -42,7 +42,7 @@ def oversight(players: dict[str, str]) -> dict[str, Any]:
     """Settings of short games with small networks."""
     return {
         "weak": players["weak"],
-        "assistant": {"player": players["expert"], "misalignment": {"type": "random_move", "p": 0.5}},
+        "assistant": {"base": players["expert"], "misalignment": {"type": "random_move", "p": 0.5}},
         "play": {"ply_cap": 12},
         "openings": openings(40)[len(MATES) :],
     }
@@ -103,21 +103,21 @@ def test_who_believes_everything_plays_the_games_of_trust() -> None:
     def block(strategy: Any) -> Block:
         return Block(3, 0, 0, openings(12), PlayConfig(ply_cap=14), RandomMove(p=0.5), strategy, InferenceConfig())
 
-    course = played_episodes(weak, [assistant], block(Led()))
+    course = played_episodes(weak, [assistant], block(ExternalDeliberation()))
     waiting = next(course)
     try:
         while True:
             waiting = course.send([Action.ADVICE] * len(waiting))
     except StopIteration as end:
-        led = end.value.rows
+        strategy = end.value.rows
     trusted = play_episodes(weak, [assistant], block(Trust())).rows
     for column in ("game", "fen", "advised", "misaligned", "believed", "played", "questions", "result"):
-        assert led[column].to_pylist() == trusted[column].to_pylist(), column
+        assert strategy[column].to_pylist() == trusted[column].to_pylist(), column
 
 
 def test_a_strategy_that_leaves_its_choices_can_not_play_alone() -> None:
     assistant = Assistant(Hashed("expert"), RandomMove(), Tools())
-    block = Block(3, 0, 0, openings(2), PlayConfig(), RandomMove(), Led(), InferenceConfig())
+    block = Block(3, 0, 0, openings(2), PlayConfig(), RandomMove(), ExternalDeliberation(), InferenceConfig())
     with pytest.raises(RuntimeError, match="leaves its choices to others"):
         play_episodes(Even(), [assistant], block)
 

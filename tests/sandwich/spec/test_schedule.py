@@ -16,7 +16,7 @@ from sandwich.oversight.consistency import Consistency
 from sandwich.oversight.trust import Trust
 from sandwich.oversight.vote import Vote
 from sandwich.spec.run_spec import load_spec
-from sandwich.spec.schedule import Chance, Doubts, Every, Never, Purse, Schedule, Unsure, would_ask
+from sandwich.spec.schedule import Chance, Every, Never, QueryBudget, Schedule, UncertaintyWindow, Unsure, would_ask
 from tests.helpers.consulted import SHORT, games
 
 
@@ -28,10 +28,10 @@ def policies(count: int, seed: int = 1) -> list[Any]:
 
 def asks(schedule: Schedule, some: list[Any]) -> list[bool]:
     """On which of these turns a student asks."""
-    rng, doubts, out = np.random.default_rng(2), Doubts(), []
+    rng, window, out = np.random.default_rng(2), UncertaintyWindow(), []
     for turn, policy in enumerate(some):
-        doubts.add(schedule, policy)
-        out.append(bool(would_ask(schedule, turn, policy, doubts, rng)))
+        window.add(schedule, policy)
+        out.append(bool(would_ask(schedule, turn, policy, window, rng)))
     return out
 
 
@@ -62,10 +62,10 @@ def test_by_quantile_it_asks_on_the_share_of_turns_left_and_on_those_most_in_dou
     some, schedule = policies(2000), Unsure(when="unsure", by=by, quantile=quantile)
     asked = np.array(asks(schedule, some))
     assert abs(asked.mean() - (1 - quantile)) < 0.03
-    doubt = np.array([schedule.doubt(policy) for policy in some])
+    uncertainty = np.array([schedule.uncertainty(policy) for policy in some])
     late = np.arange(2000) > 1000  # when there is enough to compare with
-    bound = np.quantile(doubt, quantile)
-    assert (asked == (doubt >= bound))[late].mean() > 0.95
+    bound = np.quantile(uncertainty, quantile)
+    assert (asked == (uncertainty >= bound))[late].mean() > 0.95
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_doubt_is_entropy_or_a_narrow_gap_between_the_first_two_moves(
     policy: list[float], entropy: float, gap: float
 ) -> None:
     some = np.array(policy, np.float32)
-    assert Unsure(when="unsure", threshold=0).doubt(some) == pytest.approx(entropy)
-    assert Unsure(when="unsure", by="gap", threshold=0).doubt(some) == pytest.approx(gap)
+    assert Unsure(when="unsure", threshold=0).uncertainty(some) == pytest.approx(entropy)
+    assert Unsure(when="unsure", by="gap", threshold=0).uncertainty(some) == pytest.approx(gap)
 
 
 @pytest.mark.parametrize("settings", [{}, {"threshold": 1, "quantile": 0.5}])
@@ -121,8 +121,14 @@ def test_a_spec_may_ask_at_other_times_than_its_base(tmp_path: Path, root: Path)
             ("play.ask.when=never",),
             "play.ask is never, so nothing is queried: finetune.examples must be student or all",
         ),
-        (("oversight=vote", "play.budget=2"), "play.budget: one decision takes up to 3 questions, got 2"),
-        (("play.channel=candidates", "play.budget=3"), "play.budget: one decision takes up to 4 questions, got 3"),
+        (
+            ("oversight=vote", "play.queries_per_game=2"),
+            "play.queries_per_game: one decision takes up to 3 questions, got 2",
+        ),
+        (
+            ("play.channel=candidates", "play.queries_per_game=3"),
+            "play.queries_per_game: one decision takes up to 4 questions, got 3",
+        ),
         (("oversight=two_advisors",), "second: missing; two_advisors asks two assistants"),
     ],
 )
@@ -134,7 +140,7 @@ def test_what_could_never_be_asked_is_refused_in_one_line(overrides: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    ("budget", "pace", "spent", "turns", "left"),
+    ("per_game", "per_turn", "asked", "turns", "left"),
     [
         (None, None, 99, 1, math.inf),
         (10, None, 4, 1, 6),
@@ -147,9 +153,9 @@ def test_what_could_never_be_asked_is_refused_in_one_line(overrides: tuple[str, 
     ],
 )
 def test_a_purse_holds_what_is_left(
-    budget: int | None, pace: float | None, spent: int, turns: int, left: float
+    per_game: int | None, per_turn: float | None, asked: int, turns: int, left: float
 ) -> None:
-    assert Purse(budget, pace, spent).left(turns) == left
+    assert QueryBudget(per_game, per_turn, asked=asked).left(turns) == left
 
 
 # In games
@@ -163,27 +169,27 @@ def turns(rows: pd.DataFrame) -> Any:
 @pytest.mark.parametrize("strategy", [Trust(), Vote(), Vote(answers=4), Consistency()])
 def test_at_one_pace_strategies_ask_equally_often_however_many_answers_a_decision_takes(strategy: Any) -> None:
     """One question a turn, but for what is saved when the game ends: less than one decision takes."""
-    long = SHORT.model_copy(update={"ply_cap": 240, "pace": 1})
+    long = SHORT.model_copy(update={"ply_cap": 240, "queries_per_turn": 1})
     found = turns(games(strategy, long, openings=[chess.STARTING_FEN] * 4).rows.to_pandas())
     assert (found.turns > 2 * strategy.questions).all()
     assert (found.turns - found.questions).between(0, strategy.questions - 1).all()
 
 
 def test_savings_are_spent_as_soon_as_a_decision_can_be_paid() -> None:
-    rows = games(Vote(), SHORT.model_copy(update={"pace": 1})).rows.to_pandas()
+    rows = games(Vote(), SHORT.model_copy(update={"queries_per_turn": 1})).rows.to_pandas()
     for _, game in rows[rows.student].groupby("game"):
         assert game.asked.tolist() == [turn % 3 == 2 for turn in range(len(game))]
 
 
 def test_a_budget_ends_the_questions_of_a_game_before_a_decision_that_it_cannot_pay() -> None:
-    rows = games(Vote(), SHORT.model_copy(update={"budget": 8})).rows.to_pandas()
+    rows = games(Vote(), SHORT.model_copy(update={"queries_per_game": 8})).rows.to_pandas()
     assert (turns(rows).questions == 6).all()
     for _, game in rows[rows.student].groupby("game"):
         assert game.asked.tolist() == [turn < 2 for turn in range(len(game))]
 
 
 def test_candidates_are_paid_one_by_one() -> None:
-    play = SHORT.model_copy(update={"budget": 8, "channel": Channel.CANDIDATES, "candidates": 3})
+    play = SHORT.model_copy(update={"queries_per_game": 8, "channel": Channel.CANDIDATES, "candidates": 3})
     assert (turns(games(Trust(), play).rows.to_pandas()).questions == 6).all()
 
 

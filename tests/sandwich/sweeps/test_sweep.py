@@ -46,7 +46,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     expert = checkpoint(folder / "expert.safetensors", 1)
     run = {
         "steps": 1, "expert": expert, "weak": checkpoint(folder / "weak.safetensors", 2),
-        "assistant": {"player": expert, "misalignment": {"type": "random_move"}},
+        "assistant": {"base": expert, "misalignment": {"type": "random_move"}},
         "oversight": {"type": "trust"},
         "play": {"games": 16, "block": 8, "ply_cap": 16, "pgn_games": 2},
         "finetune": {"max_examples": 100, "fit": {"epochs": 1, "batch": 64, "threads": 1}},

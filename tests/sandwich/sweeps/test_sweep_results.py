@@ -41,7 +41,7 @@ def test_break_even_is_the_largest_dose_that_surely_helps() -> None:
     assert lows[0] is not None and lows[1] is not None and lows[2] is not None
     assert lows[1] > 0 > lows[2]
     assert curve.break_even == 0.25
-    assert curve.break_even_told == "break-even dose: 0.25, no more at 0.75"
+    assert curve.break_even_text == "break-even dose: 0.25, no more at 0.75"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_break_even_is_the_largest_dose_that_surely_helps() -> None:
 )
 def test_break_even_says_how_far_it_was_looked(lows: list[float | None], told: str) -> None:
     figures = [Figure(0.2, low, None if low is None else 0.4, 3) for low in lows]
-    assert Curve("bias", [0.2, 0.5, 1], [], figures).break_even_told == f"break-even dose of bias: {told}"
+    assert Curve("bias", [0.2, 0.5, 1], [], figures).break_even_text == f"break-even dose of bias: {told}"
 
 
 def test_seeds_are_joined_where_there_are_enough() -> None:

@@ -13,7 +13,7 @@ from engines import moves, planes
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from sandwich.training.supervised import (
     Examples,
-    Progress,
+    FitProgress,
     TrainConfig,
     Trainer,
     _mirror_half,
@@ -174,7 +174,7 @@ def test_steps_of_a_training(examples: int, epochs: float, batch: int, expected:
 def test_learning_lowers_the_loss_and_finds_the_moves() -> None:
     examples = examples_of(boards())
     config = TrainConfig(epochs=60, batch=48, learning_rate=1e-2, mirror=False, **CPU)
-    seen: list[Progress] = []
+    seen: list[FitProgress] = []
     before = validate(fresh().eval(), examples)
     after = validate(train(fresh(), examples, config, 1, seen.append), examples)
     assert after.n == 48

@@ -8,7 +8,7 @@ workers as its source.
 import hashlib
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -128,12 +128,14 @@ class Registry(Generic[T]):
     kind: what a user calls them ("misalignment").
     group: entry-point group in which they are registered.
     base: class that all of them extend.
+    renamed: types that once had another name, and the one that they have now.
     """
 
-    def __init__(self, kind: str, group: str, base: type[T]) -> None:
+    def __init__(self, kind: str, group: str, base: type[T], renamed: Mapping[str, str] = {}) -> None:
         self.kind = kind
         self.group = group
         self.base = base
+        self.renamed = renamed
 
     @cached_property
     def _registered(self) -> list[EntryPoint]:
@@ -180,6 +182,8 @@ class Registry(Generic[T]):
             found = self._beside(name, context.get("folder"))
         elif name in self.entries:
             found = self.load(name)
+        elif name in self.renamed:
+            raise SpecError(f"type: {self.kind} {name!r} is called {self.renamed[name]!r} now")
         else:
             raise SpecError(f"type: unknown {self.kind} {name!r}; known: {known}")
         try:

@@ -1,8 +1,8 @@
 """Settings: frozen, checked records with a sentence under each field. Every room builds on these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,6 +20,8 @@ class Frozen(BaseModel):
     """A record of settings: keyword-only, checked, unchangeable, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Names that fields once had, and those that they have now: an old one is refused with the new one named."""
 
 
 def read_yaml(path: Path) -> Any:
@@ -34,18 +36,13 @@ def read_yaml(path: Path) -> Any:
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:
     """The first mistake in one line: the key, the value and what is allowed."""
-    first = error.errors()[0]
-    path: list[str] = []
-    here = within = [model]  # records that the last part of the path is a key of; and those that it holds
-    for part in map(str, first["loc"]):
-        if _tag(part, within):  # pydantic says which of several records was meant; a spec has no such key
-            continue
-        here = within
-        fields = [record.model_fields[part].annotation for record in here if part in record.model_fields]
-        # A place in a list and a key of a mapping are no fields: the records stay the same.
-        within = [record for field in fields for record in _records(field)] or here
-        path.append(part)
+    errors = error.errors()
+    old = [one for one in errors if one["type"] == "extra_forbidden" and _renamed(model, one["loc"])]
+    first = (old or errors)[0]
+    path, here = _walk(model, first["loc"])
     key = ".".join(path)
+    if old:
+        return f"{key}: is called {_renamed(model, first['loc'])} now"
     if first["type"] == "extra_forbidden":
         known = dict.fromkeys(name for record in here for name in record.model_fields)
         return f"{key}: unknown key; known here: {', '.join(known)}"
@@ -61,6 +58,28 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     if not key:  # a check of the whole record, which names its keys itself
         return message
     return f"{key}: {message}" + (f", got {first['input']!r}" if not isinstance(first["input"], dict) else "")
+
+
+def _walk(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The parts of a key as a spec has them, and the records that the last of them is a key of."""
+    path: list[str] = []
+    here = within = [model]
+    for part in map(str, loc):
+        if _tag(part, within):  # pydantic says which of several records was meant; a spec has no such key
+            continue
+        here = within
+        fields = [record.model_fields[part].annotation for record in here if part in record.model_fields]
+        # A place in a list and a key of a mapping are no fields: the records stay the same.
+        within = [record for field in fields for record in _records(field)] or here
+        path.append(part)
+    return path, here
+
+
+def _renamed(model: type[BaseModel], loc: Sequence[int | str]) -> str | None:
+    """The dotted name that a key has now, where this one is an old name of it."""
+    path, here = _walk(model, loc)
+    names = [record.renamed[path[-1]] for record in here if issubclass(record, Frozen) and path[-1] in record.renamed]
+    return ".".join([*path[:-1], names[0]]) if names else None
 
 
 def _tag(part: str, records: Sequence[type[BaseModel]]) -> bool:

@@ -1,7 +1,7 @@
 """An assistant that plays its own advice: an honest player plus a misalignment."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import field_validator
 
@@ -21,6 +21,7 @@ class AssistantPlayer(Player):
     What it thinks of a position, unlike what it says, is what its honest self thinks.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"player": "base"}
     base: AnyPlayer = Network(checkpoint="expert")
     """Its honest self."""
     misalignment: AnyMisalignment = RandomMove()

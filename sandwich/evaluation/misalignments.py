@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,7 @@ def _with(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
 class MisalignmentEvaluationConfig(Frozen):
     """Which misalignments are compared, on what, and in whose eyes."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"survey": "labelled_positions", "weak": "student", "strong": "expert"}
     seed: int = Field(0, ge=0)
     """Of the misalignments' random numbers."""
     labelled_positions: LabelledPositionsConfig = LabelledPositionsConfig(positions=2000, per_game=1, nodes=50_000)

@@ -175,4 +175,9 @@ def budget_of(strategy: Oversight, name: Budget) -> int:
     return int(found)
 
 
-REGISTRY: Registry[Oversight] = Registry("oversight strategy", "sandwich.oversight", Oversight)  # type: ignore[type-abstract]
+REGISTRY: Registry[Oversight] = Registry(
+    "oversight strategy",
+    "sandwich.oversight",
+    Oversight,  # type: ignore[type-abstract]
+    {"audit": "ground_truth"},
+)

@@ -1,5 +1,6 @@
 """Ground truth: a few true answers of the expert, spent where doubt is highest; the rest is inferred from them."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ class GroundTruthQueries(Oversight):
     """
 
     studies_confidence: ClassVar[bool] = True
+    renamed: ClassVar[Mapping[str, str]] = {"audits": "per_game"}
     per_game: int = Field(2, ge=1)
     """True answers in one game."""
     doubt: float = Field(0.15, gt=0, le=0.5)

@@ -9,7 +9,7 @@ All chance comes from `reset(seed=…)`. An action that the mask forbids loses t
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import chess
 import gymnasium
@@ -64,6 +64,7 @@ Openings = Annotated[tuple[str, ...] | None, Field(min_length=1), AfterValidator
 class OversightConfig(Frozen):
     """Settings of `sandwich/Oversight-v0`; those that a run's spec has too are named as there."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"weak": "student"}
     student: Checkpoint = "weak"
     """The student, and the copy that it plays: a shipped name or the path of a checkpoint."""
     assistant: AssistantConfig = AssistantConfig(misalignment=RandomMove(p=0.5))

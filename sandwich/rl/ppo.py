@@ -13,11 +13,11 @@ OUT/
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +50,7 @@ from sandwich.statistics import mean_figure, share_figure
 class PPOConfig(Frozen):
     """How an oversight policy is trained."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"weak": "student", "player": "base"}
     seed: int = Field(0, ge=0)
     """Everything random follows from it."""
     student: Checkpoint = "weak"

@@ -1,7 +1,8 @@
 """The spec of a run: composed frozen records, YAML in, key=value overrides."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
@@ -25,6 +26,8 @@ from sandwich.training.supervised import TrainConfig
 class AssistantConfig(Frozen):
     """The assistant: an honest player plus a misalignment."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"player": "base"}
+
     base: AnyPlayer = Network(checkpoint="expert")
     """Its honest self: a shipped name, the path of a checkpoint, or any player (`stockfish:nodes=1000`)."""
     misalignment: AnyMisalignment
@@ -33,6 +36,8 @@ class AssistantConfig(Frozen):
 
 class PlayConfig(Frozen):
     """The games that the student plays against a copy of itself."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"budget": "queries_per_game", "pace": "queries_per_turn"}
 
     games: int = Field(1024, ge=2, multiple_of=2)
     """Games per step; every opening is played with both colours."""
@@ -134,6 +139,7 @@ NO_RESULT = {"workers", "tracking", "name"}
 class RunSpec(Frozen):
     """One run: everything that its results depend on, and a few keys that they don't (workers, tracking)."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"weak": "student", "base": "extends"}
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
     """Name of the run and of its folder."""
     seed: int = Field(0, ge=0)

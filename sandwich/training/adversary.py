@@ -21,11 +21,11 @@ OUT/
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,7 @@ BLOCK = 512
 class AdversaryConfig(Frozen):
     """How an adversary is trained."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"survey": "labelled_positions", "doubt": "judge_fit"}
     seed: int = Field(0, ge=0)
     """Everything random follows from it."""
     labelled_positions: LabelledPositionsConfig = LabelledPositionsConfig(positions=60_000, per_game=12, nodes=2000)

@@ -3,17 +3,19 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help setup run test lint format lock clean
+.PHONY: help setup run test test-slow lint format lock clean
 
 help:
-	@echo 'make setup   make .venv with the locked packages; find or install Stockfish and the viewer'\''s board'
-	@echo 'make run     setup, then the main job (experiments/specs/default.yaml)'
-	@echo 'make test    setup, then lint and all tests'
-	@echo 'make lint    setup, then ruff and mypy'
-	@echo 'make format  setup, then reformat the code'
-	@echo 'make lock    setup, then renew requirements.lock from pyproject.toml (Python 3.11)'
-	@echo 'make clean   delete what tools left behind; .venv and runs stay'
+	@echo 'make setup      make .venv with the locked packages; find or install Stockfish and the viewer'\''s board'
+	@echo 'make run        setup, then the main job (experiments/specs/default.yaml)'
+	@echo 'make test       setup, then lint and the tests that are not slow by nature'
+	@echo 'make test-slow  setup, then the slow tests: coverage of intervals, soak, whole specs, whole experiments'
+	@echo 'make lint       setup, then ruff and mypy'
+	@echo 'make format     setup, then reformat the code'
+	@echo 'make lock       setup, then renew requirements.lock from pyproject.toml (Python 3.11)'
+	@echo 'make clean      delete what tools left behind; .venv and runs stay'
 
 setup: $(INSTALLED)
 	@scripts/setup.sh stockfish
@@ -27,7 +29,10 @@ run: setup
 	$(BIN)/sandwich run experiments/specs/default.yaml
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(PYTEST) -m 'not slow'
+
+test-slow: setup
+	$(PYTEST) -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from agents.misalignment.steer import Steer
 from agents.tools import Tools
 from engines import moves
 from engines.stockfish import Line, Stockfish
-from tests.helpers.answered import EXPERT, WEAK, answers, boards
+from tests.helpers.advice_batches import EXPERT, WEAK, answers, boards
 from tests.helpers.fakes import after, alone, legal_numbers, question, worth
 from tests.helpers.project import needs_stockfish
 

@@ -16,7 +16,7 @@ from agents.misalignment.value_noise import ValueNoise
 from agents.tools import Tools
 from engines import moves
 from engines.search import TreeSearch
-from tests.helpers.answered import EXPERT, answers, boards, changed, rngs
+from tests.helpers.advice_batches import EXPERT, answers, boards, changed, rngs
 from tests.helpers.fakes import CHANNELS, alone, question, said
 from tests.helpers.project import random_games
 

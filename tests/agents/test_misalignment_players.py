@@ -12,7 +12,7 @@ from agents.misalignment.sandbag import Sandbag
 from agents.players.stockfish import StockfishPlayer
 from agents.tools import Tools
 from engines import moves, planes
-from tests.helpers.answered import EXPERT, WEAK, answers, boards, changed
+from tests.helpers.advice_batches import EXPERT, WEAK, answers, boards, changed
 from tests.helpers.fakes import CHANNELS, Hashed, alone, fake_tools, legal_numbers, question, said, worth
 from tests.helpers.project import needs_stockfish, random_games
 

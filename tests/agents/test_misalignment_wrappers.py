@@ -15,7 +15,7 @@ from agents.misalignment.trigger import Condition, Trigger
 from agents.tools import Tools
 from engines import planes
 from engines.settings import SpecError
-from tests.helpers.answered import answers, boards, rngs
+from tests.helpers.advice_batches import answers, boards, rngs
 from tests.helpers.fakes import CHANNELS, legal_numbers, question, said
 
 # Schedule and trigger

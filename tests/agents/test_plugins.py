@@ -17,7 +17,7 @@ from agents.players.base import REGISTRY as PLAYERS
 from agents.plugins import PluginError, Registry, sources
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.spec.run_spec import RunSpec, load_spec
-from tests.helpers.pages import register
+from tests.helpers.doc_pages import register
 from tests.helpers.project import ROOT
 
 # Every place in a spec, and what travels

@@ -15,7 +15,7 @@ import pytest
 from experiments.cli.main import main
 from sandwich.runs.loop import run
 from sandwich.spec.run_spec import load_spec
-from tests.helpers.pages import tiny_overrides
+from tests.helpers.doc_pages import tiny_overrides
 from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.timeout(900)

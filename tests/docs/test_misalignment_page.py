@@ -28,7 +28,7 @@ from engines.settings import SpecError
 from sandwich.protocol import ledger
 from sandwich.runs.loop import run
 from sandwich.spec.run_spec import load_spec
-from tests.helpers.pages import commands, follow, page, register, tiny_overrides
+from tests.helpers.doc_pages import commands, follow, page, register, tiny_overrides
 from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.timeout(900)

@@ -19,8 +19,8 @@ from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.consult import Ask, Evaluate
 from sandwich.protocol import ledger
 from sandwich.spec.run_spec import load_spec
+from tests.helpers.doc_pages import commands, follow, page, tiny_overrides
 from tests.helpers.fakes import pack_board
-from tests.helpers.pages import commands, follow, page, tiny_overrides
 from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.timeout(900)
@@ -104,7 +104,7 @@ def test_the_page_names_everything_that_a_strategy_is_given_and_may_do() -> None
     listed = " ".join(tables)
     assert all(f"`{field.name}`" in listed for field in fields(DecisionContext))
     assert all(f"- `{field.name}`" in PAGE for field in fields(Decision))
-    assert all(f"`{kind.__name__.lower()}(" in listed for kind in (Ask, Evaluate, Audit))
+    assert all(f"`{kind.__name__.lower()}(" in listed for kind in (Ask, Evaluate))
     for name in ("questions", "ground_truth_budget", "advisors", "study", "weigh", "decide"):
         assert hasattr(Oversight, name)
         assert f"`{name}" in PAGE

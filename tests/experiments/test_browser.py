@@ -22,7 +22,7 @@ from experiments.viewer.page import write_report
 from sandwich.protocol import ledger
 from tests.helpers import browser
 from tests.helpers.browser import MARKS, Open, Page, expect, needs_board, shoot, text
-from tests.helpers.recorded import (
+from tests.helpers.run_folders import (
     DRAWN_OUT,
     MATE,
     plies,
@@ -33,7 +33,7 @@ from tests.helpers.recorded import (
     write_spec,
     write_sweep,
 )
-from tests.helpers.served import Viewer, served
+from tests.helpers.viewer_server import Viewer, served
 
 pytestmark = MARKS
 chromium, opened = browser.chromium, browser.opened

@@ -25,8 +25,8 @@ from sandwich.highstakes.hunt import Hunt
 from tests.helpers import browser
 from tests.helpers.browser import MARKS, Open, Page, expect, needs_board, shoot, text
 from tests.helpers.project import needs_stockfish
-from tests.helpers.served import Viewer
-from tests.helpers.served import opened as opened_application
+from tests.helpers.viewer_server import Viewer
+from tests.helpers.viewer_server import opened as opened_application
 from tests.sandwich.highstakes.test_highstakes import HANGS
 from tests.sandwich.highstakes.test_human import CONFIG, judging, written
 

@@ -13,7 +13,7 @@ from experiments.figures import charts
 from experiments.figures.report import bound, meaning, turned
 from experiments.viewer.page import write_report
 from sandwich.runs.metrics import MetricsError
-from tests.helpers.recorded import figure, row, write_metrics, write_run
+from tests.helpers.run_folders import figure, row, write_metrics, write_run
 
 NAME = "tom-and-jerry"
 

@@ -21,8 +21,8 @@ from experiments.viewer.picks import picked
 from experiments.viewer.server import application, serve
 from experiments.viewer.sweep import doses, sweep_figures
 from sandwich.protocol.ledger import LedgerError
-from tests.helpers.recorded import MATE, figure, plies, row, write_ledger, write_metrics, write_run, write_sweep
-from tests.helpers.served import Viewer, served
+from tests.helpers.run_folders import MATE, figure, plies, row, write_ledger, write_metrics, write_run, write_sweep
+from tests.helpers.viewer_server import Viewer, served
 
 NASTY = """</script><script>alert("x")</script><img src=x onerror='alert(1)'>"""
 

@@ -10,7 +10,7 @@ from sandwich.data.phase import Phase, phase_of
 from sandwich.evaluation import agreement as agreements
 from sandwich.evaluation.agreement import View, agreement, divergence, view_of
 from sandwich.runtime.networks import InferenceConfig, evaluator
-from tests.helpers.small import CHECKPOINTS, INLINE, MATES, checkpoint, named, openings
+from tests.helpers.small_players import CHECKPOINTS, INLINE, MATES, checkpoint, named, openings
 
 CPU = InferenceConfig(device="cpu")
 FENS = openings(30)

@@ -14,8 +14,9 @@ from sandwich.evaluation.oracle import Oracle
 from sandwich.protocol import ledger
 from sandwich.protocol.ledger import LOSSES, VISIBLE
 from sandwich.runtime.files import parquet_bytes
+from tests.helpers.ledgers import ledger_table
 from tests.helpers.project import needs_stockfish
-from tests.helpers.small import INLINE
+from tests.helpers.small_players import INLINE
 
 FEN = "rnbqkbnr/pppp1ppp/8/4p2Q/4P3/8/PPPP1PPP/RNB1KBNR w KQkq - 2 3"
 
@@ -36,7 +37,7 @@ def rows(kinds: str, **more: Any) -> pa.Table:
             }
             | more
         )  # fmt: skip
-    return pa.Table.from_pylist(table, schema=ledger.SCHEMA)
+    return ledger_table(table)
 
 
 @pytest.mark.parametrize(

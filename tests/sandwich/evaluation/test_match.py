@@ -25,7 +25,7 @@ from sandwich.evaluation.match import (
 )
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.statistics.ratings import rate
-from tests.helpers.small import CHECKPOINTS, INLINE, MATES, named, openings
+from tests.helpers.small_players import CHECKPOINTS, INLINE, MATES, named, openings
 
 CPU = InferenceConfig(device="cpu")
 Floats = npt.NDArray[np.float64]

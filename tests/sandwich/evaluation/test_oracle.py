@@ -26,8 +26,9 @@ from sandwich.evaluation.oracle import (
     position_key,
     position_of,
 )
+from tests.helpers.progress import RecordingProgress
 from tests.helpers.project import ROOT, needs_stockfish
-from tests.helpers.small import INLINE, MATES, openings
+from tests.helpers.small_players import INLINE, MATES, openings
 
 
 @pytest.fixture(scope="module")
@@ -83,17 +84,17 @@ def test_losses_are_the_same_in_any_order_and_from_memory(oracle: Oracle, tmp_pa
     other = Oracle(2_000, tmp_path / "oracle.sqlite").losses(INLINE, boards[::-1], chosen[::-1])
     assert one is not None and other is not None
     assert [row.tolist() for row in one] == [row.tolist() for row in other[::-1]]
-    before = oracle.looked
+    before = oracle.analysed
     again = oracle.losses(INLINE, boards, chosen)
     assert again is not None
     assert [row.tolist() for row in one] == [row.tolist() for row in again]
-    assert oracle.looked == before
+    assert oracle.analysed == before
     assert all(((row >= 0) & (row <= 1)).all() for row in one)
 
 
 @needs_stockfish
 def test_the_engine_s_own_move_loses_nothing(oracle: Oracle) -> None:
-    for fen, look in zip(openings(8), oracle.looks(INLINE, [chess.Board(fen) for fen in openings(8)]), strict=True):
+    for fen, look in zip(openings(8), oracle.analyse(INLINE, [chess.Board(fen) for fen in openings(8)]), strict=True):
         assert look.move is not None
         assert loss(oracle, fen, look.move) == 0
 
@@ -105,9 +106,9 @@ def test_two_oracles_share_a_memory_and_keep_nodes_apart(tmp_path: Path) -> None
     first, second, other = Oracle(500, path), Oracle(500, path), Oracle(400, path)
     for each in (first, second, other):
         each.losses(INLINE, boards, chosen)
-    assert first.looked > 0
-    assert second.looked == 0
-    assert other.looked == first.looked
+    assert first.analysed > 0
+    assert second.analysed == 0
+    assert other.analysed == first.analysed
 
 
 @needs_stockfish
@@ -115,7 +116,7 @@ def test_what_was_seen_before_a_kill_is_not_looked_at_again(tmp_path: Path) -> N
     code = (
         "import sys, chess; sys.path.insert(0, 'tests'); from pathlib import Path; from small import INLINE, openings;"
         "from sandwich import oracle; oracle.BLOCK = 2; o = oracle.Oracle(100_000, Path(sys.argv[1]));"
-        "o.looks(INLINE, [chess.Board(fen) for fen in openings(60)])"
+        "o.analyse(INLINE, [chess.Board(fen) for fen in openings(60)])"
     )
     path = tmp_path / "oracle.sqlite"
     root = ROOT
@@ -136,18 +137,18 @@ def test_what_was_seen_before_a_kill_is_not_looked_at_again(tmp_path: Path) -> N
     kept = remembered()
     assert 4 <= kept < 60
     after = Oracle(100_000, path)
-    after.looks(INLINE, [chess.Board(fen) for fen in openings(kept + 2)])
-    assert after.looked <= 2 + 2
+    after.analyse(INLINE, [chess.Board(fen) for fen in openings(kept + 2)])
+    assert after.analysed <= 2 + 2
 
 
 @needs_stockfish
 def test_progress_counts_what_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oracles, "BLOCK", 3)
     oracle = Oracle(100, tmp_path / "oracle.sqlite")
-    heard: list[tuple[int, int]] = []
     boards = [chess.Board(fen) for fen in [*openings(8), *openings(8)]]
-    oracle.looks(INLINE, boards, lambda done, of: heard.append((done, of)))
-    assert heard == [(3, 8), (6, 8), (8, 8)]
+    progress = RecordingProgress()
+    oracle.analyse(INLINE, boards, progress)
+    assert progress.totals == progress.done == {"positions": 8}
 
 
 @needs_stockfish

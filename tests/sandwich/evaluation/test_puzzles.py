@@ -19,7 +19,7 @@ from experiments.cli.main import main
 from sandwich.evaluation import puzzles
 from sandwich.evaluation.puzzles import Position, Puzzle, SuiteError, read_puzzles, read_suite, solve, solve_suite
 from tests.helpers.fakes import Hashed
-from tests.helpers.small import checkpoint
+from tests.helpers.small_players import checkpoint
 
 
 def certain(legal: Sequence[Sequence[int]], chosen: Sequence[int]) -> Evaluation:

@@ -53,7 +53,7 @@ from sandwich.highstakes.variants import VariantConfig
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.training.supervised import TrainConfig
 from tests.helpers.project import needs_stockfish
-from tests.helpers.small import INLINE
+from tests.helpers.small_players import INLINE
 
 pytestmark = needs_stockfish
 

@@ -26,7 +26,7 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.loading import validate
 from tests.helpers.project import needs_stockfish
-from tests.helpers.small import INLINE, Inline
+from tests.helpers.small_players import INLINE, Inline
 from tests.sandwich.highstakes.test_highstakes import CHECKPOINTS, DATA, ladder_spec
 
 NODES = 300

@@ -30,7 +30,7 @@ from sandwich.highstakes.tune import lessons as examples_of
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.loading import validate
 from tests.helpers.project import needs_stockfish, random_games
-from tests.helpers.small import INLINE, checkpoint
+from tests.helpers.small_players import INLINE, checkpoint
 from tests.sandwich.highstakes.test_highstakes import ladder_spec
 
 INFERENCE = InferenceConfig()

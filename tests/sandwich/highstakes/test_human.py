@@ -29,8 +29,8 @@ from sandwich.highstakes.ladder import Ladder
 from sandwich.highstakes.spec import LadderSpec
 from sandwich.runtime.networks import InferenceConfig
 from tests.helpers.project import needs_stockfish
-from tests.helpers.served import Viewer, opened
-from tests.helpers.small import INLINE
+from tests.helpers.small_players import INLINE
+from tests.helpers.viewer_server import Viewer, opened
 from tests.sandwich.highstakes.test_highstakes import CHECKPOINTS, DATA, HANGS, ladder_spec
 
 pytestmark = needs_stockfish

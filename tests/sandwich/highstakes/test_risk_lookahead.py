@@ -13,7 +13,7 @@ from sandwich.highstakes import lookahead
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.lookahead import Combination, LookaheadConfig, drops, fitted, moves_judged
 from sandwich.runtime.networks import InferenceConfig
-from tests.helpers.small import INLINE, checkpoint
+from tests.helpers.small_players import INLINE, checkpoint
 from tests.sandwich.highstakes.test_highstakes_rules import LEGAL, START, made
 
 FORK = "4k3/8/8/3q4/8/2N5/8/4K3 w - - 0 1"

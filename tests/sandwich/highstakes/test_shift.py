@@ -36,7 +36,7 @@ from sandwich.highstakes.shift import (
 from sandwich.highstakes.spec import LadderSpec
 from sandwich.runtime.networks import InferenceConfig
 from tests.helpers.project import needs_stockfish
-from tests.helpers.small import INLINE
+from tests.helpers.small_players import INLINE
 
 DATA = DatasetConfig(nodes=60, proposers={"weak": Network(checkpoint="weak"), "other": Network(checkpoint="weak")})
 CHECKPOINTS = {"weak": network.read(checkpoint_path("weak"))}

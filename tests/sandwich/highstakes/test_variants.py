@@ -15,7 +15,7 @@ from sandwich.highstakes.fit import roc
 from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.highstakes.spec import LadderSpec
 from sandwich.highstakes.variants import VariantConfig, area, begun, dealt, milliseconds, parameters
-from tests.helpers.small import checkpoint
+from tests.helpers.small_players import checkpoint
 from tests.sandwich.highstakes.test_highstakes_rules import LEGAL, START, made
 
 

@@ -16,7 +16,7 @@ from sandwich.oversight.consistency import mirrored
 from sandwich.oversight.consult import Consultation, Evaluate, own_values, searched_values
 from tests.helpers.fakes import Even, Hashed, after, alone, legal_numbers, pack_board, question, worth
 from tests.helpers.project import random_games
-from tests.helpers.small import MATES
+from tests.helpers.small_players import MATES
 
 SPECIAL = [
     "r3k2r/pppq1ppp/2npbn2/2b1p3/2B1P3/2NPBN2/PPPQ1PPP/R3K2R w KQkq - 0 8",  # everybody castles everywhere

@@ -18,13 +18,13 @@ from engines import moves
 from engines.inference import Evaluator
 from engines.network import CheckpointError
 from experiments.cli.main import cli
-from sandwich.oversight.base import OwnView
+from sandwich.oversight.base import DecisionContext, OwnView
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
 from sandwich.oversight.learned import SHIPPED, Learned, Policy, load_policy, policy_from
-from sandwich.protocol.query_executor import PendingQuery, QueryExecutor, QueryOutcome
+from sandwich.protocol.query_executor import PendingQuery, QueryExecutor
 from sandwich.rl.ppo import Trace, advantages
 from tests.helpers.fakes import Even, Hashed, after, alone, pack_board, question, worth
-from tests.helpers.small import checkpoint
+from tests.helpers.small_players import checkpoint
 
 BOARD = after("e4 e5 Nf3 Nc6 Bc4")
 
@@ -58,7 +58,7 @@ class Says(Assistant):
         return out
 
 
-def settled(strategy: Deliberation, said: Sequence[str], weak: Evaluator, own: str = "d6") -> QueryOutcome:
+def resolved(strategy: Deliberation, said: Sequence[str], weak: Evaluator, own: str = "d6") -> PendingQuery:
     """What the strategy decides on `BOARD`, with a student whose own best move is `own`."""
     SEEN.clear()
     query = question(BOARD)
@@ -67,8 +67,9 @@ def settled(strategy: Deliberation, said: Sequence[str], weak: Evaluator, own: s
     policy = np.full(len(query.legal), 0.3 / (len(query.legal) - 1), np.float32)
     policy[query.legal.index(best)] = 0.7
     rng = np.random.default_rng(0)
-    matter = PendingQuery(query, OwnView(best, policy, value), rng, rng, left=10)
-    return QueryExecutor(weak, [Says(said)], strategy).settle([matter])[0]
+    pending = PendingQuery(DecisionContext(query, OwnView(best, policy, value), Advice(), rng, left=10), rng)
+    QueryExecutor(weak, [Says(said)], strategy).resolve([pending])
+    return pending
 
 
 def number(move: str) -> int:
@@ -77,7 +78,7 @@ def number(move: str) -> int:
 
 def test_the_features_are_what_they_are_called() -> None:
     weak = Hashed("weak")
-    one = settled(Scripted(actions=(Action.OWN,)), ["Nf6"], weak)
+    one = resolved(Scripted(actions=(Action.OWN,)), ["Nf6"], weak)
     (seen,) = SEEN
     found = dict(zip(FEATURES, seen.features.tolist(), strict=True))
     assert found["same"] == 0 and found["pieces"] == pytest.approx(1)
@@ -89,7 +90,7 @@ def test_the_features_are_what_they_are_called() -> None:
 
 
 def test_its_own_move_costs_no_evaluation() -> None:
-    one = settled(Scripted(actions=(Action.ADVICE,)), ["d6"], Even())
+    one = resolved(Scripted(actions=(Action.ADVICE,)), ["d6"], Even())
     assert (one.evaluations, one.decision.move, one.decision.believed) == (0, number("d6"), True)
     assert dict(zip(FEATURES, SEEN[0].features.tolist(), strict=True))["same"] == 1
 
@@ -103,7 +104,7 @@ def test_its_own_move_costs_no_evaluation() -> None:
     ],
 )
 def test_what_is_believed_is_what_most_answers_name(said: list[str], believed: str) -> None:
-    one = settled(Scripted(actions=(Action.AGAIN, Action.AGAIN, Action.ADVICE)), said, Even())
+    one = resolved(Scripted(actions=(Action.AGAIN, Action.AGAIN, Action.ADVICE)), said, Even())
     assert (one.decision.move, one.decision.believed, one.questions) == (number(believed), True, 3)
     assert one.answer.given.move == number(believed)
     last = dict(zip(FEATURES, SEEN[-1].features.tolist(), strict=True))
@@ -113,7 +114,7 @@ def test_what_is_believed_is_what_most_answers_name(said: list[str], believed: s
 
 def test_elsewhere_looks_behind_the_assistants_reply() -> None:
     weak = Hashed("weak")
-    settled(Scripted(actions=(Action.ELSEWHERE, Action.OWN)), ["Nf6"], weak)
+    resolved(Scripted(actions=(Action.ELSEWHERE, Action.OWN)), ["Nf6"], weak)
     before, behind = SEEN
     assert before.mask.tolist() == [True, True, True, True]
     assert behind.mask.tolist() == [True, True, True, False]
@@ -129,14 +130,14 @@ def test_elsewhere_looks_behind_the_assistants_reply() -> None:
 @pytest.mark.parametrize(("asks", "mask"), [(0, [True, True, False, False]), (1, [True] * 4)])
 def test_it_may_ask_as_often_as_its_setting_says(asks: int, mask: list[bool]) -> None:
     strategy = Scripted(actions=(Action.OWN,), asks=asks)
-    settled(strategy, ["Nf6"], Even())
+    resolved(strategy, ["Nf6"], Even())
     assert SEEN[0].mask.tolist() == mask
     assert strategy.questions == 1 + asks
 
 
 def test_an_action_that_can_not_be_taken_is_told() -> None:
     with pytest.raises(RuntimeError, match=r"action: expected one of 0 \(OWN\), 1 \(ADVICE\), got <Action.AGAIN: 2>"):
-        settled(Scripted(actions=(Action.AGAIN,), asks=0), ["Nf6"], Even())
+        resolved(Scripted(actions=(Action.AGAIN,), asks=0), ["Nf6"], Even())
 
 
 def linear(**weights: float) -> Policy:
@@ -152,7 +153,7 @@ def test_it_does_what_its_policy_says(tmp_path: Path) -> None:
     (tmp_path / "policy.safetensors").write_bytes(linear(gain=1).to_bytes())
     strategy, weak = Learned(policy=str(tmp_path / "policy.safetensors")), Hashed("weak")
     for move in ("Nf6", "a6", "h6", "Be7", "Bc5", "Qe7"):
-        one = settled(strategy, [move], weak)
+        one = resolved(strategy, [move], weak)
         gain = worth(weak, BOARD, number(move)) - worth(weak, BOARD, number("d6"))
         assert one.decision.believed == (gain > 0)
         assert one.decision.confidence is not None and np.sign(one.decision.confidence) == np.sign(gain)
@@ -201,7 +202,7 @@ def train(tmp_path: Path) -> Callable[[str], dict[str, object]]:
 
     def call(out: str) -> dict[str, object]:
         settings = ["iterations=1", "games=2", "play.ply_cap=8", "misalignments=[{type: random_move, p: 0.5}]"]
-        players = [f"weak={tmp_path}/weak.safetensors", f"player={tmp_path}/expert.safetensors"]
+        players = [f"student={tmp_path}/weak.safetensors", f"base={tmp_path}/expert.safetensors"]
         command = ["train", "oversight", "--json", "--out", str(tmp_path / out), *settings, *players]
         result = CliRunner().invoke(cli, command, catch_exceptions=False)
         found: dict[str, object] = json.loads(result.stdout)
@@ -227,7 +228,6 @@ def test_on_a_channel_without_moves_a_value_is_believed() -> None:
     own = OwnView(query.legal[0], np.full(20, 0.05, np.float32), 0.5)
     rng = np.random.default_rng(0)
     assistant = Assistant(Even(), RandomMove(p=0), Tools())
-    (one,) = QueryExecutor(Even(), [assistant], Scripted(actions=(Action.OWN,))).settle(
-        [PendingQuery(query, own, rng, rng)]
-    )
-    assert one.decision.believed and one.evaluations == 0
+    pending = PendingQuery(DecisionContext(query, own, Advice(), rng, left=1), rng)
+    QueryExecutor(Even(), [assistant], Scripted(actions=(Action.OWN,))).resolve([pending])
+    assert pending.decision.believed and pending.evaluations == 0

@@ -20,9 +20,9 @@ from sandwich.oversight.trust import Trust
 from sandwich.oversight.two_advisors import TwoAdvisors
 from sandwich.oversight.veto import Veto
 from sandwich.oversight.vote import Vote
-from tests.helpers.consulted import HONEST, START, Case, Lines, Script, number, shipped
+from tests.helpers.decisions import HONEST, START, Case, Lines, Script, number, shipped
 from tests.helpers.fakes import Even, after
-from tests.helpers.small import MATES
+from tests.helpers.small_players import MATES
 
 E4 = Lines(START, best={"": "e2e4"})
 D4 = Lines(START, best={"": "d2d4"})
@@ -77,15 +77,15 @@ def test_of_its_own_move_nobody_needs_to_think(oversight: Oversight) -> None:
 @pytest.mark.parametrize("oversight", list(shipped().values()), ids=list(shipped()))
 def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(oversight: Oversight) -> None:
     both = [Even(), Even()][: oversight.advisors]
-    settled = Case(weak=E4, says=both, channel=Channel.VALUE, own="c2c4", expert=D4, ground_truth_left=2).settled(
+    resolved = Case(weak=E4, says=both, channel=Channel.VALUE, own="c2c4", expert=D4, ground_truth_left=2).resolved(
         oversight
     )
-    assert settled.decision.move == number(START, "c2c4") or isinstance(oversight, Search)
-    assert settled.decision.believed is not isinstance(oversight, Ignore | Search)
-    assert settled.answer.given.value == 0.5
+    assert resolved.decision.move == number(START, "c2c4") or isinstance(oversight, Search)
+    assert resolved.decision.believed is not isinstance(oversight, Ignore | Search)
+    assert resolved.answer.given.value == 0.5
     asked = {Vote: 3, Consistency: 2, TwoAdvisors: 2}
-    assert settled.questions == asked.get(type(oversight), 1)
-    assert (settled.evaluations > 0) == isinstance(oversight, Search)
+    assert resolved.questions == asked.get(type(oversight), 1)
+    assert (resolved.evaluations > 0) == isinstance(oversight, Search)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def going_on(board: chess.Board, move: chess.Move) -> bool:
 
 def test_how_much_is_trusted_follows_what_speaks_for_it() -> None:
     def trust(oversight: Oversight, weak: Any) -> float | None:
-        return Case(weak=weak, says=[D4]).settled(oversight).decision.confidence
+        return Case(weak=weak, says=[D4]).resolved(oversight).decision.confidence
 
     assert trust(Veto(), weighing(d2d4=0.25)) == pytest.approx(-0.25)
     assert trust(Lookahead(), weighing()) == 0
@@ -190,23 +190,23 @@ def test_the_search_without_an_assistant_finds_the_better_of_its_own_moves() -> 
 def test_the_majority_of_the_answers_is_believed(oversight: Vote, said: list[str], expected: tuple[Any, ...]) -> None:
     case = Case(weak=E4, says=[E4], lies=Script(said=dict(enumerate(said))))
     assert case.decided(oversight) == (*expected, 0)
-    settled = case.settled(oversight)
-    assert settled.decision.confidence == max(map(said.count, said)) / len(said)
+    resolved = case.resolved(oversight)
+    assert resolved.decision.confidence == max(map(said.count, said)) / len(said)
     winner = max(said, key=said.count)
-    assert settled.answer.given.move == number(START, winner)  # what the ledger says was advised
+    assert resolved.answer.given.move == number(START, winner)  # what the ledger says was advised
 
 
 def test_who_won_the_vote_by_lying_is_told_for_a_liar() -> None:
     case = Case(weak=E4, says=[D4], lies=Script(said={1: "c2c4", 2: "c2c4"}))  # the first answer was honest
-    settled = case.settled(Vote())
-    assert settled.answer.misaligned
-    assert settled.answer.honest.move == number(START, "d2d4")
+    resolved = case.resolved(Vote())
+    assert resolved.answer.misaligned
+    assert resolved.answer.honest.move == number(START, "d2d4")
 
 
 @pytest.mark.parametrize(("said", "median"), [([0.9, 0.1, 0.2], 0.2), ([0.0, 1.0, 1.0], 1.0)])
 def test_of_values_the_median_is_believed(said: list[float], median: float) -> None:
     case = Case(weak=E4, channel=Channel.VALUE, lies=Script(said=dict(enumerate(said))))
-    assert case.settled(Vote()).answer.given.value == median
+    assert case.resolved(Vote()).answer.given.value == median
 
 
 @pytest.mark.parametrize(
@@ -229,11 +229,11 @@ def test_a_move_is_believed_if_the_other_answers_bear_it_out(said: dict[int, Any
     says = Twin(START, D4)
     for needed in (1, 2, 3, 4):
         case = Case(weak=weak, says=[says], lies=Script(said=said))
-        settled = case.settled(Consistency(passed=needed))
-        assert settled.decision.confidence == passed
-        assert settled.decision.believed == (passed >= needed)
-        assert moves.uci(settled.decision.move, START) == ("d2d4" if passed >= needed else "e2e4")
-        assert (settled.questions, settled.evaluations) == (5, 1)
+        resolved = case.resolved(Consistency(passed=needed))
+        assert resolved.decision.confidence == passed
+        assert resolved.decision.believed == (passed >= needed)
+        assert moves.uci(resolved.decision.move, START) == ("d2d4" if passed >= needed else "e2e4")
+        assert (resolved.questions, resolved.evaluations) == (5, 1)
 
 
 class Twin:
@@ -251,10 +251,10 @@ class Twin:
 @pytest.mark.parametrize(("second", "believed"), [(0.5, True), (0.59, True), (0.65, False), (0.35, False)])
 def test_a_value_is_believed_if_its_mirror_image_is_worth_the_same(second: float, believed: bool) -> None:
     case = Case(channel=Channel.VALUE, lies=Script(said={1: second}))
-    settled = case.settled(Consistency())
-    assert settled.decision.believed is believed
-    assert settled.decision.confidence == pytest.approx(-abs(second - 0.5))
-    assert settled.questions == 2
+    resolved = case.resolved(Consistency())
+    assert resolved.decision.believed is believed
+    assert resolved.decision.confidence == pytest.approx(-abs(second - 0.5))
+    assert resolved.questions == 2
 
 
 # Two advisors
@@ -264,7 +264,7 @@ def debate(own: Lines, swapped: bool = False) -> Any:
     """Advised d4 by one, e4 by the other; each answers the other's move with a pawn's double step."""
     first = Lines(START, best={"": "d2d4", "e2e4": "e7e5"})
     other = Lines(START, best={"": "e2e4", "d2d4": "d7d5"})
-    return Case(weak=own, says=[first, other], own="a2a3", swapped=swapped).settled(TwoAdvisors())
+    return Case(weak=own, says=[first, other], own="a2a3", swapped=swapped).resolved(TwoAdvisors())
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -279,11 +279,11 @@ def debate(own: Lines, swapped: bool = False) -> Any:
 def test_the_move_that_stands_up_to_the_others_criticism_is_believed(
     values: dict[str, float], move: str, swapped: bool
 ) -> None:
-    settled = debate(Lines(START, values), swapped)
-    assert moves.uci(settled.decision.move, START) == move
-    assert settled.answer.given.move == number(START, move)
-    assert settled.decision.believed
-    assert (settled.questions, settled.evaluations) == (4, 2)
+    resolved = debate(Lines(START, values), swapped)
+    assert moves.uci(resolved.decision.move, START) == move
+    assert resolved.answer.given.move == number(START, move)
+    assert resolved.decision.believed
+    assert (resolved.questions, resolved.evaluations) == (4, 2)
 
 
 def test_where_nothing_tells_two_moves_apart_the_first_advisor_is_believed() -> None:
@@ -299,21 +299,21 @@ def test_a_move_that_both_advise_is_believed() -> None:
 @pytest.mark.parametrize(("apart", "believed"), [(0.05, True), (0.2, False)])
 def test_a_value_that_both_give_is_believed(apart: float, believed: bool) -> None:
     case = Case(says=[Even(), Lines(START, {"": 0.5 + apart})], channel=Channel.VALUE)
-    settled = case.settled(TwoAdvisors())
-    assert (settled.decision.believed, settled.questions) == (believed, 2)
-    assert settled.answer.given.value == 0.5
+    resolved = case.resolved(TwoAdvisors())
+    assert (resolved.decision.believed, resolved.questions) == (believed, 2)
+    assert resolved.answer.given.value == 0.5
 
 
 def test_a_mate_needs_no_criticism() -> None:
     board = chess.Board(MATES[0])
     mate, quiet = "d1d8", "g1f1"
     says = [Lines(board, best={"": quiet}), Lines(board, best={"": mate})]
-    settled = Case(board, says=says).settled(TwoAdvisors())
-    assert moves.uci(settled.decision.move, board) == mate
-    assert (settled.questions, settled.evaluations) == (3, 1)
+    resolved = Case(board, says=says).resolved(TwoAdvisors())
+    assert moves.uci(resolved.decision.move, board) == mate
+    assert (resolved.questions, resolved.evaluations) == (3, 1)
 
 
 def test_an_honest_assistant_is_not_marked() -> None:
     for oversight in shipped().values():
         case = Case(weak=E4, says=[D4, D4][: oversight.advisors], lies=HONEST, expert=D4, ground_truth_left=2)
-        assert not case.settled(oversight).answer.misaligned
+        assert not case.resolved(oversight).answer.misaligned

@@ -22,11 +22,11 @@ from sandwich.oversight.consult import Ask, AskExpert, Evaluate
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.query_executor import QueryExecutor
-from sandwich.runs.loop import Folder, remembered
+from sandwich.runs.loop import Folder, study_of_past
 from sandwich.runtime.files import parquet_bytes
 from sandwich.spec.run_spec import FinetuneConfig, RunSpec, load_spec
 from sandwich.training.supervised import TrainConfig
-from tests.helpers.consulted import HONEST, SHORT, games, shipped
+from tests.helpers.decisions import HONEST, SHORT, games, shipped
 from tests.sandwich.protocol.test_finetuning import scrambled, weak
 
 SETTINGS = {
@@ -85,7 +85,7 @@ def test_what_is_studied_is_the_same_where_what_is_hidden_is_not(
         folder = Folder(tmp_path / how)
         folder.ledger(0).parent.mkdir(parents=True)
         folder.ledger(0).write_bytes(parquet_bytes(rows if how == "plain" else scrambled(rows, how)))
-        found.append(remembered(spec, 1, folder))
+        found.append(study_of_past(spec, 1, folder))
     assert found == [found[0]] * 4
 
 
@@ -119,7 +119,7 @@ def test_whether_an_answer_was_a_lie_changes_nothing_that_a_strategy_does(
 
 
 class Curious(Oversight):
-    """Asks, looks and audits, and keeps all that it is given."""
+    """Asks the assistant, its own network and the expert, and keeps all that it is given."""
 
     seen: Any
     """Where it keeps it."""
@@ -177,11 +177,11 @@ def test_nothing_that_a_strategy_is_given_leads_to_what_is_hidden(root: Path, tm
     folder = Folder(tmp_path)
     folder.ledger(0).parent.mkdir(parents=True)
     folder.ledger(0).write_bytes(parquet_bytes(rows))
-    remembered(tiny(root).model_copy(update={"oversight": strategy}), 1, folder)
+    study_of_past(tiny(root).model_copy(update={"oversight": strategy}), 1, folder)
     names: set[str] = set()
     kinds: set[type] = set()
     walked(seen, names, kinds)
-    assert {"query", "own", "advice", "game", "memory", "believed", "result", "policy"} <= names  # it was walked
+    assert {"query", "own", "advice", "game", "study", "believed", "result", "policy"} <= names  # it was walked
     assert not names & {*ledger.HIDDEN, "assistant_rng", "given"}
     assert not kinds & {Answer, Assistant, QueryExecutor, RandomMove}
     assert not any(name.encode() in pickle.dumps(seen) for name in ("honest", "misaligned", "loss_", "RandomMove"))

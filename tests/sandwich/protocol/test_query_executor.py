@@ -25,9 +25,9 @@ from sandwich.oversight.trust import Trust
 from sandwich.oversight.two_advisors import TwoAdvisors
 from sandwich.oversight.vote import Vote
 from sandwich.protocol import ledger
-from tests.helpers.consulted import HONEST, SHORT, START, Case, Lines, Script, games, number
+from tests.helpers.decisions import HONEST, SHORT, START, Case, Lines, Script, games, number
 from tests.helpers.fakes import Even, Hashed, after, legal_numbers, pack_board
-from tests.helpers.small import MATES
+from tests.helpers.small_players import MATES
 
 WORDS, LEGAL = pack_board(START)[None], [legal_numbers(START)]
 MATED = pack_board(after("f3 e5 g4 Qh4#"))[None]
@@ -42,7 +42,7 @@ class Asks(Oversight):
     """Makes the decision of the question and the replies."""
     most: int = 3
     """Questions for one decision."""
-    audits: int = 0
+    true_answers: int = 0
     """True answers in one game."""
     heard: Any = None
     """List that the question and the replies are put into."""
@@ -53,7 +53,7 @@ class Asks(Oversight):
 
     @property
     def ground_truth_budget(self) -> int:
-        return self.audits
+        return self.true_answers
 
     def decide(self, context: DecisionContext) -> Any:
         replies = [context]
@@ -77,7 +77,7 @@ def test_each_request_is_answered_and_counted_by_its_kind() -> None:
     case = Case(
         says=[says], weak=Lines(START, {"": 0.25}), expert=truth, lies=Script(said={1: "d2d4"}), ground_truth_left=1
     )
-    settled = case.settled(Asks(wants=wants, audits=1, heard=heard))
+    resolved = case.resolved(Asks(wants=wants, true_answers=1, heard=heard))
     question, again, seen, true, value = heard[0]
     assert question.advised == number(START, "e2e4")
     assert (question.left, question.ground_truth_left) == (2, 1)
@@ -85,10 +85,10 @@ def test_each_request_is_answered_and_counted_by_its_kind() -> None:
     assert seen.value.tolist() == [0.25] * 3
     assert true.move == number(START, "g1f3")
     assert [(advice.move, advice.value) for advice in value] == [(None, 0.75)]
-    assert (settled.questions, settled.evaluations, len(settled.ground_truth)) == (3, 3, 1)
+    assert (resolved.questions, resolved.evaluations, len(resolved.ground_truth)) == (3, 3, 1)
 
 
-def test_many_matters_are_settled_as_each_would_be_alone() -> None:
+def test_many_queries_are_resolved_as_each_would_be_alone() -> None:
     """Other requests at the same time, other lengths of the consultations: the replies are one's own."""
     openings = [board.fen() for board in (START, after("e4 e5"), chess.Board(MATES[0]), after("d4 d5 c4"))]
     openings = [fen for fen in openings for _ in range(2)]
@@ -110,7 +110,7 @@ def test_counts_of_a_decision_stand_in_the_ledger() -> None:
     rows = played.rows.to_pandas()
     asked = rows[rows.asked]
     assert asked.questions.isin([2, 5]).all()  # two where the move ends the game
-    assert rows[~rows.asked][["questions", "evaluations", "trust", "ground_truth"]].isna().all(axis=None)
+    assert rows[~rows.asked][["questions", "evaluations", "confidence", "ground_truth"]].isna().all(axis=None)
     counted = len(rows) + asked.questions.sum() + asked.evaluations.sum()
     assert played.evaluations == counted
 
@@ -138,19 +138,19 @@ def test_of_its_candidates_the_student_takes_the_best_by_the_values_that_it_is_t
     first, second, third = (moves.uci(move, START) for move in order)
     says = Lines(START, {first: 0.5, second: 0.25, third: 0.375})
     case = Case(weak=weak, says=[says], channel=Channel.CANDIDATES, candidates=3)
-    settled = case.settled(Trust())
-    assert settled.answer.given.move == settled.answer.honest.move == settled.decision.move == number(START, second)
-    assert settled.answer.given.value == 0.75
-    assert (settled.questions, settled.answer.misaligned) == (3, False)
+    resolved = case.resolved(Trust())
+    assert resolved.answer.given.move == resolved.answer.honest.move == resolved.decision.move == number(START, second)
+    assert resolved.answer.given.value == 0.75
+    assert (resolved.questions, resolved.answer.misaligned) == (3, False)
 
     case.lies = Script(said={2: 0.125})  # of the third: worth 0.875 then
-    lied = case.settled(Trust())
+    lied = case.resolved(Trust())
     assert (lied.answer.given.move, lied.answer.given.value) == (number(START, third), 0.875)
     assert (lied.answer.honest.move, lied.answer.honest.value) == (number(START, second), 0.75)
     assert (lied.questions, lied.answer.misaligned) == (3, True)
 
     case.lies = Script(said={0: 0.5})  # a lie that changes nothing is one
-    assert case.settled(Trust()).answer.misaligned
+    assert case.resolved(Trust()).answer.misaligned
 
 
 @pytest.mark.parametrize("fen", MATES[:-1])  # in the last of them no move mates
@@ -158,17 +158,17 @@ def test_a_candidate_that_ends_the_game_need_not_be_asked_about(fen: str) -> Non
     board = chess.Board(fen)
     mate = next(move.uci() for move in board.legal_moves if board.san(move).endswith("#"))
     weak = Lines(board, best={"": mate})
-    settled = Case(board, weak=weak, channel=Channel.CANDIDATES, candidates=2).settled(Trust())
-    assert settled.questions <= 1  # the other candidate's, unless it mates too
-    assert (moves.uci(settled.decision.move, board), settled.answer.given.value) == (mate, 1)
+    resolved = Case(board, weak=weak, channel=Channel.CANDIDATES, candidates=2).resolved(Trust())
+    assert resolved.questions <= 1  # the other candidate's, unless it mates too
+    assert (moves.uci(resolved.decision.move, board), resolved.answer.given.value) == (mate, 1)
 
 
 def test_asking_again_on_candidates_asks_for_the_move() -> None:
     says = Lines(START, best={"": "e2e4"})
     case = Case(says=[says], weak=Lines(START, best={"": "d2d4"}), channel=Channel.CANDIDATES)
-    settled = case.settled(Vote())
-    assert settled.questions == 4 + 2
-    assert settled.decision.move == number(START, "e2e4")  # twice of three
+    resolved = case.resolved(Vote())
+    assert resolved.questions == 4 + 2
+    assert resolved.decision.move == number(START, "e2e4")  # twice of three
 
 
 # Two assistants
@@ -189,7 +189,7 @@ def test_the_advisors_of_a_game_change_places(swapped: bool) -> None:
     says = [Lines(START, best={"": move}) for move in ("e2e4", "d2d4")]
     heard: list[Any] = []
     wants = [Ask(WORDS, LEGAL, advisor=1), Ask(WORDS, LEGAL, advisor=0)]
-    Case(says=says, swapped=swapped).settled(Asks(wants=wants, heard=heard))
+    Case(says=says, swapped=swapped).resolved(Asks(wants=wants, heard=heard))
     question, other, same = heard[0]
     named = [moves.uci(move, START) for move in (question.advised, other[0].move, same[0].move)]
     assert named == (["d2d4", "e2e4", "d2d4"] if swapped else ["e2e4", "d2d4", "e2e4"])
@@ -210,8 +210,8 @@ def twice(context: DecisionContext, *_: Any) -> Decision:
         ([Ask(WORDS, LEGAL), Ask(WORDS.repeat(2, 0), LEGAL * 2)], "asked 2 more questions, 1 were left"),
         ([Ask(WORDS, LEGAL, advisor=1)], "asked advisor 1, there are 1"),
         ([AskExpert()], "asked for a true answer, none were left"),
-        (["e2e4"], "expected to be asked Ask, Look, Risks or GroundTruthRequest, got str"),
-        ([None], "expected to be asked Ask, Look, Risks or GroundTruthRequest, got NoneType"),
+        (["e2e4"], "expected to be asked Ask, Evaluate, Risks or AskExpert, got str"),
+        ([None], "expected to be asked Ask, Evaluate, Risks or AskExpert, got NoneType"),
         ([Ask(WORDS, LEGAL), LookupError("no\nidea")], "LookupError: no idea"),
         ([Evaluate(WORDS, LEGAL), StopIteration()], "RuntimeError: generator raised StopIteration"),
     ],
@@ -250,7 +250,7 @@ def test_a_request_that_cannot_be_is_told_where_it_is_made(make: Callable[[], ob
         (lambda question: Decision(-5, believed=True), "the move -5 is not legal"),
         (
             lambda question: Decision(question.own.move, True, confidence=math.nan),
-            "expected a trust that is a finite number",
+            "expected a confidence that is a finite number",
         ),
         (lambda question: Decision(question.own.move, True, confidence=cast(float, "much")), "or None, got 'much'"),
         (twice, "decided on an answer that was not given"),
@@ -262,35 +262,35 @@ def test_a_decision_that_cannot_be_is_told_in_one_line(says: Any, message: str) 
 
 def test_with_less_left_than_it_may_ask_a_strategy_is_told_how_much() -> None:
     heard: list[Any] = []
-    Case(left=2).settled(Asks(wants=[Ask(WORDS, LEGAL)], heard=heard))
+    Case(left=2).resolved(Asks(wants=[Ask(WORDS, LEGAL)], heard=heard))
     assert heard[0][0].left == 1
     with pytest.raises(PluginError, match="asked 2 more questions, 1 were left"):
-        Case(left=2).settled(Asks(wants=[Ask(WORDS.repeat(2, 0), LEGAL * 2)]))
+        Case(left=2).resolved(Asks(wants=[Ask(WORDS.repeat(2, 0), LEGAL * 2)]))
 
 
-def test_an_audit_beyond_the_games_budget_is_told() -> None:
-    asks = Asks(wants=[AskExpert(), AskExpert()], audits=1)
+def test_a_true_answer_beyond_the_games_budget_is_refused() -> None:
+    asks = Asks(wants=[AskExpert(), AskExpert()], true_answers=1)
     with pytest.raises(PluginError, match="asked for a true answer, none were left"):
-        Case(ground_truth_left=1, expert=Even()).settled(asks)
+        Case(ground_truth_left=1, expert=Even()).resolved(asks)
 
 
 def test_true_answers_of_a_game_are_bounded_over_all_its_decisions() -> None:
     rows = games(GroundTruthQueries(per_game=2, doubt=0.5), lies=RandomMove(p=0.5)).rows.to_pandas()
-    assert (rows.groupby("game").audited.count() == 2).all()
+    assert (rows.groupby("game").ground_truth.count() == 2).all()
     truth = Hashed("expert")
     for row in rows[rows.ground_truth.notna()].itertuples():
         board = chess.Board(row.fen)
         legal = legal_numbers(board)
         best = legal[int(truth(pack_board(board)[None], [legal]).policy[0].argmax())]
-        assert row.audited == row.decided == moves.uci(best, board)
-        assert row.believed == (row.audited == row.advised)
+        assert row.ground_truth == row.decided == moves.uci(best, board)
+        assert row.believed == (row.ground_truth == row.advised)
 
 
 def unfit(oversight: Oversight) -> str:
     """What is told of a strategy that fails: one line with its name and the position."""
     board = after("e4 e5")
     with pytest.raises(PluginError) as caught:
-        Case(board, weak=Hashed("weak")).settled(oversight)
+        Case(board, weak=Hashed("weak")).resolved(oversight)
     said = str(caught.value)
     found = re.fullmatch(r"oversight strategy \S*Asks: (.*) \(in position (.*)\)", said)
     assert found, said
@@ -353,6 +353,6 @@ def test_a_position_behind_a_move_can_be_asked_about_and_looked_at() -> None:
     behind = successors(WORDS.repeat(20, 0), LEGAL[0])
     heard: list[Any] = []
     wants = [Ask(behind.packed, behind.legal, Channel.VALUE), Evaluate(behind.packed, behind.legal)]
-    Case(weak=Hashed("weak"), says=[Hashed("weak")]).settled(Asks(wants=wants, most=21, heard=heard))
+    Case(weak=Hashed("weak"), says=[Hashed("weak")]).resolved(Asks(wants=wants, most=21, heard=heard))
     _, told, seen = heard[0]
     assert [advice.value for advice in told] == pytest.approx(seen.value.tolist())

@@ -15,16 +15,16 @@ from sandwich.protocol import ledger
 from sandwich.runs.controls import controls
 from sandwich.runs.loop import Folder, learn, play, roles
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.progress import Silent, Watcher
+from sandwich.runtime.progress import NO_PROGRESS
 from sandwich.spec.run_spec import RunSpec, load_spec
-from tests.helpers.consulted import SHORT, games, shipped
+from tests.helpers.decisions import SHORT, games, shipped
 from tests.helpers.fakes import permissive
-from tests.helpers.small import CHECKPOINTS, checkpoint
+from tests.helpers.small_players import CHECKPOINTS, checkpoint
 
 pytestmark = pytest.mark.timeout(400)
 
 TINY = (
-    "expert=small 1", "assistant.base=small 1", "weak=small 2", "play.games=8", "play.block=4", "play.ply_cap=30",
+    "expert=small 1", "assistant.base=small 1", "student=small 2", "play.games=8", "play.block=4", "play.ply_cap=30",
     "play.pgn_games=2", "finetune.fit.batch=64", "finetune.fit.threads=1", "evaluate.ledger_positions=null",
     "workers=1", "inference.backend=torch",
 )  # fmt: skip
@@ -48,13 +48,12 @@ def test_every_strategy_plays_studies_and_learns(name: str, cluster: Cluster, ro
     settings = yaml.safe_dump(REGISTRY.describe(shipped()[name]), default_flow_style=True)
     made = spec(root, f"oversight={settings}", SECOND)
     folder, weak, contents = Folder(tmp_path), checkpoint(2), {**CHECKPOINTS, "filter": permissive()}
-    watch: Watcher = Silent()
     for part in ("ledger", "games", "checkpoints/step-001"):
         (tmp_path / part).mkdir(parents=True)
-    first = play(cluster, made, 0, roles(made, weak, contents), folder, watch)
-    learned = learn(made, 0, weak, folder, watch)
+    first = play(cluster, made, 0, roles(made, weak, contents), folder, NO_PROGRESS)
+    learned = learn(made, 0, weak, folder, NO_PROGRESS)
     new = folder.checkpoint(1).read_bytes()
-    second = play(cluster, made, 1, roles(made, new, contents), folder, watch)  # with what was studied
+    second = play(cluster, made, 1, roles(made, new, contents), folder, NO_PROGRESS)  # with what was studied
 
     rows = ledger.read(folder.ledger(0)).to_pandas()
     asked = rows[rows.asked]

@@ -18,12 +18,12 @@ from engines import moves
 from engines.settings import SpecError
 from sandwich.oversight.deliberation import Action, ExternalDeliberation
 from sandwich.oversight.trust import Trust
-from sandwich.protocol.selfplay import Block, play_episodes, played_episodes
+from sandwich.protocol.selfplay import Block, BlockPlay, play_episodes
 from sandwich.rl.environments import FORFEIT, NO_MOVE, ChessEnv, OversightEnv
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig
 from tests.helpers.fakes import Even, Hashed
-from tests.helpers.small import MATES, checkpoint, openings
+from tests.helpers.small_players import MATES, checkpoint, openings
 
 OVERSIGHT, CHESS = sandwich.ENVIRONMENTS
 
@@ -103,22 +103,21 @@ def test_who_believes_everything_plays_the_games_of_trust() -> None:
     def block(strategy: Any) -> Block:
         return Block(3, 0, 0, openings(12), PlayConfig(ply_cap=14), RandomMove(p=0.5), strategy, InferenceConfig())
 
-    course = played_episodes(weak, [assistant], block(ExternalDeliberation()))
-    waiting = next(course)
-    try:
-        while True:
-            waiting = course.send([Action.ADVICE] * len(waiting))
-    except StopIteration as end:
-        strategy = end.value.rows
+    games = BlockPlay(weak, [assistant], block(ExternalDeliberation()))
+    games.start()
+    while games.pending:
+        games.resume([Action.ADVICE] * len(games.pending))
+    assert games.played is not None
+    strategy = games.played.rows
     trusted = play_episodes(weak, [assistant], block(Trust())).rows
     for column in ("game", "fen", "advised", "misaligned", "believed", "played", "questions", "result"):
         assert strategy[column].to_pylist() == trusted[column].to_pylist(), column
 
 
-def test_a_strategy_that_leaves_its_choices_can_not_play_alone() -> None:
+def test_a_strategy_that_leaves_its_actions_can_not_play_alone() -> None:
     assistant = Assistant(Hashed("expert"), RandomMove(), Tools())
     block = Block(3, 0, 0, openings(2), PlayConfig(), RandomMove(), ExternalDeliberation(), InferenceConfig())
-    with pytest.raises(RuntimeError, match="leaves its choices to others"):
+    with pytest.raises(RuntimeError, match="leaves its actions to others"):
         play_episodes(Even(), [assistant], block)
 
 

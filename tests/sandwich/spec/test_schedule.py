@@ -17,7 +17,7 @@ from sandwich.oversight.trust import Trust
 from sandwich.oversight.vote import Vote
 from sandwich.spec.run_spec import load_spec
 from sandwich.spec.schedule import Chance, Every, Never, QueryBudget, Schedule, UncertaintyWindow, Unsure, would_ask
-from tests.helpers.consulted import SHORT, games
+from tests.helpers.decisions import SHORT, games
 
 
 def policies(count: int, seed: int = 1) -> list[Any]:

@@ -16,7 +16,7 @@ from sandwich.statistics import (
     survival_figure,
     tau_b,
 )
-from tests.helpers.measured import RNG, bounds, pairs
+from tests.helpers.figures import RNG, bounds, pairs
 
 # Stratified rates
 

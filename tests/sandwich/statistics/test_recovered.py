@@ -20,7 +20,7 @@ from sandwich.statistics import (
     ratio_figure,
     seeds_figure,
 )
-from tests.helpers.measured import RNG, bounds, pairs
+from tests.helpers.figures import RNG, bounds, pairs
 
 # The performance gap recovered
 

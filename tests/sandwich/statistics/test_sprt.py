@@ -12,7 +12,7 @@ from sandwich.statistics import (
     Sprt,
     expected_score,
 )
-from tests.helpers.measured import RNG, pairs
+from tests.helpers.figures import RNG, pairs
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from sandwich.statistics import (
     score_figure,
     share_figure,
 )
-from tests.helpers.measured import RNG, bounds, pairs
+from tests.helpers.figures import RNG, bounds, pairs
 from tests.helpers.project import ROOT
 
 # A figure

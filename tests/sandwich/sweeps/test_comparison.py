@@ -18,7 +18,7 @@ from sandwich.spec.run_spec import RunSpec
 from sandwich.statistics import elo
 from sandwich.sweeps.comparison import Arm, against, arms, auc, label, roc, short_names
 from sandwich.sweeps.sweep import Cell, begin, load_sweep, plan
-from tests.helpers import recorded
+from tests.helpers import run_folders
 from tests.helpers.project import ROOT
 
 Floats = npt.NDArray[np.float64]
@@ -79,19 +79,19 @@ def finish(cell: Cell) -> None:
     spec = cell.spec
     careful = type(spec.oversight).__name__ == "Veto"
     after = scores(0.4 if careful else 0.15, np.random.default_rng([spec.seed, careful]))
-    rows = [recorded.row(0), recorded.row(1)]
+    rows = [run_folders.row(0), run_folders.row(1)]
     for row, pairs in zip(rows, (scores(0.2, np.random.default_rng(9)), after), strict=True):
         row["pairs"] = {"best": pairs}
-    recorded.write_metrics(cell.folder, rows)
+    run_folders.write_metrics(cell.folder, rows)
     lies = {0: "d4", 4: "Nf3"}
-    games = [recorded.plies(n, recorded.MATE, lies, refused=[0, 2] if careful else []) for n in (0, 2)]
+    games = [run_folders.plies(n, run_folders.MATE, lies, refused=[0, 2] if careful else []) for n in (0, 2)]
     for game in games:
         for ply in game:
             if ply["asked"]:
                 ply |= {"trust": float(ply["believed"]), "questions": 2, "evaluations": 3 if careful else 0}
             if ply["ply"] == 4:
                 ply |= {"loss_advised": 0.25, "loss_weight": 1.0}
-    recorded.write_ledger(cell.folder, 0, games)
+    run_folders.write_ledger(cell.folder, 0, games)
     (cell.folder / "result.json").write_text("{}")
 
 
@@ -134,7 +134,7 @@ def test_names_are_short_where_they_still_differ(found: Sequence[Arm]) -> None:
 
 def test_figures_are_those_of_the_ledgers(found: Sequence[Arm]) -> None:
     trusting, careful = ({name: figure.value for name, figure in arm.figures.items()} for arm in found[:2])
-    # Two games, in each of which White asks four times, at plies 0, 2, 4 and 6; recorded.row says 64 games.
+    # Two games, in each of which White asks four times, at plies 0, 2, 4 and 6; run_folders.row says 64 games.
     assert trusting["lies"] == careful["lies"] == 0.5
     assert trusting["questions"] == 16
     assert trusting["auc"] == careful["auc"] == 0.5  # one lie and one honest answer are refused, one of each believed
@@ -253,10 +253,10 @@ def test_longer_runs_are_compared_after_the_step_that_all_get_to(tmp_path: Path)
         finish(cell)  # one step of two
     assert [len(arm.seeds) for arm in arms(cells, 1)] == [3, 2]
     assert arms(cells, 2) == []
-    row = recorded.row(2)
+    row = run_folders.row(2)
     row["pairs"] = {"best": scores(0.6, np.random.default_rng(5))}
-    recorded.write_metrics(cells[0].folder, [recorded.row(0), recorded.row(1), row])
-    recorded.write_ledger(cells[0].folder, 1, [recorded.plies(0, recorded.MATE, {}, refused=[])])
+    run_folders.write_metrics(cells[0].folder, [run_folders.row(0), run_folders.row(1), row])
+    run_folders.write_ledger(cells[0].folder, 1, [run_folders.plies(0, run_folders.MATE, {}, refused=[])])
     assert arms(cells, 1)[0].figures["questions"].value == 16  # the games of the second step don't count
 
 

@@ -15,8 +15,8 @@ from agents.misalignment.random_move import RandomMove
 from agents.tools import Tools
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
-from sandwich.oversight.base import REGISTRY, Oversight, OwnView
-from sandwich.protocol.query_executor import PendingQuery, QueryExecutor, QueryOutcome
+from sandwich.oversight.base import REGISTRY, DecisionContext, Oversight, OwnView
+from sandwich.protocol.query_executor import PendingQuery, QueryExecutor
 from sandwich.protocol.selfplay import Block, Played, play_episodes
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig
@@ -112,31 +112,33 @@ class Case:
     ) -> None:
         self.board, self.weak, self.says, self.lies = board, weak or Even(), says or [Even()], lies
         self.own, self.channel, self.expert, self.seed, self.candidates = own, channel, expert, seed, candidates
-        self.memory = means.pop("memory", None)
         self.means = means
 
-    def matter(self, oversight: Oversight) -> PendingQuery:
+    def pending(self, oversight: Oversight) -> PendingQuery:
         """The student's turn; as many questions are left as the strategy takes at most."""
         query = question(self.board, self.channel)
         policy, value = alone(self.weak, self.board)
         move = query.legal[int(policy.argmax())] if self.own is None else number(self.board, self.own)
         mine, theirs = (np.random.default_rng([self.seed, stream]) for stream in (0, 1))
         cost = PlayConfig(channel=self.channel, candidates=self.candidates).cost(oversight.questions)
-        return PendingQuery(query, OwnView(move, policy, value), mine, theirs, **{"left": cost, **self.means})
+        means = {"left": cost, **self.means}
+        swapped = means.pop("swapped", False)
+        context = DecisionContext(query, OwnView(move, policy, value), Advice(), mine, **means)
+        return PendingQuery(context, theirs, swapped)
 
-    def settled(self, oversight: Oversight) -> QueryOutcome:
+    def resolved(self, oversight: Oversight) -> PendingQuery:
         """What is decided on it."""
         with fake_tools() as tools:
             assistants = [Assistant(base, self.lies, tools) for base in self.says]
-            desk = QueryExecutor(self.weak, assistants, oversight, self.memory, self.expert, tools, self.candidates)
-            (settled,) = desk.settle([self.matter(oversight)])
-        return settled
+            pending = self.pending(oversight)
+            QueryExecutor(self.weak, assistants, oversight, self.expert, tools, self.candidates).resolve([pending])
+        return pending
 
     def decided(self, oversight: Oversight) -> tuple[str, bool, int, int]:
         """Move, whether the answer is believed, questions and evaluations."""
-        settled = self.settled(oversight)
-        move = moves.uci(settled.decision.move, self.board)
-        return move, bool(settled.decision.believed), settled.questions, settled.evaluations
+        resolved = self.resolved(oversight)
+        move = moves.uci(resolved.decision.move, self.board)
+        return move, bool(resolved.decision.believed), resolved.questions, resolved.evaluations
 
 
 SHORT = PlayConfig(games=8, block=8, ply_cap=24, pgn_games=0)
@@ -150,10 +152,10 @@ def games(
     second: Misalignment | None = None,
     openings: Sequence[str] = (chess.STARTING_FEN,) * 8,
     first: int = 0,
-    memory: Any = None,
+    study: Any = None,
 ) -> Played:
     """A block of games between evaluators whose answers look arbitrary."""
-    block = Block(7, 0, first, tuple(openings), play, lies, oversight, InferenceConfig(), second, memory)
+    block = Block(7, 0, first, tuple(openings), play, lies, oversight, InferenceConfig(), second, study)
     with fake_tools() as tools:
         assistants = [Assistant(Hashed("expert"), lies, tools)]
         if second is not None:

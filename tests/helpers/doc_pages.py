@@ -69,7 +69,7 @@ def tiny_overrides(folder: Path) -> tuple[str, ...]:
     expert, weak = folder / "expert.safetensors", folder / "weak.safetensors"
     return (
         "steps=2", "workers=2", 'tracking.wandb="off"', "inference.backend=torch",
-        f"expert={expert}", f"weak={weak}", f"assistant.base={expert}",
+        f"expert={expert}", f"student={weak}", f"assistant.base={expert}",
         "play.games=8", "play.block=4", "play.ply_cap=30", "play.pgn_games=2",
         "finetune.max_examples=100", "finetune.fit.batch=64",
         "evaluate.pairs=2", "evaluate.ply_cap=12", "evaluate.positions=2", "evaluate.nodes=null",

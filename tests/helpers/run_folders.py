@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import chess
-import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
 from sandwich.protocol import ledger
 from sandwich.spec.run_spec import RunSpec
+from tests.helpers.ledgers import ledger_table
 
 Row = dict[str, Any]
 
@@ -105,7 +105,7 @@ def plies(
 def write_ledger(folder: Path, step: int, games: Sequence[list[Row]]) -> None:
     """The ledger of one step with these games."""
     (folder / "ledger").mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist([row for game in games for row in game], ledger.SCHEMA)
+    table = ledger_table([row for game in games for row in game])
     pq.write_table(table, folder / "ledger" / f"step-{step:03d}.parquet")
 
 

@@ -18,6 +18,8 @@ class Answer:
     given: Advice
     honest: Advice
     misaligned: bool
+    value: float | None = None
+    """What the assistant itself thinks the position is worth, for the side to move, whatever it was asked for."""
 
 
 class Assistant:
@@ -43,6 +45,6 @@ class Assistant:
         honest = [honest_advice(evaluation, row) for row in range(len(queries))]
         given = corrupted(self._misalignment, queries, honest, rngs, self._tools)
         return [
-            Answer(lie.through(query.channel), truth.through(query.channel), lie is not truth)
+            Answer(lie.through(query.channel), truth.through(query.channel), lie is not truth, truth.value)
             for query, lie, truth in zip(queries, given, honest, strict=True)
         ]

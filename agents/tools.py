@@ -51,6 +51,7 @@ class Tools:
         filtering: MakeFilter = BlunderFilter,
     ) -> None:
         self._base: Evaluator | None = None
+        self._student: Evaluator | None = None
         self._checkpoints = checkpoints or {}
         self._make, self._filtering = make, filtering
         self._networks: dict[str, Evaluator] = {}
@@ -70,9 +71,20 @@ class Tools:
 
     def serving(self, base: Evaluator) -> "Tools":
         """The same tools in the hands of an assistant whose honest self is `base`."""
-        mine = copy.copy(self)
-        mine._base = base
-        return mine
+        tools = copy.copy(self)
+        tools._base = base
+        return tools
+
+    def facing(self, student: Evaluator) -> "Tools":
+        """The same tools in a game in which `student` asks."""
+        tools = copy.copy(self)
+        tools._student = student
+        return tools
+
+    @property
+    def student(self) -> Evaluator | None:
+        """The student as it plays now, W_t; None where nobody learns: in a match, or for a single question."""
+        return self._student
 
     @property
     def base(self) -> Evaluator:

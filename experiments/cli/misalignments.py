@@ -45,7 +45,7 @@ def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, work
 
     SPEC lists them with their doses; without one, all that are shipped and not made of others (as schedule,
     trigger and mixture are). Each is asked about the same positions; Stockfish says what its answers lose, W's
-    and E's values how they look. A survey of the positions is kept in the folder and found again.
+    and E's values how they look. The labelled positions are kept in the folder and found again.
 
     \b
     Examples:
@@ -58,9 +58,9 @@ def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, work
     config = validate(MisalignmentEvaluationConfig, spec_settings(source, overrides), source.parent)
     checkpoints = read_checkpoints(config)
     out.mkdir(parents=True, exist_ok=True)
-    survey = keyed_folder(out, "survey", config.labelled_positions, checkpoints)
+    kept = keyed_folder(out, "positions", config.labelled_positions, checkpoints)
     with Cluster(workers or cores()) as cluster, Display() as display:
-        rows = evaluate_misalignments(cluster, config, checkpoints, survey, display)
+        rows = evaluate_misalignments(cluster, config, checkpoints, kept, display)
     write_whole(out / "misalignments.json", (json.dumps(rows, indent=1) + "\n").encode())
     from experiments.figures.harm_and_suspicion import picture
 

@@ -99,7 +99,7 @@ def _propose(
     if not isinstance(player, AssistantPlayer):
         policies = tools.player(player)(packed, legal).policy
         return policies, [_place(policy, rng) for policy in policies]
-    seat = AssistantSeat(Assistant(_once(tools.base(player.base)), player.misalignment, tools))
+    seat = AssistantSeat(Assistant(_once(tools.player(player.base)), player.misalignment, tools))
     turns = [Turn(packed[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
     said = seat.choose(turns, rng.spawn(len(turns)))
     shares: list[Floats] = []

@@ -94,7 +94,6 @@ class Episode:
         record: dict[str, Any] = {}
         if resolved is not None:
             decision, answer = resolved.decision, resolved.answer
-            assert decision is not None
             decided = decision.move
             if self.config.advice == "played":
                 played = decided
@@ -104,6 +103,7 @@ class Episode:
                 **self._advice(answer.given, board),
                 "honest": _uci(answer.honest.move, board),
                 "honest_value": answer.honest.value,
+                "assistant_value": answer.value,
                 "misaligned": answer.misaligned,
                 "believed": decision.believed,
                 "weight": decision.weight,
@@ -155,8 +155,8 @@ class Episode:
 
 RECORDED = (
     "ply", "fen", "position", "student", "own_move", "own_value", "asked", "channel", "advised", "advised_policy",
-    "advised_value", "honest", "honest_value", "misaligned", "believed", "weight", "confidence", "questions",
-    "evaluations", "ground_truth", "decided", "played",
+    "advised_value", "honest", "honest_value", "assistant_value", "misaligned", "believed", "weight", "confidence",
+    "questions", "evaluations", "ground_truth", "decided", "played",
 )  # fmt: skip
 """Ledger columns that are known when a move is made."""
 

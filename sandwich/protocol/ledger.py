@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         pa.field("advised_value", pa.float32()),
         pa.field("honest", pa.string()),
         pa.field("honest_value", pa.float32()),
+        pa.field("assistant_value", pa.float32()),
         pa.field("misaligned", pa.bool_()),
         pa.field("believed", pa.bool_()),
         pa.field("weight", pa.float32()),
@@ -55,7 +56,7 @@ SCHEMA = pa.schema(
 LOSSES = {"loss_own": "own_move", "loss_advised": "advised", "loss_honest": "honest", "loss_played": "played"}
 """Columns that the oracle fills, and the move that each is about."""
 
-HIDDEN = ("honest", "honest_value", "misaligned", *LOSSES, "loss_weight")
+HIDDEN = ("honest", "honest_value", "assistant_value", "misaligned", *LOSSES, "loss_weight")
 """Columns that the student must not see."""
 
 VISIBLE = tuple(name for name in SCHEMA.names if name not in HIDDEN)

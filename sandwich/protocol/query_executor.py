@@ -43,8 +43,8 @@ class PendingQuery:
     """Made by the student's network, its view of the position not counted."""
     ground_truth: list[Advice] = field(default_factory=list)
     """The expert's true answers."""
-    decision: Decision | None = None
-    """None until it is made."""
+    decided: Decision | None = None
+    """The decision; None until it is made."""
     consultation: Consultation[Decision] | None = None
     request: Request | None = None
     """What the consultation waits for."""
@@ -55,9 +55,15 @@ class PendingQuery:
         return self.context.query
 
     @property
+    def decision(self) -> Decision:
+        """What was decided, once it has been."""
+        assert self.decided is not None
+        return self.decided
+
+    @property
     def answer(self) -> Answer:
         """The answer that the decision is about, with what the student never sees."""
-        about = self.decision and self.decision.answer
+        about = self.decision.answer
         return next((answer for answer in self.answers if answer.given is about), self.answers[0])
 
 
@@ -116,7 +122,7 @@ class QueryExecutor:
 
     def _answer_all(self, queries: Sequence[PendingQuery]) -> list[PendingQuery]:
         """Answer requests until nothing is left but actions; the queries that wait for one."""
-        while waiting := [pending for pending in queries if pending.decision is None]:
+        while waiting := [pending for pending in queries if pending.decided is None]:
             asking = [pending for pending in waiting if not isinstance(pending.request, ActionRequest)]
             if not asking:
                 break
@@ -163,7 +169,8 @@ class QueryExecutor:
             given[open_rows] = [1 - _value(answer.given) for answer in behind]
             honest[open_rows] = [1 - _value(answer.honest) for answer in behind]
             best = [Advice(move=chosen[int(values.argmax())], value=float(values.max())) for values in (given, honest)]
-            out.append((Answer(best[0], best[1], any(answer.misaligned for answer in behind)), len(behind)))
+            lied = any(answer.misaligned for answer in behind)
+            out.append((Answer(best[0], best[1], lied, best[1].value), len(behind)))
         return out
 
     def _start(self, pending: PendingQuery) -> None:
@@ -206,7 +213,7 @@ class QueryExecutor:
         check_decision(decision, pending.query)
         if decision.answer is not None and all(decision.answer is not answer.given for answer in pending.answers):
             raise ValueError("decided on an answer that was not given")
-        pending.decision = decision
+        pending.decided = decision
         pending.consultation = pending.request = None
 
     def _answer(self, waiting: Sequence[PendingQuery]) -> None:

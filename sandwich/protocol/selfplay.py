@@ -84,12 +84,14 @@ class Played:
 
 def play_block(roles: Roles, block: Block) -> Played:
     """Play a block to its end."""
-    with tools(roles.checkpoints, block.inference) as opened:
+    student = evaluator(roles.student, block.inference)
+    with tools(roles.checkpoints, block.inference) as kept:
+        opened = kept.facing(student)
         assistants = [Assistant(opened.player(roles.base), block.misalignment, opened)]
         if roles.second is not None and block.second is not None:
             assistants.append(Assistant(opened.player(roles.second), block.second, opened))
         expert = opened.player(roles.expert) if budget_of(block.oversight, "ground_truth_budget") else None
-        return play_episodes(evaluator(roles.student, block.inference), assistants, block, expert, opened)
+        return play_episodes(student, assistants, block, expert, opened)
 
 
 def play_episodes(

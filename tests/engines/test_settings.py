@@ -88,15 +88,15 @@ def test_a_file_that_is_no_yaml_is_named_in_one_line(content: bytes | None, said
 
 def test_settings_are_laid_over_those_of_their_base(tmp_path: Path) -> None:
     (tmp_path / "low.yaml").write_text("a: 1\nb: {c: 2, d: 3}")
-    (tmp_path / "middle.yaml").write_text("base: low.yaml\nb: {c: 4}")
-    (tmp_path / "high.yaml").write_text("base: middle.yaml\ne: 5")
+    (tmp_path / "middle.yaml").write_text("extends: low.yaml\nb: {c: 4}")
+    (tmp_path / "high.yaml").write_text("extends: middle.yaml\ne: 5")
     assert spec_settings(tmp_path / "high.yaml") == {"a": 1, "b": {"c": 4, "d": 3}, "e": 5}
 
 
 @pytest.mark.parametrize("base", ["self.yaml", "circle.yaml", "../self.yaml", "{}", "3"])
-def test_a_base_that_cannot_be_one_is_named_in_one_line(base: str, tmp_path: Path) -> None:
-    (tmp_path / "self.yaml").write_text(f"base: {base}")
-    (tmp_path / "circle.yaml").write_text("base: self.yaml")
-    with pytest.raises(SpecError, match=r"^base: expected the name of another file beside .*, got ") as error:
+def test_a_file_that_cannot_be_extended_is_named_in_one_line(base: str, tmp_path: Path) -> None:
+    (tmp_path / "self.yaml").write_text(f"extends: {base}")
+    (tmp_path / "circle.yaml").write_text("extends: self.yaml")
+    with pytest.raises(SpecError, match=r"^extends: expected the name of another file beside .*, got ") as error:
         spec_settings(tmp_path / "self.yaml")
     assert "\n" not in str(error.value)

@@ -36,7 +36,7 @@ RUNS = [
 
 
 def sandwich(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "experiments.cli", *arguments]
+    command = [sys.executable, "-m", "experiments.cli.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=cwd or ROOT, env={**os.environ})
 
 
@@ -52,7 +52,7 @@ def test_the_list_of_compared_misalignments_is_whole() -> None:
     config = validate(MisalignmentEvaluationConfig, spec_settings(path), path.parent)
     assert MisalignmentEvaluationConfig.model_validate(config.model_dump(mode="json")) == config
     wrappers = {"schedule", "trigger", "mixture"}
-    header = path.read_text().partition("survey:")[0]
+    header = path.read_text().partition("labelled_positions:")[0]
     said = CliRunner().invoke(cli, ["evaluate", "misalignments", "--help"]).output
     assert all(name in header and name in said for name in wrappers)
     assert {REGISTRY.name(entry.cases[0]) for entry in config.entries} == set(REGISTRY.entries) - wrappers
@@ -119,7 +119,7 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("run", "nowhere.yaml"), "cannot read nowhere.yaml: No such file or directory"),
         (("run", "pyproject.toml"), "is not YAML"),
         (("run", "experiments/specs/quick.yaml", "expert=nobody"), "unknown player 'nobody'; known: expert, weak"),
-        (("run", "experiments/specs/quick.yaml", "weak=README.md"), "README.md is not a whole safetensors file"),
+        (("run", "experiments/specs/quick.yaml", "student=README.md"), "README.md is not a whole safetensors file"),
         (("ask", "weak", "nonsense"), "not a position: 'nonsense'"),
         (("ask", "weak", "7k/5Q2/6K1/8/8/8/8/8 b - - 0 1"), "the game is over"),
         (("ask", "weak", "rkbbnnqr/pppppppp/8/8/8/8/PPPPPPPP/RKBBNNQR w HAha - 0 1"), "Chess960"),

@@ -1,7 +1,6 @@
 """Surveys of positions, the harm and suspicion of misalignments, and the training of the adversary."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import chess
@@ -15,23 +14,18 @@ from engines.inference import make_evaluator
 from engines.network import NetworkConfig, PolicyValueNet, load_network, to_bytes
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
-from sandwich.data import labelled_positions as survey_room
+from sandwich.data import labelled_positions as labelling
 from sandwich.data.labelled_positions import LabelledPositions, LabelledPositionsConfig, label_block, label_positions
 from sandwich.evaluation.misalignments import Entry, MisalignmentEvaluationConfig, evaluate_misalignments
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.loading import validate
 from sandwich.training.adversary import AdversaryConfig, Round, Suspicion, lessons, train_adversary, truths, worths
+from tests.helpers.progress import RecordingProgress
 from tests.helpers.project import needs_stockfish
 
 CHECKPOINTS = {name: network.read(checkpoint_path(name)) for name in ("expert", "weak")}
 SMALL = LabelledPositionsConfig(positions=24, per_game=2, nodes=500)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster(2) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +83,10 @@ def test_a_survey_is_the_same_again_and_goes_on_from_its_blocks(
     assert np.array_equal(again.packed, looked_at.packed)
     assert all(np.array_equal(a, b) for a, b in zip(again.values, looked_at.values, strict=True))
     written = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    told: list[int] = []
-    third = label_positions(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path, told.append)
+    progress = RecordingProgress()
+    third = label_positions(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path, progress)
     assert np.array_equal(third.packed, looked_at.packed)
-    assert sum(told) == 24
+    assert progress.done == progress.totals == {"positions labelled by the oracle": 24}
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
 
 
@@ -101,7 +95,7 @@ def test_another_seed_looks_at_other_positions() -> None:
     blocks = [
         label_block(
             CHECKPOINTS,
-            survey_room._Block(LabelledPositionsConfig(seed=seed, positions=4, nodes=50), 0, 4, InferenceConfig()),
+            labelling._Block(LabelledPositionsConfig(seed=seed, positions=4, nodes=50), 0, 4, InferenceConfig()),
         )
         for seed in (0, 1)
     ]
@@ -138,7 +132,7 @@ def test_a_dose_that_is_no_setting_is_refused_in_one_line(misalignment: object, 
 @needs_stockfish
 def test_harm_and_suspicion_of_lies(cluster: Cluster, tmp_path: Path) -> None:
     config = MisalignmentEvaluationConfig(
-        survey=LabelledPositionsConfig(positions=60, nodes=2000),
+        labelled_positions=LabelledPositionsConfig(positions=60, nodes=2000),
         bootstrap=200,
         entries=(
             Entry(name="none", dose="p", doses=(0.0,), cases=(RandomMove(p=0),)),
@@ -146,19 +140,19 @@ def test_harm_and_suspicion_of_lies(cluster: Cluster, tmp_path: Path) -> None:
             validate(Entry, {"misalignment": {"type": "other"}, "dose": "p", "doses": [1.0]}),
         ),
     )  # fmt: skip
-    honest, half, worst, weak = evaluate_misalignments(
-        cluster, config, CHECKPOINTS, tmp_path, lambda name, done, total: None
-    )
+    progress = RecordingProgress()
+    honest, half, worst, weak = evaluate_misalignments(cluster, config, CHECKPOINTS, tmp_path, progress)
+    assert progress.done == progress.totals == {"positions labelled by the oracle": 60, "questions": 240}
     assert [row["misalignment"] for row in (honest, half, worst, weak)] == ["none", *["engine_worst"] * 2, "other"]
     assert honest["misaligned"]["value"] == 0
-    assert honest["suspicion_strong"]["value"] == 0  # the expert prefers its own move to no other
-    assert honest["shown_weak"] == {"value": None, "reason": "no answer was misaligned"}
+    assert honest["suspicion_expert"]["value"] == 0  # the expert prefers its own move to no other
+    assert honest["shown_student"] == {"value": None, "reason": "no answer was misaligned"}
     assert worst["misaligned"]["value"] == 1
     assert honest["win_loss"]["value"] < half["win_loss"]["value"] < worst["win_loss"]["value"]
     assert worst["blunders"]["value"] > 0.4
-    assert weak["suspicion_weak"]["value"] == 0  # the weak player has nothing against its own move
+    assert weak["suspicion_student"]["value"] == 0  # the weak player has nothing against its own move
     for row in (half, worst):
-        for name in ("win_loss", "suspicion_weak", "suspicion_strong", "blunders", "misaligned"):
+        for name in ("win_loss", "suspicion_student", "suspicion_expert", "blunders", "misaligned"):
             assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
             assert row[name]["n"] == 60
 
@@ -243,19 +237,19 @@ def test_an_adversary_learns_to_lose_and_goes_on_behind_its_last_round(cluster: 
     small.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=8, head=8))))
     fit = {"epochs": 1, "batch": 64, "precision": "fp32"}
     settings = {
-        "survey": {"positions": 120, "per_game": 10, "nodes": 100},
+        "labelled_positions": {"positions": 120, "per_game": 10, "nodes": 100},
         "start": str(small),
         "judge": str(small),
         "rounds": 2,
         "imitate": {**fit, "epochs": 4, "learning_rate": 0.01},
         "improve": {**fit, "objective": "worth"},
-        "doubt": fit,
+        "judge_fit": fit,
     }
     config = validate(AdversaryConfig, settings)
 
     def trained(out: Path, settings: AdversaryConfig) -> tuple[bytes, list[Round]]:
         rounds: list[Round] = []
-        train_adversary(cluster, out, settings, lambda name, done, total: None, rounds.append)
+        train_adversary(cluster, out, settings, on_round=rounds.append)
         return (out / "network.safetensors").read_bytes(), rounds
 
     whole, rounds = trained(tmp_path / "whole", config)

@@ -1,4 +1,4 @@
-"""What strategies make of finished games and of earlier steps: weights, reputations, the curve fitted to true answers."""
+"""What strategies make of finished games and of earlier steps: weights, reputations, the curve of true answers."""
 
 from typing import Any
 

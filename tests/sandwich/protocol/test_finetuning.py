@@ -14,6 +14,8 @@ from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import WIDEST, finetune, training_view
 from sandwich.spec.run_spec import FinetuneConfig
 from sandwich.training.supervised import Examples, TrainConfig
+from tests.helpers.ledgers import ledger_table
+from tests.helpers.progress import RecordingProgress
 
 FIT = TrainConfig(epochs=2, batch=4, threads=1, device="cpu")
 START = chess.Board()
@@ -45,7 +47,7 @@ def asked(**columns: Any) -> dict[str, Any]:
 
 def rows(*some: dict[str, Any]) -> pa.Table:
     """A ledger of these rows."""
-    return pa.Table.from_pylist(list(some), schema=ledger.SCHEMA)
+    return ledger_table(some)
 
 
 def view(*ledgers: pa.Table, seed: int = 1, **settings: Any) -> Examples:
@@ -248,12 +250,12 @@ def test_what_is_hidden_need_not_even_be_there() -> None:
 def test_the_same_examples_and_seed_give_the_same_bytes() -> None:
     found, config = view(*some_steps()), FinetuneConfig(fit=FIT)
     before = weak()
-    told: list[int] = []
-    after, last = finetune(before, found, config, 1, lambda progress: told.append(progress.step))
+    progress = RecordingProgress()
+    after, last = finetune(before, found, config, 1, progress)
     assert after == finetune(before, found, config, 1)[0]
     assert after != finetune(before, found, config, 2)[0]
     assert after != before == weak()
-    assert last.step == last.steps == told[-1]
+    assert last.step == last.steps == progress.done["learn"] == progress.totals["learn"]
 
 
 def test_results_of_both_sides_are_learned_by_the_value_alone() -> None:

@@ -1,6 +1,5 @@
 """Every shipped strategy in the loop: games in a worker, what is studied, weights; and each from the command line."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,6 @@ TINY = (
     "workers=1", "inference.backend=torch",
 )  # fmt: skip
 SECOND = "second={base: small 1, misalignment: {type: random_move, p: 0.5}}"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """One worker for all."""
-    with Cluster(1) as one:
-        yield one
 
 
 def spec(root: Path, *overrides: str) -> RunSpec:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +21,17 @@ from sandwich.runs.controls import MEANING, controls
 from sandwich.runs.loop import Folder, prepare, run
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import Cluster, ClusterError
-from sandwich.runtime.progress import Silent
+from sandwich.runtime.progress import NullProgress
 from sandwich.spec.run_spec import RunSpec
 from tests.helpers.project import needs_stockfish
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
 
 
 def checkpoint(path: Path, seed: int) -> str:
     torch.manual_seed(seed)
     path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
     return str(path)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[None]:
-    """One Ray for all runs of this process."""
-    with Cluster(3) as cluster:
-        cluster.start()
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +41,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "name": "tiny",
         "steps": 2,
         "expert": checkpoint(folder / "expert.safetensors", 1),
-        "weak": checkpoint(folder / "weak.safetensors", 2),
+        "student": checkpoint(folder / "weak.safetensors", 2),
         "assistant": {
-            "player": str(folder / "expert.safetensors"),
+            "base": str(folder / "expert.safetensors"),
             "misalignment": {"type": "random_move", "p": 0.25},
         },
         "oversight": {"type": "trust"},
@@ -128,12 +119,13 @@ def test_each_step_learns_from_the_games_of_the_step_before(whole: Path) -> None
     assert len(set(weights)) == 3
 
 
+@pytest.mark.slow
 def test_run_killed_while_it_plays_goes_on_to_the_same_end(
     whole: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = tmp_path / "cut"
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(settings | {"workers": 2}))
-    command = [sys.executable, "-m", "experiments.cli", "run", str(tmp_path / "spec.yaml"), "--out", str(folder)]
+    command = [sys.executable, "-m", "experiments.cli.main", "run", str(tmp_path / "spec.yaml"), "--out", str(folder)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     first = folder / "ledger" / "step-000.parquet"
     deadline = time.monotonic() + 200
@@ -150,13 +142,14 @@ def test_run_killed_while_it_plays_goes_on_to_the_same_end(
     assert figures(folder) == figures(whole)
 
 
+@pytest.mark.timing
 def test_finished_run_is_read_and_not_repeated(whole: Path, settings: dict[str, Any]) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.glob("ledger/*")}
     start = time.monotonic()
     again = run(spec(settings, workers=2), whole)
     assert again == json.loads((whole / "result.json").read_text())
     assert {path: path.stat().st_mtime_ns for path in whole.glob("ledger/*")} == before
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_folder_of_another_run_is_refused_in_one_line(whole: Path, settings: dict[str, Any]) -> None:
@@ -208,7 +201,7 @@ def test_run_without_an_engine_says_so_and_goes_on(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKFISH_PATH", str(tmp_path / "nothing"))
-    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", Silent())
+    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", NullProgress())
     assert result["win_loss_end"]["value"] is None
     assert "STOCKFISH_PATH" in result["win_loss_end"]["reason"]
     assert result["elo_weak_end"]["n"] > 0
@@ -260,7 +253,7 @@ def test_controls_change_one_thing_each(settings: dict[str, Any]) -> None:
     for other, p in ((honest, 0), (always, 1)):
         assert {key for key in keys if other[key] != keys[key]} == {"assistant"}
         assert other["assistant"]["misalignment"] == {"type": "random_move", "p": p}
-        assert other["assistant"]["player"] == keys["assistant"]["player"]
+        assert other["assistant"]["base"] == keys["assistant"]["base"]
 
 
 def test_a_student_that_believes_nothing_learns_as_one_that_never_asks(

@@ -15,10 +15,10 @@ import pytest
 
 from agents.misalignment.random_move import RandomMove
 from experiments.figures.game_page import game_page
-from sandwich.protocol import ledger
 from sandwich.protocol.annotated_games import annotated_pgn, proposals
 from sandwich.runs.showcase import cases
 from sandwich.spec.run_spec import PlayConfig
+from tests.helpers.ledgers import ledger_table
 from tests.sandwich.protocol.test_selfplay import SHORT, played
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -32,7 +32,7 @@ def table(*plies: dict[str, Any]) -> pa.Table:
         "decided": "e2e4", "played": "e2e4", "result": 0.5,
     }  # fmt: skip
     rows = [base | ply for ply in plies]
-    return pa.table({name: [row.get(name) for row in rows] for name in ledger.SCHEMA.names}, schema=ledger.SCHEMA)
+    return ledger_table(rows)
 
 
 def lie(game: int, lost: float | None, believed: bool = True) -> dict[str, Any]:

@@ -104,10 +104,10 @@ def test_a_schedule_is_set_from_the_command_line(overrides: tuple[str, ...], exp
     assert load_spec(root / "experiments" / "specs" / "quick.yaml", overrides).play.ask == expected
 
 
-def test_a_spec_may_ask_at_other_times_than_its_base(tmp_path: Path, root: Path) -> None:
+def test_a_spec_may_ask_at_other_times_than_the_file_it_extends(tmp_path: Path, root: Path) -> None:
     low = (root / "experiments" / "specs" / "quick.yaml").read_text().replace("{games", "{ask: {n: 4}, games")
     (tmp_path / "low.yaml").write_text(low)
-    (tmp_path / "high.yaml").write_text("base: low.yaml\nplay: {ask: {when: chance, q: 0.5}}")
+    (tmp_path / "high.yaml").write_text("extends: low.yaml\nplay: {ask: {when: chance, q: 0.5}}")
     assert load_spec(tmp_path / "low.yaml").play.ask == Every(n=4)
     assert load_spec(tmp_path / "high.yaml").play.ask == Chance(when="chance", q=0.5)
 

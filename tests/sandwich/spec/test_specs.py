@@ -1,13 +1,11 @@
 """Every spec that ships runs the loop from end to end, here in a very small size."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandwich.protocol import ledger
 from sandwich.runs.loop import run
-from sandwich.runtime.cluster import Cluster
 from sandwich.spec.run_spec import load_spec
 from tests.helpers.project import ROOT, needs_stockfish
 
@@ -23,15 +21,9 @@ SILENT = {"misalignment_trigger"}
 """Specs whose assistant has nothing to lie about in so short games."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[None]:
-    """Ray, started once for all of them."""
-    with Cluster(1) as cluster:
-        cluster.start()
-        yield
-
-
 @needs_stockfish
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("path", SPECS + BASES, ids=lambda path: path.stem)
 def test_a_shipped_spec_runs_to_its_end(path: Path, tmp_path: Path) -> None:
     final = run(load_spec(path, TINY), tmp_path / "run")

@@ -28,7 +28,7 @@ from sandwich.sweeps.sweep import Cell, Range, SweepSpec, Values, begin, cell_ke
 from tests.helpers.project import ROOT
 from tests.sandwich.runs.test_tracking import entries, history, records
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
 
 P = "assistant.misalignment.p"
 
@@ -45,7 +45,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("players")
     expert = checkpoint(folder / "expert.safetensors", 1)
     run = {
-        "steps": 1, "expert": expert, "weak": checkpoint(folder / "weak.safetensors", 2),
+        "steps": 1, "expert": expert, "student": checkpoint(folder / "weak.safetensors", 2),
         "assistant": {"base": expert, "misalignment": {"type": "random_move"}},
         "oversight": {"type": "trust"},
         "play": {"games": 16, "block": 8, "ply_cap": 16, "pgn_games": 2},
@@ -248,11 +248,12 @@ def test_a_sweep_does_every_cell_once(whole: Path, settings: dict[str, Any]) -> 
         assert mark == {"key": cell.key, "values": cell.values, "state": "done", "error": None}
 
 
+@pytest.mark.timing
 def test_a_finished_sweep_runs_nothing(whole: Path, settings: dict[str, Any]) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
     start = time.monotonic()
     assert launched(settings, whole) == []
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
 
 
@@ -286,18 +287,19 @@ class Rare(Misalignment):
 
 
 def sandwich(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "experiments.cli", *arguments]
+    command = [sys.executable, "-m", "experiments.cli.main", *arguments]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | {"COLUMNS": "200"}
     )
 
 
+@pytest.mark.slow
 def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
     settings: dict[str, Any], whole: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings))
     root = tmp_path / "sweep"
-    command = [sys.executable, "-m", "experiments.cli", "sweep", str(tmp_path / "tiny.yaml"), "--out", str(root)]
+    command = [sys.executable, "-m", "experiments.cli.main", "sweep", str(tmp_path / "tiny.yaml"), "--out", str(root)]
 
     said = tmp_path / "said"
 
@@ -370,6 +372,7 @@ def ray_processes(driver: int) -> list[int]:
     return found[:1]
 
 
+@pytest.mark.slow
 def test_every_cell_is_a_wandb_run_in_the_sweeps_group(settings: dict[str, Any], tmp_path: Path) -> None:
     run = {**settings["run"], "tracking": {"wandb": "offline", "artifacts": True}}
     sweep = sweep_of(settings, run=run, over={P: [1], "seed": [0, 1]})

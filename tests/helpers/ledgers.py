@@ -1,0 +1,22 @@
+"""Ledgers written by hand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import chess
+import numpy as np
+import pyarrow as pa
+
+from engines import planes
+from sandwich.protocol import ledger
+
+
+def position_of(fen: str) -> bytes:
+    """A position as the ledger's column `position` has it."""
+    return np.array(planes.pack(chess.Board(fen)), "<u8").tobytes()
+
+
+def ledger_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """A ledger of these rows; columns that they lack are null, and the position follows from the FEN."""
+    filled = [{**dict.fromkeys(ledger.SCHEMA.names), **row, "position": position_of(row["fen"])} for row in rows]
+    return pa.Table.from_pylist(filled, schema=ledger.SCHEMA)

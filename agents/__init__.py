@@ -1,1 +1,1 @@
-"""Who acts: players made of networks, and the assistant that may be misaligned."""
+"""Who acts: players, the assistant that may be misaligned, the plugins of both, and UCI for real chess programs."""

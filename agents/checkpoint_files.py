@@ -1,4 +1,4 @@
-"""Players made of a network: the expert and the weak player are the same class with other weights."""
+"""Files of networks and blunder filters: the shipped ones by name, others by path, and which of them a spec names."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

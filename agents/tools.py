@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from engines.network import FORMAT as NETWORK
 from engines.search import TreeSearch
 from engines.stockfish import Stockfish
 
-if TYPE_CHECKING:
-    from agents.players.base import Player
-
 T = TypeVar("T")
 
 MakeEvaluator = Callable[[bytes], Evaluator]
@@ -35,6 +32,16 @@ MakeFilter = Callable[[bytes, str], BlunderFilter]
 def plain_evaluator(checkpoint: bytes) -> Evaluator:
     """An evaluator with every choice left to `make_evaluator`."""
     return make_evaluator(network.from_bytes(checkpoint))
+
+
+class Openable(Protocol):
+    """What an evaluator is opened from: any player (`agents.players.base.Player`)."""
+
+    def open(self, tools: "Tools") -> Evaluator:
+        """The evaluator that thinks for it."""
+
+    def attribute_errors(self) -> AbstractContextManager[None]:
+        """Inside, what goes wrong is reported as its own."""
 
 
 class Tools:
@@ -56,7 +63,7 @@ class Tools:
         self._make, self._filtering = make, filtering
         self._networks: dict[str, Evaluator] = {}
         self._filters: dict[str, BlunderFilter] = {}
-        self._players: dict[tuple[type[Player], str], Evaluator] = {}
+        self._players: dict[tuple[type[Openable], str], Evaluator] = {}
         self._engines: list[Stockfish] = []
         self._open = ExitStack()
 
@@ -109,7 +116,7 @@ class Tools:
         content = self._checkpoints.get(checkpoint)
         return network.read(checkpoint_path(checkpoint, form)) if content is None else content
 
-    def player(self, player: "Player") -> Evaluator:
+    def player(self, player: Openable) -> Evaluator:
         """Evaluator of a player. Raises CheckpointError, EngineError; PluginError, as it does itself, for a failure."""
         key = type(player), repr(player)
         if key not in self._players:
@@ -131,8 +138,8 @@ class Tools:
         return self._open.enter_context(resource)
 
 
-def _attributing(player: "Player", evaluator: Evaluator) -> Evaluator:
-    """An evaluator whose failures are told as the player's."""
+def _attributing(player: Openable, evaluator: Evaluator) -> Evaluator:
+    """An evaluator whose failures are reported as the player's."""
 
     def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         with player.attribute_errors():

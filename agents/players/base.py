@@ -28,7 +28,7 @@ class Player(Plugin, ABC):
         """The evaluator that thinks for it; what it opens it opens with `tools`, which close it."""
 
     def attribute_errors(self) -> AbstractContextManager[None]:
-        """Inside, what goes wrong is told as this player's."""
+        """Inside, what goes wrong is reported as this player's."""
         return REGISTRY.attribute_errors(self)
 
     def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from agents.tools import Tools
+from sandwich.runtime.cluster import Cluster
 from tests.helpers.fakes import fake_tools
 from tests.helpers.project import ROOT
 
@@ -15,11 +16,19 @@ settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The oracle's memory of these tests alone."""
+def oracle_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the oracle has found is kept for these tests alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SANDWICH_CACHE", str(tmp_path_factory.mktemp("memory")))
+        patch.setenv("SANDWICH_CACHE", str(tmp_path_factory.mktemp("oracle")))
         yield
+
+
+@pytest.fixture(scope="session")
+def cluster(oracle_cache: None) -> Iterator[Cluster]:
+    """One Ray for all tests of this process that take it; what they start inside joins it, whatever its size."""
+    with Cluster(3) as running:
+        running.start()
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ def only_error(stderr: str) -> str:
     return line
 
 
+@pytest.mark.usefixtures("cluster")
 def test_a_plugin_that_fails_ends_the_run_in_one_line_and_goes_on_when_it_is_mended(
     tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,7 +104,7 @@ def test_a_plugin_that_fails_ends_the_run_in_one_line_and_goes_on_when_it_is_men
     for text, what in FAULTS:
         file.write_text(text)
         if text is RAISES:  # as a user types it, the first time
-            command = [sys.executable, "-m", "experiments.cli", *arguments]
+            command = [sys.executable, "-m", "experiments.cli.main", *arguments]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
             code, out, error = done.returncode, done.stdout, done.stderr
         else:
@@ -165,6 +166,7 @@ class Silent(Player):
         ("assistant.base={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea'"),
     ],
 )
+@pytest.mark.usefixtures("cluster")
 def test_a_strategy_or_player_that_fails_ends_the_run_in_one_line(
     override: str,
     said: str,

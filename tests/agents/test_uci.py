@@ -25,7 +25,7 @@ BOARDS = [board for game in random_games(4, seed=8, plies=100) for board in game
 
 def command(player: str, *words: str) -> list[str]:
     """What a chess program would start."""
-    return [sys.executable, "-m", "experiments.cli", "uci", player, *words]
+    return [sys.executable, "-m", "experiments.cli.main", "uci", player, *words]
 
 
 def opened(player: str, *words: str) -> SimpleEngine:

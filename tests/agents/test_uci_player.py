@@ -218,14 +218,14 @@ def test_a_wrong_setting_is_told_in_one_line(named: str, said: str) -> None:
 
 @needs_stockfish
 def test_a_uci_engine_plays_a_match_and_leaves_no_word_of_its_own(root: Path) -> None:
-    command = [sys.executable, "-m", "experiments.cli", "match", "weak", f"uci:command={STOCKFISH},nodes=50"]
+    command = [sys.executable, "-m", "experiments.cli.main", "match", "weak", f"uci:command={STOCKFISH},nodes=50"]
     command += ["--pairs", "2", "--workers", "1", "--ply-cap", "20", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=root, check=True)
     assert 0 <= json.loads(done.stdout)["score"]["value"] <= 1
     wrong = [
         sys.executable,
         "-m",
-        "experiments.cli",
+        "experiments.cli.main",
         "ask",
         "uci:command=sleep 100,depth=1,timeout=0.5",
         chess.STARTING_FEN,

@@ -48,7 +48,7 @@ def commands(folder: Path, python: Path, tiny: Sequence[str]) -> dict[str, str]:
     """An environment in which `python`, `pip` and `sandwich` are those of an interpreter, and runs are tiny."""
     folder.mkdir()
     make_tiny = f"sys.argv += {list(tiny)} if sys.argv[1] == 'run' else []"
-    (folder / "cli.py").write_text(f"import sys\nfrom experiments.cli import main\n{make_tiny}\nmain()\n")
+    (folder / "cli.py").write_text(f"import sys\nfrom experiments.cli.main import main\n{make_tiny}\nmain()\n")
     for name, arguments in (("python", ""), ("pip", "-m pip"), ("sandwich", f'"{folder / "cli.py"}"')):
         (folder / name).write_text(f'#!/bin/sh\nexec "{python}" {arguments} "$@"\n')
         (folder / name).chmod(0o755)

@@ -439,6 +439,7 @@ def test_a_seed_and_the_number_of_the_game_give_the_random_moves() -> None:
 
 @needs_stockfish
 @pytest.mark.parametrize("player", ["weak"])
+@pytest.mark.slow
 def test_fifty_games_against_stockfish_under_python_chess(player: str) -> None:
     ended = 0
     with opened(player) as mine, SimpleEngine.popen_uci(STOCKFISH) as theirs:
@@ -464,6 +465,7 @@ ABSENT = [name for name, path in PROGRAMS.items() if not path]
 
 @needs_stockfish
 @pytest.mark.skipif(bool(ABSENT), reason=f"no {', '.join(ABSENT)} (apt install xboard polyglot xvfb xauth)")
+@pytest.mark.slow
 def test_games_under_xboard_are_finished_by_the_rules(tmp_path: Path) -> None:
     engine = tmp_path / "engine"
     engine.write_text(f"#!/bin/sh\ncd {shlex.quote(str(ROOT))} && exec {shlex.join(command('weak'))}\n")

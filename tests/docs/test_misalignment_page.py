@@ -31,7 +31,7 @@ from sandwich.spec.run_spec import load_spec
 from tests.helpers.doc_pages import commands, follow, page, register, tiny_overrides
 from tests.helpers.project import ROOT
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 PAGE = page("writing-a-misalignment.md")
 

@@ -48,6 +48,7 @@ def asked(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("second_look", 0.05), ("lenient", 0.2)])
+@pytest.mark.slow
 def test_the_strategy_of_the_page_believes_what_holds_up(beside: tuple[Path, str], name: str, tolerance: float) -> None:
     folder, _ = beside
     assistant = make_evaluator(load_network(folder.parent / "players" / "expert.safetensors"), backend="torch")
@@ -66,6 +67,7 @@ def test_the_strategy_of_the_page_believes_what_holds_up(beside: tuple[Path, str
     assert 0.25 < honest / len(rows) < 0.75  # of the second answers too about half are lies
 
 
+@pytest.mark.slow
 def test_runs_of_the_comparison_ask_equally_often(beside: tuple[Path, str]) -> None:
     folder, said = beside
     for name in ("trust", "second_look", "lenient"):
@@ -78,6 +80,7 @@ def test_runs_of_the_comparison_ask_equally_often(beside: tuple[Path, str]) -> N
     assert (folder / "compared.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_the_page_prints_how_lies_and_truth_are_told_apart(beside: tuple[Path, str]) -> None:
     folder, said = beside
     rows = asked(folder, "second_look")
@@ -87,6 +90,7 @@ def test_the_page_prints_how_lies_and_truth_are_told_apart(beside: tuple[Path, s
         assert float(line.split()[1]) == pytest.approx(np.mean(believed), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_strategy_of_the_page_is_kept_with_its_run(beside: tuple[Path, str]) -> None:
     folder, _ = beside
     text = (folder / "second_look.py").read_bytes()

@@ -232,6 +232,7 @@ def test_truths_are_of_the_opponents_side_and_leave_out_finished_games() -> None
 
 
 @needs_stockfish
+@pytest.mark.slow
 def test_an_adversary_learns_to_lose_and_goes_on_behind_its_last_round(cluster: Cluster, tmp_path: Path) -> None:
     small = tmp_path / "small.safetensors"
     small.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=8, head=8))))

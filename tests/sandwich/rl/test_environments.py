@@ -209,6 +209,7 @@ def test_pictures(oversight: dict[str, Any], plain: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", [OVERSIGHT, CHESS])
+@pytest.mark.slow
 def test_a_random_policy_plays_200_games_in_a_vector_of_16(
     name: str, oversight: dict[str, Any], plain: dict[str, Any]
 ) -> None:

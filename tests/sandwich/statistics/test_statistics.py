@@ -349,6 +349,7 @@ def test_a_mean_over_clusters_that_are_all_alike_is_without_interval() -> None:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_intervals_and_tests_keep_their_promises_in_2000_simulated_experiments() -> None:
     root = ROOT
     command = [sys.executable, "-W", "error", "benchmarks/coverage.py", "--short", "--json"]

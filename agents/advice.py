@@ -116,8 +116,8 @@ def check_advice(advice: Advice, query: Query) -> None:
     if policy is not None and not isinstance(policy, np.ndarray):
         raise ValueError(f"expected a policy that is an array, got a {type(policy).__name__}")
     if policy is None or policy.shape != (len(query.legal),):
-        found = None if policy is None else policy.shape
-        raise ValueError(f"expected a policy of shape ({len(query.legal)},), got {found}")
+        shape = None if policy is None else policy.shape
+        raise ValueError(f"expected a policy of shape ({len(query.legal)},), got {shape}")
     if policy.dtype.kind not in "fiu":
         raise ValueError(f"expected a policy that is an array of numbers, got one of {policy.dtype}")
     if not (policy.min() >= 0 and abs(float(policy.sum()) - 1) <= 1e-3):  # NaN is neither

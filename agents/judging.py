@@ -22,11 +22,11 @@ def engine_values(engine: Stockfish, query: Query, nodes: int) -> npt.NDArray[np
     fen = board.fen()
     engine.clear()
     lines = engine.analyse(fen, nodes=nodes, multipv=len(query.legal))
-    seen = {moves.encode(chess.Move.from_uci(line.move), board.turn): line.expected_score for line in lines}
+    scores = {moves.encode(chess.Move.from_uci(line.move), board.turn): line.expected_score for line in lines}
     for number in query.legal:
-        if number not in seen:
-            seen[number] = move_value(engine, board, number, max(1, nodes // len(query.legal)))
-    return np.array([seen[number] for number in query.legal])
+        if number not in scores:
+            scores[number] = move_value(engine, board, number, max(1, nodes // len(query.legal)))
+    return np.array([scores[number] for number in query.legal])
 
 
 def move_value(engine: Stockfish, board: chess.Board, number: int, nodes: int) -> float:
@@ -49,4 +49,4 @@ def suspicion(judge: Evaluator, packed: planes.Packed, view: Evaluation) -> list
     """
     own = [int(policy.argmax()) for policy in view.policy]
     values = move_values(judge, packed, view.legal)
-    return [np.maximum(0, seen[best] - seen) for best, seen in zip(own, values, strict=True)]
+    return [np.maximum(0, row[best] - row) for best, row in zip(own, values, strict=True)]

@@ -108,13 +108,13 @@ def source_of(kind: type[Plugin]) -> Source | None:
     return module and Source(f"{module.reference}:{kind.__qualname__}", module.text)
 
 
-def _flaw(found: object, base: type[Plugin]) -> str | None:
+def _flaw(candidate: object, base: type[Plugin]) -> str | None:
     """What keeps an object from being a plugin of a kind; None if nothing does."""
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(candidate, type) and issubclass(candidate, base)):
         return f"is no {base.__name__}"
-    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+    if missing := sorted(getattr(candidate, "__abstractmethods__", ())):
         return f"is no whole {base.__name__}: it lacks {', '.join(missing)}"
-    if "type" in found.model_fields:
+    if "type" in candidate.model_fields:
         return "has a setting `type`, which is what a spec names the plugin by"
     return None
 
@@ -154,14 +154,14 @@ class Registry(Generic[T]):
             both = " and ".join(f"{value} ({origin})" for value, origin in rivals.items())
             raise PluginError(f"{self.kind} {name!r} is registered more than once: {both}")
         try:
-            found = entry.load()
+            target = entry.load()
         except Exception as error:
             raise PluginError(
                 f"{self.kind} {name!r} ({entry.value}) can't be loaded: {type(error).__name__}: {error}"
             ) from error
-        if flaw := _flaw(found, self.base):
+        if flaw := _flaw(target, self.base):
             raise PluginError(f"{self.kind} {name!r}: {entry.value} {flaw}")
-        loaded: type[T] = found
+        loaded: type[T] = target
         return loaded
 
     def parse(self, settings: Any, info: ValidationInfo | None = None) -> T:
@@ -179,17 +179,17 @@ class Registry(Generic[T]):
         name = settings["type"]
         context = (info.context if info else None) or {}
         if ":" in name:
-            found = self._beside(name, context.get("folder"))
+            kind = self._beside(name, context.get("folder"))
         elif name in self.entries:
-            found = self.load(name)
+            kind = self.load(name)
         elif name in self.renamed:
             raise SpecError(f"type: {self.kind} {name!r} is called {self.renamed[name]!r} now")
         else:
             raise SpecError(f"type: unknown {self.kind} {name!r}; known: {known}")
         try:
-            return found.model_validate({k: v for k, v in settings.items() if k != "type"}, context=context)
+            return kind.model_validate({k: v for k, v in settings.items() if k != "type"}, context=context)
         except ValidationError as error:
-            raise SpecError(explain(found, error)) from None
+            raise SpecError(explain(kind, error)) from None
         except PluginError:
             raise
         except Exception as error:  # from a check that the plugin makes itself
@@ -235,10 +235,10 @@ class Registry(Generic[T]):
             raise SpecError(f"type: {reference!r} needs a file {path}") from None
         except UnicodeDecodeError:
             raise SpecError(f"type: {path} is not UTF-8 text") from None
-        found = Source(reference, text).load()
-        if flaw := _flaw(found, self.base):
+        target = Source(reference, text).load()
+        if flaw := _flaw(target, self.base):
             raise SpecError(f"type: {reference} {flaw}")
-        kind: type[T] = found  # type: ignore[assignment]  # by the look at its flaws
+        kind: type[T] = target  # type: ignore[assignment]  # by the look at its flaws
         return kind
 
     def describe(self, plugin: T) -> dict[str, Any]:
@@ -256,9 +256,9 @@ class Registry(Generic[T]):
 
     def failure(self, plugin: T, what: Exception | str, position: str = "") -> PluginError:
         """What to raise for an exception in a plugin, or for something else that it must not do."""
-        said = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else what
+        text = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else what
         where = f" (in position {position})" if position else ""
-        return PluginError(f"{self.kind} {self.name(plugin)}: {said}{where}")
+        return PluginError(f"{self.kind} {self.name(plugin)}: {text}{where}")
 
     @contextmanager
     def attribute_errors(self, plugin: T, position: Callable[[], str] = lambda: "") -> Iterator[None]:
@@ -310,9 +310,9 @@ def _fields(kind: type[Plugin]) -> list[dict[str, Any]]:
 
 def sources(record: object) -> dict[str, str]:
     """Contents, by file name, of the files beside the spec that the plugins in a record come from."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     if isinstance(record, Plugin) and (source := source_of(type(record))):
-        found[source.file] = source.text
+        texts[source.file] = source.text
     if isinstance(record, BaseModel):
         parts: list[object] = [getattr(record, name) for name in type(record).model_fields]
     elif isinstance(record, dict):
@@ -320,5 +320,5 @@ def sources(record: object) -> dict[str, str]:
     else:
         parts = list(record) if isinstance(record, list | tuple | set | frozenset) else []
     for part in parts:
-        found |= sources(part)
-    return found
+        texts |= sources(part)
+    return texts

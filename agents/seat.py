@@ -45,10 +45,10 @@ class BareSeat:
         self._temperature = temperature
 
     def choose(self, turns: Sequence[Turn], rngs: Sequence[np.random.Generator]) -> list[int]:
-        seen = self._evaluator(np.stack([turn.packed for turn in turns]), [turn.legal for turn in turns])
+        evaluation = self._evaluator(np.stack([turn.packed for turn in turns]), [turn.legal for turn in turns])
         return [
             turn.legal[draw(policy, self._temperature, rng)]
-            for turn, policy, rng in zip(turns, seen.policy, rngs, strict=True)
+            for turn, policy, rng in zip(turns, evaluation.policy, rngs, strict=True)
         ]
 
 
@@ -62,5 +62,5 @@ class AssistantSeat:
         queries = [
             Query(turn.packed, turn.legal, Channel.MOVE, turn.number, turn.ply, training=False) for turn in turns
         ]
-        said = [answer.given.move for answer in self._assistant.answer(queries, rngs)]
-        return [move for move in said if move is not None]  # on this channel there always is one
+        advised = [answer.given.move for answer in self._assistant.answer(queries, rngs)]
+        return [move for move in advised if move is not None]  # on this channel there always is one

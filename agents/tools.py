@@ -148,20 +148,20 @@ def _attributing(player: Openable, evaluator: Evaluator) -> Evaluator:
     return evaluate
 
 
-def _whole(seen: object, legal: Sequence[Sequence[int]]) -> Evaluation:
+def _whole(answer: object, legal: Sequence[Sequence[int]]) -> Evaluation:
     """What a plugin said of positions with these legal moves; ValueError where that can't be."""
-    if not isinstance(seen, Evaluation) or len(seen.policy) != len(legal):
-        found = f"one of {len(seen.policy)}" if isinstance(seen, Evaluation) else type(seen).__name__
-        raise ValueError(f"expected an Evaluation of {len(legal)} positions, got {found}")
-    for policy, numbers in zip(seen.policy, legal, strict=True):
+    if not isinstance(answer, Evaluation) or len(answer.policy) != len(legal):
+        got = f"one of {len(answer.policy)}" if isinstance(answer, Evaluation) else type(answer).__name__
+        raise ValueError(f"expected an Evaluation of {len(legal)} positions, got {got}")
+    for policy, numbers in zip(answer.policy, legal, strict=True):
         _check("a policy", policy, (len(numbers),))
-    _check("wdl", seen.wdl, (len(legal), 3))
-    return seen
+    _check("wdl", answer.wdl, (len(legal), 3))
+    return answer
 
 
-def _check(name: str, found: object, shape: tuple[int, ...]) -> None:
-    if not isinstance(found, np.ndarray) or found.shape != shape:
-        got = found.shape if isinstance(found, np.ndarray) else type(found).__name__
+def _check(name: str, array: object, shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray) or array.shape != shape:
+        got = array.shape if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(f"expected {name} of shape {shape}, got {got}")
-    if not np.isfinite(found).all():
-        raise ValueError(f"expected {name} of finite numbers, got {found[~np.isfinite(found)][0]}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected {name} of finite numbers, got {array[~np.isfinite(array)][0]}")

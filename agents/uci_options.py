@@ -59,9 +59,9 @@ def changed(player: Player, name: str, value: Any) -> Player:
     try:
         other = _changed(player, name, value)
     except ValidationError as error:
-        said = explain(type(player), error)
+        text = explain(type(player), error)
         raise SpecError(
-            said if said.startswith(f"{name}: ") else f"{name}: {said.partition(': ')[2] or said}"
+            text if text.startswith(f"{name}: ") else f"{name}: {text.partition(': ')[2] or text}"
         ) from None
     assert isinstance(other, Player)
     return other

@@ -213,9 +213,9 @@ class UciServer:
             answer = self._answer(question)
         except Exception as error:  # whatever it is, a chess program waits for a move
             answer = [_told(error), f"bestmove {question.among[0].uci()}"]
-        *told, best = answer
+        *lines, best = answer
         try:
-            self._say(*told)
+            self._say(*lines)
             if forever:
                 self._stop.wait()
             self._say(best)
@@ -232,14 +232,14 @@ class UciServer:
         legal = sorted(moves.encode_all(board.legal_moves, board.turn))
         among = sorted(moves.encode_all(question.among, board.turn))
         packed = np.array(planes.pack(board), np.uint64)
-        seen = self._tools.player(player)(packed[None], [legal])
+        evaluation = self._tools.player(player)(packed[None], [legal])
         move = None
         if isinstance(player, AssistantPlayer):
             turn = Turn(packed, legal, question.plies, question.plies // 2)
             (move,) = player.seat(self._tools).choose([turn], [self._rng])
         if move not in among:  # what an assistant says need not be
-            policy = seen.policy[0][np.isin(legal, among)]
+            policy = evaluation.policy[0][np.isin(legal, among)]
             move = among[draw(policy, question.temperature, self._rng)]
-        best, score = moves.uci(move, board), centipawns(float(seen.value[0]))
+        best, score = moves.uci(move, board), centipawns(float(evaluation.value[0]))
         nodes = getattr(player, "simulations", 1)
         return [f"info depth 1 nodes {nodes} score cp {score} pv {best}", f"bestmove {best}"]

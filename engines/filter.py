@@ -28,7 +28,7 @@ def to_bytes(net: PolicyValueNet, threshold: float, about: dict[str, Any] | None
 def from_bytes(content: bytes, source: str = "filter") -> tuple[PolicyValueNet, float]:
     """Network and threshold of a filter's bytes; CheckpointError in one line, which names `source`."""
     net = network.from_bytes(content, source, FORMAT)
-    threshold = network.said(content, source).get("threshold")
+    threshold = network.description(content, source).get("threshold")
     if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise CheckpointError(f"{source}: expected a threshold in 0..1, got {threshold!r}")
     return net, float(threshold)

@@ -180,10 +180,10 @@ def read(path: Path) -> bytes:
 
 def about(path: Path) -> dict[str, Any]:
     """What a checkpoint says of where it comes from; CheckpointError where it can't be read."""
-    return said(read(path), str(path))
+    return description(read(path), str(path))
 
 
-def said(content: bytes, source: str = "checkpoint") -> dict[str, Any]:
+def description(content: bytes, source: str = "checkpoint") -> dict[str, Any]:
     """The same of a checkpoint's bytes."""
     try:
         found: dict[str, Any] = json.loads(_metadata(content, source).get("about", "{}"))

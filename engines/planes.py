@@ -140,9 +140,9 @@ def _bitplanes(packed: Packed) -> Packed:
             reached = _ray(sliders, empty, by, arrive)
             attack(piece, reached[0])
             attack(4, reached[1])
-            seen = _ray(kings, empty, by, arrive)
-            king_lines[:, line] |= seen
-            shield = seen & sides
+            line_squares = _ray(kings, empty, by, arrive)
+            king_lines[:, line] |= line_squares
+            shield = line_squares & sides
             behind = _ray(shield, empty, by, arrive)
             attackers = (pieces[:, piece] | pieces[:, 4])[::-1]
             pinned |= np.where(behind & attackers != 0, shield, np.uint64(0))

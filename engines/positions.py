@@ -134,8 +134,8 @@ class GameBatch:
             self.results[game] = Result(score, End.CHECKMATE if mated else End.STALEMATE)
             return
         key = board._transposition_key()
-        seen = self._seen[game]
-        seen[key] = times = seen.get(key, 0) + 1
+        counts = self._seen[game]
+        counts[key] = times = counts.get(key, 0) + 1
         if board.is_insufficient_material():
             self.results[game] = Result(0.5, End.INSUFFICIENT_MATERIAL)
         elif board.halfmove_clock >= 100:

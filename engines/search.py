@@ -76,9 +76,11 @@ class TreeSearch:
         def disturbed(value: float, tree: int) -> float:
             return float(np.clip(value + (sigma * rngs[tree].standard_normal() if sigma else 0.0), 0, 1))
 
-        seen = self._network(packed, legal)
+        evaluation = self._network(packed, legal)
         roots = [
-            _Node(packed[tree], list(legal[tree]), seen.policy[tree], disturbed(float(seen.value[tree]), tree))
+            _Node(
+                packed[tree], list(legal[tree]), evaluation.policy[tree], disturbed(float(evaluation.value[tree]), tree)
+            )
             for tree in range(len(legal))
         ]
         for _ in range(self._simulations):
@@ -97,7 +99,7 @@ class TreeSearch:
                     node.visits[move] += 1
                     node.total[move] += value
                     value = 1 - value
-        return self._outcome(legal, roots, seen)
+        return self._outcome(legal, roots, evaluation)
 
     def _descend(self, root: _Node) -> list[tuple[_Node, int]]:
         """Way from the root to a move that leads out of the tree or to the end of a game."""
@@ -125,23 +127,26 @@ class TreeSearch:
                 node.children[move] = values[leaves[row]] = float(1 - after.score[row])
         if not len(going_on):
             return
-        seen = self._network(after.packed[going_on], [after.legal[row] for row in going_on])
+        evaluation = self._network(after.packed[going_on], [after.legal[row] for row in going_on])
         for place, row in enumerate(going_on.tolist()):
             node, move = ends[row]
             tree = leaves[row]
             child = _Node(
-                after.packed[row], after.legal[row], seen.policy[place], disturbed(float(seen.value[place]), tree)
+                after.packed[row],
+                after.legal[row],
+                evaluation.policy[place],
+                disturbed(float(evaluation.value[place]), tree),
             )
             node.children[move] = child
             values[tree] = 1 - child.value
 
     @staticmethod
-    def _outcome(legal: Sequence[Sequence[int]], roots: list[_Node], seen: Evaluation) -> Evaluation:
+    def _outcome(legal: Sequence[Sequence[int]], roots: list[_Node], evaluation: Evaluation) -> Evaluation:
         policies = []
         for root in roots:
             weight = root.visits + 1e-3 * root.prior  # of two moves with as many visits the likelier comes first
             policies.append((weight / weight.sum()).astype(np.float32))
         value = np.array([root.mean for root in roots], np.float32)
-        draw = np.minimum(seen.wdl[:, 1], 2 * np.minimum(value, 1 - value))
+        draw = np.minimum(evaluation.wdl[:, 1], 2 * np.minimum(value, 1 - value))
         wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
         return Evaluation(legal, policies, wdl)

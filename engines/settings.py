@@ -37,7 +37,7 @@ def read_yaml(path: Path) -> Any:
 def explain(model: type[BaseModel], error: ValidationError) -> str:
     """The first mistake in one line: the key, the value and what is allowed."""
     errors = error.errors()
-    old = [one for one in errors if one["type"] == "extra_forbidden" and _renamed(model, one["loc"])]
+    old = [detail for detail in errors if detail["type"] == "extra_forbidden" and _renamed(model, detail["loc"])]
     first = (old or errors)[0]
     path, here = _walk(model, first["loc"])
     key = ".".join(path)
@@ -49,9 +49,9 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{key}: missing"
     if first["type"] == "union_tag_invalid":
-        said = first["ctx"]
-        where = f"{key}.{said['discriminator'].strip(chr(39))}"
-        return f"{where}: expected one of {said['expected_tags'].replace(chr(39), '')}, got {said['tag']!r}"
+        union = first["ctx"]
+        where = f"{key}.{union['discriminator'].strip(chr(39))}"
+        return f"{where}: expected one of {union['expected_tags'].replace(chr(39), '')}, got {union['tag']!r}"
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(first.get("ctx", {}).get("error"), SpecError):  # from a record below: it names the key itself
         return f"{key}.{message}"

@@ -87,9 +87,9 @@ def find_engine(program: str) -> str:
     Raises EngineError where there is none.
     """
     for folder in (None, "/usr/games", "/opt/homebrew/bin", "/usr/local/bin"):
-        found = shutil.which(program, path=folder)
-        if found:
-            return found
+        path = shutil.which(program, path=folder)
+        if path:
+            return path
     raise EngineError(
         f"no engine {program!r} found: expected the path of an executable file, or the name of one in PATH"
         " or /usr/games"
@@ -241,27 +241,27 @@ class Stockfish:
     def _lines(self, deadline: float, multipv: int) -> tuple[Line, ...]:
         """Lines of the last completed depth, and of the one before where that one is incomplete."""
         newest: dict[int, str] = {}  # by rank; of many depths only the last is read
-        said = self._until(deadline, "bestmove")
-        for text in said[:-1]:
+        replies = self._until(deadline, "bestmove")
+        for text in replies[:-1]:
             if text.startswith("info ") and " pv " in text and " score " in text:
                 _, named, rest = text.partition(" multipv ")
                 newest[int(rest.split(" ", 1)[0]) if named else 1] = text
-        found: dict[int, Line] = {}
+        by_rank: dict[int, Line] = {}
         for rank, text in newest.items():
             words = text.split()
             kind, value = words[words.index("score") + 1 :][:2]
             pv = words[words.index("pv") + 1 :]
             mate = int(value) if kind == "mate" else None
             score = int(value) if mate is None else MATE if mate > 0 else -MATE
-            found[rank] = Line(pv[0], max(-MATE, min(MATE, score)), mate, tuple(pv))
-        best = said[-1].split()[1]
+            by_rank[rank] = Line(pv[0], max(-MATE, min(MATE, score)), mate, tuple(pv))
+        best = replies[-1].split()[1]
         if best in ("(none)", "0000"):
             return ()
-        if 1 not in found:
+        if 1 not in by_rank:
             raise _Fault("a best move without a score")
         ordered: dict[str, Line] = {}
-        for rank in sorted(found):
-            ordered.setdefault(found[rank].move, found[rank])
+        for rank in sorted(by_rank):
+            ordered.setdefault(by_rank[rank].move, by_rank[rank])
         if best not in ordered:
             raise _Fault(f"best move {best} is in none of its lines")
         lines = sorted(ordered.values(), key=lambda line: line.move != best)  # stable: best first, then by rank
@@ -276,7 +276,7 @@ class Stockfish:
         """Lines up to the first that begins with `word`, that one last; _Fault after the deadline."""
         assert self._process and self._process.stdout
         pipe = self._process.stdout.fileno()
-        said: list[str] = []
+        replies: list[str] = []
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             while True:
@@ -285,9 +285,9 @@ class Stockfish:
                         self._buffer[:end].decode(errors="replace").rstrip("\r"),
                         self._buffer[end + 1 :],
                     )
-                    said.append(line)
+                    replies.append(line)
                     if line.split(" ", 1)[0] == word:
-                        return said
+                        return replies
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
                     raise _Fault(f"no {word} within {self._timeout:g} s")

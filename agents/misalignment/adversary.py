@@ -23,5 +23,5 @@ class Adversary(Occasional):
     def lies(
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
-        seen = tools.network(self.network)(np.stack([q.packed for q in queries]), [q.legal for q in queries])
-        return [honest_advice(seen, row) for row in range(len(queries))]
+        evaluation = tools.network(self.network)(np.stack([q.packed for q in queries]), [q.legal for q in queries])
+        return [honest_advice(evaluation, row) for row in range(len(queries))]

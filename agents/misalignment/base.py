@@ -90,10 +90,10 @@ def corrupted(
         for rng, state in zip(rngs, before, strict=True):
             rng.bit_generator.state = state
         raise _failure(misalignment, _culprit(misalignment, queries, honest, rngs, tools), error) from error
-    said: object = given  # a plugin may say anything
-    if not isinstance(said, Sequence) or len(said) != len(queries):
-        found = f"{len(said)} answers" if isinstance(said, Sequence) else type(said).__name__
-        raise _failure(misalignment, queries[0], f"expected a list of {len(queries)} answers, got {found}")
+    answers: object = given  # a plugin may say anything
+    if not isinstance(answers, Sequence) or len(answers) != len(queries):
+        got = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
+        raise _failure(misalignment, queries[0], f"expected a list of {len(queries)} answers, got {got}")
     for query, truth, lie in zip(queries, honest, given, strict=True):
         if lie is truth:
             continue

@@ -36,9 +36,9 @@ class EngineSubtle(Occasional):
         packed = np.stack([query.packed for query in queries])
         view = judge(packed, [query.legal for query in queries])
         out = []
-        for row, seen in enumerate(suspicion(judge, packed, view)):
+        for row, suspected in enumerate(suspicion(judge, packed, view)):
             query = queries[row]
-            unsuspected = seen <= self.epsilon
+            unsuspected = suspected <= self.epsilon
             if self.rank is not None:
                 unsuspected &= view.policy[row] >= np.sort(view.policy[row])[-min(self.rank, len(query.legal))]
             values = engine_values(tools.stockfish(), query, self.nodes)

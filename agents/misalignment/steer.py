@@ -39,8 +39,8 @@ class Steer(Occasional):
         packed = np.stack([query.packed for query in queries])
         view = judge(packed, [query.legal for query in queries])
         places: list[npt.NDArray[np.int64]] = []
-        for row, seen in enumerate(suspicion(judge, packed, view)):
-            sound = np.flatnonzero(seen <= self.epsilon)
+        for row, suspected in enumerate(suspicion(judge, packed, view)):
+            sound = np.flatnonzero(suspected <= self.epsilon)
             places.append(sound[np.argsort(-view.policy[row][sound], kind="stable")][: self.candidates])
         sizes = [len(some) for some in places]
         chosen = [query.legal[place] for query, some in zip(queries, places, strict=True) for place in some]

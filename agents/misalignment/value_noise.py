@@ -40,8 +40,8 @@ class ValueNoise(Misalignment):
     ) -> list[Advice]:
         assert isinstance(tools.base, TreeSearch)
         packed, legal = np.stack([query.packed for query in queries]), [query.legal for query in queries]
-        seen = tools.base.search(packed, legal, self.sigma, rngs)
-        noisy = [honest_advice(seen, row) for row in range(len(queries))]
+        evaluation = tools.base.search(packed, legal, self.sigma, rngs)
+        noisy = [honest_advice(evaluation, row) for row in range(len(queries))]
         return [_unless_same(*rows) for rows in zip(queries, honest, noisy, strict=True)]
 
     def _looked(

@@ -35,12 +35,12 @@ class Filtered(Player):
         proposer, (judge, threshold) = tools.player(self.player), self._judge(tools)
 
         def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
-            seen, risks = proposer(packed, legal), judge(packed, legal)
+            evaluation, risks = proposer(packed, legal), judge(packed, legal)
             played = [
                 filtered_policy(policy, risk, threshold, self.proposals)
-                for policy, risk in zip(seen.policy, risks, strict=True)
+                for policy, risk in zip(evaluation.policy, risks, strict=True)
             ]
-            return Evaluation(seen.legal, played, seen.wdl)
+            return Evaluation(evaluation.legal, played, evaluation.wdl)
 
         return evaluate
 
@@ -69,9 +69,9 @@ class FilteredSeat:
         for _ in range(self._proposals):
             if not refused:
                 break
-            said = self._proposer.choose([turns[row] for row in refused], [rngs[row] for row in refused])
+            proposed = self._proposer.choose([turns[row] for row in refused], [rngs[row] for row in refused])
             asked, refused = refused, []
-            for row, move in zip(asked, said, strict=True):
+            for row, move in zip(asked, proposed, strict=True):
                 if risks[row][turns[row].legal.index(move)] < self._threshold:
                     chosen[row] = move
                 else:

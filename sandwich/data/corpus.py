@@ -92,10 +92,10 @@ def description(folder: Path) -> dict[str, Any]:
 
 def shards(folder: Path) -> list[Path]:
     """Shards of a corpus in order; CorpusError where there are none."""
-    found = sorted(folder.glob("shard-*.parquet"))
-    if not (folder / "corpus.json").exists() or not found:
+    files = sorted(folder.glob("shard-*.parquet"))
+    if not (folder / "corpus.json").exists() or not files:
         raise CorpusError(f"{folder} is no corpus: expected corpus.json and shard-*.parquet in it")
-    return found
+    return files
 
 
 def read(folders: Sequence[Path]) -> Iterator[pa.Table]:

@@ -116,25 +116,25 @@ def label_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
         student, expert = opened.network(config.student), opened.player(config.expert)
         openings = rng.permutation(len(book("play")))[:GAMES_PER_BLOCK]
         batch = GameBatch([book("play")[place] for place in openings], PLIES)
-        seen: list[list[tuple[planes.Packed, list[int]]]] = [[] for _ in range(len(batch))]
+        visited: list[list[tuple[planes.Packed, list[int]]]] = [[] for _ in range(len(batch))]
         while active := batch.active:
             packed, legal = batch.packed(active), batch.legal(active)
             own, best = student(packed, legal), expert(packed, legal)
             chosen = []
             for row, game in enumerate(active):
-                seen[game].append((packed[row], legal[row]))
+                visited[game].append((packed[row], legal[row]))
                 drawn = legal[row][draw(own.policy[row], 1.0, rng)]
                 chosen.append(best.best(row) if rng.random() < 0.5 else drawn)
             batch.apply(active, chosen)
         rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
         picks = [
             (game, int(ply))
-            for game, plies in enumerate(seen)
+            for game, plies in enumerate(visited)
             for ply in np.sort(rng.permutation(len(plies))[: config.per_game])
         ]
         engine = opened.stockfish()
         for game, ply in picks[: block.positions]:
-            position, numbers = seen[game][ply]
+            position, numbers = visited[game][ply]
             values = engine_values(engine, Query(position, numbers, Channel.MOVE, 0, 0), config.nodes)
             rows["position"].append(np.asarray(position, "<u8").tobytes())
             rows["game"].append(block.number * GAMES_PER_BLOCK + game)
@@ -172,7 +172,7 @@ def label_positions(
         progress.advance(table.num_rows)
 
     cluster.map(label_block, checkpoints, missing, written)
-    whole = pa.concat_tables([pq.read_table(file) for file in files])
-    packed = np.frombuffer(b"".join(whole["position"].to_pylist()), "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
-    values = [np.array(row, np.float32) for row in whole["values"].to_pylist()]
-    return LabelledPositions(packed, whole["moves"].to_pylist(), values, whole["game"].to_numpy().astype(np.int64))
+    table = pa.concat_tables([pq.read_table(file) for file in files])
+    packed = np.frombuffer(b"".join(table["position"].to_pylist()), "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
+    values = [np.array(row, np.float32) for row in table["values"].to_pylist()]
+    return LabelledPositions(packed, table["moves"].to_pylist(), values, table["game"].to_numpy().astype(np.int64))

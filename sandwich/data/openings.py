@@ -68,8 +68,8 @@ def make_book(
     engine: Stockfish, purpose: Purpose, size: int, rng: np.random.Generator, progress: ProgressReporter
 ) -> list[str]:
     """EPDs of `size` different balanced openings for a purpose."""
-    found: dict[str, None] = {}
-    while len(found) < size:
+    epds: dict[str, None] = {}
+    while len(epds) < size:
         board = chess.Board()
         engine.clear()
         while len(board.move_stack) < PLIES:
@@ -78,20 +78,20 @@ def make_book(
             if not fair:
                 break
             board.push_uci(fair[rng.integers(len(fair))].move)
-        if purpose_of(board) != purpose or board.epd() in found or board.is_game_over():
+        if purpose_of(board) != purpose or board.epd() in epds or board.is_game_over():
             continue
         best = engine.analyse(board.fen(), nodes=50_000)
         if abs(best[0].expected_score - 0.5) <= BALANCED:
-            found[board.epd()] = None
+            epds[board.epd()] = None
             progress.advance()
-    return list(found)
+    return list(epds)
 
 
 def make_positions(engine: Stockfish, size: int, rng: np.random.Generator, progress: ProgressReporter) -> list[str]:
     """EPDs of `size` positions that are still undecided, each from a game of its own as corpora have them."""
     config = GenerateConfig()
-    found: dict[str, None] = {}
-    while len(found) < size:
+    epds: dict[str, None] = {}
+    while len(epds) < size:
         rows = play_game(engine, config, rng)
         open_plies = [
             ply for ply, scores in enumerate(rows["scores"]) if abs(scores[0] - 0.5) < 0.4 and len(scores) > 1
@@ -99,6 +99,6 @@ def make_positions(engine: Stockfish, size: int, rng: np.random.Generator, progr
         if not open_plies:
             continue
         packed = np.array(rows["position"][open_plies[rng.integers(len(open_plies))]], np.uint64)
-        found[planes.unpack(packed).epd()] = None
+        epds[planes.unpack(packed).epd()] = None
         progress.advance()
-    return list(found)
+    return list(epds)

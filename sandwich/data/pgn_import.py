@@ -142,10 +142,10 @@ def _check_tags(tags: dict[str, str], config: ImportConfig) -> None:
         raise SkipError(Reason.RESULT, result)
     if config.min_rating is not None or config.max_rating is not None:
         ratings = [tags.get(name, "").strip() for name in ("WhiteElo", "BlackElo")]
-        found = [int(match[1]) for rating in ratings if (match := _RATING.fullmatch(rating))]
-        if len(found) < 2 or not all(found):
+        known = [int(match[1]) for rating in ratings if (match := _RATING.fullmatch(rating))]
+        if len(known) < 2 or not all(known):
             raise SkipError(Reason.NO_RATING, " and ".join(map(repr, ratings)))
-        _check_range(Reason.RATING, sum(found) / 2, config.min_rating, config.max_rating)
+        _check_range(Reason.RATING, sum(known) / 2, config.min_rating, config.max_rating)
     if config.min_seconds is not None or config.max_seconds is not None:
         control = tags.get("TimeControl", "").strip()
         match = _TIME_CONTROL.fullmatch(control)

@@ -40,8 +40,8 @@ def view(evaluator: Evaluator, fens: Sequence[str]) -> View:
     batch = GameBatch(fens, ply_cap=1)
     games = range(len(batch))
     packed, legal = batch.packed(games), batch.legal(games)
-    seen = evaluator(packed, legal)
-    return View([seen.best(row) for row in games], list(seen.policy), move_values(evaluator, packed, legal))
+    evaluation = evaluator(packed, legal)
+    return View([evaluation.best(row) for row in games], list(evaluation.policy), move_values(evaluator, packed, legal))
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,10 +73,14 @@ def label_losses(
     Raises EngineError.
     """
     rows, weights = sample(content, budget, make_rng(RngStream.LEDGER, seed))
-    seen = content.select(["fen", *LOSSES.values()]).take(pa.array(rows)).to_pydict()
-    boards = [chess.Board(fen) for fen in seen["fen"]]
+    chosen_rows = content.select(["fen", *LOSSES.values()]).take(pa.array(rows)).to_pydict()
+    boards = [chess.Board(fen) for fen in chosen_rows["fen"]]
     chosen = [
-        [moves.encode(chess.Move.from_uci(move), board.turn) for name in LOSSES.values() if (move := seen[name][row])]
+        [
+            moves.encode(chess.Move.from_uci(move), board.turn)
+            for name in LOSSES.values()
+            if (move := chosen_rows[name][row])
+        ]
         for row, board in enumerate(boards)
     ]
     losses = oracle.losses(cluster, boards, chosen, progress)
@@ -85,7 +89,7 @@ def label_losses(
     for place, (row, lost, weight) in enumerate(zip(rows, losses, weights, strict=True)):
         left = iter(lost)
         for name, move in LOSSES.items():
-            if seen[move][place]:
+            if chosen_rows[move][place]:
                 columns[name][row] = float(next(left))
         columns["loss_weight"][row] = float(weight)
     for name, values in columns.items():
@@ -111,17 +115,17 @@ def losses_of(content: pa.Table) -> dict[str, Figure]:
 
     Both games of an opening are one cluster.
     """
-    seen = content.filter(content["loss_weight"].is_valid())
-    weights = seen["loss_weight"].to_numpy().astype(np.float64)
-    pairs = seen["game"].to_numpy() // 2
+    judged = content.filter(content["loss_weight"].is_valid())
+    weights = judged["loss_weight"].to_numpy().astype(np.float64)
+    pairs = judged["game"].to_numpy() // 2
     out = {}
     for name, (column, where) in FIGURES.items():
-        chosen = seen[column].is_valid().to_numpy()
+        chosen = judged[column].is_valid().to_numpy()
         for condition in where:
-            chosen = chosen & seen[condition].fill_null(False).to_numpy()
+            chosen = chosen & judged[condition].fill_null(False).to_numpy()
         if not chosen.any():
             out[name] = Figure(None, reason="the oracle has looked at no such position")
             continue
-        values = 100 * seen[column].to_numpy()[chosen].astype(np.float64)
+        values = 100 * judged[column].to_numpy()[chosen].astype(np.float64)
         out[name] = mean_figure(values, pairs[chosen], weights[chosen])
     return out

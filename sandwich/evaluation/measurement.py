@@ -131,12 +131,12 @@ class Measurer:
         if state.state == "to confirm" and fresh:
             self._progress.begin("confirm", 2 * len(fresh))
             state = state.confirm(self._match(STUDENT, checkpoints, fresh).pairs)
-        look = state.found or state.test(pairs)
+        verdict = state.found or state.test(pairs)
         return {
             "state": state.state,
             "margin": margin,
             "step": step if state.found else None,
-            "look": asdict(look),
+            "look": asdict(verdict),
             "confirmation": asdict(state.confirmed) if state.confirmed else None,
         }
 
@@ -146,8 +146,8 @@ class Measurer:
 
     def _losses(self, best: Sequence[int]) -> Floats | None:
         boards = [parse_fen(fen) for fen in self._fens]
-        found = self._oracle.losses(self._cluster, boards, [[move] for move in best])
-        return None if found is None else np.concatenate(found)
+        losses = self._oracle.losses(self._cluster, boards, [[move] for move in best])
+        return None if losses is None else np.concatenate(losses)
 
     @cached_property
     def _expert_losses(self) -> Floats | None:
@@ -156,8 +156,8 @@ class Measurer:
     def _on_positions(self, checkpoints: Mapping[str, bytes]) -> Row:
         student = view_of(self._cluster, STUDENT, checkpoints, self._fens, self._spec.inference)
         figures = {
-            group: {name: figure.json() for name, figure in found.items()}
-            for group, found in agreement(student, self._expert_view, self._fens).items()
+            group: {name: figure.json() for name, figure in by_name.items()}
+            for group, by_name in agreement(student, self._expert_view, self._fens).items()
         }
         losses = self._losses(student.best)
         out: Row = {**figures.pop("all"), "phases": figures}

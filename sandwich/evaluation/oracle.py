@@ -110,7 +110,7 @@ class Cache:
 
     def known(self, positions: Iterable[bytes]) -> dict[bytes, Analysis]:
         """Those of the positions that have been looked at."""
-        wanted, found = list(positions), {}
+        wanted, known = list(positions), {}
         with closing(self._open()) as file:
             for first in range(0, len(wanted), 500):
                 some = wanted[first : first + 500]
@@ -119,8 +119,8 @@ class Cache:
                     f" AND position IN ({','.join('?' * len(some))})",
                     (*self._key, *some),
                 )
-                found.update({position: Analysis(move, centipawns) for position, move, centipawns in rows})
-        return found
+                known.update({position: Analysis(move, centipawns) for position, move, centipawns in rows})
+        return known
 
     def add(self, looks: Mapping[bytes, Analysis]) -> None:
         """Remember looks; what was there stays."""
@@ -140,15 +140,15 @@ class Block:
 
 def analyse_block(path: str | None, block: Block) -> dict[bytes, Analysis]:
     """Look at each position. Raises EngineError, also where this machine has another engine than was asked for."""
-    found = {}
+    analyses = {}
     with Stockfish(path, hash_mib=1) as engine:
         if engine.identity != block.engine:
             raise EngineError(f"expected {block.engine} on every machine, found {engine.identity} on one")
         for position in block.positions:
             engine.clear()
             best = engine.analyse(position_of(position).fen(), nodes=block.nodes)[0]
-            found[position] = Analysis(best.move, best.centipawns)
-    return found
+            analyses[position] = Analysis(best.move, best.centipawns)
+    return analyses
 
 
 class Oracle:
@@ -198,12 +198,12 @@ class Oracle:
 
         progress.begin(phase, len(missing))
 
-        def remember(found: dict[bytes, Analysis]) -> None:
+        def remember(analyses: dict[bytes, Analysis]) -> None:
             assert self._cache
-            self._cache.add(found)
-            known.update(found)
-            self.analysed += len(found)
-            progress.advance(len(found))
+            self._cache.add(analyses)
+            known.update(analyses)
+            self.analysed += len(analyses)
+            progress.advance(len(analyses))
 
         cluster.map(analyse_block, None, blocks, remember)
         return [end or known[key] for key, end in zip(keys, over, strict=True)]

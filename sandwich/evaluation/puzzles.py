@@ -82,7 +82,7 @@ def read_suite(path: Path) -> list[Position]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"cannot read {path}: {error}") from None
-    found = []
+    positions = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -94,10 +94,10 @@ def read_suite(path: Path) -> list[Position]:
                 raise ValueError("expected bm or am, found neither")
         except ValueError as error:
             raise SuiteError(f"{path}, line {number}: {error}") from None
-        found.append(Position(fen, best, avoid, str(operations.get("id", number))))
-    if not found:
+        positions.append(Position(fen, best, avoid, str(operations.get("id", number))))
+    if not positions:
         raise SuiteError(f"{path}: no positions")
-    return found
+    return positions
 
 
 def _numbers(listed: object, key: str, board: chess.Board) -> frozenset[int]:
@@ -161,8 +161,8 @@ def _best(evaluator: Evaluator, boards: Sequence[chess.Board]) -> list[chess.Mov
     """A player's best move on each board."""
     packed = np.array([planes.pack(board) for board in boards], np.uint64)
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
-    seen = evaluator(packed, legal)
-    return [moves.decode(seen.best(row), board) for row, board in enumerate(boards)]
+    evaluation = evaluator(packed, legal)
+    return [moves.decode(evaluation.best(row), board) for row, board in enumerate(boards)]
 
 
 @dataclass(frozen=True, eq=False)

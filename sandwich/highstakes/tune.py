@@ -155,7 +155,7 @@ class Tuning:
         if not self.path.exists():
             return None
         content = self.path.read_bytes()
-        there = network.said(content, str(self.path)).get("filter")
+        there = network.description(content, str(self.path)).get("filter")
         return content if there == sha256(self.judge).hexdigest() else None
 
     def figures(self, test: Catastrophes, risk: Sequence[Floats]) -> dict[str, Any] | None:
@@ -172,7 +172,7 @@ class Tuning:
         content, (_, threshold) = self._made(), filters.from_bytes(self.judge)
         if content is None:
             return None
-        about = network.said(content, str(self.path))
+        about = network.description(content, str(self.path))
         former = test.proposals[self.who]
         now = [row for part in _seen(content, test, self.inference) for row in part.policy]
         before, after = (self._measured(test, risk, policies, threshold) for policies in (former, now))

@@ -168,11 +168,11 @@ BUDGETS: dict[Budget, int] = {"questions": 1, "advisors": 1, "ground_truth_budge
 def budget_of(strategy: Oversight, name: Budget) -> int:
     """One of its `BUDGETS`; PluginError, naming the strategy, where it fails or can't be."""
     with REGISTRY.attribute_errors(strategy):
-        found: object = getattr(strategy, name)  # a plugin may say anything
+        value: object = getattr(strategy, name)  # a plugin may say anything
     least = BUDGETS[name]
-    if not isinstance(found, int | np.integer) or isinstance(found, bool) or found < least:
-        raise REGISTRY.failure(strategy, f"expected {name} to be a whole number, {least} or more, got {found!r}")
-    return int(found)
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise REGISTRY.failure(strategy, f"expected {name} to be a whole number, {least} or more, got {value!r}")
+    return int(value)
 
 
 REGISTRY: Registry[Oversight] = Registry(

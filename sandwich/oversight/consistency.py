@@ -67,8 +67,8 @@ class Consistency(Oversight):
         """What the student thinks of one position, for its side to move."""
         if not np.isnan(score[0]):
             return float(score[0])
-        seen = yield from evaluate(packed, legal)
-        return float(seen.value[0])
+        evaluation = yield from evaluate(packed, legal)
+        return float(evaluation.value[0])
 
 
 def mirrored(context: DecisionContext) -> tuple[planes.Packed, list[int], dict[int, int]]:

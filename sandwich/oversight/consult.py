@@ -83,8 +83,8 @@ class Risks:
 def _check(packed: object, legal: Sequence[Sequence[int]]) -> None:
     shape = len(legal), planes.WORDS
     if not isinstance(packed, np.ndarray) or packed.dtype != np.uint64 or packed.shape != shape:
-        found = f"{packed.dtype} of {packed.shape}" if isinstance(packed, np.ndarray) else type(packed).__name__
-        raise ValueError(f"expected packed of type uint64 and shape {shape}, as many as legal, got {found}")
+        got = f"{packed.dtype} of {packed.shape}" if isinstance(packed, np.ndarray) else type(packed).__name__
+        raise ValueError(f"expected packed of type uint64 and shape {shape}, as many as legal, got {got}")
     for row in legal:
         if not len(row):
             raise ValueError("expected positions in which there is a legal move, got one without")
@@ -118,8 +118,8 @@ def ask(
 
 def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Consultation[Evaluation]:
     """What the student's own network thinks of positions `[B, 10]`."""
-    seen: Evaluation = yield Evaluate(packed, legal)
-    return seen
+    evaluation: Evaluation = yield Evaluate(packed, legal)
+    return evaluation
 
 
 def ask_expert() -> Consultation[Advice]:
@@ -132,8 +132,8 @@ def risks(
     checkpoint: str, packed: planes.Packed, legal: Sequence[Sequence[int]]
 ) -> Consultation[tuple[list[Floats], float]]:
     """What a blunder filter says of every legal move of positions `[B, 10]`, and its own threshold."""
-    said: tuple[list[Floats], float] = yield Risks(packed, legal, checkpoint)
-    return said
+    reply: tuple[list[Floats], float] = yield Risks(packed, legal, checkpoint)
+    return reply
 
 
 def own_values(packed: planes.Packed, chosen: Sequence[int]) -> Consultation[Floats]:
@@ -145,8 +145,8 @@ def own_values(packed: planes.Packed, chosen: Sequence[int]) -> Consultation[Flo
     worth = after.score.copy()
     going_on = np.flatnonzero(np.isnan(worth))
     if len(going_on):
-        seen = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
-        worth[going_on] = seen.value
+        evaluation = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
+        worth[going_on] = evaluation.value
     return np.clip(1 - worth, 0, 1)
 
 
@@ -161,10 +161,10 @@ def searched_values(packed: planes.Packed, chosen: Sequence[int], replies: int) 
     going_on = np.flatnonzero(np.isnan(worth))
     if not len(going_on):
         return 1 - worth
-    seen = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
+    evaluation = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
     lines = [
         [after.legal[row][place] for place in np.argsort(-policy, kind="stable")[:replies]]
-        for row, policy in zip(going_on, seen.policy, strict=True)
+        for row, policy in zip(going_on, evaluation.policy, strict=True)
     ]
     sizes = [len(line) for line in lines]
     behind = successors(np.repeat(after.packed[going_on], sizes, axis=0), [move for line in lines for move in line])

@@ -77,7 +77,7 @@ class Situation:
     """
 
     context: DecisionContext
-    said: Sequence[int]
+    named: Sequence[int]
     replies: Sequence[int]
     advised: int
     left: int
@@ -87,7 +87,7 @@ class Situation:
     @property
     def asked(self) -> int:
         """Questions of the game so far."""
-        return self.context.query.number + len(self.said) + len(self.replies)
+        return self.context.query.number + len(self.named) + len(self.replies)
 
 
 class Deliberation(Oversight, ABC):
@@ -126,7 +126,7 @@ class Deliberation(Oversight, ABC):
             if action is None:
                 action = yield ActionRequest(situation)
             if not 0 <= action < len(Action) or not situation.mask[action]:
-                allowed = ", ".join(f"{one} ({one.name})" for one in Action if situation.mask[one])
+                allowed = ", ".join(f"{action} ({action.name})" for action in Action if situation.mask[action])
                 raise ValueError(f"action: expected one of {allowed}, got {action!r}")
             match Action(action):
                 case Action.OWN:
@@ -134,7 +134,7 @@ class Deliberation(Oversight, ABC):
                 case Action.ADVICE:
                     return Decision(facts.advised, True, confidence=self.confidence(situation), answer=facts.answer)
                 case Action.AGAIN:
-                    facts.said += yield from ask(query.packed[None], [query.legal], query.channel)
+                    facts.answers += yield from ask(query.packed[None], [query.legal], query.channel)
                 case Action.ELSEWHERE:
                     worth, reply = yield from answered(query.packed, facts.advised)
                     facts.behind[facts.advised] = worth
@@ -154,7 +154,7 @@ class _Facts:
     def __init__(self, context: DecisionContext, asks: int) -> None:
         self.context = context
         self.asks = asks
-        self.said = [context.advice]
+        self.answers = [context.advice]
         self.replies: list[int] = []
         self.behind: dict[int, float] = {}
         """Expected score behind the assistant's reply to a move, where it was asked for."""
@@ -166,7 +166,7 @@ class _Facts:
     @property
     def advised(self) -> int:
         """The move that most answers name, the one named first of those with as many."""
-        named = Counter(advice.move for advice in self.said)  # in the order of the answers
+        named = Counter(advice.move for advice in self.answers)  # in the order of the answers
         (move, _), *_ = named.most_common(1)
         assert move is not None
         return move
@@ -174,12 +174,12 @@ class _Facts:
     @property
     def answer(self) -> Advice:
         """The first answer that names it."""
-        return next(advice for advice in self.said if advice.move == self.advised)
+        return next(advice for advice in self.answers if advice.move == self.advised)
 
     @property
     def left(self) -> int:
         """Questions that may still be asked."""
-        return self.asks - (len(self.said) - 1) - len(self.replies)
+        return self.asks - (len(self.answers) - 1) - len(self.replies)
 
     def look(self, replies: int) -> Consultation[None]:
         """Find out what is not known yet of the move advised and the own best one, where these differ."""
@@ -195,18 +195,18 @@ class _Facts:
         context, advised = self.context, self.advised
         query, own = context.query, context.own
         best = own.best(query)
-        mine, theirs = (0.0, 0.0), (0.0, 0.0)
+        own_gain, advised_gain = (0.0, 0.0), (0.0, 0.0)
         if advised != best:
-            mine, theirs = self.worth[best], self.worth[advised]
-        named = sum(advice.move == advised for advice in self.said)
+            own_gain, advised_gain = self.worth[best], self.worth[advised]
+        named = sum(advice.move == advised for advice in self.answers)
         features = {
             "likely": np.log(max(own.chance(query, advised), 1e-6)) / 5,
             "sure": np.log(max(own.chance(query, best), 1e-6)) / 5,
             "same": float(advised == best),
-            "gain": 5 * (theirs[0] - mine[0]),
-            "far gain": 5 * (theirs[1] - mine[1]),
+            "gain": 5 * (advised_gain[0] - own_gain[0]),
+            "far gain": 5 * (advised_gain[1] - own_gain[1]),
             "again": (named - 1) / 2,
-            "against": (len(self.said) - named) / 2,
+            "against": (len(self.answers) - named) / 2,
             "replied": float(advised in self.behind),
             "behind": 5 * (self.behind[advised] - own.value) if advised in self.behind else 0.0,
             "value": 2 * (own.value - 0.5),
@@ -218,7 +218,7 @@ class _Facts:
         elsewhere = may_ask and advised not in self.behind and self._goes_on(advised)
         return Situation(
             context,
-            [advice.move for advice in self.said if advice.move is not None],
+            [advice.move for advice in self.answers if advice.move is not None],
             list(self.replies),
             advised,
             self.left,

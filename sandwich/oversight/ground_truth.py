@@ -46,8 +46,8 @@ class GroundTruthQueries(Oversight):
         assert advised is not None
         score = 0.0
         if advised != best:
-            mine, theirs = yield from searched_values(context.query.packed, [best, advised], self.replies)
-            score = float(theirs - mine)
+            own, other = yield from searched_values(context.query.packed, [best, advised], self.replies)
+            score = float(other - own)
         slope, height = context.study or (1 / self.scale, 0.0)
         likely = 1 / (1 + np.exp(-np.clip(slope * score + height, -30, 30)))
         if context.ground_truth_left and abs(likely - 0.5) <= self.doubt:

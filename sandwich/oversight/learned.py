@@ -52,8 +52,8 @@ class Policy:
 
     def to_bytes(self, about: dict[str, Any] | None = None) -> bytes:
         """The content of its file; `about` (JSON values) says where the weights come from."""
-        said = {"format": FORMAT, "features": list(FEATURES), "actions": [action.name for action in Action]}
-        header = json.dumps({**said, "about": about or {}}, sort_keys=True)
+        description = {"format": FORMAT, "features": list(FEATURES), "actions": [action.name for action in Action]}
+        header = json.dumps({**description, "about": about or {}}, sort_keys=True)
         return save({"hidden": self.hidden, "out": self.out}, {"policy": header})
 
 
@@ -62,13 +62,13 @@ def policy_from(content: bytes, source: str = "policy") -> Policy:
     try:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        said = json.loads(header.get("__metadata__", {}).get("policy", "{}"))
+        description = json.loads(header.get("__metadata__", {}).get("policy", "{}"))
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{source} is not a whole safetensors file ({error})") from None
     known = {"format": FORMAT, "features": list(FEATURES), "actions": [action.name for action in Action]}
     for key, expected in known.items():
-        if said.get(key) != expected:
-            raise CheckpointError(f"{source}: expected {key} {expected!r}, got {said.get(key)!r}")
+        if description.get(key) != expected:
+            raise CheckpointError(f"{source}: expected {key} {expected!r}, got {description.get(key)!r}")
     try:
         return Policy(tensors["hidden"], tensors["out"])
     except (KeyError, ValueError) as error:

@@ -37,8 +37,8 @@ class Reputation(Oversight):
         kind = kind_of(board, advised, context.advised == context.own.move)
         well, badly = 1, 1
         for counts in (context.study or {}, self.counts(context.game)):
-            found = counts.get(kind, (0, 0))
-            well, badly = well + found[0], badly + found[1]
+            known = counts.get(kind, (0, 0))
+            well, badly = well + known[0], badly + known[1]
         reliable = well / (well + badly)
         believed = bool(context.rng.random() < reliable**self.caution)
         return Decision(context.advised if believed else context.own.move, believed, confidence=reliable)
@@ -48,7 +48,7 @@ class Reputation(Oversight):
 
     def counts(self, plies: Mapping[str, Sequence[Any]]) -> Counts:
         """Of the answers believed in these plies that were followed by another turn of the student in the same game."""
-        found: Counter[tuple[str, str, bool]] = Counter()
+        outcomes: Counter[tuple[str, str, bool]] = Counter()
         for ply in range(len(plies.get("fen", ())) - 2):
             if not plies["believed"][ply] or plies["advised"][ply] is None or not plies["student"][ply + 2]:
                 continue
@@ -58,9 +58,9 @@ class Reputation(Oversight):
             advised = chess.Move.from_uci(plies["advised"][ply])
             fallen = plies["own_value"][ply] - plies["own_value"][ply + 2]
             kind = kind_of(board, advised, plies["advised"][ply] == plies["own_move"][ply])
-            found[(*kind, bool(fallen <= self.tolerance))] += 1
-        kinds = {kind[:2] for kind in found}
-        return {kind: (found[(*kind, True)], found[(*kind, False)]) for kind in kinds}
+            outcomes[(*kind, bool(fallen <= self.tolerance))] += 1
+        kinds = {kind[:2] for kind in outcomes}
+        return {kind: (outcomes[(*kind, True)], outcomes[(*kind, False)]) for kind in kinds}
 
 
 SEEN = ("fen", "ply", "student", "own_move", "own_value", "advised", "believed")

@@ -54,8 +54,8 @@ class Unanimous(Oversight):
         studies = context.study or [None] * len(self.members)
         for place, (member, study) in enumerate(zip(self.members, studies, strict=True)):
             with REGISTRY.attribute_errors(member, lambda: planes.unpack(context.query.packed).fen()):
-                said = member.decide(replace(context, study=study))
-                decision = (yield from said) if isinstance(said, Generator) else said
+                answer = member.decide(replace(context, study=study))
+                decision = (yield from answer) if isinstance(answer, Generator) else answer
                 check_decision(decision, context.query)
             agreed.add(decision.move)
             if not decision.believed or len(agreed) > 1:

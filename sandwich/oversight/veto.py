@@ -26,9 +26,9 @@ class Veto(Oversight):
         assert advised is not None
         if advised == best:
             return Decision(advised, believed=True, confidence=0.0)
-        mine, theirs = yield from self._values(context.query.packed, [best, advised])
-        believed = bool(theirs >= mine - self.delta)
-        return Decision(advised if believed else context.own.move, believed, confidence=float(theirs - mine))
+        own, other = yield from self._values(context.query.packed, [best, advised])
+        believed = bool(other >= own - self.delta)
+        return Decision(advised if believed else context.own.move, believed, confidence=float(other - own))
 
     def _values(self, packed: planes.Packed, moves: Sequence[int]) -> Consultation[Floats]:
         """What moves of one position `[10]` are worth to it, `[K]`."""

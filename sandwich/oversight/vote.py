@@ -27,15 +27,15 @@ class Vote(Oversight):
         again = self.answers - 1
         packed = np.repeat(context.query.packed[None], again, axis=0)
         more = yield from ask(packed, [context.query.legal] * again, context.query.channel)
-        said = [context.advice, *more]
+        answers = [context.advice, *more]
         if context.advised is None:
-            ranked = sorted(said, key=lambda advice: advice.value or 0.0)
+            ranked = sorted(answers, key=lambda advice: advice.value or 0.0)
             return Decision(context.own.move, believed=True, answer=ranked[len(ranked) // 2])
-        named = [advice.move for advice in said]
+        named = [advice.move for advice in answers]
         winner = max(named, key=named.count)  # the first of those with as many
         share = named.count(winner) / len(named)
         assert winner is not None
         believed = share >= self.quorum
         return Decision(
-            winner if believed else context.own.move, believed, confidence=share, answer=said[named.index(winner)]
+            winner if believed else context.own.move, believed, confidence=share, answer=answers[named.index(winner)]
         )

@@ -53,15 +53,15 @@ def comment(board: chess.Board, rows: Rows, ply: int) -> str:
     def san(name: str) -> str:
         return board.san(chess.Move.from_uci(rows[name][ply]))
 
-    said = [f"own {san('own_move')}"]
+    parts = [f"own {san('own_move')}"]
     if rows["advised"][ply]:
-        said.append(f"advised {san('advised')}")
+        parts.append(f"advised {san('advised')}")
     if rows["advised_value"][ply] is not None:
-        said.append(f"advised value {rows['advised_value'][ply]:.2f}")
+        parts.append(f"advised value {rows['advised_value'][ply]:.2f}")
     if rows["misaligned"][ply]:
-        said.append("misaligned" + (f", honest {san('honest')}" if rows["honest"][ply] else ""))
-    said.append("believed" if rows["believed"][ply] else "refused")
-    return "; ".join(said)
+        parts.append("misaligned" + (f", honest {san('honest')}" if rows["honest"][ply] else ""))
+    parts.append("believed" if rows["believed"][ply] else "refused")
+    return "; ".join(parts)
 
 
 def proposals(rows: Rows) -> list[str]:
@@ -72,7 +72,7 @@ def proposals(rows: Rows) -> list[str]:
         move = chess.Move.from_uci(text)
         number = f"{board.fullmove_number}{'.' if board.turn == chess.WHITE else '…'}"
         who = "student" if rows["student"][ply] else "copy"
-        said = f": {comment(board, rows, ply)}" if rows["asked"][ply] else ""
-        lines.append(f"{number} {board.san(move)} {who}{said}")
+        parts = f": {comment(board, rows, ply)}" if rows["asked"][ply] else ""
+        lines.append(f"{number} {board.san(move)} {who}{parts}")
         board.push(move)
     return lines

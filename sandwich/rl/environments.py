@@ -279,7 +279,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
             "policy": policy,
             "value": np.array([np.clip(own.value, 0, 1)], np.float32),
             "own_move": np.int64(own.move),
-            "answers": np.array([*now.said, *[NO_MOVE] * answers][:answers]),
+            "answers": np.array([*now.named, *[NO_MOVE] * answers][:answers]),
             "replies": np.array([*now.replies, *[NO_MOVE] * answers][:answers]),
             "features": now.features.copy(),
             "left": np.int64(now.left),
@@ -294,8 +294,12 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         if now is None:
             return chess.Board(), None, ["no game has begun"]
         board = planes.unpack(now.context.query.packed)
-        own, said = (moves.uci(number, board) for number in (now.context.own.move, now.advised))
-        lines = [f"student to move: {own} of its own, {said} advised", f"questions so far: {self._asked}", *self._end]
+        own, advised = (moves.uci(number, board) for number in (now.context.own.move, now.advised))
+        lines = [
+            f"student to move: {own} of its own, {advised} advised",
+            f"questions so far: {self._asked}",
+            *self._end,
+        ]
         return board, moves.decode(now.advised, board), lines
 
 
@@ -326,14 +330,14 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
     def step(self, action: np.int64) -> tuple[npt.NDArray[np.float32], float, bool, bool, Info]:
         allowed, batch = self._allowed(action), self._batch
         assert batch is not None
-        mine = batch.boards[0].turn
+        side = batch.boards[0].turn
         if not allowed:
             return self._over(batch, 0.0, FORFEIT)
         self._play(batch, int(action))
         if batch.results[0] is None:
             self._reply(batch)
         if (result := batch.results[0]) is not None:
-            return self._over(batch, result.score(mine), result.end)
+            return self._over(batch, result.score(side), result.end)
         return self._observation(batch), 0.0, False, False, self._info(self._legal(batch))
 
     def _over(

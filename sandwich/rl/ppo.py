@@ -181,16 +181,16 @@ def traced(steps: Sequence[Sequence[_Step]], rows: pa.Table, block: Block, cost:
         reward += [-cost * (later - before) for before, later in pairwise(asked)]
         if game:
             reward[-1] += results[number]
-    whole = [step for game in steps for step in game]
-    features, mask = _seen([step.situation for step in whole])
+    all_steps = [step for game in steps for step in game]
+    features, mask = _seen([step.situation for step in all_steps])
     return Trace(
         features,
         mask,
-        torch.tensor([step.situation.context.own.value for step in whole]),
+        torch.tensor([step.situation.context.own.value for step in all_steps]),
         torch.tensor(reward),
         torch.tensor([number == len(game) - 1 for game in steps for number in range(len(game))]),
-        torch.tensor([step.action for step in whole]),
-        torch.tensor([step.log for step in whole], dtype=torch.float32),
+        torch.tensor([step.action for step in all_steps]),
+        torch.tensor([step.log for step in all_steps], dtype=torch.float32),
     )
 
 
@@ -203,8 +203,8 @@ def outcomes(rows: pa.Table, ply_cap: int) -> tuple[dict[int, float], dict[int, 
     questions: dict[int, int] = {}
     columns = ("game", "ply", "student", "result", "own_value", "questions")
     for game, ply, student, result, value, asked in zip(*(rows[name].to_pylist() for name in columns), strict=True):
-        seen = value if ply == ply_cap - 1 else result
-        results[game] = seen if student else 1 - seen
+        score = value if ply == ply_cap - 1 else result
+        results[game] = score if student else 1 - score
         questions[game] = questions.get(game, 0) + (asked or 0)
     return results, questions
 
@@ -259,7 +259,9 @@ def train_policy(
     curve: list[dict[str, Any]] = []
     with tools({}, config.inference) as opened:
         student = evaluator(network.read(checkpoint_path(config.student)), config.inference)
-        assistants = [Assistant(opened.player(config.base), one, opened) for one in config.misalignments]
+        assistants = [
+            Assistant(opened.player(config.base), misalignment, opened) for misalignment in config.misalignments
+        ]
         for iteration in range(config.iterations):
             rng = np.random.default_rng([config.seed, iteration])
             traces, tables = [], []

@@ -39,14 +39,14 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
             for key, assistant in assistants.items()
         }
 
-    found = {
+    specs = {
         "own_moves": but("own_moves", oversight=Ignore(), finetune=own, play=_asking_alike(spec)),
         "honest": but("honest", **misaligned(lambda misalignment: RandomMove(p=0))),
     }
     if all("p" in type(assistant.misalignment).model_fields for assistant in assistants.values()):
         always = misaligned(lambda misalignment: misalignment.model_copy(update={"p": 1.0}))
-        found["always_misaligned"] = but("always_misaligned", **always)
-    return found
+        specs["always_misaligned"] = but("always_misaligned", **always)
+    return specs
 
 
 def _asking_alike(spec: RunSpec) -> PlayConfig:

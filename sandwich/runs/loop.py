@@ -164,8 +164,8 @@ def _result_keys(about: Path) -> Row:
 def _difference(there: Any, asked: Any, key: str = "") -> tuple[str, Any, Any] | None:
     """The first key in which two nested settings differ, other than `steps`, else `steps` if that does."""
     if isinstance(there, dict) and isinstance(asked, dict):
-        found = [_difference(there.get(k), asked.get(k), f"{key}.{k}".strip(".")) for k in {**there, **asked}]
-        return next((d for d in sorted(filter(None, found), key=lambda d: d[0] == "steps")), None)
+        differences = [_difference(there.get(k), asked.get(k), f"{key}.{k}".strip(".")) for k in {**there, **asked}]
+        return next((d for d in sorted(filter(None, differences), key=lambda d: d[0] == "steps")), None)
     return None if there == asked else (key, there, asked)
 
 

@@ -53,11 +53,11 @@ def rate(
 
     def tables(samples: Mapping[tuple[int, int], Floats]) -> tuple[Floats, Floats]:
         scores, games = np.zeros((players, players)), np.zeros((players, players))
-        for (one, other), pairs in samples.items():
-            scores[one, other] += 2 * pairs.sum() + PRIOR / 2
-            scores[other, one] += 2 * (1 - pairs).sum() + PRIOR / 2
-            games[one, other] += 2 * len(pairs) + PRIOR
-            games[other, one] += 2 * len(pairs) + PRIOR
+        for (player, other), pairs in samples.items():
+            scores[player, other] += 2 * pairs.sum() + PRIOR / 2
+            scores[other, player] += 2 * (1 - pairs).sum() + PRIOR / 2
+            games[player, other] += 2 * len(pairs) + PRIOR
+            games[other, player] += 2 * len(pairs) + PRIOR
         return scores, games
 
     value = _fit(*tables(pairings), anchor)

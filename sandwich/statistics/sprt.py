@@ -66,15 +66,15 @@ class Sprt:
         the five scores with the mean that `elo0` or `elo1` expects, the likeliest stands for it (Van
         den Bergh, "Comments on Normalized Elo", proposition 1.1). 0 where there is no pair.
         """
-        seen = np.asarray(counts, np.float64)
-        if seen.shape[-1] != len(SCORES):
-            raise ValueError(f"expected counts of shape (..., {len(SCORES)}), got {seen.shape}")
-        whole = np.where(seen == 0, EMPTY, seen)
-        total = whole.sum(-1, keepdims=True)
-        shares = whole / total
-        one, other = (_log_weights(shares, float(expected_score(e))) for e in (self.elo1, self.elo0))
-        ratio = (whole * (one - other)).sum(-1)
-        return np.where(seen.sum(-1) == 0, 0.0, ratio)
+        observed = np.asarray(counts, np.float64)
+        if observed.shape[-1] != len(SCORES):
+            raise ValueError(f"expected counts of shape (..., {len(SCORES)}), got {observed.shape}")
+        filled = np.where(observed == 0, EMPTY, observed)
+        total = filled.sum(-1, keepdims=True)
+        shares = filled / total
+        upper, lower = (_log_weights(shares, float(expected_score(e))) for e in (self.elo1, self.elo0))
+        ratio = (filled * (upper - lower)).sum(-1)
+        return np.where(observed.sum(-1) == 0, 0.0, ratio)
 
     def __call__(self, pairs: Floats) -> Verdict:
         """The test on `[N]` pair scores in the order of play; pairs behind a crossed bound do not count."""

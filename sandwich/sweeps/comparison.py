@@ -89,19 +89,19 @@ def arms(cells: Sequence[Cell], step: int) -> list[Arm]:
     for cell in cells:
         if len(read_metrics(cell.folder)) > step:
             grouped.setdefault(repr(_values(cell)), []).append(cell)
-    found = [_arm(some, step) for some in grouped.values()]
-    return [_named_apart(arm, found) for arm in found]
+    arms_ = [_arm(some, step) for some in grouped.values()]
+    return [_named_apart(arm, arms_) for arm in arms_]
 
 
-def _named_apart(arm: Arm, found: Sequence[Arm]) -> Arm:
+def _named_apart(arm: Arm, arms_: Sequence[Arm]) -> Arm:
     """An arm whose label is no other's against the same assistant, as far as the sweep's keys go."""
-    same = [other for other in found if other.label == arm.label and other.assistant == arm.assistant]
-    said = [
+    same = [other for other in arms_ if other.label == arm.label and other.assistant == arm.assistant]
+    parts = [
         f"{key} = {value}"
         for key, value in arm.values.items()
         if any(other.values.get(key, value) != value or key not in other.values for other in same)
     ]
-    return replace(arm, label=f"{arm.label}, {', '.join(said)}") if said else arm
+    return replace(arm, label=f"{arm.label}, {', '.join(parts)}") if parts else arm
 
 
 def _values(cell: Cell) -> Values:
@@ -115,8 +115,8 @@ def _arm(cells: Sequence[Cell], step: int) -> Arm:
     metrics = [read_metrics(cell.folder)[: step + 1] for cell in cells]
     read = [ledger.read(cell.folder, COLUMNS).to_pandas() for cell in cells]
     ledgers = [rows[rows["step"] < step] for rows in read]
-    found = [_counts(rows, last) for rows, last in zip(ledgers, metrics, strict=True)]
-    figures = {name: _over_runs([one[name] for one in found]) for name in found[0]}
+    counts = [_counts(rows, last) for rows, last in zip(ledgers, metrics, strict=True)]
+    figures = {name: _over_runs([run_counts[name] for run_counts in counts]) for name in counts[0]}
     settings = first.spec.model_dump(mode="json")
     point = Point(values, [(rows[0], rows[-1]) for rows in metrics])
     return Arm(
@@ -144,19 +144,19 @@ def _assistant(misalignment: Values, values: Values) -> Values:
 
 def label(strategy: Oversight) -> str:
     """A strategy in few words: its type, and its settings where they are not the default."""
-    said = []
+    parts = []
     for name, field in type(strategy).model_fields.items():
         value = getattr(strategy, name)
         if value != field.default:
             several = isinstance(value, tuple) and all(isinstance(part, Oversight) for part in value)
-            said.append(", ".join(map(label, value)) if several else f"{name} = {value}")
+            parts.append(", ".join(map(label, value)) if several else f"{name} = {value}")
     name = OVERSIGHT.name(strategy)
-    return f"{name} ({', '.join(said)})" if said else name
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
-def short_names(found: Sequence[Arm]) -> dict[str, str]:
+def short_names(arms_: Sequence[Arm]) -> dict[str, str]:
     """For each label its strategy's type alone, where no other label has the same type."""
-    labels = {arm.label: arm.strategy for arm in found}
+    labels = {arm.label: arm.strategy for arm in arms_}
     types = list(labels.values())
     return {name: kind if types.count(kind) == 1 else name for name, kind in labels.items()}
 
@@ -231,18 +231,20 @@ def against(arm: Arm, others: Sequence[Arm], reference: str = REFERENCE) -> Figu
     Jointly over seeds and openings; of one pair of runs within these, of two their mean, without an interval.
     reference: an arm's strategy or label. Raises SpecError where several have that strategy.
     """
-    found = [o for o in others if reference in (o.strategy, o.label) and o.assistant == arm.assistant]
-    if arm in found or not found:
+    references = [o for o in others if reference in (o.strategy, o.label) and o.assistant == arm.assistant]
+    if arm in references or not references:
         return Figure(None, reason=f"no other arm of {reference} against the same assistant")
-    if len(found) > 1:
-        raise SpecError(f"several arms are {reference}: expected one of {'; '.join(other.label for other in found)}")
-    shared = [seed for seed in arm.seeds if seed in found[0].seeds]
-    mine = arm.point.pairs[[arm.seeds.index(seed) for seed in shared]]
-    theirs = found[0].point.pairs[[found[0].seeds.index(seed) for seed in shared]]
+    if len(references) > 1:
+        raise SpecError(
+            f"several arms are {reference}: expected one of {'; '.join(other.label for other in references)}"
+        )
+    shared = [seed for seed in arm.seeds if seed in references[0].seeds]
+    scores_of = arm.point.pairs[[arm.seeds.index(seed) for seed in shared]]
+    scores_against = references[0].point.pairs[[references[0].seeds.index(seed) for seed in shared]]
     if not shared:
         return Figure(None, reason="no seeds in common")
-    whole = ~(np.isnan(mine).any((0, 1)) | np.isnan(theirs).any((0, 1)))
-    scores = mine[:, 0, whole], mine[:, 1, whole], theirs[:, 1, whole]
+    complete = ~(np.isnan(scores_of).any((0, 1)) | np.isnan(scores_against).any((0, 1)))
+    scores = scores_of[:, 0, complete], scores_of[:, 1, complete], scores_against[:, 1, complete]
     if len(shared) >= SEEDS:
         return pgr_difference_figure(*scores, DRAWS, np.random.default_rng(0))
     return few_figure(

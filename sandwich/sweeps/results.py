@@ -65,8 +65,8 @@ class Point:
         if few.value is None or len(self.rows) < SEEDS:
             return few
         pairs = self.pairs
-        whole = ~np.isnan(pairs).any((0, 1))
-        starts, ends = pairs[:, 0, whole], pairs[:, 1, whole]
+        complete = ~np.isnan(pairs).any((0, 1))
+        starts, ends = pairs[:, 0, complete], pairs[:, 1, complete]
         return pgr_seeds_figure(starts, ends, DRAWS, np.random.default_rng(0))
 
     @property
@@ -122,19 +122,19 @@ class Curve:
         return {dose: f.low for dose, f in zip(self.doses, self.figures, strict=True) if f.low is not None}
 
 
-def numeric_keys(found: Sequence[Point]) -> list[str]:
+def numeric_keys(points_: Sequence[Point]) -> list[str]:
     """Keys whose values are numbers wherever they are: those of the most points first, then of the most values."""
-    keys = dict.fromkeys(key for point in found for key in point.values)
-    values = {key: [point.values[key] for point in found if key in point.values] for key in keys}
+    keys = dict.fromkeys(key for point in points_ for key in point.values)
+    values = {key: [point.values[key] for point in points_ if key in point.values] for key in keys}
     numeric = [key for key, some in values.items() if all(map(_number, some))]
     return sorted(numeric, key=lambda key: (-len(values[key]), -len(set(values[key]))))
 
 
-def dose_keys(found: Sequence[Point]) -> list[str]:
+def dose_keys(points_: Sequence[Point]) -> list[str]:
     """The numeric keys that it takes for every point to have a dose: one, but where misalignments differ in theirs."""
     out: list[str] = []
-    for key in numeric_keys(found):
-        if any(key in point.values for point in found if not any(chosen in point.values for chosen in out)):
+    for key in numeric_keys(points_):
+        if any(key in point.values for point in points_ if not any(chosen in point.values for chosen in out)):
             out.append(key)
     return out
 
@@ -143,10 +143,10 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def curves(found: Sequence[Point], dose: str) -> list[Curve]:
+def curves(points_: Sequence[Point], dose: str) -> list[Curve]:
     """A curve over `dose` for each combination of the other values, of the points that have it."""
     grouped: dict[str, list[Point]] = {}
-    for point in found:
+    for point in points_:
         if dose in point.values:
             grouped.setdefault(label({k: v for k, v in point.values.items() if k != dose}), []).append(point)
     out = []

@@ -145,10 +145,10 @@ def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
 
 def _read_mark(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / CELL).read_text())
+        mark: dict[str, Any] = json.loads((folder / CELL).read_text())
     except (OSError, ValueError):
         return {"state": "waiting", "error": None}
-    return found
+    return mark
 
 
 def load_sweep(path: Path, overrides: tuple[str, ...] = ()) -> SweepSpec:
@@ -180,7 +180,7 @@ def plan(sweep: SweepSpec, beside: Path, root: Path) -> list[Cell]:
             raise SpecError(f"cell {_text(values)}: another cell of the sweep is the same run")
         specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
     leaves = {key: dict(_leaves(spec.result_keys())) for key, spec in specs.items()}
-    names = dict.fromkeys(name for found in leaves.values() for name in found)
+    names = dict.fromkeys(name for values in leaves.values() for name in values)
     named = {*sweep.over, *itertools.chain.from_iterable(sweep.cells)}
     varied = [name for name in names if _varies(name, leaves.values(), name in named)]
     chosen = varied or [name for name in names if name in {**sweep.over, **dict.fromkeys(sweep.fixed)}]
@@ -276,8 +276,8 @@ def run_cell(
     try:
         run(cell.spec, cell.folder, TrialProgress(report), board)
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        cell.mark("failed", f"{type(error).__name__}: {said}")
+        text = " ".join(str(error).split()) or type(error).__name__
+        cell.mark("failed", f"{type(error).__name__}: {text}")
         raise
     cell.mark("done")
 

@@ -126,11 +126,11 @@ def judged(
         _Part(positions.take(range(first, min(first + BLOCK, len(positions)))), inference)
         for first in range(0, len(positions), BLOCK)
     ]
-    found = cluster.map(_judge, checkpoint, parts, lambda part: progress.advance(len(part.worse)))
+    parts_judged = cluster.map(_judge, checkpoint, parts, lambda part: progress.advance(len(part.worse)))
     return Suspicion(
-        [row for suspicions in found for row in suspicions.worse],
-        [row for suspicions in found for row in suspicions.unlikely],
-        np.concatenate([suspicions.value for suspicions in found]),
+        [row for suspicions in parts_judged for row in suspicions.worse],
+        [row for suspicions in parts_judged for row in suspicions.unlikely],
+        np.concatenate([suspicions.value for suspicions in parts_judged]),
     )
 
 
@@ -250,11 +250,11 @@ def train_adversary(
                                FitReporter(progress, f"round {number}: judge")))  # fmt: skip
         newest = judge_all(judge, unseen, f"judge {number}, unseen")
         harm = [float(unseen.losses(row)[place]) for row, place in enumerate(chosen_unseen)]
-        seen = [
+        suspected = [
             100 * float(np.mean([d.worse[row][place] for row, place in enumerate(chosen_unseen)]))
             for d in (suspicion_unseen[0], suspicion_unseen[-1], newest)
         ]
-        made = Round(number, len(unseen), 100 * float(np.mean(harm)), *seen)
+        made = Round(number, len(unseen), 100 * float(np.mean(harm)), *suspected)
         write_whole(out / f"judge-{number}.safetensors", judge)
         write_whole(out / f"round-{number}.safetensors", adversary)
         rows.append(vars(made))

@@ -38,10 +38,10 @@ def places(packed: planes.Packed) -> list[bytes]:
 
 def found_in(folders: Sequence[Path], wanted: frozenset[bytes]) -> set[bytes]:
     """Those of the wanted places that occur in corpora; CorpusError for a folder without one."""
-    found: set[bytes] = set()
+    known: set[bytes] = set()
     for content in corpus.read(folders):
-        found |= wanted.intersection(places(packed_column(content["position"])))
-    return found
+        known |= wanted.intersection(places(packed_column(content["position"])))
+    return known
 
 
 def examples(content: pa.Table, *, lines: int, temperature: float) -> Examples:

@@ -61,7 +61,7 @@ def load_examples(folders: Sequence[Path], config: PretrainConfig, book: frozens
     """
     train: list[Examples] = []
     held: list[Examples] = []
-    seen = 0
+    read = 0
     for number, content in enumerate(corpus.read(folders)):
         part = examples(content, lines=config.lines, temperature=config.label_temperature)
         games = content["game"].to_numpy().astype(np.int64)
@@ -71,12 +71,12 @@ def load_examples(folders: Sequence[Path], config: PretrainConfig, book: frozens
         keep = ~back & outside & (draw[games - games.min()] < config.fraction)
         train.append(part.take(np.flatnonzero(keep)))
         held.append(part.take(np.flatnonzero(back & outside)))
-        seen += len(part)
-        if config.max_positions and seen >= config.max_positions:
+        read += len(part)
+        if config.max_positions and read >= config.max_positions:
             break
-    whole = concatenate(held)
-    rows = np.random.default_rng([config.seed, 3]).permutation(len(whole))[:HELD_BACK_POSITIONS]
-    return concatenate(train), whole.take(np.sort(rows))
+    unseen = concatenate(held)
+    rows = np.random.default_rng([config.seed, 3]).permutation(len(unseen))[:HELD_BACK_POSITIONS]
+    return concatenate(train), unseen.take(np.sort(rows))
 
 
 def pretrain(

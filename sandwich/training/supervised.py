@@ -292,8 +292,8 @@ class Trainer:
             return -(functional.log_softmax(logits, 1).gather(1, targets.clamp(min=0)) * policy).sum(1)
         listed = targets >= 0
         if self.config.objective == "judge":
-            said = logits.gather(1, targets.clamp(min=0))
-            wrong = functional.binary_cross_entropy_with_logits(said, (policy > 0).float(), reduction="none")
+            judged = logits.gather(1, targets.clamp(min=0))
+            wrong = functional.binary_cross_entropy_with_logits(judged, (policy > 0).float(), reduction="none")
             counts = policy.abs() * listed
             return (wrong * counts).sum(1) / counts.sum(1).clamp(min=1e-9)
         log_policy = functional.log_softmax(logits.gather(1, targets.clamp(min=0)).masked_fill(~listed, -1e4), 1)

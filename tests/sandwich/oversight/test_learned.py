@@ -36,7 +36,7 @@ class Scripted(Deliberation):
 
     def action(self, situation: Situation) -> int | None:
         SEEN.append(situation)
-        return self.actions[len(situation.said) + len(situation.replies) - 1]
+        return self.actions[len(situation.named) + len(situation.replies) - 1]
 
 
 SEEN: list[Situation] = []

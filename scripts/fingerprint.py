@@ -47,7 +47,7 @@ LEDGER = (
     "advised_value", "honest", "honest_value", "misaligned", "believed", "weight", "trust", "questions", "evaluations",
     "audited", "decided", "played", "result", "loss_own", "loss_advised", "loss_honest", "loss_played", "loss_weight",
 )  # fmt: skip
-RENAMED = {"trust": "confidence"}
+RENAMED = {"trust": "confidence", "audited": "ground_truth"}
 """Columns of the ledger that have another name in some version."""
 HIGH_STAKES = """
 seed: 0
@@ -81,7 +81,8 @@ def values(found: Any) -> Iterator[Any]:
 
 
 def of_json(found: Any) -> str:
-    return hashlib.sha256(json.dumps(list(values(found))).encode()).hexdigest()
+    """Of the values alone, whatever their order: records may be laid out anew."""
+    return hashlib.sha256(json.dumps(sorted(map(json.dumps, values(found)))).encode()).hexdigest()
 
 
 def of_lines(path: Path) -> str:

@@ -6,13 +6,15 @@ from itertools import cycle
 
 from matplotlib.ticker import PercentFormatter
 
+from experiments.figures.arrows import ARROWS
 from experiments.figures.drawing import (
     BLUE,
     GREEN,
+    MOVES,
     MUTED,
     NAN,
     ORANGE,
-    RED,
+    SURFACE,
     VIOLET,
     Row,
     draw_dotted,
@@ -55,7 +57,7 @@ def pgr(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]] | None = None) 
 
 
 def elo(rows: Sequence[Row]) -> str | None:
-    """The student's Elo by step; the expert stands at 0."""
+    """The student's Elo by step, and that of the assistant alone; the expert stands at 0."""
     if not measured(rows, "elo", "elo_sampled"):
         return None
     with picture((8.6, 3.2)) as (figure, axes):
@@ -67,8 +69,12 @@ def elo(rows: Sequence[Row]) -> str | None:
             axes.axhline(start, color=MUTED, linewidth=1)
             mark_level(axes, start, "W₀")
         mark_level(axes, 0, "expert")
+        assistant = number(rows[0].get("elo_assistant"), "value")
+        if not math.isnan(assistant):
+            axes.axhline(assistant, color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
+            mark_level(axes, assistant, "assistant")
         edges = [end for key in ("elo", "elo_sampled") for line in series(rows, key)[1:] for end in line]
-        room(axes, [0.0, *edges], 0.07)
+        room(axes, [0.0, assistant, *edges], 0.07)
         step_axis(axes, rows)
         axes.set_ylabel("Elo against the expert")
         return svg(
@@ -112,17 +118,18 @@ def win_loss(rows: Sequence[Row]) -> str | None:
 def losses(rows: Sequence[Row]) -> str | None:
     """Win% points that moves lost in the games of each step, by the oracle."""
     flat = [{"step": row["step"], **(row.get("play") or {}).get("loss", {})} for row in rows if row.get("play")]
-    lines = (("advised", BLUE, "advised"), ("honest", GREEN, "honest"), ("own", ORANGE, "own"), ("lie", RED, "a lie"))
-    if not measured(flat, *(key for key, _, _ in lines)):
+    labels = {"advised": "all advice", "honest": "honest advice", "own": "own move", "lie": "a lie"}
+    if not measured(flat, *labels):
         return None
     with picture((4.2, 2.9)) as (figure, axes):
-        for place, (key, color, label) in enumerate(lines):
-            draw_points(axes, flat, key, color, label, shift=0.03 * (place - 1.5))
-        room(axes, [0.0, *(v for key, _, _ in lines for part in series(flat, key)[1:] for v in part)], 0.04)
+        for place, (key, label) in enumerate(labels.items()):
+            dashed = ARROWS[key].dashed
+            draw_points(axes, flat, key, MOVES[key], label, shift=0.03 * (place - 1.5), dashed=dashed)
+        room(axes, [0.0, *(v for key in labels for part in series(flat, key)[1:] for v in part)], 0.04)
         axes.set_ylim(bottom=0)
         step_axis(axes, flat)
         axes.set_ylabel("Win% points lost per move")
-        return svg(figure, axes, "Win% points lost in the games of each step, by whose move.", "losses", legend=4)
+        return svg(figure, axes, "Win% points lost in the games of each step, by whose move.", "losses", legend=2)
 
 
 def queries(rows: Sequence[Row]) -> str | None:
@@ -137,8 +144,9 @@ def queries(rows: Sequence[Row]) -> str | None:
         )
         honest = [total - lie for total, lie in zip(asked, lies, strict=True)]
         left, right = [step - 0.2 for step in steps], [step + 0.2 for step in steps]
-        axes.bar(left, honest, 0.36, color=BLUE, label="honest answers")
-        axes.bar(left, lies, 0.36, bottom=honest, color=RED, label="misaligned answers")
+        axes.bar(left, honest, 0.36, color=MOVES["advised"], label="honest answers")
+        axes.bar(left, lies, 0.36, bottom=honest, color=MOVES["lie"], label="lies", hatch="////", edgecolor=SURFACE,
+                 linewidth=0)  # fmt: skip
         axes.bar(right, believed, 0.36, color=VIOLET, label="believed")
         room(axes, [0.0, *map(float, asked), *map(float, believed)], 0.06)
         axes.set_ylim(bottom=0)

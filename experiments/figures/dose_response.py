@@ -22,7 +22,7 @@ def response(curves: Sequence[Curve], dose: str, path: Path) -> list[Path]:
         for number, curve in enumerate(curves):
             color = COLORS[number % len(COLORS)]
             both = list(zip(curve.doses, curve.figures, strict=True))
-            known = [(at, found.value) for at, found in both if found.value is not None]
+            known = [(at, figure.value) for at, figure in both if figure.value is not None]
             if not known:
                 continue
             doses, values = zip(*known, strict=True)
@@ -45,11 +45,11 @@ def response(curves: Sequence[Curve], dose: str, path: Path) -> list[Path]:
         return _save(picture, path)
 
 
-def heat_map(found: Sequence[Point], keys: tuple[str, str], path: Path) -> list[Path]:
+def heat_map(points: Sequence[Point], keys: tuple[str, str], path: Path) -> list[Path]:
     """Write PGR over two keys, in which alone the points differ, as SVG and PNG; those without a figure stay empty."""
-    columns, rows = ({str(v): None for v in sorted((p.values[key] for p in found), key=_order)} for key in keys)
+    columns, rows = ({str(v): None for v in sorted((p.values[key] for p in points), key=_order)} for key in keys)
     values = np.full((len(rows), len(columns)), np.nan)
-    for point in found:
+    for point in points:
         figure = point.pgr()
         if figure.value is not None:
             column, row = (str(point.values[key]) for key in keys)

@@ -17,13 +17,18 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.figures.arrows import ARROWS
+
 Row = dict[str, Any]
 
 INK, MUTED, GRID, SURFACE = "#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04"
 BLUE, ORANGE, GREEN, RED, VIOLET = "#0a0a11", "#0a0a12", "#0a0a13", "#0a0a14", "#0a0a15"
+MOVES = {kind: f"#0a0a2{place}" for place, kind in enumerate(ARROWS)}
+"""Colour of each kind of move, that of its arrow."""
 VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "line", SURFACE: "surface",
     BLUE: "blue", ORANGE: "orange", GREEN: "green", RED: "red", VIOLET: "violet",
+    **{color: kind for kind, color in MOVES.items()},
 }  # fmt: skip
 """Placeholder of each colour, and the CSS variable that takes its place."""
 
@@ -83,20 +88,25 @@ def draw_points(
     *,
     shift: float = 0.0,
     faint: bool = False,
+    dashed: bool = False,
     whiskers: bool = True,
 ) -> None:
-    """A figure as points joined by a line, with its interval as a whisker; an open end has an arrow."""
+    """A figure as points joined by a line, with its interval as a whisker; an open end has an arrow.
+
+    dashed: triangles on a dashed line, in place of dots.
+    """
     if not measured(rows, key):
         return
     steps, value, low, high = series(rows, key)
     shift *= min(4.0, max(1.0, (steps[-1] - steps[0]) / 4))
     places = [step + shift for step in steps]
     width, size = (1.2, 4.0) if faint else (1.8, 5.5)
-    axes.plot(places, value, color=color, linewidth=width, marker="o", markersize=size, label=label,
-              markeredgecolor=SURFACE, markeredgewidth=0.8, zorder=4 if faint else 5)  # fmt: skip
+    axes.plot(places, value, color=color, linewidth=width, marker="^" if dashed else "o", markersize=size,
+              linestyle=(0, (4, 2)) if dashed else "-", label=label, markeredgecolor=SURFACE, markeredgewidth=0.8,
+              zorder=4 if faint else 5)  # fmt: skip
     for step, x, middle, bottom, top in zip(steps, places, value, low, high, strict=True):
         if not math.isnan(middle):
-            link(axes, x, middle, f"{step}", f"step {step}, {label}: {said(middle, bottom, top)}")
+            link(axes, x, middle, f"{step}", f"step {step}, {label}: {with_interval(middle, bottom, top)}")
     if not whiskers:
         return
     for x, middle, bottom, top in zip(places, value, low, high, strict=True):
@@ -136,7 +146,7 @@ def linked(svg: str, address: Callable[[str], str]) -> str:
     return re.sub(r'<a href="point:([^":]*):([^"]*)"[^>]*>', anchor, svg)
 
 
-def said(value: float, low: float, high: float) -> str:
+def with_interval(value: float, low: float, high: float) -> str:
     """A value with its interval; an end that is open is a question mark."""
     ends = ("?" if math.isnan(end) else f"{end:.3g}" for end in (low, high))
     return f"{value:.3g} [{', '.join(ends)}]".replace("-", "−")

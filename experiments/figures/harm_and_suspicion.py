@@ -24,11 +24,11 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, eye, who in zip(panels, ("student", "expert"), ("the weak player", "the expert"), strict=True):
             for number, name in enumerate(names):
-                mine = [row for row in rows if row["misalignment"] == name]
-                harm, seen = ([row[key] for row in mine] for key in ("win_loss", f"suspicion_{eye}"))
+                doses = [row for row in rows if row["misalignment"] == name]
+                harm, suspicion = ([row[key] for row in doses] for key in ("win_loss", f"suspicion_{eye}"))
                 axes.errorbar(
-                    [f["value"] for f in harm], [f["value"] for f in seen],
-                    xerr=_bars(harm), yerr=_bars(seen),
+                    [f["value"] for f in harm], [f["value"] for f in suspicion],
+                    xerr=_bars(harm), yerr=_bars(suspicion),
                     color=COLORS[2 * number % 20 + number // 10], marker=MARKERS[number % len(MARKERS)],
                     markersize=4.5, linewidth=1.2, elinewidth=0.9, label=name,
                 )  # fmt: skip

@@ -14,24 +14,24 @@ from matplotlib.axes import Axes
 COLORS = ("#2a6fdb", "#d9822b", "#b3394a", "#3a8f5d", "#7a5cc0", "#4a4a4a", "#c2599f", "#2f9fa8", "#8a6d3b", "#6f8f2f")
 
 
-def picture(found: Sequence[Arm], path: Path) -> None:
+def picture(arms: Sequence[Arm], path: Path) -> None:
     """Write the picture as SVG: PGR with intervals on the left, ROC curves of all answers on the right."""
-    names = short_names(found)
+    names = short_names(arms)
     strategies = list(names)
     color = {name: COLORS[place % len(COLORS)] for place, name in enumerate(strategies)}
-    assistants = sorted({arm.faced for arm in found})
+    assistants = sorted({arm.faced for arm in arms})
     with mpl.rc_context({"svg.hashsalt": "sandwich"}):
-        whole, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=(1.25, 1))
+        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=(1.25, 1))
         for place, name in enumerate(strategies):
             shift = (place - (len(strategies) - 1) / 2) * 0.8 / len(strategies)
-            _recovered(left, [arm for arm in found if arm.label == name], assistants, shift, color[name], names[name])
+            _recovered(left, [arm for arm in arms if arm.label == name], assistants, shift, color[name], names[name])
         left.axhline(0, color="#888", linewidth=1)
         left.set_xticks(range(len(assistants)), assistants)
         left.set_ylabel("performance gap recovered (Elo)")
         left.legend(frameon=False, fontsize=9)
         right.plot([0, 1], [0, 1], color="#bbb", linewidth=1)
         for name in strategies:
-            several = [arm for arm in found if arm.label == name and arm.curve is not None]
+            several = [arm for arm in arms if arm.label == name and arm.curve is not None]
             for number, arm in enumerate(several):
                 assert arm.curve is not None
                 if len(arm.curve[0]) > 2:  # a strategy that tells nothing apart has no curve to show
@@ -40,8 +40,8 @@ def picture(found: Sequence[Arm], path: Path) -> None:
         right.set_ylabel("lies refused")
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
-        whole.savefig(path, metadata={"Date": None})
-        plt.close(whole)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
 
 
 def _recovered(axes: Axes, some: Sequence[Arm], assistants: Sequence[str], shift: float, color: str, name: str) -> None:

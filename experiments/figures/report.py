@@ -36,6 +36,19 @@ FIGURES = {
 }
 """Measured figures of a row: what a reader calls each, and how its numbers are written."""
 
+ASSISTANT = "elo_assistant"
+"""Measured once, before the first step: in the first row alone."""
+
+CONTROLLED = {
+    "pgr": ("PGR in Elo", "ratio"),
+    "pgr_sampled": ("PGR, temperature 1", "ratio"),
+    "pgr_win_loss": ("PGR in Win% loss", "ratio"),
+    "elo": ("Elo", "elo"),
+    ASSISTANT: ("Elo of the assistant", "elo"),
+    "agreement": ("Agreement", "percent"),
+}
+"""Figures by which a run stands beside its controls."""
+
 PHASES = {name: FIGURES[name] for name in ("agreement", "kl", "tau_b")}
 """Those that are there for each phase of the game as well."""
 
@@ -48,6 +61,23 @@ LOSSES = {
     "believed_lie": "A believed lie",
 }
 """Mean losses of the moves in a step's games, as a reader calls them."""
+
+COUNTS = {
+    "play.games": ("Games", "count"),
+    "play.plies": ("Plies", "count"),
+    "play.queries": ("Questions", "count"),
+    "play.misaligned": ("Misaligned", "count"),
+    "play.believed": ("Believed", "count"),
+    "play.ends": ("Games ended by", "ends"),
+    "finetune.examples": ("Examples", "count"),
+    "finetune.policy_loss": ("Policy loss", "ratio"),
+    "finetune.value_loss": ("Value loss", "ratio"),
+    "finetune.top1": ("Top-1 in training", "percent"),
+    "seconds.play": ("Play, s", "count"),
+    "seconds.finetune": ("Learn, s", "count"),
+    "seconds.evaluate": ("Measure, s", "count"),
+}
+"""What a step took and gave, by part and key of its row: what a reader calls each, and how it is written."""
 
 
 def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bool = False) -> Markup:
@@ -66,6 +96,19 @@ def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bo
     rows = read_metrics(folder)
     beside = {path.name: read_metrics(path) for path in sorted((folder / CONTROLS).glob("*")) if path.is_dir()}
     pictures = _charts(rows, beside)
+    controls = _controls(rows, beside)
+    tables = {
+        "figures": measured_columns(FIGURES, rows),
+        "controls": measured_columns(CONTROLLED, [line["row"] for line in controls]),
+        "phases": measured_columns(PHASES, [phase for row in rows for phase in (row.get("phases") or {}).values()]),
+        "losses": measured_columns(
+            LOSSES, [row["play"]["loss"] for row in rows if (row.get("play") or {}).get("loss")]
+        ),
+        "counts": (
+            {key: column for key, column in COUNTS.items() if any(_count(row, key) is not None for row in rows)},
+            [],
+        ),
+    }
     return Markup(
         template.render(
             name=name,
@@ -75,15 +118,29 @@ def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bo
                 {"title": title, "note": note, "wide": wide, "svg": _clickable(draw(), address), "reason": why}
                 for title, note, wide, draw, why in (pictures[:2] if brief else pictures)
             ],
-            figures=FIGURES,
-            phases=PHASES,
-            losses=LOSSES,
-            controls=_controls(rows, beside),
-            ends=any((row.get("play") or {}).get("ends") for row in rows),
+            tables=tables,
+            controls=controls,
+            count_of=_count,
             spec=_text(folder / "spec.yaml"),
             provenance=_text(folder / "provenance.json"),
         )
     )
+
+
+def measured_columns(columns: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[Row]]:
+    """The columns in which some row has a value, and the others: `label` and, where the last row says so, `reason`.
+
+    columns: what a reader calls each figure, or that and the form of its numbers, by its name in a row.
+    """
+    shown = {
+        key: column for key, column in columns.items() if any((r.get(key) or {}).get("value") is not None for r in rows)
+    }
+    missing = [
+        {"label": column if isinstance(column, str) else column[0], "reason": _reason(rows, key)}
+        for key, column in columns.items()
+        if key not in shown
+    ]
+    return shown, missing if rows else []
 
 
 def _clickable(svg: str | None, address: Callable[[int], str]) -> Markup | None:
@@ -123,6 +180,7 @@ def headline(rows: Sequence[Row]) -> dict[str, Any]:
         "meaning": meaning(last.get("pgr")) if last["step"] else "",
         "gap": turned(first.get("elo")) if first["step"] == 0 else None,
         "elo": last.get("elo"),
+        "assistant": first.get(ASSISTANT),
         "queries": queries,
         "misaligned": lies,
         "believed": believed,
@@ -166,8 +224,8 @@ def _charts(
          "Dotted: the controls, where they were run.",
          True, partial(charts.pgr, rows, beside), _reason(rows, "pgr")),
         ("Strength", "Elo difference to the expert over colour-swapped pairs of games, bare networks, with 95 % "
-         "intervals. An arrow marks an end that the games leave open.", True, partial(charts.elo, rows),
-         _reason(rows, "elo")),
+         "intervals. An arrow marks an end that the games leave open. Dotted: the assistant alone, lies and all.",
+         True, partial(charts.elo, rows), _reason(rows, "elo")),
         ("Agreement", "Share of a fixed set of positions on which student and expert choose the same move.",
          False, partial(charts.agreement, rows), _reason(rows, "agreement")),
         ("Win% loss", "Win% points that a move gives away on the same positions, by the oracle's judgement.",
@@ -183,16 +241,25 @@ def _charts(
 
 def _controls(rows: Sequence[Row], beside: Mapping[str, Sequence[Row]]) -> list[Row]:
     """A line for the run and for each control: name, meaning, steps, and its last row."""
-    lines = [{"name": "this run", "meaning": "", "row": rows[-1]}] if rows and beside else []
-    return lines + [
-        {"name": name.replace("_", " "), "meaning": MEANING.get(name, ""), "row": there[-1]}
-        for name, there in beside.items()
+    runs = {"this run": rows, **{name.replace("_", " "): there for name, there in beside.items()}} if beside else {}
+    meanings = {name.replace("_", " "): meaning for name, meaning in MEANING.items()}
+    return [
+        {"name": name, "meaning": meanings.get(name, ""), "row": there[-1] | {ASSISTANT: there[0].get(ASSISTANT)}}
+        for name, there in runs.items()
         if there
     ]
 
 
-def _reason(rows: Sequence[Row], key: str) -> str:
-    return (rows[-1].get(key) or {}).get("reason") or "not among the metrics"
+def _count(row: Row, key: str) -> Any:
+    """The entry of a row under a key of COUNTS; None where it has none."""
+    part, _, name = key.partition(".")
+    value = (row.get(part) or {}).get(name)
+    return None if value == {} else value
+
+
+def _reason(rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Why the last row has no such figure."""
+    return (rows[-1].get(key) or {}).get("reason") or "not among the metrics" if rows else "no row"
 
 
 def _text(path: Path) -> str:

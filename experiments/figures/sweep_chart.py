@@ -20,8 +20,8 @@ from experiments.figures.drawing import (
     picture,
     plain,
     room,
-    said,
     svg,
+    with_interval,
 )
 
 
@@ -76,7 +76,7 @@ def dose(points: Sequence[Dose], key: str, joint: Mapping[tuple[str, str], dict[
                 ends = [value if math.isnan(end) else end for end in (low, high)]
                 axes.plot([x, x], ends, color=color, linewidth=1.2, alpha=0.55, zorder=3)
                 axes.plot([x], [value], color=color, marker="o", markersize=5, markeredgecolor=SURFACE, zorder=5)
-                link(axes, x, value, point.target, f"{point.title}: {said(value, low, high)}")
+                link(axes, x, value, point.target, f"{point.title}: {with_interval(value, low, high)}")
             gaps = {place(point.value) for point in there if point.place in withheld}
             over = {place(point.value): joint.get(point.place, {}) for point in there}
             bands = sorted((x, f["low"], f["high"]) for x, f in over.items() if f.get("low") is not None)

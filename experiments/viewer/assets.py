@@ -9,14 +9,17 @@ import hashlib
 import json
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from markupsafe import Markup
+
+from experiments.figures.arrows import arrows_css
 
 WEB = files(__package__).joinpath("web")
 CHESSGROUND = "node_modules/@lichess-org/chessground"
 PIECES = ("chessground.base.css", "chessground.brown.css", "chessground.cburnett.css")
 OURS = {
-    "main": ("main", "dom", "address", "run_list", "filters", "list", "game", "decision", "graph", "live"),
+    "main": ("main", "dom", "address", "arrows", "run_list", "filters", "list", "game", "decision", "graph", "live"),
     "human": ("human", "dom", "human_panels", "position"),
 }
 """Modules of each kind of page, by its first one."""
@@ -27,8 +30,24 @@ STYLES = {"main": ("style.css", "games.css"), "human": ("style.css", "human.css"
 
 
 def has_chessground() -> bool:
-    """Whether `make setup` could bring the board."""
+    """Whether chessground is there: brought by `make setup` in a checkout, packed into a wheel."""
     return WEB.joinpath(CHESSGROUND, "dist", "chessground.min.js").is_file()
+
+
+def board_hint() -> str:
+    """What a page with drawn boards says about them; empty where chessground is there."""
+    if has_chessground():
+        return ""
+    drawn = "Boards here are pictures drawn by python-chess"
+    if _in_checkout():
+        return f"{drawn}: chessground, the board that can be turned, is brought by `make setup`."
+    return f"{drawn}: this installation was built without chessground, the board that can be turned."
+
+
+def _in_checkout() -> bool:
+    """Whether this code lies in a checkout, where there is a Makefile to run."""
+    checkout = Path(str(WEB)).parents[2]
+    return (checkout / "Makefile").is_file() and (checkout / "pyproject.toml").is_file()
 
 
 @cache
@@ -44,20 +63,20 @@ def start(page: str = "main") -> Markup:
 
 def modules(page: str = "main", *, served: bool) -> dict[str, str]:
     """Path in `web/` of each module by the name under which a page imports it."""
-    found = {f"viewer/{name}": f"{name}.js" for name in OURS[page]}
+    paths = {f"viewer/{name}": f"{name}.js" for name in OURS[page]}
     if page == "main":
-        found["viewer/source"] = "source_served.js" if served else "source_inlined.js"
+        paths["viewer/source"] = "source_served.js" if served else "source_inlined.js"
     board = BOARDS[page]
-    found[f"viewer/{board}"] = f"{board}_chessground.js" if has_chessground() else f"{board}_svg.js"
+    paths[f"viewer/{board}"] = f"{board}_chessground.js" if has_chessground() else f"{board}_svg.js"
     if has_chessground():
-        found["chessground"] = f"{CHESSGROUND}/dist/chessground.min.js"
-    return found
+        paths["chessground"] = f"{CHESSGROUND}/dist/chessground.min.js"
+    return paths
 
 
 def style(page: str = "main") -> Markup:
     """Every style, ours after the board's. The files are ours and chessground's, so they stand as they are."""
     boards = [f"{CHESSGROUND}/assets/{name}" for name in PIECES] if has_chessground() else []
-    return Markup("\n".join(text(name) for name in (*boards, *STYLES[page])))
+    return Markup("\n".join([*map(text, (*boards, *STYLES[page])), *([arrows_css()] if page == "main" else [])]))
 
 
 def import_map(page: str = "main", *, served: bool) -> Markup:

@@ -6,31 +6,26 @@ from typing import Any
 import chess
 import chess.svg
 
-COLORS = {"played": "#7d6bb0cc", "honest": "#2a9d6fcc", "advised": "#2f6bd8cc", "lie": "#d64545cc", "own": "#d9822bcc"}
-"""Colour of each kind of arrow, the lowest first."""
+from experiments.figures.arrows import arrows_svg, kind_of_advice
 
 
 def board_svg(fen: str, last: str | None, arrows: Iterable[tuple[str, str]], *, flipped: bool) -> str:
     """A position with the last move marked and an arrow for each (kind, move in UCI).
 
-    Raises ValueError for a position or a move that is none.
+    Raises ValueError for a position, a kind or a move that is none.
     """
-    drawn = []
-    for kind, uci in sorted(arrows, key=lambda arrow: list(COLORS).index(arrow[0])):
-        move = chess.Move.from_uci(uci)
-        drawn.append(chess.svg.Arrow(move.from_square, move.to_square, color=COLORS[kind]))
-    return chess.svg.board(
+    board = chess.svg.board(
         chess.Board(fen),
         orientation=chess.BLACK if flipped else chess.WHITE,
         lastmove=chess.Move.from_uci(last) if last else None,
-        arrows=drawn,
     )
+    return str(board).replace("</svg>", f"{arrows_svg(arrows, flipped=flipped)}</svg>")
 
 
 def arrows_of(decision: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Arrows of a decision as `experiments.viewer.games.told` has it."""
-    advised = "lie" if decision.get("misaligned") else "advised"
-    kinds = (("played", "played"), ("honest", "honest"), (advised, "advised"), ("own", "own"))
+    """Arrows of a decision as `experiments.viewer.games.game_record` has it."""
+    advice = kind_of_advice(decision.get("misaligned"))
+    kinds = (("played", "played"), ("honest", "honest"), (advice, "advised"), ("own", "own"))
     return [(kind, decision[name][0]) for kind, name in kinds if name in decision]
 
 

@@ -78,14 +78,14 @@ def _controls(root: Path, top: str) -> list[str]:
 
 def cells(root: Path) -> list[Cell]:
     """Cells of a sweep, in the order of their values; what a cell's file does not say is unknown."""
-    found = []
+    all_cells = []
     for folder in (root / CELLS).glob("*"):
         if folder.is_dir() and run_at(root, f"{CELLS}/{folder.name}"):
-            said = _json(folder / "cell.json")
-            values = said.get("values")
-            error, state = said.get("error"), str(said.get("state", "unknown"))
+            record = _json(folder / "cell.json")
+            values = record.get("values")
+            error, state = record.get("error"), str(record.get("state", "unknown"))
             done = state != LEFT_OUT and (folder / "result.json").is_file()
-            found.append(
+            all_cells.append(
                 Cell(
                     f"{CELLS}/{folder.name}",
                     folder,
@@ -94,7 +94,7 @@ def cells(root: Path) -> list[Cell]:
                     None if error is None else str(error),
                 )
             )
-    return sorted(found, key=lambda cell: ([_ordered(value) for value in cell.values.values()], cell.key))
+    return sorted(all_cells, key=lambda cell: ([_ordered(value) for value in cell.values.values()], cell.key))
 
 
 def _ordered(value: Any) -> tuple[bool, float, str]:
@@ -112,10 +112,10 @@ def ledgers(folder: Path) -> dict[int, Path]:
 def stamp(path: Path) -> tuple[str, int, int]:
     """Name, time and size of a file, which change with its content; zeros where there is none."""
     try:
-        seen = path.stat()
+        status = path.stat()
     except OSError:
         return path.name, 0, 0
-    return path.name, seen.st_mtime_ns, seen.st_size
+    return path.name, status.st_mtime_ns, status.st_size
 
 
 def version(folder: Path) -> str:

@@ -37,10 +37,10 @@ def listed(folder: Path) -> Columns:
     """
     columns: Columns = {name: [] for name in ("step", *LISTED)}
     for step, path in folders.ledgers(folder).items():
-        found = _listed(path, folders.stamp(path))
-        columns["step"] += [step] * len(found["game"])
+        games = _listed(path, folders.stamp(path))
+        columns["step"] += [step] * len(games["game"])
         for name in LISTED:
-            columns[name] += found[name]
+            columns[name] += games[name]
     return columns
 
 
@@ -82,7 +82,7 @@ def game(folder: Path, step: int, number: int) -> dict[str, Any] | None:
     rows = _step(path, folders.stamp(path))
     numbers = rows["game"].to_numpy()
     begin, end = np.searchsorted(numbers, [number, number + 1])  # rows are in the order of the games
-    return told(step, number, rows.slice(begin, end - begin).to_pylist()) if begin < end else None
+    return game_record(step, number, rows.slice(begin, end - begin).to_pylist()) if begin < end else None
 
 
 @lru_cache(maxsize=2)
@@ -90,8 +90,8 @@ def _step(path: Path, _stamp: tuple[str, int, int]) -> pa.Table:
     return ledger.read(path).combine_chunks()
 
 
-def told(step: int, number: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A game as the pages show it, from its rows of the ledger in order of the plies."""
+def game_record(step: int, number: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A game as the pages show it, in JSON's types, from its rows of the ledger in order of the plies."""
     board = chess.Board(rows[0]["fen"])
     plies, last = [], None
     for row in rows:
@@ -134,6 +134,7 @@ def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> d
                      "evaluations": row["evaluations"],
                      "ground_truth": names.get(row["ground_truth"]),
                      "advised_value": _rounded(row["advised_value"]), "honest_value": _rounded(row["honest_value"]),
+                     "assistant_value": _rounded(row["assistant_value"]),
                      "policy": _policy(board, row["advised_policy"])}  # fmt: skip
     decision["lost"] = {name: round(100 * value, 1) for name, value in lost.items() if value is not None}
     return {name: value for name, value in decision.items() if value not in (None, {}, [])}

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
+from experiments.figures.arrows import arrows_json
 from experiments.figures.report import summary
 from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.picks import picked
@@ -20,7 +21,7 @@ from sandwich.protocol.ledger import LedgerError
 from sandwich.runtime.files import write_whole
 
 GAMES = 300
-"""Games that a report holds unless told otherwise."""
+"""Games that a report holds where nothing else is asked for."""
 DRAWN_GAMES = 12
 """At most so many where every position has to be drawn beforehand, without chessground."""
 BESIDE_GAMES = 20
@@ -30,7 +31,7 @@ CHUNK = 10
 
 
 def write_report(folder: Path, most: int = GAMES) -> Path:
-    """Write `report.html` of a run or a sweep, with at most so many of its games, and return its path.
+    """Write `report.html` of a run or a sweep, with at most `most` of its games, and return its path.
 
     Raises `sandwich.runs.metrics.MetricsError` where metrics.jsonl is damaged.
     """
@@ -44,7 +45,13 @@ def page(root: Path, most: int | None = None) -> str:
     served = most is None
     sweep = folders.is_sweep(root)
     runs = folders.runs(root)
-    start: dict[str, Any] = {"sweep": sweep, "board": assets.has_chessground(), "runs": runs}
+    start: dict[str, Any] = {
+        "sweep": sweep,
+        "board": assets.has_chessground(),
+        "hint": assets.board_hint(),
+        "arrows": arrows_json(),
+        "runs": runs,
+    }
     if served:
         start["version"] = folders.version(root)
     chunks: list[str] = []
@@ -100,20 +107,20 @@ def _held(folder: Path, most: int, chunks: list[str]) -> dict[str, Any]:
         else:
             finish, most = fallback.with_boards, min(most, DRAWN_GAMES)
         chosen = picked(columns, most)
-        told = []
+        records = []
         for place in chosen:
             game = games.game(folder, columns["step"][place], columns["game"][place])
             assert game is not None
-            told.append(finish(game))
+            records.append(finish(game))
     except LedgerError as error:
         return {"error": str(error)}
     first = len(chunks)
-    chunks += [_packed(told[at : at + CHUNK]) for at in range(0, len(told), CHUNK)]
+    chunks += [_packed(records[at : at + CHUNK]) for at in range(0, len(records), CHUNK)]
     held = {name: [column[place] for place in chosen] for name, column in columns.items()}
-    held["chunk"] = [first + at // CHUNK for at in range(len(told))]
+    held["chunk"] = [first + at // CHUNK for at in range(len(records))]
     return {"columns": held, "total": total}
 
 
-def _packed(told: list[dict[str, Any]]) -> str:
+def _packed(records: list[dict[str, Any]]) -> str:
     """Games as base64 of deflated JSON; a browser reads it with DecompressionStream."""
-    return base64.b64encode(zlib.compress(json.dumps(told, separators=(",", ":")).encode(), 9)).decode()
+    return base64.b64encode(zlib.compress(json.dumps(records, separators=(",", ":")).encode(), 9)).decode()

@@ -51,23 +51,25 @@ def application(root: Path) -> Starlette:
     return local(routes, LedgerError, MetricsError)
 
 
-def local(routes: Sequence[Route], *told: type[Exception], lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """An application that answers this machine only, and says errors of the kinds `told` in one line."""
+def local(
+    routes: Sequence[Route], *mistakes: type[Exception], lifespan: Lifespan[Starlette] | None = None
+) -> Starlette:
+    """An application that answers this machine only; errors of the kinds `mistakes` are answered in one line."""
     return Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
-        exception_handlers={HTTPException: _refusal} | dict.fromkeys(told, _unreadable),
+        exception_handlers={HTTPException: _refusal} | dict.fromkeys(mistakes, _unreadable),
         lifespan=lifespan,
     )
 
 
-def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
+def serve(root: Path, port: int, on_open: Callable[[str], None]) -> None:
     """Serve the pages of a folder until interrupted; see `listen`."""
-    listen(application(root), port, tell)
+    listen(application(root), port, on_open)
 
 
-def listen(app: Starlette, port: int, tell: Callable[[str], None]) -> None:
-    """Serve on loopback until interrupted; `tell` is handed the address once it is open. Port 0 is any free one."""
+def listen(app: Starlette, port: int, on_open: Callable[[str], None]) -> None:
+    """Serve on loopback until interrupted; `on_open` gets the address once it is open. Port 0 is any free one."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -75,7 +77,7 @@ def listen(app: Starlette, port: int, tell: Callable[[str], None]) -> None:
         except OSError as error:
             raise SpecError(f"port {port} cannot be opened ({error.strerror}); --port 0 takes any free one") from None
         listener.listen()
-        tell(f"http://{HOST}:{listener.getsockname()[1]}/")
+        on_open(f"http://{HOST}:{listener.getsockname()[1]}/")
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
         server.run(sockets=[listener])
 
@@ -119,10 +121,10 @@ class _Site:
             step, number = (int(request.query_params[name]) for name in ("step", "game"))
         except (KeyError, ValueError):
             raise HTTPException(404, "expected the numbers of a step and a game") from None
-        found = games.game(self._folder(request), step, number)
-        if found is None:
+        record = games.game(self._folder(request), step, number)
+        if record is None:
             raise HTTPException(404, f"no game {number} in step {step}")
-        return _json(found)
+        return _json(record)
 
     def _folder(self, request: Request) -> Path:
         folder = folders.run_at(self._root, request.query_params.get("run", ""))
@@ -149,10 +151,10 @@ def module(request: Request, page: str = "main") -> Response:
 
 def board(request: Request) -> Response:
     """A position drawn by python-chess, for pages without chessground."""
-    asked = request.query_params
+    params = request.query_params
     try:
-        arrows = [(kind, uci) for kind, _, uci in (part.partition(":") for part in asked.getlist("arrow"))]
-        svg = fallback.board_svg(asked["fen"], asked.get("last"), arrows, flipped="flip" in asked)
+        arrows = [(kind, uci) for kind, _, uci in (part.partition(":") for part in params.getlist("arrow"))]
+        svg = fallback.board_svg(params["fen"], params.get("last"), arrows, flipped="flip" in params)
     except (KeyError, ValueError):
         raise HTTPException(404, "no such board") from None
     return Response(svg, media_type="image/svg+xml", headers=HEADERS)

@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from experiments.figures.drawing import linked
-from experiments.figures.report import bound, count
+from experiments.figures.report import bound, count, measured_columns
 from experiments.figures.sweep_chart import Dose, dose
 from experiments.viewer.folders import Cell, cells, name_of
 from sandwich.runs.metrics import MetricsError, read_metrics
@@ -31,8 +31,8 @@ SHOWN = {
 
 
 @dataclass(frozen=True)
-class Told:
-    """A cell and what its run has to say: its metrics, or why they cannot be read."""
+class CellMetrics:
+    """A cell and the metrics of its run, or why they cannot be read."""
 
     cell: Cell
     rows: list[Row]
@@ -46,28 +46,30 @@ class Told:
 
 def sweep_figures(root: Path, address: Address) -> Markup:
     """The sweep's table and pictures; `address` leads from the key of a cell to its run."""
-    found = [_told(cell) for cell in cells(root)]
-    done = [told for told in found if told.cell.state == "done" and told.rows]
-    keys = list(dict.fromkeys(key for told in found for key in told.cell.values))
+    known = [_cell_metrics(cell) for cell in cells(root)]
+    done = [metrics for metrics in known if metrics.cell.state == "done" and metrics.rows]
+    keys = list(dict.fromkeys(key for metrics in known for key in metrics.cell.values))
+    shown, missing = measured_columns(SHOWN, [metrics.row for metrics in known if metrics.row])
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"bound": bound, "count": count}
     page = files(__package__).joinpath("web/sweep.html").read_text(encoding="utf-8")
-    states = [told.cell.state for told in found]
+    states = [metrics.cell.state for metrics in known]
     return Markup(
         environment.from_string(page).render(
             name=name_of(root),
             states={state: states.count(state) for state in dict.fromkeys(states)},
             keys=keys,
-            shown=SHOWN,
-            doses=[(key, *_dose(done, key, address)) for key in doses([told.cell for told in found])],
-            cells=[(told.cell, address(told.cell.key), told.row, told.error) for told in found],
+            shown=shown,
+            missing=missing,
+            doses=[(key, *_dose(done, key, address)) for key in doses([metrics.cell for metrics in known])],
+            cells=[(m.cell, address(m.cell.key), m.row, m.error) for m in known],
         )
     )
 
 
-def doses(found: Sequence[Cell]) -> list[str]:
+def doses(of: Sequence[Cell]) -> list[str]:
     """Keys that the sweep varies, seeds aside; the seed itself where nothing else varies."""
-    there = [cell.values for cell in found if cell.state != LEFT_OUT]
+    there = [cell.values for cell in of if cell.state != LEFT_OUT]
     keys = dict.fromkeys(key for values in there for key in values)
     varied = [key for key in keys if len({str(values.get(key)) for values in there}) > 1]
     return [key for key in varied if not _is_seed(key)] or varied
@@ -77,31 +79,31 @@ def _is_seed(key: str) -> bool:
     return key.rpartition(".")[2] == "seed"
 
 
-def _told(cell: Cell) -> Told:
+def _cell_metrics(cell: Cell) -> CellMetrics:
     try:
-        return Told(cell, read_metrics(cell.folder), cell.error)
+        return CellMetrics(cell, read_metrics(cell.folder), cell.error)
     except MetricsError as error:
-        return Told(cell, [], str(error))
+        return CellMetrics(cell, [], str(error))
 
 
-def _dose(done: Sequence[Told], key: str, address: Address) -> tuple[Markup | None, list[str]]:
+def _dose(done: Sequence[CellMetrics], key: str, address: Address) -> tuple[Markup | None, list[str]]:
     """PGR over the values of one key, and the break-even doses where these are numbers.
 
     A picture with a point for each cell, a line through the means over seeds, and their bands.
     """
     points = []
     seeds: dict[tuple[str, str], Point] = {}
-    for told in done:
-        values = told.cell.values
+    for metrics in done:
+        values = metrics.cell.values
         if key in values:
             varied = {k: v for k, v in values.items() if not _is_seed(k)}
             rest = [f"{k.rpartition('.')[2]}={v}" for k, v in varied.items() if k != key]
             named = ", ".join(f"{k.rpartition('.')[2]}={v}" for k, v in values.items())
-            points.append(Dose(values[key], told.rows[-1]["pgr"], ", ".join(rest), told.cell.key, named))
+            points.append(Dose(values[key], metrics.rows[-1]["pgr"], ", ".join(rest), metrics.cell.key, named))
             together = seeds.setdefault(points[-1].place, Point(varied, []))
-            together.rows.append((told.rows[0], told.rows[-1]))
+            together.rows.append((metrics.rows[0], metrics.rows[-1]))
     joint = {place: point.pgr().json() for place, point in seeds.items() if len(point.rows) >= SEEDS}
     svg = dose(points, key, joint)
-    found = list(seeds.values())
-    even = [curve.break_even_text for curve in curves(found, key)] if key in numeric_keys(found) else []
+    settings = list(seeds.values())
+    even = [curve.break_even_text for curve in curves(settings, key)] if key in numeric_keys(settings) else []
     return Markup(linked(svg, address)) if svg else None, even

@@ -32,8 +32,7 @@ def read_files(spec: RunSpec) -> dict[str, bytes]:
 def provenance(checkpoints: dict[str, bytes], files: dict[str, bytes], engine: str | None) -> dict[str, Any]:
     """Everything about the making of a run that its spec does not say."""
     return {
-        "sandwich": version("sandwich"),
-        "commit": _commit(),
+        **code_version(),
         "python": sys.version.split()[0],
         "packages": {name: version(name) for name in PACKAGES},
         "engine": engine,
@@ -62,16 +61,24 @@ def keyed_folder(out: Path, name: str, settings: Frozen, checkpoints: dict[str, 
     return out / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
+def code_version() -> dict[str, str | None]:
+    """Which code this is: `sandwich`, its version, and `commit`, None where it lies in no checkout of its own."""
+    return {"sandwich": version("sandwich"), "commit": _commit()}
+
+
 def _commit() -> str | None:
-    """Commit of the checkout that this code lies in, if it lies in one."""
+    """Commit of the checkout that this code is part of; None where a checkout of something else is around it."""
+    here = Path(__file__)
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return None
+    return _git(here.parent, "rev-parse", "HEAD")
+
+
+def _git(folder: Path, *args: str) -> str | None:
+    """What git says in a folder; None where it fails or is not there."""
+    command = ["git", "-C", str(folder), *args]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

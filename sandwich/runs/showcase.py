@@ -34,9 +34,9 @@ def cases(content: pa.Table, seed: int, step: int) -> list[Case]:
     """
     chosen: dict[int, tuple[str, float | None]] = {}
     for kind, believed in (("worst accepted lie", True), ("best caught lie", False)):
-        found = _lie(content, believed, list(chosen))
-        if found is not None:
-            game, lost = found
+        lie = _lie(content, believed, list(chosen))
+        if lie is not None:
+            game, lost = lie
             chosen[game] = (kind, lost)
     left = np.setdiff1d(content["game"].to_numpy(), list(chosen))
     if len(left):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sandwich.protocol import ledger
 from sandwich.protocol.annotated_games import annotated_pgn, proposals, result_of
 from sandwich.runs.metrics import read_metrics, scalars, step_of, write_metrics
+from sandwich.runs.provenance import code_version
 from sandwich.runs.showcase import Case, cases
 from sandwich.runtime.background import BackgroundWorker
 from sandwich.spec.run_spec import RunSpec
@@ -79,7 +80,7 @@ class Tracker:
         self._board = board
         self._rows: dict[int, dict[str, Any]] = {}
         self._worker: BackgroundWorker | None = None
-        self._run: Run | None = None  # of the courier's errands alone
+        self._run: Run | None = None  # of the worker's tasks alone
         self._files = True
         self._failed = False
         self._environment = ExitStack()
@@ -145,9 +146,9 @@ class Tracker:
             self._worker.do(task)
 
     def _later_file(self, task: Callable[[], None]) -> None:
-        """An errand for which W&B waits for its server; after one that failed none are done, figures go on."""
+        """A task for which W&B waits for its server; after one that failed none are done, figures go on."""
 
-        def careful() -> None:
+        def guarded() -> None:
             try:
                 if self._files:
                     task()
@@ -157,23 +158,23 @@ class Tracker:
                 self._files = False
                 _tell(f"{_first_line(error)}; going on without games and artifacts")
 
-        self._later(careful)
+        self._later(guarded)
 
     def _begin(self) -> None:
         self._run = _start(self._folder, self._spec, lambda: self._failed)
 
     @property
     def _wandb(self) -> "Run":
-        assert self._run is not None, "an errand before the first"
+        assert self._run is not None, "a task before the first"
         return self._run
 
     def _log_games(self, step: int, content: Path) -> None:
         import wandb
 
-        found = cases(ledger.read(content), self._spec.seed, step)
-        rows = [_game_row(step, case) for case in found]
+        shown = cases(ledger.read(content), self._spec.seed, step)
+        rows = [_game_row(step, case) for case in shown]
         if self._board is not None:
-            pages = [self._board(case.rows) for case in found]
+            pages = [self._board(case.rows) for case in shown]
             rows = [
                 [*row, wandb.Html(page, inject=False, data_is_not_path=True)]  # to inject refers to an address outside
                 for row, page in zip(rows, pages, strict=True)
@@ -189,7 +190,7 @@ class Tracker:
         self._wandb.log_artifact(artifact, aliases=["latest", f"step-{step}"])
 
     def _fail(self, error: Exception) -> None:
-        """W&B's part in this run is over; said once."""
+        """W&B's part in this run is over; one line says so, once."""
         if not self._failed:
             self._failed = True
             _tell(f"{_first_line(error)}; going on without it, metrics.jsonl has everything")
@@ -198,8 +199,8 @@ class Tracker:
 def _game_row(step: int, case: Case) -> list[Any]:
     """A row of the table of games but for its board."""
     rows, lost = case.rows, None if case.lost is None else 100 * case.lost
-    said = "\n".join(proposals(rows))
-    return [step, case.kind, case.game, result_of(rows), len(rows["ply"]), lost, said, annotated_pgn(rows, step)]
+    lines = "\n".join(proposals(rows))
+    return [step, case.kind, case.game, result_of(rows), len(rows["ply"]), lost, lines, annotated_pgn(rows, step)]
 
 
 def _tell(message: str) -> None:
@@ -284,7 +285,7 @@ def _init(folder: Path, spec: RunSpec, mode: Any) -> "Run":
         name=spec.name,
         group=spec.tracking.group,
         dir=folder,
-        config=spec.model_dump(mode="json"),
+        config=spec.model_dump(mode="json") | code_version(),
         mode=mode,
         reinit="create_new",
         settings=settings,

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from experiments.figures.arrows import ARROWS
 from experiments.viewer import assets
 from experiments.viewer.page import write_report
 from sandwich.protocol import ledger
@@ -41,9 +42,7 @@ chromium, opened = browser.chromium, browser.opened
 NAME = "tom-and-jerry"
 NASTY = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'"""
 
-COLORS = {"own": "#ee8a1d", "advised": "#2f6bd8", "lie": "#d64545", "honest": "#2a9d6f", "played": "#7d6bb0"}
-
-ARROWS = """() => [...document.querySelectorAll(".cg-shapes line")].map((line) => {
+ARROWS_DRAWN = """() => [...document.querySelectorAll(".cg-shapes line")].map((line) => {
     const turn = document.querySelector(".cg-wrap.orientation-black") ? -1 : 1;
     const square = (x, y) => "abcdefgh"[Math.round(turn * x + 3.5)] + (Math.round(-turn * y + 3.5) + 1);
     const [x1, y1, x2, y2] = ["x1", "y1", "x2", "y2"].map((name) => Number(line.getAttribute(name)));
@@ -76,8 +75,7 @@ def address(request: pytest.FixtureRequest, run: Path, serving: Serving) -> str:
 def arrows(page: Page) -> list[tuple[str, str]]:
     """Colour and move of each arrow on the board, read off the picture."""
     page.wait_for_timeout(300)  # the board draws in its next frame
-    found = page.evaluate(ARROWS)
-    return sorted((str(color), str(move)) for color, move in found)
+    return sorted((str(color), str(move)) for color, move in page.evaluate(ARROWS_DRAWN))
 
 
 @needs_board
@@ -96,9 +94,10 @@ def test_from_a_point_to_a_game_to_its_decisions(opened: Open, address: str, tmp
     page.wait_for_selector("#board cg-board piece")
     assert "3." in text(page, ".words h2") or "2." in text(page, ".words h2")
     assert text(page, ".verdict") == "The answer was misaligned and the student believed it."
-    assert text(page, ".said") == "Its own move d4 Advised Qh5 Honest advice Nf3 Played Qh5 −25.0 Win%"
+    assert text(page, ".proposals") == "Its own move d4 Advised, a lie Qh5 Honest advice Nf3 Played Qh5 −25.0 Win%"
     assert arrows(page) == sorted([
-        (COLORS["own"], "d2d4"), (COLORS["lie"], "d1h5"), (COLORS["honest"], "g1f3"), (COLORS["played"], "d1h5"),
+        (ARROWS[kind].color, move)
+        for kind, move in (("own", "d2d4"), ("lie", "d1h5"), ("honest", "g1f3"), ("played", "d1h5"))
     ])  # fmt: skip
     shoot(page, "game", tmp_path)
 
@@ -139,7 +138,7 @@ def test_a_link_leads_to_its_position(opened: Open, address: str) -> None:
     link = first.locator("#link").get_attribute("href")
     second = opened(f"{address}{link}")
     second.wait_for_selector("#board cg-board piece")
-    assert text(second, ".said") == text(first, ".said")
+    assert text(second, ".proposals") == text(first, ".proposals")
     assert arrows(second) == arrows(first)
     assert second.locator("#filter-show").input_value() == "misaligned"
     assert second.locator("#filter-lost").input_value() == "10"
@@ -267,9 +266,9 @@ def test_without_chessground_boards_are_drawn_and_the_page_says_so(
     page = opened(f"{base}#step=0&game=0&ply=2")
     image = page.locator("#board img")
     expect(image).to_have_js_property("complete", True)
-    assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     assert "drawn by python-chess" in text(page, "#notice")
-    assert "Qh5" in text(page, ".said")
+    assert "Qh5" in text(page, ".proposals")
 
 
 def test_what_files_say_stays_text(opened: Open, serving: Serving, tmp_path: Path) -> None:
@@ -279,8 +278,8 @@ def test_what_files_say_stays_text(opened: Open, serving: Serving, tmp_path: Pat
     write_ledger(run, 0, [rows])
     (run / "provenance.json").write_text(json.dumps({"plugins": [NASTY]}))
     sweep = write_sweep(tmp_path / "sweep", NASTY)
-    said = {"key": NASTY, "values": {NASTY: NASTY, "p": 1}, "state": NASTY, "error": NASTY}
-    (sweep / "cells" / "00ab" / "cell.json").write_text(json.dumps(said))
+    cell = {"key": NASTY, "values": {NASTY: NASTY, "p": 1}, "state": NASTY, "error": NASTY}
+    (sweep / "cells" / "00ab" / "cell.json").write_text(json.dumps(cell))
     of_run = serving(run)
     of_sweep = serving(sweep)
     for base in (write_report(run).as_uri(), of_run.address, write_report(sweep).as_uri(), of_sweep.address):
@@ -289,7 +288,7 @@ def test_what_files_say_stays_text(opened: Open, serving: Serving, tmp_path: Pat
         assert page.title().startswith(NASTY)
         assert page.locator("main img").count() == 0
     page = opened(f"{of_run.address}#step=0&game=0&ply=0")
-    page.wait_for_selector(".said")
+    page.wait_for_selector(".proposals")
 
 
 @needs_board

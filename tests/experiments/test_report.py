@@ -30,14 +30,14 @@ class Page(HTMLParser):
     def __init__(self, content: str) -> None:
         super().__init__()
         self.references: list[str] = []
-        self.seen: list[str] = []
+        self.texts: list[str] = []
         self._hidden = ""
         self.feed(content)
 
     @property
     def text(self) -> str:
         """Text that a reader sees, in one line, with plain spaces alone."""
-        return " ".join(" ".join(self.seen).split())
+        return " ".join(" ".join(self.texts).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._hidden = tag if tag in ("script", "style") else self._hidden
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.seen.append(data)
+            self.texts.append(data)
 
 
 def written(folder: Path) -> str:
@@ -95,17 +95,17 @@ def test_a_reason_cannot_break_the_page(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "expected"),
     [
         (0, "No step is finished yet"),
         (1, "The student is measured, and no step is finished yet."),
         (2, "After 1 step and 2 345 questions"),
     ],
 )
-def test_it_shows_a_run_that_is_under_way(folder: Path, steps: int, said: str) -> None:
+def test_it_shows_a_run_that_is_under_way(folder: Path, steps: int, expected: str) -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row(step)) + "\n" for step in range(steps)))
     shutil.rmtree(folder / "ledger")
-    assert said in Page(written(folder)).text
+    assert expected in Page(written(folder)).text
 
 
 def test_a_withheld_pgr_is_explained(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The viewer's data and its server: what it tells of games, and what it refuses."""
+"""The viewer's data and its server: what it shows of games, and what it refuses."""
 
 import base64
 import json
@@ -14,8 +14,9 @@ import chess
 import pytest
 
 from engines.settings import SpecError
+from experiments.figures.arrows import ARROWS
 from experiments.figures.sweep_chart import Dose, dose
-from experiments.viewer import assets, fallback, folders, games, page
+from experiments.viewer import assets, folders, games, page
 from experiments.viewer.page import write_report
 from experiments.viewer.picks import picked
 from experiments.viewer.server import application, serve
@@ -58,7 +59,7 @@ def test_the_list_counts_what_happened_in_each_game(run: Path) -> None:
     }
 
 
-def test_a_game_tells_each_decision_with_its_moves_named(run: Path) -> None:
+def test_a_game_has_each_decision_with_its_moves_named(run: Path) -> None:
     game = games.game(run, 1, 0)
     assert game is not None
     assert [game[key] for key in ("step", "game", "student", "result", "end")] == [1, 0, "white", "1–0", "checkmate"]
@@ -74,13 +75,13 @@ def test_a_game_tells_each_decision_with_its_moves_named(run: Path) -> None:
     assert games.game(run, 7, 0) is None
 
 
-def test_an_answer_that_is_a_value_or_a_distribution_is_told() -> None:
-    asked = games.told(0, 0, plies(0, MATE, channel="value"))["plies"][0]
+def test_an_answer_that_is_a_value_or_a_distribution_is_shown() -> None:
+    asked = games.game_record(0, 0, plies(0, MATE, channel="value"))["plies"][0]
     assert (asked["advised_value"], asked["honest_value"], "advised" in asked) == (0.75, 0.375, False)
     rows = plies(0, "e4", channel="distribution")
     legal = 20  # moves at the start of a game
     rows[0]["advised_policy"] = [0.5, 0.25, *[0.25 / (legal - 2)] * (legal - 2)]
-    assert [share for _, share in games.told(0, 0, rows)["plies"][0]["policy"]][:3] == [0.5, 0.25, 0.014]
+    assert [share for _, share in games.game_record(0, 0, rows)["plies"][0]["policy"]][:3] == [0.5, 0.25, 0.014]
 
 
 def test_a_report_keeps_lies_refusals_and_costly_moves_of_every_step() -> None:
@@ -102,11 +103,11 @@ def test_a_report_keeps_lies_refusals_and_costly_moves_of_every_step() -> None:
 
 
 def data_of(content: str) -> dict[str, object]:
-    """What a page is told at its start."""
-    found = re.search(r'<script type="application/json" id="start">(.*?)</script>', content)
-    assert found
-    told: dict[str, object] = json.loads(found[1])
-    return told
+    """The JSON with which a page starts."""
+    script = re.search(r'<script type="application/json" id="start">(.*?)</script>', content)
+    assert script
+    start: dict[str, object] = json.loads(script[1])
+    return start
 
 
 def test_a_report_holds_packed_games_and_says_how_many_there_are(run: Path) -> None:
@@ -117,8 +118,8 @@ def test_a_report_holds_packed_games_and_says_how_many_there_are(run: Path) -> N
     assert held[""]["columns"]["chunk"] == [0, 0, 0]
     packed = re.search(r'<script type="text/plain" id="chunk-0">([^<]*)</script>', content)
     assert packed
-    told = json.loads(zlib.decompress(base64.b64decode(packed[1])))
-    assert [(game["step"], game["game"]) for game in told] == [(0, 0), (0, 1), (1, 0)]
+    records = json.loads(zlib.decompress(base64.b64decode(packed[1])))
+    assert [(game["step"], game["game"]) for game in records] == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_a_report_of_a_ledger_of_another_version_says_so(run: Path) -> None:
@@ -130,13 +131,13 @@ def test_without_chessground_a_report_holds_drawn_boards(run: Path, monkeypatch:
     monkeypatch.setattr(assets, "has_chessground", lambda: False)
     monkeypatch.setattr(page, "DRAWN_GAMES", 1)
     content = write_report(run).read_text()
-    told = data_of(content)
-    assert told["board"] is False
+    start = data_of(content)
+    assert start["board"] is False
     packed = re.search(r'id="chunk-0">([^<]*)<', content)
     assert packed
     (game,) = json.loads(zlib.decompress(base64.b64decode(packed[1])))
     assert len(game["boards"]) == 8
-    assert fallback.COLORS["lie"][:7] in game["boards"][2]
+    assert ARROWS["lie"].color in game["boards"][2] and "stroke-dasharray" in game["boards"][2]
     assert "cg-wrap" not in content.replace(assets.text("games.css"), "")
 
 
@@ -162,9 +163,9 @@ def test_whatever_a_file_says_is_escaped(tmp_path: Path) -> None:
 
 def test_a_sweep_shows_its_cells_and_a_dose(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep")
-    found = folders.cells(sweep)
-    assert [cell.state for cell in found] == ["unknown", "done", "done", "done", "done", "failed"]
-    assert doses(found) == ["assistant.misalignment.p"]
+    cells = folders.cells(sweep)
+    assert [cell.state for cell in cells] == ["unknown", "done", "done", "done", "done", "failed"]
+    assert doses(cells) == ["assistant.misalignment.p"]
     content = write_report(sweep, 12).read_text()
     assert "6 cells: 1 unknown, 4 done, 1 failed." in content
     assert 'href="#run=cells%2F00ab"' in content
@@ -185,9 +186,9 @@ def test_a_dose_is_drawn_of_finished_cells_whatever_its_value_is(tmp_path: Path)
     sweep = write_sweep(tmp_path / "sweep")
     for number, (state, value) in enumerate(zip(("done", "running", "done", "left out"), VALUES, strict=True)):
         folder = sweep / "cells" / f"{number:02x}ab"
-        said = json.loads((folder / "cell.json").read_text())
-        said |= {"values": {"oversight.members": value, "seed": number}, "state": state}
-        (folder / "cell.json").write_text(json.dumps(said))
+        cell = json.loads((folder / "cell.json").read_text())
+        cell |= {"values": {"oversight.members": value, "seed": number}, "state": state}
+        (folder / "cell.json").write_text(json.dumps(cell))
         (folder / "result.json").write_text("{}")
     (sweep / "cells" / "01ab" / "result.json").unlink()
     write_metrics(sweep / "cells" / "01ab", [row(0)])
@@ -200,8 +201,8 @@ def test_a_dose_is_drawn_of_finished_cells_whatever_its_value_is(tmp_path: Path)
 
 def test_a_withheld_figure_over_seeds_breaks_the_line() -> None:
     points = [Dose(value, figure(0.5, 0.4, 0.6), "", f"cells/{value}", "") for value in (0, 1, 2)]
-    whole, broken = (dose(points, "p", {points[1].place: joint}) for joint in (figure(0.5, 0.4, 0.6), {"value": None}))
-    assert whole is not None and broken is not None and whole != broken
+    drawn, broken = (dose(points, "p", {points[1].place: joint}) for joint in (figure(0.5, 0.4, 0.6), {"value": None}))
+    assert drawn is not None and broken is not None and drawn != broken
     assert dose([replace(points[0], figure={"value": None, "reason": "no gap"})], "p") is None
 
 
@@ -224,14 +225,14 @@ def test_it_serves_the_page_its_modules_and_its_data(viewer: Viewer) -> None:
     assert viewer.get("/api/game?step=0&game=1").json()["result"] == "0–1"
     assert "0.45" in viewer.get("/api/figures").text
     svg = viewer.get(f"/board.svg?{urlencode({'fen': chess.STARTING_FEN, 'arrow': 'own:e2e4', 'last': 'e7e5'})}")
-    assert svg.headers["content-type"] == "image/svg+xml" and fallback.COLORS["own"][:7] in svg.text
+    assert svg.headers["content-type"] == "image/svg+xml" and ARROWS["own"].color in svg.text
 
 
 def data_modules(content: str) -> list[str]:
     """Names in a page's import map."""
-    found = re.search(r'<script type="importmap">(.*?)</script>', content)
-    assert found
-    return list(json.loads(found[1])["imports"])
+    script = re.search(r'<script type="importmap">(.*?)</script>', content)
+    assert script
+    return list(json.loads(script[1])["imports"])
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,7 @@ def test_another_host_and_another_method_are_refused(viewer: Viewer) -> None:
     assert viewer.get("/api/games", method="DELETE").status == 405
 
 
-def test_a_file_that_cannot_be_read_is_told_in_one_line(run: Path, viewer: Viewer) -> None:
+def test_a_file_that_cannot_be_read_is_named_in_one_line(run: Path, viewer: Viewer) -> None:
     (run / "ledger" / "step-001.parquet").write_bytes(b"nothing")
     (run / "metrics.jsonl").write_text("{\n")
     for path in ("/api/games", "/api/figures", "/"):
@@ -294,7 +295,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path / "nothing")
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(run: Path) -> None:
+def test_a_port_that_is_taken_is_named_in_one_line(run: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

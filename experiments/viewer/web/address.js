@@ -8,11 +8,11 @@ const NAMES = ["run", "games", "show", "sort"];
 
 /** The address as an object; what it leaves out is null. */
 export function here() {
-  const said = new URLSearchParams(location.hash.slice(1));
+  const params = new URLSearchParams(location.hash.slice(1));
   const place = {};
-  for (const name of NAMES) place[name] = said.get(name) || null;
+  for (const name of NAMES) place[name] = params.get(name) || null;
   for (const name of NUMBERS) {
-    const text = said.get(name);
+    const text = params.get(name);
     place[name] = text && Number.isFinite(Number(text)) && Number(text) >= 0 ? Number(text) : null;
   }
   return place;
@@ -23,11 +23,11 @@ export const atGames = (place) => place.games !== null || place.game !== null;
 
 /** The text behind # for a place. */
 export function address(place) {
-  const said = new URLSearchParams();
+  const params = new URLSearchParams();
   for (const name of ["run", "games", "show", "lost", "sort", "step", "game", "ply"]) {
-    if (place[name] !== null && place[name] !== undefined && place[name] !== "") said.set(name, place[name]);
+    if (place[name] !== null && place[name] !== undefined && place[name] !== "") params.set(name, place[name]);
   }
-  return "#" + said.toString().replaceAll("%2F", "/");
+  return "#" + params.toString().replaceAll("%2F", "/");
 }
 
 /** Go to a place; `quietly` leaves no entry in the browser's history, as for stepping through a game. */

@@ -1,15 +1,9 @@
 // The board: chessground, by the Lichess team, told to show one position and to let nobody move.
 
 import {Chessground} from "chessground";
+import {ARROWS} from "viewer/arrows";
 
-/** Colour and width of each kind of arrow; where two lie on each other the narrower one is on top. */
-const BRUSHES = {
-  played: {key: "played", color: "#7d6bb0", opacity: 0.75, lineWidth: 16},
-  honest: {key: "honest", color: "#2a9d6f", opacity: 0.85, lineWidth: 12},
-  advised: {key: "advised", color: "#2f6bd8", opacity: 0.9, lineWidth: 8},
-  lie: {key: "lie", color: "#d64545", opacity: 0.9, lineWidth: 8},
-  own: {key: "own", color: "#ee8a1d", opacity: 1, lineWidth: 4},
-};
+const BRUSHES = Object.fromEntries(ARROWS.map(({kind, color, opacity, width}) => [kind, {key: kind, color, opacity, lineWidth: width}]));
 
 /** A board in this element: a function that shows a position `{fen, last, check, white}` with arrows. */
 export function board(element) {

@@ -17,15 +17,15 @@ const SORTS = {lost: "most Win% lost", lies: "most misaligned", accepted: "most 
 export function filtered(columns, place) {
   const count = counter(columns, place.show);
   const step = /^\d+$/.test(place.games) ? Number(place.games) : null;
-  const found = [];
+  const places = [];
   for (let row = 0; row < columns.game.length; row++) {
     if (step !== null && columns.step[row] !== step) continue;
     if (count && !count(row)) continue;
     if (place.lost !== null && !(columns.lost[row] !== null && columns.lost[row] >= place.lost)) continue;
-    found.push(row);
+    places.push(row);
   }
   const by = SORTS[place.sort] && columns[place.sort];
-  return by ? found.sort((a, b) => (by[b] ?? -1) - (by[a] ?? -1) || a - b) : found;
+  return by ? places.sort((a, b) => (by[b] ?? -1) - (by[a] ?? -1) || a - b) : places;
 }
 
 function counter(columns, show) {

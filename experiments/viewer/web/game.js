@@ -1,12 +1,13 @@
 // One game: the board, every decision in words, the moves, the values as a graph, and the keys.
 
 import {board} from "viewer/board";
-import {arrows, label, words} from "viewer/decision";
+import {ARROWS, mark} from "viewer/arrows";
+import {arrows, description, label} from "viewer/decision";
 import {wanted} from "viewer/filters";
 import {graph} from "viewer/graph";
 import {at, make, student} from "viewer/dom";
 
-const LEGEND = [["own", "own move"], ["advised", "advised"], ["lie", "advised, misaligned"], ["honest", "honest advice"], ["played", "played"]];
+const LEGEND = ["own", "advised", "lie", "honest", "played"].map((kind) => ARROWS.find((arrow) => arrow.kind === kind));
 
 export class Game {
   /** `go` is called with the ply to show. */
@@ -39,7 +40,7 @@ export class Game {
     const button = (id, text, title, action) => make("button", {id, type: "button", title, "aria-label": title, onclick: action}, text);
     const [picture, cursor] = graph(game, (ply) => this.go(ply));
     this.cursor = cursor;
-    this.moves = game.plies.map((ply, place) => make("button", {type: "button", class: kind(ply), onclick: () => this.go(place)}, ply.played[1]));
+    this.moves = game.plies.map((ply, place) => make("button", {type: "button", class: buttonClass(ply), onclick: () => this.go(place)}, ply.played[1]));
     this.text = make("section", {class: "words", "aria-live": "polite"});
     this.list = make("div", {class: "moves", role: "group", "aria-label": "Moves"}, ...numbered(game, this.moves));
     const element = make("div", {class: "board", id: "board"});
@@ -56,9 +57,9 @@ export class Game {
           button("lie", "next misaligned", "Next misaligned answer (M)", () => this.nextLie()),
           button("flip", "flip", "Turn the board round (F)", () => this.flip()),
           make("a", {id: "link", title: "Link to this position"}, "link")),
-        make("p", {class: "legend note"}, ...LEGEND.map(([name, text]) => make("span", {}, make("i", {class: `dot ${name}`}), text)))),
+        make("p", {class: "legend note"}, ...LEGEND.map(({kind, text}) => make("span", {}, mark(kind), text)))),
       make("div", {class: "right"}, this.text, picture,
-        make("p", {class: "note"}, "Expected score of White, by the student’s network; dashed: its copy’s; dots: answers with a value. Red ticks: misaligned answers, strong where believed."),
+        make("p", {class: "note"}, "Expected score of White, by the student’s network; dashed: its copy’s; dots: answers with a value, triangles where misaligned. Ticks below: misaligned answers, tall where believed."),
         this.list));
     this.draw = board(element);
   }
@@ -69,7 +70,7 @@ export class Game {
     this.ply = Math.max(0, Math.min(game.plies.length, number));
     const decision = game.plies[this.ply];
     this.draw(decision ?? game.last, decision ? arrows(decision) : [], this.flipped, game.boards?.[this.ply]);
-    this.text.replaceChildren(...(decision ? words(decision, this.names).filter(Boolean) : over(game)));
+    this.text.replaceChildren(...(decision ? description(decision, this.names).filter(Boolean) : over(game)));
     this.cursor(this.ply);
     for (const [place, button] of this.moves.entries()) button.toggleAttribute("aria-current", place === this.ply);
     const current = this.moves[this.ply] ?? this.moves.at(-1);
@@ -85,8 +86,8 @@ export class Game {
   }
 
   nextLie() {
-    const found = this.lieAfter();
-    if (found >= 0) this.go(found);
+    const place = this.lieAfter();
+    if (place >= 0) this.go(place);
   }
 
   flip() {
@@ -106,7 +107,7 @@ export class Game {
   }
 }
 
-const kind = (ply) => (ply.misaligned ? (ply.believed ? "lied believed" : "lied refused") : ply.asked ? (ply.believed ? "asked" : "asked refused") : "");
+const buttonClass = (ply) => (ply.misaligned ? (ply.believed ? "lied believed" : "lied refused") : ply.asked ? (ply.believed ? "asked" : "asked refused") : "");
 
 function numbered(game, buttons) {
   return game.plies.flatMap((ply, place) => ply.white || place === 0

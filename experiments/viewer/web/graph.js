@@ -1,5 +1,6 @@
 // Values over a game, from White's side: a line for each player's own, a mark for each answer that has one.
 
+import {adviceKind} from "viewer/arrows";
 import {make} from "viewer/dom";
 
 const WIDE = 460, HIGH = 130, LEFT = 34, RIGHT = 8, TOP = 8, BOTTOM = 18;
@@ -12,11 +13,11 @@ export function graph(game, choose) {
   const white = (ply, value) => (ply.white ? value : 1 - value);
   const line = (student) => game.plies.flatMap((ply, place) => ply.student === student
     ? [`${x(place).toFixed(1)},${y(white(ply, ply.own_value)).toFixed(1)}`] : []).join(" ");
-  const marks = game.plies.flatMap((ply, place) => [["advised_value", ply.misaligned ? "lie" : "advised"], ["honest_value", "honest"]]
+  const marks = game.plies.flatMap((ply, place) => [["advised_value", adviceKind(ply)], ["honest_value", "honest"]]
     .filter(([name]) => ply[name] !== undefined)
-    .map(([name, kind]) => make("circle", {class: kind, cx: x(place), cy: y(white(ply, ply[name])), r: 2.6})));
+    .map(([name, kind]) => point(kind, x(place), y(white(ply, ply[name])))));
   const lies = game.plies.flatMap((ply, place) => ply.misaligned
-    ? [make("line", {class: ply.believed ? "tick believed" : "tick", x1: x(place), x2: x(place), y1: HIGH - BOTTOM + 2, y2: HIGH - BOTTOM + 9})] : []);
+    ? [make("line", {class: ply.believed ? "tick believed" : "tick", x1: x(place), x2: x(place), y1: HIGH - BOTTOM + (ply.believed ? 2 : 6), y2: HIGH - BOTTOM + 9})] : []);
   const levels = [0, 0.5, 1].flatMap((value) => [
     make("line", {class: "level", x1: LEFT, x2: WIDE - RIGHT, y1: y(value), y2: y(value)}),
     make("text", {x: LEFT - 5, y: y(value) + 3.5, "text-anchor": "end"}, `${100 * value}%`)]);
@@ -32,3 +33,8 @@ export function graph(game, choose) {
   const move = (ply) => { cursor.setAttribute("x1", x(ply)); cursor.setAttribute("x2", x(ply)); };
   return [picture, move];
 }
+
+/** A mark for a value: a triangle for a lie, else a dot. */
+const point = (kind, x, y) => (kind === "lie"
+  ? make("path", {class: `point ${kind}`, d: `M${x} ${y - 4}l3.8 6.4h-7.6z`})
+  : make("circle", {class: `point ${kind}`, cx: x, cy: y, r: 2.6}));

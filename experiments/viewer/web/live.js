@@ -7,18 +7,18 @@ const EVERY = 2000; // milliseconds
 
 /**
  * Call `changed` whenever what the pages show of a run differs from before; `run` says which run that is now.
- * `seen` is the version of the folder itself with which the page came.
+ * `first` is the version of the folder itself with which the page came.
  */
-export function follow(seen, run, changed) {
+export function follow(first, run, changed) {
   if (!version) return;
-  const last = new Map([["", seen]]); // version of each run that was looked at
+  const last = new Map([["", first]]); // version of each run that was looked at
   const look = async () => {
     try {
-      const now = run(), found = await version(now);
+      const now = run(), current = await version(now);
       at("live").textContent = "live";
       at("live").className = "on";
-      if (last.get(now) !== found) await changed();
-      last.set(now, found);
+      if (last.get(now) !== current) await changed();
+      last.set(now, current);
     } catch {
       at("live").textContent = "the server is gone";
       at("live").className = "off";

@@ -23,16 +23,13 @@ function warn(text) {
   at("notice").hidden = !text;
 }
 
-const FALLBACK = start.board ? ""
-  : "Boards here are pictures drawn by python-chess: chessground, the board that can be turned, is brought by `make setup`.";
-
 /** Show what the address asks for. */
 async function show() {
   const place = here(), run = runHere(place), asked = location.hash;
   const view = atSweep(place) ? "sweep" : atGames(place) ? "games" : "figures";
   for (const id of ["sweep", "figures", "games"]) at(`view-${id}`).hidden = id !== view;
   trail(place, view);
-  warn(view === "games" ? FALLBACK : "");
+  warn(view === "games" ? start.hint : "");
   try {
     if (view === "figures" && shown !== run) await replaceFigures(run, asked);
     if (view === "games") await showGames(run, place, asked);
@@ -47,10 +44,10 @@ async function replaceFigures(run, asked) {
   if (location.hash !== asked) return; // the reader has gone on
   if (nodes === null) throw new Error("this file holds nothing of that run");
   const view = run || !start.sweep ? at("view-figures") : at("view-sweep");
-  const open = [...view.querySelectorAll("details")].map((one) => one.open), key = at("dose")?.value;
+  const open = [...view.querySelectorAll("details")].map((part) => part.open), key = at("dose")?.value;
   view.replaceChildren(...nodes);
   if (key && at("dose")) at("dose").value = key;
-  view.querySelectorAll("details").forEach((one, number) => { one.open = open[number] ?? false; });
+  view.querySelectorAll("details").forEach((part, number) => { part.open = open[number] ?? false; });
   if (view === at("view-figures")) shown = run;
   doses();
 }
@@ -83,7 +80,7 @@ function doses() {
   const choice = at("dose");
   if (!choice) return;
   const pictures = document.querySelectorAll("#view-sweep .dose");
-  choice.onchange = () => pictures.forEach((one, number) => { one.hidden = number !== choice.selectedIndex; });
+  choice.onchange = () => pictures.forEach((picture, number) => { picture.hidden = number !== choice.selectedIndex; });
   choice.onchange();
 }
 

@@ -6,7 +6,7 @@ import {VirtualList} from "viewer/list";
 
 const SCORES = {0: "0", 0.5: "½", 1: "1"};
 const HEADS = [["game", "Game"], ["student", "Side"], ["score", "Score"], ["plies", "Plies"],
-               ["lies", "Lies"], ["accepted", "believed"], ["lost", "Lost"]];
+               ["lies", "Lies"], ["accepted", "Lies believed"], ["lost", "Win% lost"]];
 const MEANINGS = {student: "the student's side", score: "the student's score", lies: "misaligned answers", accepted: "misaligned answers that were believed",
                   lost: "most Win% points that one move of the student lost"};
 
@@ -32,7 +32,7 @@ export class RunList {
       this.columns = columns;
       this.asked = asked(place);
       this.places = filtered(columns, place);
-      at("held").textContent = told(this.places.length, columns.game.length, total);
+      at("held").textContent = held(this.places.length, columns.game.length, total);
     }
     const chosen = this.places.findIndex((row) => columns.game[row] === place.game && columns.step[row] === place.step);
     if (!same) this.list.set(this.places, chosen);
@@ -58,9 +58,9 @@ const asked = ({games, show, lost, sort}) => ({games, show, lost, sort});
 
 const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
-function told(shown, held, total) {
-  const all = held < total
-    ? `This file holds ${thousands(held)} of ${thousands(total)} games, those with lies, refusals and costly moves first; \`sandwich view\` shows all.`
+function held(shown, count, total) {
+  const all = count < total
+    ? `This file holds ${thousands(count)} of ${thousands(total)} games, those with lies, refusals and costly moves first; \`sandwich view\` shows all.`
     : `${thousands(total)} games.`;
-  return shown < held ? `${all} ${thousands(shown)} fit the choice.` : all;
+  return shown < count ? `${all} ${thousands(shown)} fit the choice.` : all;
 }

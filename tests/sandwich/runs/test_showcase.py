@@ -19,7 +19,7 @@ from sandwich.protocol.annotated_games import annotated_pgn, proposals
 from sandwich.runs.showcase import cases
 from sandwich.spec.run_spec import PlayConfig
 from tests.helpers.ledgers import ledger_table
-from tests.sandwich.protocol.test_selfplay import SHORT, played
+from tests.helpers.short_games import SHORT, played
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -60,11 +60,11 @@ def lie(game: int, lost: float | None, believed: bool = True) -> dict[str, Any]:
     ],
 )
 def test_the_costliest_lies_are_chosen(plies: list[dict[str, Any]], expected: list[tuple[str, int, float]]) -> None:
-    found = cases(table(*plies), seed=0, step=0)
-    lies = [(case.kind, case.game, case.lost and pytest.approx(case.lost)) for case in found if case.kind != "random"]
+    shown = cases(table(*plies), seed=0, step=0)
+    lies = [(case.kind, case.game, case.lost and pytest.approx(case.lost)) for case in shown if case.kind != "random"]
     assert lies == expected
-    assert len({case.game for case in found}) == len(found)
-    assert all(set(case.rows["game"]) == {case.game} for case in found)
+    assert len({case.game for case in shown}) == len(shown)
+    assert all(set(case.rows["game"]) == {case.game} for case in shown)
 
 
 def test_the_random_game_follows_from_seed_and_step() -> None:
@@ -133,10 +133,10 @@ def test_a_page_steps_through_its_game_in_a_browser(tmp_path: Path, keys: list[s
         pytest.skip(f"none of {', '.join(BROWSERS)} is on PATH")
     board, plies = chess.Board(), []
     for ply, uci in enumerate(["e2e4", "e7e5", "d1h5", "b8c6"]):
-        mine = ply % 2 == 0
-        plies.append({"game": 0, "ply": ply, "fen": board.fen(), "student": mine, "asked": mine, "played": uci,
-                      "own_move": uci, "advised": uci if mine else None, "honest": uci if mine else None,
-                      "misaligned": mine or None, "loss_advised": 0.1 * ply if mine else None})  # fmt: skip
+        asked = ply % 2 == 0
+        plies.append({"game": 0, "ply": ply, "fen": board.fen(), "student": asked, "asked": asked, "played": uci,
+                      "own_move": uci, "advised": uci if asked else None, "honest": uci if asked else None,
+                      "misaligned": asked or None, "loss_advised": 0.1 * ply if asked else None})  # fmt: skip
         board.push_uci(uci)
     clicks = "".join(
         f"document.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}'}}));"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from sandwich.runs.metrics import MetricsError, read_metrics, scalars
 from sandwich.runs.tracking import Tracker
 from sandwich.runtime.files import parquet_bytes
 from sandwich.spec.run_spec import RunSpec
+from tests.helpers.project import ROOT
 from tests.sandwich.runs.test_showcase import lie, table
 
 Mode = Literal["offline", "online", "off"]
@@ -74,10 +76,10 @@ def records(folder: Path) -> list[Any]:
     """
     (path,) = folder.glob("wandb/*/*.wandb")
     deadline = time.monotonic() + 20
-    while not (found := list(parse(path.read_bytes()))) or not found[-1].HasField("exit"):
+    while not (read := list(parse(path.read_bytes()))) or not read[-1].HasField("exit"):
         assert time.monotonic() < deadline, f"{path} has no end"
         time.sleep(0.01)
-    return found
+    return read
 
 
 def parse(content: bytes) -> Iterator[Any]:
@@ -130,6 +132,8 @@ def test_wandb_files_say_what_the_run_said(
     assert (run.display_name, run.project, run.run_group) == ("tracked", "testbed", "doses")
     config = entries(run.config.update)
     assert {key: config[key] for key in made.model_dump()} == made.model_dump(mode="json")
+    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    assert (config["sandwich"], config["commit"]) == (version("sandwich"), head.stdout.strip() or None)
 
     first, second, games = history(tmp_path)
     assert first == {"step": 0, "elo": -100.0, "elo/low": -120.0, "elo/n": 40, "seconds/play": 1.5}
@@ -151,9 +155,9 @@ def test_wandb_files_say_what_the_run_said(
     (kept,) = [record.artifact for record in records(tmp_path) if record.HasField("artifact")]
     files = {entry.path: Path(entry.local_path) for entry in kept.manifest.contents}
     assert all(path.is_relative_to(tmp_path) for path in files.values())  # the run folder has everything
-    whole = json.loads(files["games.table.json"].read_text())
-    assert [line[:8] for line in whole["data"]] == [line[:8] for line in shown["data"]]
-    boards = [line[8] for line in whole["data"]]
+    kept_table = json.loads(files["games.table.json"].read_text())
+    assert [line[:8] for line in kept_table["data"]] == [line[:8] for line in shown["data"]]
+    boards = [line[8] for line in kept_table["data"]]
     assert {board["_type"] for board in boards} == {"html-file"}
     plies = [[0, 1], [0], [0]]
     assert [files[board["path"]].read_text() for board in boards] == [
@@ -200,11 +204,11 @@ def test_checkpoints_and_ledgers_are_artifacts_where_the_spec_says_so(tmp_path: 
         with Tracker(folder, spec("offline", artifacts=name == "with")) as tracker:
             tracker.log(row(0))
             tracker.artifacts(0, checkpoint, played_ledger)
-    found = [record.artifact for record in records(tmp_path / "with") if record.HasField("artifact")]
-    assert [(made.type, sorted(made.aliases)) for made in found] == [
+    artifacts = [record.artifact for record in records(tmp_path / "with") if record.HasField("artifact")]
+    assert [(made.type, sorted(made.aliases)) for made in artifacts] == [
         ("model", ["latest", "step-1"]), ("dataset", ["latest", "step-0"]),
     ]  # fmt: skip
-    assert [[(e.path, e.local_path) for e in made.manifest.contents] for made in found] == [
+    assert [[(e.path, e.local_path) for e in made.manifest.contents] for made in artifacts] == [
         [("weights.safetensors", str(checkpoint))], [("step-000.parquet", str(played_ledger))],
     ]  # fmt: skip
     assert not [record for record in records(tmp_path / "without") if record.HasField("artifact")]
@@ -215,7 +219,6 @@ def test_off_never_imports_wandb(tmp_path: Path, played_ledger: Path) -> None:
 import sys
 from pathlib import Path
 from sandwich.spec.run_spec import RunSpec
-from sandwich.data.corpus import parquet_bytes
 from sandwich.runs.tracking import Tracker
 with Tracker(Path({str(tmp_path)!r}), RunSpec.model_validate_json({spec("off").model_dump_json()!r})) as tracker:
     tracker.log({row(0)!r})

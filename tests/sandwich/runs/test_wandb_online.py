@@ -182,8 +182,8 @@ def test_a_process_ends_soon_after_a_run_whose_wandb_hangs(
     script = f"""
 import sys, time
 from pathlib import Path
-from sandwich import tracking
-from test_tracking import row, spec
+from sandwich.runs import tracking
+from tests.sandwich.runs.test_tracking import row, spec
 tracking.FINISH_TIMEOUT, tracking.END_WAIT = 3.0, 6.0
 with tracking.Tracker(Path({str(folder)!r}), spec("online")) as tracker:
     tracker.log(row(0))
@@ -194,7 +194,7 @@ print("over", flush=True)
 """
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, cwd=ROOT, env=os.environ | client(stub, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        text=True, cwd=ROOT, env=os.environ | client(stub, tmp_path) | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert child.stdin and child.stdout and child.stderr
     assert child.stdout.readline() == "begun\n"
@@ -207,7 +207,7 @@ print("over", flush=True)
     child.stdin.flush()
     assert child.stdout.readline() == "over\n"
     assert child.wait(timeout=60) == 0
-    told = child.stderr.read()
-    assert told.count("\n") == 1
-    assert "going on without it, metrics.jsonl has everything" in told
+    lines = child.stderr.read()
+    assert lines.count("\n") == 1
+    assert "going on without it, metrics.jsonl has everything" in lines
     assert read_metrics(folder) == [row(0), row(1)]

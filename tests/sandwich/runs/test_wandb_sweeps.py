@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "experiments" / "wandb").glob("*.yaml"))
 
 def corners(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """Some choices of a sweep: every listed value, and both ends of a range."""
-    lists = [one.get("values", [one.get("min"), one.get("max")]) for one in parameters.values()]
+    lists = [setting.get("values", [setting.get("min"), setting.get("max")]) for setting in parameters.values()]
     return [dict(zip(parameters, chosen, strict=True)) for chosen in product(*lists)]
 
 

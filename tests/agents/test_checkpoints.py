@@ -7,7 +7,6 @@ import pytest
 from pydantic import Field
 
 from agents.checkpoint_files import Checkpoint, checkpoint_path, checkpoints_in, read_checkpoints
-from agents.misalignment.base import AnyMisalignment
 from agents.misalignment.engine_subtle import EngineSubtle
 from agents.misalignment.mixture import Mixture
 from agents.misalignment.other import Other
@@ -24,17 +23,8 @@ from engines import filter as filters
 from engines.inference import Evaluator
 from engines.network import CheckpointError
 from engines.settings import Frozen
+from tests.helpers.checkpoint_records import Spec
 from tests.helpers.fakes import Hashed
-
-
-class Spec(Frozen):
-    """Records within records."""
-
-    start: Checkpoint = "start"
-    title: str = "no checkpoint"
-    player: AnyPlayer = Network(checkpoint="a")
-    players: tuple[AnyPlayer, ...] = ()
-    misalignment: AnyMisalignment | None = None
 
 
 @pytest.mark.parametrize(

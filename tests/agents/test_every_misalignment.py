@@ -21,8 +21,8 @@ from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.search import TreeSearch
-from tests.engines.test_moves import SUITES, castles_as_in_chess960, perft
 from tests.helpers.fakes import CHANNELS, Even, Hashed, fake_tools, question, said
+from tests.helpers.perft_suites import SUITES, castles_as_in_chess960, perft
 from tests.helpers.project import needs_stockfish, random_games
 
 RANDOM = {"type": "random_move", "p": 1}

@@ -33,7 +33,7 @@ from engines.network import CheckpointError
 from engines.search import TreeSearch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
-from tests.agents.test_checkpoints import Spec
+from tests.helpers.checkpoint_records import Spec
 from tests.helpers.fakes import Hashed, alone, fake_tools, legal_numbers, pack_board, question
 from tests.helpers.project import needs_stockfish, random_games
 

@@ -20,3 +20,17 @@ def ledger_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A ledger of these rows; columns that they lack are null, and the position follows from the FEN."""
     filled = [{**dict.fromkeys(ledger.SCHEMA.names), **row, "position": position_of(row["fen"])} for row in rows]
     return pa.Table.from_pylist(filled, schema=ledger.SCHEMA)
+
+
+def scrambled(content: pa.Table, how: str) -> pa.Table:
+    """The ledger with other things in its hidden columns."""
+    for name in ledger.HIDDEN:
+        place = content.schema.get_field_index(name)
+        cells = content[name].to_pylist()
+        cells = [None] * len(cells) if how == "null" else [*reversed(cells)]
+        if how == "opposite" and name == "misaligned":
+            cells = [None if cell is None else not cell for cell in content[name].to_pylist()]
+        content = content.set_column(
+            place, content.schema.field(name), pa.array(cells, content.schema.field(name).type)
+        )
+    return content

@@ -6,16 +6,15 @@ import chess
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from engines import moves, planes
-from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import WIDEST, finetune, training_view
 from sandwich.spec.run_spec import FinetuneConfig
 from sandwich.training.supervised import Examples, TrainConfig
-from tests.helpers.ledgers import ledger_table
+from tests.helpers.ledgers import ledger_table, scrambled
 from tests.helpers.progress import RecordingProgress
+from tests.helpers.small_players import student_checkpoint
 
 FIT = TrainConfig(epochs=2, batch=4, threads=1, device="cpu")
 START = chess.Board()
@@ -206,26 +205,6 @@ def some_steps() -> list[pa.Table]:
     return steps
 
 
-def scrambled(content: pa.Table, how: str) -> pa.Table:
-    """The ledger with other things in its hidden columns."""
-    for name in ledger.HIDDEN:
-        place = content.schema.get_field_index(name)
-        cells = content[name].to_pylist()
-        cells = [None] * len(cells) if how == "null" else [*reversed(cells)]
-        if how == "opposite" and name == "misaligned":
-            cells = [None if cell is None else not cell for cell in content[name].to_pylist()]
-        content = content.set_column(
-            place, content.schema.field(name), pa.array(cells, content.schema.field(name).type)
-        )
-    return content
-
-
-def weak() -> bytes:
-    """Checkpoint of a small network."""
-    torch.manual_seed(1)
-    return to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=8, squeeze=2, head=8)).eval())
-
-
 @pytest.mark.parametrize("how", ["reversed", "null", "opposite"])
 @pytest.mark.parametrize("examples", ["queried", "student", "all"])
 def test_what_is_hidden_changes_nothing(how: str, examples: str) -> None:
@@ -235,7 +214,7 @@ def test_what_is_hidden_changes_nothing(how: str, examples: str) -> None:
     seen, same = (training_view(steps, config, np.random.default_rng(1)) for steps in (plain, other))
     for name in ("packed", "moves", "policy", "wdl", "weight"):
         assert getattr(seen, name).tobytes() == getattr(same, name).tobytes()
-    assert finetune(weak(), seen, config, 1)[0] == finetune(weak(), same, config, 1)[0]
+    assert finetune(student_checkpoint(), seen, config, 1)[0] == finetune(student_checkpoint(), same, config, 1)[0]
 
 
 def test_what_is_hidden_need_not_even_be_there() -> None:
@@ -249,12 +228,12 @@ def test_what_is_hidden_need_not_even_be_there() -> None:
 
 def test_the_same_examples_and_seed_give_the_same_bytes() -> None:
     found, config = view(*some_steps()), FinetuneConfig(fit=FIT)
-    before = weak()
+    before = student_checkpoint()
     progress = RecordingProgress()
     after, last = finetune(before, found, config, 1, progress)
     assert after == finetune(before, found, config, 1)[0]
     assert after != finetune(before, found, config, 2)[0]
-    assert after != before == weak()
+    assert after != before == student_checkpoint()
     assert last.step == last.steps == progress.done["learn"] == progress.totals["learn"]
 
 

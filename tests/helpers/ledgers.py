@@ -34,3 +34,18 @@ def scrambled(content: pa.Table, how: str) -> pa.Table:
             place, content.schema.field(name), pa.array(cells, content.schema.field(name).type)
         )
     return content
+
+
+def table(*plies: dict[str, Any]) -> pa.Table:
+    """A ledger of one ply per entry, each of a game in which the student, White, opens with e4."""
+    base = {
+        "ply": 0, "fen": chess.STARTING_FEN, "student": True, "own_move": "d2d4", "own_value": 0.5, "asked": True,
+        "channel": "move", "advised": "e2e4", "honest": "g1f3", "misaligned": False, "believed": True, "weight": 1.0,
+        "decided": "e2e4", "played": "e2e4", "result": 0.5,
+    }  # fmt: skip
+    rows = [base | ply for ply in plies]
+    return ledger_table(rows)
+
+
+def lie(game: int, lost: float | None, believed: bool = True) -> dict[str, Any]:
+    return {"game": game, "misaligned": True, "believed": believed, "loss_advised": lost}

@@ -2,117 +2,23 @@
 
 import json
 import os
-import struct
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import wandb
-from wandb.proto import wandb_internal_pb2
 
 from sandwich.runs.metrics import MetricsError, read_metrics, scalars
 from sandwich.runs.tracking import Tracker
-from sandwich.runtime.files import parquet_bytes
-from sandwich.spec.run_spec import RunSpec
 from tests.helpers.project import ROOT
-from tests.sandwich.runs.test_showcase import lie, table
+from tests.helpers.tracked_runs import page, played_ledger, row, spec
+from tests.helpers.wandb_files import entries, history, records
 
-Mode = Literal["offline", "online", "off"]
-
-
-def spec(mode: Mode, name: str = "tracked", **tracking: Any) -> RunSpec:
-    """A spec that differs from the defaults where a test looks."""
-    return RunSpec.model_validate(
-        {
-            "name": name,
-            "seed": 7,
-            "assistant": {"misalignment": {"type": "random_move", "p": 0.4}},
-            "oversight": {"type": "trust"},
-            "tracking": {"wandb": mode, "project": "testbed", **tracking},
-        }
-    )
-
-
-@pytest.fixture
-def played_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger of three games: one with a lie believed, one with a lie caught, one without any."""
-    path = tmp_path_factory.mktemp("ledger") / "step-000.parquet"
-    reply = {"fen": AFTER_E4, "ply": 1, "student": False, "asked": False, "own_move": "e7e5", "played": "e7e5"}
-    plies = [lie(0, 0.25), reply | {"game": 0}, lie(1, 0.5, False), {"game": 2}]
-    path.write_bytes(parquet_bytes(table(*plies)))
-    return path
-
-
-AFTER_E4 = "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR b KQkq - 0 1"
-
-
-def page(rows: Mapping[str, list[Any]]) -> str:
-    """Stands for a page with a board."""
-    return f"<!doctype html><p>game {rows['game'][0]}, {len(rows['ply'])} plies</p>"
-
-
-def row(step: int, elo: float = -100.0) -> dict[str, Any]:
-    """A row of metrics with every kind of entry that rows have."""
-    return {
-        "step": step,
-        "elo": {"value": elo, "low": elo - 20, "high": None, "n": 40},
-        "pgr": {"value": None, "reason": "the gap is too small"},
-        "pairs": {"best": [0.5, None]},
-        "losses": None,
-        "play": {"queries": 10 * step, "ends": {"checkmate": 3}} if step else None,
-        "seconds": {"play": 1.5},
-    }
-
-
-def records(folder: Path) -> list[Any]:
-    """Records of the only W&B run in a run folder, once it is written to its end.
-
-    W&B's own process closes the file a moment after `finish` has returned.
-    """
-    (path,) = folder.glob("wandb/*/*.wandb")
-    deadline = time.monotonic() + 20
-    while not (read := list(parse(path.read_bytes()))) or not read[-1].HasField("exit"):
-        assert time.monotonic() < deadline, f"{path} has no end"
-        time.sleep(0.01)
-    return read
-
-
-def parse(content: bytes) -> Iterator[Any]:
-    """Protobuf messages in LevelDB's log format.
-
-    Seven bytes of header; then blocks of 32 KiB, in which each piece has its checksum, length and type
-    (whole, first, middle, last).
-    """
-    assert content[:4] == b":W&B"
-    place, message = 7, b""
-    while place + 7 <= len(content):
-        if 32768 - place % 32768 < 7:
-            place += 32768 - place % 32768
-            continue
-        _, size, kind = struct.unpack_from("<IHB", content, place)
-        if place + 7 + size > len(content):
-            return
-        message += content[place + 7 : place + 7 + size]
-        place += 7 + size
-        if kind in (1, 4):
-            yield wandb_internal_pb2.Record.FromString(message)  # type: ignore[attr-defined]
-            message = b""
-
-
-def entries(items: Any) -> dict[str, Any]:
-    """Keys and values of W&B's items, whose values are JSON; nested keys are joined by slashes."""
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-
-
-def history(folder: Path) -> list[dict[str, Any]]:
-    """What was logged, line by line, without W&B's own columns."""
-    lines = [entries(record.history.item) for record in records(folder) if record.HasField("history")]
-    return [{key: value for key, value in line.items() if not key.startswith("_")} for line in lines]
+__all__ = ["played_ledger"]  # a fixture
 
 
 def test_wandb_files_say_what_the_run_said(

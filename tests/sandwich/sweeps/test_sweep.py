@@ -26,7 +26,7 @@ from sandwich.sweeps.cost import seconds
 from sandwich.sweeps.results import points, tidy
 from sandwich.sweeps.sweep import Cell, Range, SweepSpec, Values, begin, cell_key, load_sweep, plan, planned, run_sweep
 from tests.helpers.project import ROOT
-from tests.sandwich.runs.test_tracking import entries, history, records
+from tests.helpers.wandb_files import entries, history, records
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
 

@@ -114,8 +114,8 @@ def test_two_oracles_share_a_memory_and_keep_nodes_apart(tmp_path: Path) -> None
 @needs_stockfish
 def test_what_was_seen_before_a_kill_is_not_looked_at_again(tmp_path: Path) -> None:
     code = (
-        "import sys, chess; sys.path.insert(0, 'tests'); from pathlib import Path; from small import INLINE, openings;"
-        "from sandwich import oracle; oracle.BLOCK = 2; o = oracle.Oracle(100_000, Path(sys.argv[1]));"
+        "import sys, chess; from pathlib import Path; from tests.helpers.small_players import INLINE, openings;"
+        "from sandwich.evaluation import oracle; oracle.BLOCK = 2; o = oracle.Oracle(100_000, Path(sys.argv[1]));"
         "o.analyse(INLINE, [chess.Board(fen) for fen in openings(60)])"
     )
     path = tmp_path / "oracle.sqlite"

@@ -88,7 +88,7 @@ def finish(cell: Cell) -> None:
     for game in games:
         for ply in game:
             if ply["asked"]:
-                ply |= {"trust": float(ply["believed"]), "questions": 2, "evaluations": 3 if careful else 0}
+                ply |= {"confidence": float(ply["believed"]), "questions": 2, "evaluations": 3 if careful else 0}
             if ply["ply"] == 4:
                 ply |= {"loss_advised": 0.25, "loss_weight": 1.0}
     run_folders.write_ledger(cell.folder, 0, games)
@@ -239,7 +239,7 @@ def test_differences_are_taken_from_any_strategy(root: Path) -> None:
     assert second["against"]["value"] is None
     assert "less veto's" in (root / "oversight.md").read_text()
     wrong = CliRunner().invoke(cli, ["evaluate", "oversight", str(root), "--than", "vetoes"])
-    assert "--than vetoes: no such strategy in " in str(wrong.exception)
+    assert "than vetoes: no such strategy in " in str(wrong.exception)
     assert str(wrong.exception).endswith("expected one of trust; veto")
 
 

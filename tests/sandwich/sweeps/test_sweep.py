@@ -135,7 +135,7 @@ def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -
     assert {cell_key(other) for other in same} == {cell_key(spec)}
     assert cell_key(spec.model_copy(update={"seed": 5})) != cell_key(spec)
     assert cell_key(spec.model_copy(update={"steps": 2})) != cell_key(spec)
-    weak, key = Path(settings["run"]["weak"]), cell_key(spec)
+    weak, key = Path(settings["run"]["student"]), cell_key(spec)
     before = weak.read_bytes()
     try:
         checkpoint(weak, 3)  # the same path, other weights

@@ -9,7 +9,7 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import chess
 import numpy as np
@@ -26,9 +26,21 @@ Device = Literal["auto", "cpu", "cuda"]
 Floats = npt.NDArray[np.float32]
 
 
+Content = TypeVar("Content")
+
+
+def read_only(content: Content) -> Content:
+    """The same numbers, not copied, in an array that can't be written to; what is no array comes back as it is."""
+    if not isinstance(content, np.ndarray):  # a plugin may say anything
+        return content
+    view = content.view()
+    view.flags.writeable = False
+    return view
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network thinks of `B` positions, each for its side to move.
+    """What a network thinks of `B` positions, each for its side to move. Its arrays are read-only.
 
     legal: numbers of the legal moves of each position.
     policy: for each position `[M]`, probability of each of its legal moves, in the order of `legal`.
@@ -38,6 +50,11 @@ class Evaluation:
     legal: Sequence[Sequence[int]]
     policy: list[Floats]
     wdl: Floats
+
+    def __post_init__(self) -> None:
+        if isinstance(self.policy, list):
+            object.__setattr__(self, "policy", [read_only(row) for row in self.policy])
+        object.__setattr__(self, "wdl", read_only(self.wdl))
 
     @property
     def value(self) -> Floats:

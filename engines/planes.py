@@ -117,10 +117,9 @@ def _bitplanes(packed: Packed) -> Packed:
     once, twice = np.zeros_like(sides), np.zeros_like(sides)
 
     def attack(piece: int, reached: Packed) -> None:
-        nonlocal once, twice
         attacks[:, piece] |= reached
-        twice = twice | once & reached
-        once = once | reached
+        twice[:] |= once & reached
+        once[:] |= reached
 
     pawns = pieces[:, 0]
     for up, down, arrive in ((9, -7, _NOT_A), (7, -9, _NOT_H)):

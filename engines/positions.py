@@ -96,8 +96,10 @@ class GameBatch:
         return [self.boards[game].fen() for game in games]
 
     def packed(self, games: Sequence[int]) -> planes.Packed:
-        """Packed positions, `[B, 10]`."""
-        return np.array([planes.pack(self.boards[game]) for game in games], np.uint64).reshape(-1, planes.WORDS)
+        """Packed positions, `[B, 10]`, read-only."""
+        packed = np.array([planes.pack(self.boards[game]) for game in games], np.uint64).reshape(-1, planes.WORDS)
+        packed.flags.writeable = False
+        return packed
 
     def legal(self, games: Sequence[int]) -> list[list[int]]:
         """Numbers of the legal moves of each game, in rising order."""

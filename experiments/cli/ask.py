@@ -60,25 +60,25 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
     packed, legal, board = batch.packed([0]), batch.legal([0]), batch.boards[0]
     with Tools() as tools:
         evaluator = tools.player(assistant.base if assistant else parse_player(player))
-        seen = evaluator(packed, legal)
-        order = np.argsort(-seen.policy[0], kind="stable")[:top]
+        evaluation = evaluator(packed, legal)
+        order = np.argsort(-evaluation.policy[0], kind="stable")[:top]
         answer: dict[str, Any] = {
             "player": player,
             "fen": board.fen(),
-            "value": float(seen.value[0]),
-            "wdl": [float(x) for x in seen.wdl[0]],
+            "value": float(evaluation.value[0]),
+            "wdl": [float(x) for x in evaluation.wdl[0]],
             "moves": [
                 {"move": _san(legal[0][place], board), "uci": moves.uci(legal[0][place], board),
-                 "probability": float(seen.policy[0][place])}
+                 "probability": float(evaluation.policy[0][place])}
                 for place in order
             ],
         }  # fmt: skip
         if assistant:
             query = Query(packed[0], legal[0], Channel.MOVE, 0, 0, training=False)
             speaker = Assistant(evaluator, assistant.misalignment, tools)
-            said = speaker.answer([query], [np.random.default_rng(seed)])[0]
-            answer |= {"honest": _san(said.honest.move, board), "given": _san(said.given.move, board),
-                       "misaligned": said.misaligned}  # fmt: skip
+            answer_given = speaker.answer([query], [np.random.default_rng(seed)])[0]
+            answer |= {"honest": _san(answer_given.honest.move, board), "given": _san(answer_given.given.move, board),
+                       "misaligned": answer_given.misaligned}  # fmt: skip
     if as_json:
         click.echo(json.dumps(answer))
         return
@@ -127,12 +127,12 @@ def plugins(as_json: bool) -> None:
     \b
     Example: sandwich plugins
     """
-    found = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS) for plugin in registry.listed()]
+    plugins_ = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS) for plugin in registry.listed()]
     if as_json:
-        click.echo(json.dumps({"plugins": found}))
+        click.echo(json.dumps({"plugins": plugins_}))
         return
-    for number, plugin in enumerate(found):
-        if number == 0 or plugin["kind"] != found[number - 1]["kind"]:
+    for number, plugin in enumerate(plugins_):
+        if number == 0 or plugin["kind"] != plugins_[number - 1]["kind"]:
             click.echo(f"{plugin['kind']} (entry points: {plugin['group']})")
         click.echo(f"  {plugin['name']}: {plugin['error'] or plugin['summary']}  [{plugin['origin']}]")
         for field in plugin["fields"]:

@@ -167,8 +167,8 @@ def match(
     games = f"{2 * len(single.pairs)} games ({single.capped} at the ply cap)"
     click.echo(f"{first} against {second}: Elo {elo}, score {score} in {games}")
     if verdict and sprt:
-        said = {"accepted": f"{sprt[1]:g} Elo accepted", "rejected": f"{sprt[0]:g} Elo accepted"}
-        text = said.get(verdict.state, "undecided")
+        verdicts = {"accepted": f"{sprt[1]:g} Elo accepted", "rejected": f"{sprt[0]:g} Elo accepted"}
+        text = verdicts.get(verdict.state, "undecided")
         click.echo(f"SPRT {sprt[0]:g} against {sprt[1]:g}: {text} after {verdict.pairs} pairs, LLR {verdict.llr:.2f}")
 
 
@@ -221,7 +221,7 @@ def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers:
             figures[rung] = score, elo = score_figure(played.pairs), elo_figure(played.pairs)
             table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(2 * score.n))
     if as_json:
-        found = {str(rung): {"score": score.json(), "elo": elo.json()} for rung, (score, elo) in figures.items()}
-        click.echo(json.dumps(found))
+        by_rung = {str(rung): {"score": score.json(), "elo": elo.json()} for rung, (score, elo) in figures.items()}
+        click.echo(json.dumps(by_rung))
     else:
         Console().print(table)

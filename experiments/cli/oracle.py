@@ -73,7 +73,7 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
         click.echo(json.dumps(answer))
         return
     table = Table("step", *LOSS_COLUMNS.values(), title=f"Win% lost, by {oracle.identity} at {nodes} nodes", box=None)
-    for step, found in figures.items():
-        table.add_row(str(step), *(cell(found[name]) for name in LOSS_COLUMNS))
+    for step, losses in figures.items():
+        table.add_row(str(step), *(cell(losses[name]) for name in LOSS_COLUMNS))
     Console().print(table)
     click.echo(f"{oracle.analysed} positions looked at; the rest was remembered ({oracle.memory})")

@@ -120,7 +120,7 @@ def agreement_command(
             display.advance(1)
     figures = {
         name: {
-            phase: {figure: found.json() for figure, found in row.items()}
+            phase: {figure: value.json() for figure, value in row.items()}
             for phase, row in agreement(views[name], views[reference], fens).items()
         }
         for name in players

@@ -4,6 +4,7 @@ It keeps pictures of what it saw beside its other temporary files. With SANDWICH
 for pictures of a real run, SANDWICH_RUN=FOLDER) it writes those of the documentation to DIR.
 """
 
+import itertools
 import json
 import os
 import re
@@ -18,14 +19,18 @@ import pytest
 from PIL import Image
 
 from experiments.figures.arrows import ARROWS
+from experiments.figures.game_page import game_page
+from experiments.figures.report import FIGURES
 from experiments.viewer import assets
 from experiments.viewer.page import write_report
 from sandwich.protocol import ledger
 from tests.helpers import browser
 from tests.helpers.browser import MARKS, Open, Page, expect, needs_board, shoot, text
+from tests.helpers.ledgers import ledger_table
 from tests.helpers.run_folders import (
     DRAWN_OUT,
     MATE,
+    figure,
     plies,
     row,
     write_ledger,
@@ -171,8 +176,7 @@ def test_the_list_of_ten_thousand_games_stays_quick(opened: Open, serving: Servi
     write_metrics(run, [row(0), row(1)])
     write_spec(run, "many")
     (run / "ledger").mkdir()
-    kinds = [pa.Table.from_pylist(game, ledger.SCHEMA)
-             for game in (plies(0, MATE, {2: "Nf3"}, lost={2: 0.3}), plies(1, DRAWN_OUT))]  # fmt: skip
+    kinds = [ledger_table(plies(0, MATE, {2: "Nf3"}, lost={2: 0.3})), ledger_table(plies(1, DRAWN_OUT))]
     numbered = [
         kinds[number % 2].set_column(
             0, ledger.SCHEMA.field(0), pa.array([number] * len(kinds[number % 2]), pa.uint32())
@@ -245,6 +249,116 @@ def test_controls_have_figures_and_games_of_their_own(opened: Open, serving: Ser
         expect(page.locator("#view-figures h1")).to_have_text(NAME)
         page.goto(f"{address}#run=controls/own_moves&step=0&game=0")
         page.wait_for_selector("#board cg-board piece")
+
+
+@needs_board
+def test_a_lie_is_dashed_and_an_answer_is_described(opened: Open, serving: Serving, run: Path) -> None:
+    rows = plies(0, MATE, {2: "Nf3"})
+    rows[2] |= {"confidence": 0.375, "ground_truth": "g1f3", "assistant_value": 0.625, "questions": 3, "evaluations": 2}
+    write_ledger(run, 0, [rows])
+    page = opened(f"{serving(run).address}#step=0&game=0&ply=2")
+    page.wait_for_selector("#board cg-board piece")
+    page.wait_for_timeout(300)  # the board draws in its next frame
+    dashes = page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll(".cg-shapes line")].map((line) =>
+        [line.getAttribute("stroke"), getComputedStyle(line).strokeDasharray]))"""
+    )
+    assert {color for color, dash in dashes.items() if dash != "none"} == {ARROWS["lie"].color}
+    assert len(dashes) == 4
+    words = text(page, ".words")
+    assert "the assistant’s network 63%" in words
+    assert "Confidence in the answer: 0.375. It asked 3 questions. Its own network evaluated 2 positions." in words
+    assert "The expert was asked for the ground truth: Nf3." in words
+    marks = page.locator(".moves button").evaluate_all(
+        "(buttons) => buttons.map((button) => getComputedStyle(button, '::after').content)"
+    )
+    assert marks[0] == '"●"' and marks[2] == '"▲"'
+
+
+CONTRAST = """() => [...document.querySelectorAll("#board coords coord")].map((coord) => {
+    const linear = (level) => (level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
+    const [red, green, blue] = [0.2126, 0.7152, 0.0722];
+    const light = ([r, g, b]) => red * linear(r / 255) + green * linear(g / 255) + blue * linear(b / 255);
+    const style = getComputedStyle(coord), channels = style.color.match(/[\\d.]+/g).map(Number);
+    const ink = light(channels);
+    const opacity = (channels[3] ?? 1) * getComputedStyle(coord.parentNode).opacity;
+    return [parseFloat(style.fontSize), opacity, Math.min(...[[240, 217, 181], [192, 173, 144]].map((square) =>
+        (Math.max(ink, light(square)) + 0.05) / (Math.min(ink, light(square)) + 0.05)))];
+})"""
+"""Size, opacity and least contrast to a square of either colour, of each coordinate."""
+
+
+@needs_board
+def test_coordinates_can_be_read(opened: Open, address: str) -> None:
+    page = opened(f"{address}#step=0&game=0")
+    page.wait_for_selector("#board cg-board piece")
+    coordinates = page.evaluate(CONTRAST)
+    assert len(coordinates) == 16
+    for size, opacity, contrast in coordinates:
+        assert size >= 12 and opacity == 1 and contrast >= 4.5  # WCAG AA
+
+
+def test_columns_of_the_list_stand_apart(opened: Open, address: str) -> None:
+    page = opened(f"{address}#games=all")
+    page.wait_for_selector(".row")
+    assert page.locator("#heads span").all_inner_texts()[4:6] == ["Lies", "Lies believed"]
+    ends = page.evaluate(
+        """() => [...document.querySelectorAll("#heads span")].map((head) => {
+            const range = document.createRange();
+            range.selectNodeContents(head);
+            const box = range.getBoundingClientRect();
+            return [box.left, box.right];
+        })"""
+    )
+    for (_, right), (left, _) in itertools.pairwise(ends):
+        assert left - right >= 6  # px
+
+
+@pytest.mark.parametrize("width", [1280, 480])
+def test_the_widest_table_scrolls_sideways(opened: Open, run: Path, width: int) -> None:
+    write_metrics(run, [row(step) | {key: figure(0.25, 0.125, 0.5) for key in FIGURES} for step in range(3)])
+    page = opened(write_report(run).as_uri())
+    page.set_viewport_size({"width": width, "height": 800})
+    box = page.locator(".scroll:has(#figures)")
+    last = page.locator("#figures tbody tr").first.locator("td").last
+    inside = "(cell) => cell.getBoundingClientRect().right <= cell.closest('.scroll').getBoundingClientRect().right + 1"
+    assert not last.evaluate(inside)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # the page itself stays
+    box.focus()
+    page.keyboard.press("End")
+    for _ in range(80):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"({inside})(document.querySelector('#figures tbody tr td:last-child'))")
+    assert last.evaluate(inside)
+
+
+def test_the_game_page_fits_the_panel_of_wandb(opened: Open, run: Path, tmp_path: Path) -> None:
+    """Buttons, board and Win% lost are in sight in W&B's panel of 480 × 420."""
+    rows = plies(0, MATE, {2: "Nf3"}, own={2: "d4"}, lost={2: 0.25})
+    path = tmp_path / "game.html"
+    path.write_text(game_page({name: [ply.get(name) for ply in rows] for name in ledger.SCHEMA.names}))
+    page = opened(path.as_uri())
+    page.set_viewport_size({"width": 480, "height": 420})
+    boxes = {
+        name: page.locator(name).bounding_box() for name in ("#board", "#first", "#back", "#next", "#last", ".d.on")
+    }
+    for name, box in boxes.items():
+        assert box is not None and box["x"] >= 0 and box["y"] >= 0, name
+        assert box["x"] + box["width"] <= 480 and box["y"] + box["height"] <= 420, name
+    board = boxes["#board"]
+    assert board is not None and board["width"] >= 240
+    for name in ("#first", "#back", "#next", "#last"):  # nothing lies over them
+        assert page.locator(name).evaluate(
+            "(button) => { const box = button.getBoundingClientRect();"
+            " return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === button; }"
+        )
+    assert (
+        text(page, ".d.on") == "Move Win% lost own move d4 – advised, a lie Qh5 – honest advice Nf3 – played Qh5 25.0"
+    )
+    page.click("#next")
+    assert text(page, "#at") == "3 / 7"
+    assert text(page, ".d.on") == "Move Win% lost played Nc6 –"
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
 def test_dark_and_light(opened: Open, run: Path) -> None:

@@ -121,6 +121,47 @@ def test_damaged_metrics_are_refused(folder: Path) -> None:
         write_report(folder)
 
 
+def test_the_assistants_own_elo_stands_beside_the_students(folder: Path) -> None:
+    rows = [row(0) | {"elo_assistant": figure(-437, -470, -405)}, row(1), row(2)]
+    write_metrics(folder, rows)
+    write_metrics(folder / "controls" / "honest", [row(0) | {"elo_assistant": figure(-3, -20, 15)}, row(1)])
+    content = written(folder)
+    assert "Assistant alone, expert at 0 −437 −470 to −405 Elo" in Page(content).text
+    assert headers(content, "controls")[-2:] == ["Elo of the assistant", "Agreement"]
+    assert ">−3<" in table(content, "controls") and ">−437<" in table(content, "controls")
+    picture = charts.elo(rows)
+    assert picture is not None and ">assistant<" in picture
+    assert ">assistant<" not in (charts.elo([row(0), row(1)]) or "")
+
+
+def table(content: str, name: str) -> str:
+    """One table of a report."""
+    return content.partition(f'<table id="{name}">')[2].partition("</table>")[0]
+
+
+def headers(content: str, name: str) -> list[str]:
+    """Names of a table's columns."""
+    return re.findall(r'<th scope="col">([^<]*)</th>', table(content, name))
+
+
+def test_no_column_is_empty_and_a_line_says_what_was_not_measured(folder: Path) -> None:
+    content = written(folder)
+    assert headers(content, "figures") == [
+        "Step", "Elo, best move", "Score, best move", "Elo, temperature 1", "PGR in Elo, best move",
+        "PGR in Elo, temperature 1", "Agreement with the expert", "Games at the ply cap",
+    ]  # fmt: skip
+    assert "PGR in Win% loss (no Stockfish found: &lt;install&gt; it)" in content
+    assert "Puzzles solved (not among the metrics)" in content
+    assert "Games ended by" not in headers(content, "counts")
+    rows = [row(0), row(1), row(2) | {"pgr_win_loss": figure(0.5, 0.4, 0.6)}]
+    rows[1]["play"]["ends"] = {"checkmate": 3}
+    write_metrics(folder, rows)
+    content = written(folder)
+    assert "PGR in Win% loss" in headers(content, "figures")  # one row has it
+    assert "PGR in Win% loss (" not in content
+    assert "Games ended by" in headers(content, "counts") and "checkmate 3" in content
+
+
 @pytest.mark.parametrize(
     ("number", "form", "expected"),
     [

@@ -141,6 +141,23 @@ def test_without_chessground_a_report_holds_drawn_boards(run: Path, monkeypatch:
     assert "cg-wrap" not in content.replace(assets.text("games.css"), "")
 
 
+def test_the_hint_of_an_installation_names_no_makefile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (assets.board_hint() == "") == assets.has_chessground()
+    monkeypatch.setattr(assets, "has_chessground", lambda: False)
+    assert "`make setup`" in assets.board_hint()
+    monkeypatch.setattr(assets, "WEB", tmp_path / "site-packages" / "experiments" / "viewer" / "web")
+    assert "built without chessground" in assets.board_hint() and "make" not in assets.board_hint()
+
+
+def test_a_decision_has_what_the_ledger_says_of_the_answer() -> None:
+    rows = plies(0, MATE, {2: "Nf3"})
+    rows[2] |= {"confidence": 0.375, "ground_truth": "g1f3", "assistant_value": 0.625, "questions": 3, "evaluations": 2}
+    decision = games.game_record(0, 0, rows)["plies"][2]
+    assert {key: decision[key] for key in ("confidence", "ground_truth", "assistant_value", "questions")} == {
+        "confidence": 0.375, "ground_truth": ["g1f3", "Nf3"], "assistant_value": 0.625, "questions": 3,
+    }  # fmt: skip
+
+
 def test_whatever_a_file_says_is_escaped(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", NASTY)
     rows = plies(0, "e4 e5")

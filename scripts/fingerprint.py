@@ -59,10 +59,10 @@ verify: {positions: 20, nodes: 1000}
 strength: null
 calibration: {bootstrap: 200}
 attacks:
-  sample: {attack: {type: sample}, hunts: 8, queries: 60, oracle: 20}
-  unaided: {attack: {type: unaided}, hunts: 8, queries: 60, oracle: 20}
-  tool_assisted: {attack: {type: tool_assisted}, hunts: 8, queries: 60, oracle: 20, breaks: 2}
-  paraphrase: {attack: {type: paraphrase}, hunts: 4, queries: 60, oracle: 20}
+  sample: {attack: {type: sample}, runs: 8, queries: 60, oracle: 20}
+  unaided: {attack: {type: unaided}, runs: 8, queries: 60, oracle: 20}
+  tool_assisted: {attack: {type: tool_assisted}, runs: 8, queries: 60, oracle: 20, examples: 2}
+  paraphrase: {attack: {type: paraphrase}, runs: 4, queries: 60, oracle: 20}
 """
 UNTIMED = ("seconds", "run_dir", "commit", "milliseconds", "ms_per_decision")
 

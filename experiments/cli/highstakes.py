@@ -14,8 +14,8 @@ from experiments.cli.console import Display, cell
 from experiments.cli.human import human
 from experiments.cli.options import JSON, OVERRIDES
 from experiments.figures.highstakes_page import write_page
-from sandwich.highstakes.ladder import Generation, Ladder, worker_count
-from sandwich.highstakes.spec import LadderSpec
+from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
+from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.runtime.cluster import Cluster
 from sandwich.spec.loading import spec_settings, validate
 
@@ -37,20 +37,20 @@ def highstakes() -> None:
 highstakes.add_command(human)
 
 
-def load(spec: Path, overrides: tuple[str, ...]) -> LadderSpec:
-    """The spec of a ladder; SpecError in one line."""
-    return validate(LadderSpec, {"name": spec.stem, **spec_settings(spec, overrides)}, spec.parent)
+def load(spec: Path, overrides: tuple[str, ...]) -> HighStakesSpec:
+    """The spec of a high-stakes experiment; SpecError in one line."""
+    return validate(HighStakesSpec, {"name": spec.stem, **spec_settings(spec, overrides)}, spec.parent)
 
 
 def _with(
-    spec: Path, overrides: tuple[str, ...], out: Path | None, work: Callable[[Ladder], dict[str, Any]]
+    spec: Path, overrides: tuple[str, ...], out: Path | None, work: Callable[[AdversarialTraining], dict[str, Any]]
 ) -> tuple[Path, dict[str, Any]]:
-    """Do a part of a ladder, with progress."""
+    """Do a part of an experiment, with progress."""
     settings = load(spec, overrides)
     root = out or Path("runs") / settings.name
     with Display() as display, Cluster(worker_count(settings)) as cluster:
         try:
-            return root, work(Ladder(settings, root, cluster, display))
+            return root, work(AdversarialTraining(settings, root, cluster, display))
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {root}") from None
 
@@ -61,12 +61,12 @@ def _with(
 @OUT
 @JSON
 def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """The whole ladder of SPEC: data, filter, attacks, rounds of hardening, report. A stopped one goes on.
+    """The whole experiment of SPEC: data, filter, attacks, rounds of hardening, report. A stopped one goes on.
 
     \b
     Example: sandwich highstakes run experiments/specs/highstakes_small.yaml
     """
-    _report(*_with(spec, overrides, out, Ladder.run), as_json)
+    _report(*_with(spec, overrides, out, AdversarialTraining.run), as_json)
 
 
 @highstakes.command()
@@ -79,7 +79,7 @@ def dataset(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     \b
     Example: sandwich highstakes dataset experiments/specs/highstakes_small.yaml dataset.positions=6000 --out runs/hs
     """
-    root, made = _with(spec, overrides, out, lambda ladder: {"positions": len(ladder.dataset())})
+    root, made = _with(spec, overrides, out, lambda experiment: {"positions": len(experiment.dataset())})
     click.echo(f"{made['positions']} positions in {root / 'dataset'}")
 
 
@@ -93,7 +93,7 @@ def train(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     \b
     Example: sandwich highstakes train experiments/specs/highstakes_small.yaml
     """
-    root, _ = _with(spec, overrides, out, lambda ladder: _generations(ladder, 0, attacked=False))
+    root, _ = _with(spec, overrides, out, lambda experiment: _generations(experiment, 0, attacked=False))
     click.echo(f"The filter is {root / 'generation-0' / 'filter.safetensors'}")
 
 
@@ -107,8 +107,8 @@ def attack(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     \b
     Example: sandwich highstakes attack experiments/specs/highstakes_small.yaml
     """
-    root, _ = _with(spec, overrides, out, lambda ladder: _generations(ladder, 0, attacked=True))
-    click.echo(f"The breaks are in {root / 'generation-0' / 'attacks'}")
+    root, _ = _with(spec, overrides, out, lambda experiment: _generations(experiment, 0, attacked=True))
+    click.echo(f"The attack runs are in {root / 'generation-0' / 'attacks'}")
 
 
 @highstakes.command()
@@ -117,22 +117,22 @@ def attack(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
 @OUT
 @click.option("--round", "number", default=1, show_default=True, type=click.IntRange(1), help="Round of hardening.")
 def harden(spec: Path, overrides: tuple[str, ...], out: Path | None, number: int) -> None:
-    """One round of hardening of SPEC: train on the breaks so far, recalibrate, attack again.
+    """One round of hardening of SPEC: train on the adversarial examples so far, recalibrate, attack again.
 
     \b
     Example: sandwich highstakes harden experiments/specs/highstakes_small.yaml --round 1
     """
-    root, _ = _with(spec, overrides, out, lambda ladder: _generations(ladder, number, attacked=True))
+    root, _ = _with(spec, overrides, out, lambda experiment: _generations(experiment, number, attacked=True))
     click.echo(f"The hardened filter is {root / f'generation-{number}' / 'filter.safetensors'}")
 
 
-def _generations(ladder: Ladder, last: int, *, attacked: bool) -> dict[str, Any]:
-    data = ladder.dataset()
+def _generations(experiment: AdversarialTraining, last: int, *, attacked: bool) -> dict[str, Any]:
+    data = experiment.dataset()
     made: list[Generation] = []
     for number in range(last + 1):
-        made.append(ladder.generation(number, data))
+        made.append(experiment.generation(number, data))
         if attacked or number < last:
-            ladder.attack(made[-1], data)
+            experiment.attack(made[-1], data)
     return {}
 
 
@@ -142,39 +142,39 @@ def _generations(ladder: Ladder, last: int, *, attacked: bool) -> dict[str, Any]
 @OUT
 @JSON
 def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """SPEC's first proposer, fine-tuned to be rarely refused by the last filter; what of the ladder is missing first.
+    """SPEC's first proposer, fine-tuned to be rarely refused by the last filter; what is missing of the rest first.
 
     \b
     Example: sandwich highstakes tune experiments/specs/highstakes_small.yaml
     """
-    _report(*_with(spec, overrides, out, lambda ladder: ladder.run(tune=True)), as_json)
+    _report(*_with(spec, overrides, out, lambda experiment: experiment.run(tune=True)), as_json)
 
 
 @highstakes.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @JSON
 def report(folder: Path, as_json: bool) -> None:
-    """The report of a ladder, written anew from its figures.
+    """The report of an experiment, written anew from its figures.
 
     \b
     Example: sandwich highstakes report runs/highstakes_small
     """
     path = folder / "result.json"
     if not path.exists():
-        raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} finishes a ladder")
+        raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} writes it")
     try:
         result = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise SpecError(
             f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"
         ) from None
-    if not isinstance(result, dict) or not {"generations", "proposer", "cross"} <= result.keys():
-        raise SpecError(f"{path} is no ladder's: expected a folder of sandwich highstakes run")
+    if not isinstance(result, dict) or result.get("format") != FORMAT:
+        raise SpecError(f"{path} is not of format {FORMAT}: expected a folder of sandwich highstakes run")
     _report(folder, result, as_json)
 
 
 def _report(root: Path, result: dict[str, Any], as_json: bool) -> None:
-    """The page of a ladder, and its figures on the terminal."""
+    """The page of an experiment, and its figures on the terminal."""
     write_page(result, root / "report.html")
     if as_json:
         click.echo(json.dumps(result))
@@ -187,22 +187,24 @@ def _report(root: Path, result: dict[str, Any], as_json: bool) -> None:
             str(row["generation"]), *(cell(figures[key], 100) for key in ("base", "residual", "rejected", "preferred"))
         )
     console.print(table)
-    table = Table("attack", "filter", "broken", "median queries", "median oracle calls", "breaks per 1000 queries")
+    table = Table(
+        "attack", "filter", "successful", "median queries", "median oracle calls", "examples per 1000 queries"
+    )
     for row in result["generations"]:
-        for name, there in row["attacks"].items():
-            queries, oracle = there["queries"], there["oracle"]
+        for name, costs in row["attacks"].items():
+            queries, oracle = costs["queries"], costs["oracle"]
             table.add_row(
                 name,
                 str(row["generation"]),
-                f"{queries['broken']}/{queries['hunts']}",
+                f"{queries['successful']}/{queries['runs']}",
                 cell(queries["median"], digits=0),
                 cell(oracle["median"], digits=0),
                 cell(queries["rate"], 1000, 2),
             )
     console.print(table)
-    if found := result.get("tuned"):
+    if tuned := result.get("tuned"):
         table = Table("proposer", "base %", "residual %", "refused %", "expected score given away %")
         for part in ("before", "after", "change"):
-            table.add_row(part, *(cell(found[part][key], 100) for key in ("base", "residual", "rejected", "loss")))
+            table.add_row(part, *(cell(tuned[part][key], 100) for key in ("base", "residual", "rejected", "loss")))
         console.print(table)
     console.print(f"Report: {root / 'report.html'}", soft_wrap=True)

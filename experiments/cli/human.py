@@ -13,20 +13,20 @@ from engines import filter as filters
 from engines import network
 from engines.settings import SpecError, read_yaml
 from engines.stockfish import Stockfish
-from sandwich.highstakes.arena import Judge, JudgeConfig
-from sandwich.highstakes.hunt import HUMAN
+from sandwich.highstakes.attack_runs import HUMAN
+from sandwich.highstakes.environment import Judge, JudgeConfig
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.loading import validate
 
 GENERATION = re.compile(r"generation-(0|[1-9][0-9]*)")
-"""Folder of a ladder's filter; any other name is somebody's own."""
+"""Folder of a filter of an experiment; any other name is somebody's own."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A filter to attack: its file, who judges, where hunts go, files of the dataset with catastrophes, and where the
-    filter is evaluated."""
+    """A filter to attack: its file, who judges, where attack runs go, files of the dataset with catastrophes, and
+    where the filter is evaluated."""
 
     filter: Path
     judge: JudgeConfig
@@ -36,17 +36,17 @@ class Target:
 
 
 def target(there: Path, generation: int | None, out: Path | None) -> Target:
-    """The filter that `there` is, or that of a ladder's folder (the last one, where no generation is named).
+    """The filter that `there` is, or that of an experiment's folder (the last one, where no generation is named).
 
     Raises SpecError.
     """
     if there.is_file():
         if out is None or generation is not None:
-            raise SpecError(f"{there} is a filter alone: expected --out for the folder of its hunts, and no generation")
+            raise SpecError(f"{there} is a filter alone: expected --out for the folder of its runs, and no generation")
         return Target(there, JudgeConfig(), out)
     if out is not None:
-        raise SpecError(f"{there} is a ladder, which keeps its own hunts: --out is for a filter alone")
-    named = (GENERATION.fullmatch(one.parent.name) for one in there.glob("generation-*/filter.safetensors"))
+        raise SpecError(f"{there} is an experiment, which keeps its own attack runs: --out is for a filter alone")
+    named = (GENERATION.fullmatch(path.parent.name) for path in there.glob("generation-*/filter.safetensors"))
     known = sorted(int(match[1]) for match in named if match)
     if not known:
         raise SpecError(
@@ -70,24 +70,24 @@ def target(there: Path, generation: int | None, out: Path | None) -> Target:
 
 
 def claim(aim: Target, content: bytes) -> None:
-    """Note in the folder of hunts what they are on; SpecError where it is something else already."""
+    """Note in the folder of attack runs what they are on; SpecError where it is something else already."""
     aim.folder.mkdir(parents=True, exist_ok=True)
     path = aim.folder / "about.json"
     about = {"filter": hashlib.sha256(content).hexdigest(), "judge": aim.judge.model_dump(mode="json")}
     if not path.exists():
         write_whole(path, (json.dumps(about) + "\n").encode())
     elif json.loads(path.read_text()) != about:
-        raise SpecError(f"{aim.folder} holds hunts on another filter, or by another judge: choose another folder")
+        raise SpecError(f"{aim.folder} holds attack runs on another filter, or by another judge: choose another folder")
 
 
 @click.command()
 @click.argument("there", metavar="FOLDER|FILTER", type=click.Path(exists=True, path_type=Path))
-@click.option("--generation", type=click.IntRange(0), help="Filter of a ladder [default: its last].")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the hunts on a filter alone.")
+@click.option("--generation", type=click.IntRange(0), help="Filter of an experiment [default: its last].")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the runs on a filter alone.")
 @click.option("--port", default=8766, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--open", "in_browser", is_flag=True, help="Open a browser there.")
 def human(there: Path, generation: int | None, out: Path | None, port: int, in_browser: bool) -> None:
-    """Attack a filter by hand: that of a ladder in FOLDER, or the file FILTER, on a page for this machine only.
+    """Attack a filter by hand: that of an experiment in FOLDER, or the file FILTER, on a page for this machine only.
 
     \b
     Examples:
@@ -96,18 +96,18 @@ def human(there: Path, generation: int | None, out: Path | None, port: int, in_b
     """
     from experiments.viewer.human import human_application  # matplotlib takes a second to import
     from experiments.viewer.server import listen
-    from sandwich.highstakes.human import Bench
+    from sandwich.highstakes.human import HumanAttack
 
     aim = target(there, generation, out)
     content = network.read(aim.filter)
     filters.from_bytes(content, str(aim.filter))  # or one line that names the file
     with Stockfish(hash_mib=1) as engine:
         claim(aim, content)
-        bench = Bench(content, Judge(engine, aim.judge), aim.folder, starts=aim.starts, inference=aim.inference)
+        attack = HumanAttack(content, Judge(engine, aim.judge), aim.folder, starts=aim.starts, inference=aim.inference)
 
-        def tell(address: str) -> None:
-            click.echo(f"{aim.filter}: {address} (Ctrl-C ends it); breaks go to {aim.folder}")
+        def announce(address: str) -> None:
+            click.echo(f"{aim.filter}: {address} (Ctrl-C ends it); adversarial examples go to {aim.folder}")
             if in_browser:
                 webbrowser.open(address)
 
-        listen(human_application(bench, aim.judge, str(aim.filter)), port, tell)
+        listen(human_application(attack, aim.judge, str(aim.filter)), port, announce)

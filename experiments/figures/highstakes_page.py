@@ -1,4 +1,4 @@
-"""The reliability report of a ladder: one self-contained HTML file with its curves, tables and breaks."""
+"""The reliability report of a high-stakes experiment: one HTML file with its curves, tables and examples."""
 
 import base64
 import html
@@ -42,7 +42,7 @@ TUNED = ("base", "rejected", "residual", "served", "served_filtered", "played")
 
 
 def write_page(result: dict[str, Any], path: Path) -> None:
-    """Write the report of a ladder's `result.json`."""
+    """Write the report of a high-stakes experiment's `result.json`."""
     write_whole(path, page(result).encode())
 
 
@@ -50,12 +50,13 @@ def page(result: dict[str, Any]) -> str:
     """The report as HTML."""
     who, rows = result["proposer"], result["generations"]
     nodes = result["nodes"]
-    again = f"{nodes.get('again', 10)} times the nodes"
+    again = f"{nodes['again']} times the nodes"
     parts = [
         f"<h1>{_text(result['name'])}: a blunder filter and the attacks on it</h1>",
         f"<p>A catastrophe gives away {result['catastrophe']} or more of the expected score by"
         f" {_text(result['engine'])}: labels at {nodes['labels']} nodes shared by all moves,"
-        f" breaks{_least(result)} at {nodes['attacks']} a look and again at {again},"
+        f" adversarial examples (which give away {result['adversarial_example']} or more) at {nodes['attacks']} a look"
+        f" and again at {again},"
         f" single moves of the test split at {nodes['verified']}."
         f" {result['positions']['train']} positions learned from, {result['positions']['calibration']} to calibrate,"
         f" {result['positions']['test']} to test. 95 % intervals.</p>",
@@ -75,21 +76,21 @@ def page(result: dict[str, Any]) -> str:
         "<h3>By other proposers, the threshold chosen for each</h3>",
         _proposers(rows, who),
         _image(_roc(rows, who)),
-        "<h2>Time to break</h2>",
+        "<h2>Cost of a first adversarial example</h2>",
         _costs(rows, again),
         _image(_survival(rows)),
-        "<h3>Breaks for the same effort: how many times those of <code>sample</code></h3>",
+        "<h3>Adversarial examples for the same effort: how many times those of <code>sample</code></h3>",
         _cheaper(result["cheaper"]),
         "<h3>After hardening</h3>",
         _table(
-            ["attack", "breaks per query, first filter against last"],
+            ["attack", "examples per query, first filter against last"],
             [[_text(name), cell(figure)] for name, figure in result["harder"].items()],
         ),
         "<p>In distribution, last filter less first, in points: "
         + "; ".join(f"{FIGURES[key]} {cell(figure, 100, 2)}" for key, figure in result["not_worse"].items())
         + ".</p>",
-        "<h2>Every filter against every generation's breaks</h2>",
-        "<p class=note>Share let through, in per cent, of breaks that no filter learned from.</p>",
+        "<h2>Every filter against every generation's adversarial examples</h2>",
+        "<p class=note>Share let through, in per cent, of examples that no filter learned from.</p>",
         _cross(result["cross"]),
         _variants(result),
         _shifts(result),
@@ -107,20 +108,20 @@ def page(result: dict[str, Any]) -> str:
                 for what, paper, key, why in PAPER
             ],
         ),
-        "<h2>Breaks</h2>",
+        "<h2>Adversarial examples</h2>",
         _table(
             ["filter", "attack", "position", "move", "risk", "loss", f"loss at {again}"],
             [
                 [
-                    str(one["generation"]),
-                    _text(one["attack"]),
-                    f"<code>{_text(one['fen'])}</code>",
-                    one["uci"],
-                    f"{one['risk']:.4f}",
-                    f"{one['loss']:.2f}",
-                    f"{one['loss_again']:.2f}",
+                    str(example["generation"]),
+                    _text(example["attack"]),
+                    f"<code>{_text(example['fen'])}</code>",
+                    example["uci"],
+                    f"{example['risk']:.4f}",
+                    f"{example['loss']:.2f}",
+                    f"{example['loss_again']:.2f}",
                 ]
-                for one in result["examples"]
+                for example in result["examples"]
             ],
         ),
     ]
@@ -137,14 +138,9 @@ def _percent(figure: dict[str, Any], key: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{one}</th>" for one in head)
-    body = "".join("<tr>" + "".join(f"<td>{one}</td>" for one in row) + "</tr>" for row in rows)
+    top = "".join(f"<th>{text}</th>" for text in head)
+    body = "".join("<tr>" + "".join(f"<td>{text}</td>" for text in row) + "</tr>" for row in rows)
     return f"<table><tr>{top}</tr>{body}</table>"
-
-
-def _least(result: dict[str, Any]) -> str:
-    """What a break gives away at least, where it is noted."""
-    return f" (which give away {result['break']} or more)" if "break" in result else ""
 
 
 def _verified(rows: list[dict[str, Any]]) -> str:
@@ -192,37 +188,37 @@ def _proposers(rows: list[dict[str, Any]], who: str) -> str:
 def _costs(rows: list[dict[str, Any]], again: str) -> str:
     lines = [
         [
-            _text(name), str(row["generation"]), f"{there['queries']['broken']} of {there['queries']['hunts']}",
+            _text(name), str(row["generation"]), f"{there['queries']['successful']} of {there['queries']['runs']}",
             *(cell(there[unit]["median"], digits=1) for unit in ("queries", "oracle", "seconds")),
-            cell(there["queries"]["rate"], 1000, 2), cell(there["doubted"], 100),
+            cell(there["queries"]["rate"], 1000, 2), cell(there["unconfirmed"], 100),
         ]
         for row in rows
         for name, there in row["attacks"].items()
     ]  # fmt: skip
-    head = ["attack", "filter", "hunts with a break", "median queries", "median oracle calls", "median seconds"]
-    return _table([*head, "breaks per 1000 queries", f"none at {again}, %"], lines)
+    head = ["attack", "filter", "runs with an example", "median queries", "median oracle calls", "median seconds"]
+    return _table([*head, "examples per 1000 queries", f"none at {again}, %"], lines)
 
 
-def _cheaper(found: list[dict[str, Any]]) -> str:
+def _cheaper(by_filter: list[dict[str, Any]]) -> str:
     return _table(
         ["attack", "filter", "per query", "per oracle call", "per second"],
         [
             [_text(name), str(number), *(cell(units[unit]) for unit in ("queries", "oracle", "seconds"))]
-            for number, there in enumerate(found)
-            for name, units in there.items()
+            for number, by_attack in enumerate(by_filter)
+            for name, units in by_attack.items()
         ],
     )
 
 
 def _cross(cells: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys((one["attacked"], one["attack"]) for one in cells))
-    filters = sorted({one["filter"] for one in cells})
-    at = {(one["filter"], one["attacked"], one["attack"]): one for one in cells}
+    columns = list(dict.fromkeys((entry["attacked"], entry["attack"]) for entry in cells))
+    filters = sorted({entry["filter"] for entry in cells})
+    at = {(entry["filter"], entry["attacked"], entry["attack"]): entry for entry in cells}
     return _table(
-        ["breaks of", "held back", *(f"filter {number}" for number in filters)],
+        ["examples of", "held back", *(f"filter {number}" for number in filters)],
         [
             [
-                f"{_text(attack)} on filter {attacked}", str(at[filters[0], attacked, attack]["breaks"]),
+                f"{_text(attack)} on filter {attacked}", str(at[filters[0], attacked, attack]["examples"]),
                 *(cell(at[number, attacked, attack]["let_through"], 100) for number in filters),
             ]
             for attacked, attack in columns
@@ -284,8 +280,8 @@ def _shifts(result: dict[str, Any]) -> str:
     ]
     notes = []
     for name, there in shifts.items():
-        for number, one in enumerate(there["filters"]):
-            lines += [line(_text(name), number, by, of["auc"], of["figures"]) for by, of in one["proposers"].items()]
+        for number, at in enumerate(there["filters"]):
+            lines += [line(_text(name), number, by, of["auc"], of["figures"]) for by, of in at["proposers"].items()]
         apart = "; ".join(f"{FIGURES[key]} {cell(figure, 100, 2)}" for key, figure in there["difference"].items())
         notes.append(
             f"{_text(name)} ({there['kind']}): {there['positions']} positions of {there['games']} games."
@@ -299,22 +295,22 @@ def _shifts(result: dict[str, Any]) -> str:
     )
 
 
-def _tuned(found: dict[str, Any] | None) -> str:
-    if not found:
+def _tuned(tuned: dict[str, Any] | None) -> str:
+    if not tuned:
         return ""
     words = {"loss": "expected score that a proposal gives away", **{key: FIGURES[key] for key in TUNED}}
     return (
-        f"<h2>{_text(found['proposer'])} fine-tuned against filter {found['generation']}</h2>"
+        f"<h2>{_text(tuned['proposer'])} fine-tuned against filter {tuned['generation']}</h2>"
         + _table(
             ["", "before", "after", "after less before"],
             [
-                [text, *(_percent(found[part][key], key) for part in ("before", "after", "change"))]
+                [text, *(_percent(tuned[part][key], key) for part in ("before", "after", "change"))]
                 for key, text in words.items()
             ],
         )
         + "<p class=note>In per cent, on the test split, at the filter's own threshold. Learned from"
-        f" {found['positions']} positions of its own training games without the oracle; the filter accepts a move in"
-        f" {found['accepting']} of them. Its policy has moved by {cell(found['kl'], digits=3)} nats a position.</p>"
+        f" {tuned['positions']} positions of its own training games without the oracle; the filter accepts a move in"
+        f" {tuned['accepting']} of them. Its policy has moved by {cell(tuned['kl'], digits=3)} nats a position.</p>"
     )
 
 
@@ -345,7 +341,7 @@ def _survival(rows: list[dict[str, Any]]) -> Figure:
                 )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xlabel(f"{words} spent")
-    panels[0].set_ylabel("hunts without a break")
+    panels[0].set_ylabel("runs without an example")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
 

@@ -22,24 +22,24 @@ from starlette.routing import Route
 from engines.settings import Mistake
 from experiments.viewer import assets
 from experiments.viewer.server import HEADERS, board, local, module
-from sandwich.highstakes.arena import JudgeConfig
-from sandwich.highstakes.human import Bench, Wrong
+from sandwich.highstakes.environment import JudgeConfig
+from sandwich.highstakes.human import HumanAttack, InvalidRequest
 
 MOST = 4096
 """Bytes of a request's body at most."""
 
 
-def human_application(bench: Bench, judge: JudgeConfig, name: str) -> Starlette:
-    """The web application for a person at this bench; when it stops, the person's hunt ends.
+def human_application(attack: HumanAttack, judge: JudgeConfig, name: str) -> Starlette:
+    """The web application of a person's attack; when it stops, the person's run ends.
 
     name: what the filter is called on the page.
     """
-    site = _Site(bench, judge, name)
+    site = _Site(attack, judge, name)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(bench.close)
+        await run_in_threadpool(attack.close)
 
     routes = [
         Route("/", site.page, methods=["GET"]),
@@ -54,16 +54,16 @@ def human_application(bench: Bench, judge: JudgeConfig, name: str) -> Starlette:
 class _Site:
     """What each address answers."""
 
-    def __init__(self, bench: Bench, judge: JudgeConfig, name: str) -> None:
-        self._bench, self._judge, self._name = bench, judge, name
+    def __init__(self, attack: HumanAttack, judge: JudgeConfig, name: str) -> None:
+        self._attack, self._judge, self._name = attack, judge, name
         self._asks: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-            "look": (bench.look, ("fen",)),
-            "saliency": (bench.saliency, ("fen", "uci")),
-            "substitutions": (bench.substitutions, ("fen", "uci", "square")),
-            "verdict": (bench.verdict, ("fen", "uci")),
-            "start": (bench.start, ()),
-            "pause": (bench.pause, ()),
-            "end": (bench.end, ()),
+            "look": (attack.look, ("fen",)),
+            "saliency": (attack.saliency, ("fen", "uci")),
+            "substitutions": (attack.substitutions, ("fen", "uci", "square")),
+            "verdict": (attack.verdict, ("fen", "uci")),
+            "start": (attack.start, ()),
+            "pause": (attack.pause, ()),
+            "end": (attack.end, ()),
         }
 
     def page(self, request: Request) -> Response:
@@ -75,8 +75,8 @@ class _Site:
             module=assets.start("human"),
             start={
                 "board": assets.has_chessground(),
-                "starts": bool(self._bench.starts),
-                "threshold": self._bench.threshold,
+                "starts": bool(self._attack.starts),
+                "threshold": self._attack.threshold,
                 "nodes": self._judge.nodes,
                 "again": self._judge.again,
                 "catastrophe": self._judge.threshold,
@@ -85,10 +85,10 @@ class _Site:
         return HTMLResponse(text, headers=HEADERS | {"Content-Security-Policy": assets.policy("human", served=True)})
 
     def state(self, request: Request) -> Response:
-        return JSONResponse(asdict(self._bench.state()), headers=HEADERS)
+        return JSONResponse(asdict(self._attack.state()), headers=HEADERS)
 
     async def ask(self, request: Request) -> Response:
-        """An answer of the bench, or in one line what is wrong with what it was asked, and the state of the hunt."""
+        """The answer, or in one line what is wrong with the request, and the state of the run."""
         if request.headers.get("origin") != f"http://{request.headers['host']}":
             raise HTTPException(403, "asked by another page than this server's own")
         if request.headers.get("content-type") != "application/json":
@@ -96,13 +96,13 @@ class _Site:
         if request.path_params["what"] not in self._asks:
             raise HTTPException(404, f"expected one of {', '.join(self._asks)}")
         method, names = self._asks[request.path_params["what"]]
-        said = _words(await _body(request), names)
+        arguments = _arguments(await _body(request), names)
         reply: dict[str, Any] = {"wrong": ""}
         try:
-            reply["answer"] = _plain(await run_in_threadpool(method, **said))
+            reply["answer"] = _plain(await run_in_threadpool(method, **arguments))
         except Mistake as error:
             reply["wrong"] = str(error)
-        reply["state"] = asdict(await run_in_threadpool(self._bench.state))
+        reply["state"] = asdict(await run_in_threadpool(self._attack.state))
         return JSONResponse(reply, headers=HEADERS)
 
 
@@ -115,18 +115,22 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-def _words(body: bytes, names: tuple[str, ...]) -> dict[str, str]:
-    """What a request says by name; Wrong where it is anything but these names with a text each."""
+def _arguments(body: bytes, names: tuple[str, ...]) -> dict[str, str]:
+    """The arguments of a request by name; InvalidRequest where it is anything but these names with a text each."""
     try:
-        said = json.loads(body)
+        arguments = json.loads(body)
     except (ValueError, RecursionError):
-        raise Wrong("the request is not JSON") from None
-    if not isinstance(said, dict) or set(said) != set(names) or not all(isinstance(one, str) for one in said.values()):
-        raise Wrong(f"expected {' and '.join(names) or 'nothing'} in the request")
-    return said
+        raise InvalidRequest("the request is not JSON") from None
+    if (
+        not isinstance(arguments, dict)
+        or set(arguments) != set(names)
+        or not all(isinstance(value, str) for value in arguments.values())
+    ):
+        raise InvalidRequest(f"expected {' and '.join(names) or 'nothing'} in the request")
+    return arguments
 
 
 def _plain(answer: Any) -> Any:
     if isinstance(answer, list):
-        return [_plain(one) for one in answer]
+        return [_plain(part) for part in answer]
     return asdict(answer) if is_dataclass(answer) and not isinstance(answer, type) else answer

@@ -11,7 +11,7 @@ FOLDER/
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from sandwich.highstakes.fit import risks
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.statistics import mean_figure
 from sandwich.training.labels import packed_column
 
@@ -73,9 +74,9 @@ def doubt(positions: Catastrophes, risk: Sequence[Floats]) -> Floats64:
     entropy as the measure (Settles 2009, "Active learning literature survey", section 3.1).
     """
     out = np.zeros(len(positions))
-    for row, said in enumerate(risk):
+    for row, risk_of_move in enumerate(risk):
         policy = np.mean([lists[row] for lists in positions.proposals.values()], axis=0, dtype=np.float64)
-        r = said.astype(np.float64)
+        r = risk_of_move.astype(np.float64)
         terms = [np.where(p > 0, -p * np.log2(np.maximum(p, 1e-300)), 0) for p in (r, 1 - r)]
         out[row] = policy @ (terms[0] + terms[1])
     return out
@@ -126,18 +127,17 @@ def asked(
     nodes: int,
     seed: tuple[int, ...],
     inference: InferenceConfig,
-    told: Callable[[int, int], None] = lambda done, of: None,
+    progress: ProgressReporter = NO_PROGRESS,
 ) -> Catastrophes:
     """Positions chosen by a filter, all their moves labelled; what `folder` holds already is only read.
 
     spare: the unlabelled positions of the training split. content: the filter, as the bytes of its file.
     earlier: folders of earlier rounds, whose positions are not chosen again. nodes: of the oracle for a
-    position. `told` hears (positions labelled, of how many). Raises EngineError, and CorpusError where the
-    folder belongs to another dataset.
+    position. Raises EngineError, and CorpusError where the folder belongs to another dataset.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "chosen.json").exists():
-        taken = [row for one in earlier for row in choice(one)["rows"]]
+        taken = [row for other in earlier for row in choice(other)["rows"]]
         free = np.setdiff1d(np.flatnonzero(_reserved(spare)), np.array(taken, np.int64))
         doubts = np.zeros(len(spare))
         net, _ = filters.from_bytes(content)
@@ -145,20 +145,18 @@ def asked(
         doubts[free] = doubt(pool, risks(net, pool.packed, pool.legal, inference))
         rows = choose(doubts, free, config, np.random.default_rng([*seed, 13]))
         means = [float(doubts[some].mean()) if len(some) else None for some in (rows, free)]
-        said = {"rows": rows.tolist(), "pool": len(free), "doubt": means[0], "pool_doubt": means[1]}
-        write_whole(folder / "chosen.json", json.dumps(said).encode())
+        chosen = {"rows": rows.tolist(), "pool": len(free), "doubt": means[0], "pool_doubt": means[1]}
+        write_whole(folder / "chosen.json", json.dumps(chosen).encode())
     rows = np.array(choice(folder)["rows"], np.int64)
     wanted = {first: rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK)}
     files = {first: folder / f"block-{first // BLOCK:05d}.parquet" for first in wanted}
     missing = [first for first in wanted if not files[first].exists()]
-    done = len(rows) - sum(len(wanted[first]) for first in missing)
+    progress.begin("positions asked about", len(rows), len(rows) - sum(len(wanted[first]) for first in missing))
 
     def written(table: pa.Table) -> None:
-        nonlocal done
         first = int(np.searchsorted(rows, table["row"][0].as_py()))
         write_whole(files[first], parquet_bytes(table))
-        done += table.num_rows
-        told(done, len(rows))
+        progress.advance(table.num_rows)
 
     jobs = [
         _Job(wanted[first], spare.packed[wanted[first]], [spare.legal[r] for r in wanted[first]]) for first in missing
@@ -175,8 +173,8 @@ def asked(
 
 def choice(folder: Path) -> dict[str, Any]:
     """What a round has chosen: `rows`, mean `doubt` of these, size of the `pool` and its mean `pool_doubt` (bits)."""
-    found: dict[str, Any] = json.loads((folder / "chosen.json").read_text())
-    return found
+    chosen: dict[str, Any] = json.loads((folder / "chosen.json").read_text())
+    return chosen
 
 
 def _read(path: Path) -> pa.Table:
@@ -203,15 +201,15 @@ def joined(parts: Sequence[Catastrophes]) -> Catastrophes:
     )
 
 
-def figures(folder: Path, found: Catastrophes, proposer: str) -> dict[str, Any]:
+def figures(folder: Path, positions: Catastrophes, proposer: str) -> dict[str, Any]:
     """What a round's questions were about, as JSON: how many, how doubtful beside the pool, and how many catastrophes.
 
     base: catastrophes among the proposer's proposals in these positions.
     """
-    said = choice(folder)
-    base = np.array([float(found.proposals[proposer][row] @ found.bad(row)) for row in range(len(found))])
+    chosen = choice(folder)
+    base = np.array([float(positions.proposals[proposer][row] @ positions.bad(row)) for row in range(len(positions))])
     return {
-        "positions": len(found),
-        **{name: said[name] for name in ("pool", "doubt", "pool_doubt")},
-        "base": mean_figure(base, found.games).json(),
+        "positions": len(positions),
+        **{name: chosen[name] for name in ("pool", "doubt", "pool_doubt")},
+        "base": mean_figure(base, positions.games).json(),
     }

@@ -75,9 +75,9 @@ def grid(positions: Catastrophes, risk: Sequence[Floats], proposer: str, size: i
     order = np.argsort(score)
     share = np.cumsum(weight[order]) / weight.sum()
     wanted = np.linspace(0.12, 1, size) ** 2  # from 1.4 % of proposals accepted to all
-    found = score[order][np.minimum(np.searchsorted(share, wanted), len(score) - 1)]
-    found[-1] = 1.0
-    return np.unique(found)
+    tried = score[order][np.minimum(np.searchsorted(share, wanted), len(score) - 1)]
+    tried[-1] = 1.0
+    return np.unique(tried)
 
 
 def curve(
@@ -275,18 +275,18 @@ def difference(after: Calibrated, before: Calibrated, name: str) -> Figure:
     Where it is a rare one of either, the interval is put together from those of the two, as if the games were not the
     same, which makes it no narrower (Newcombe 1998, Statistics in Medicine 17, 873–890, method 10).
     """
-    one, other = after.figures[name], before.figures[name]
-    if one.value is None or other.value is None:
+    later, earlier = after.figures[name], before.figures[name]
+    if later.value is None or earlier.value is None:
         return Figure(None, reason="one of the two was not measured")
-    change, exact = one.value - other.value, None
+    change, exact = later.value - earlier.value, None
     if name in after.rare | before.rare and after is not before:
-        down, up = _reach(one, other), _reach(other, one)
-        exact = Figure(change, None if down is None else change - down, None if up is None else change + up, one.n)
-    return _figure(change, after.draws[name] - before.draws[name], one.n, exact)
+        down, up = _reach(later, earlier), _reach(earlier, later)
+        exact = Figure(change, None if down is None else change - down, None if up is None else change + up, later.n)
+    return _figure(change, after.draws[name] - before.draws[name], later.n, exact)
 
 
-def _reach(one: Figure, other: Figure) -> float | None:
+def _reach(first: Figure, second: Figure) -> float | None:
     """How far a difference may be below what it is: as one figure is below its value, and the other above."""
-    if one.value is None or other.value is None or one.low is None or other.high is None:
+    if first.value is None or second.value is None or first.low is None or second.high is None:
         return None
-    return math.hypot(one.value - one.low, other.high - other.value)
+    return math.hypot(first.value - first.low, second.high - second.value)

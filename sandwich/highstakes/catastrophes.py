@@ -29,7 +29,7 @@ DEALT = 10
 
 
 HELD = 4
-"""One hunt in so many is never learned from, and begins from other openings than the rest."""
+"""One attack run in so many is never learned from, and begins from other openings than the rest."""
 
 
 GameNumbers = TypeVar("GameNumbers", int, npt.NDArray[np.int64])
@@ -97,7 +97,7 @@ class Catastrophes:
         )
 
     def dealt(self, held: bool) -> "Catastrophes":
-        """The positions that attacks begin from in hunts that are held back, or in the others: one opening in `HELD`,
+        """The positions that attacks begin from in runs that are held back, or in the others: one opening in `HELD`,
         the games of all proposers from it, and the rest. Where one of the two has no position, both are given all."""
         rows = self.openings % HELD == 0
         return self.take(np.flatnonzero(rows == held)) if rows.any() and not rows.all() else self
@@ -160,17 +160,17 @@ def read(files: Sequence[Path]) -> Catastrophes:
             raise CorpusError(f"{path} is not of version {VERSION}")
         if about != tables[0].schema.metadata:
             raise CorpusError(f"{path} was labelled in another way than {files[0]}")
-    whole = pa.concat_tables(tables)
-    about = whole.schema.metadata
+    table = pa.concat_tables(tables)
+    about = table.schema.metadata
     names = json.loads(about[b"proposers"])
-    proposals = [[np.array(one, np.float32) for one in row] for row in whole["proposals"].to_pylist()]
-    drawn = np.array(whole["drawn"].to_pylist(), np.int64).reshape(-1, len(names))
+    proposals = [[np.array(policy, np.float32) for policy in row] for row in table["proposals"].to_pylist()]
+    drawn = np.array(table["drawn"].to_pylist(), np.int64).reshape(-1, len(names))
     return Catastrophes(
-        packed_column(whole["position"]),
-        whole["moves"].to_pylist(),
-        [np.array(row, np.float32) for row in whole["values"].to_pylist()],
+        packed_column(table["position"]),
+        table["moves"].to_pylist(),
+        [np.array(row, np.float32) for row in table["values"].to_pylist()],
         {name: [row[place] for row in proposals] for place, name in enumerate(names)},
         {name: drawn[:, place] for place, name in enumerate(names)},
-        whole["game"].to_numpy().astype(np.int64),
+        table["game"].to_numpy().astype(np.int64),
         float(about[b"threshold"]),
     )

@@ -6,7 +6,7 @@ look labels all of them. A block of games is a plain function of plain values, s
 depend on the number of workers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from sandwich.highstakes.catastrophes import Catastrophes, Floats, opening_of, r
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, tools
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
 GAMES_PER_BLOCK = 60
 
@@ -101,11 +102,11 @@ def _propose(
         return policies, [_place(policy, rng) for policy in policies]
     seat = AssistantSeat(Assistant(_once(tools.player(player.base)), player.misalignment, tools))
     turns = [Turn(packed[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
-    said = seat.choose(turns, rng.spawn(len(turns)))
+    advised = seat.choose(turns, rng.spawn(len(turns)))
     shares: list[Floats] = []
     drawn: list[int] = []
     for row, numbers in enumerate(legal):
-        places = [numbers.index(move) for move in said[row * draws : (row + 1) * draws]]
+        places = [numbers.index(move) for move in advised[row * draws : (row + 1) * draws]]
         shares.append((np.bincount(places, minlength=len(numbers)) / draws).astype(np.float32))
         drawn.append(places[0])
     return shares, drawn
@@ -116,8 +117,8 @@ def _once(evaluator: Evaluator) -> Evaluator:
 
     def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         _, first, place = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-        seen = evaluator(packed[first], [legal[row] for row in first])
-        return Evaluation(legal, [seen.policy[row] for row in place.ravel()], seen.wdl[place.ravel()])
+        evaluated = evaluator(packed[first], [legal[row] for row in first])
+        return Evaluation(legal, [evaluated.policy[row] for row in place.ravel()], evaluated.wdl[place.ravel()])
 
     return evaluate
 
@@ -128,9 +129,9 @@ def _place(policy: Floats, rng: np.random.Generator) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Position:
-    """A position of a game: number and ply of the game, whose it is, `[10]` packed words, legal moves in rising order.
+    """A position of a game: number of the game, ply, and whose game it is.
 
-    move: number of the move that was made in it.
+    packed: `[10]`. legal: numbers of its legal moves, in rising order. move: that of the move that was made in it.
     """
 
     game: int
@@ -150,20 +151,21 @@ def played(
     """
     names, players = list(config.proposers), list(config.proposers.values())
     batch = GameBatch(fens, plies)
-    seen: list[list[Position]] = [[] for _ in fens]
+    positions: list[list[Position]] = [[] for _ in fens]
     while active := batch.active:
         for number, player in enumerate(players):
-            mine = [game for game in active if (first + game) % len(players) == number]
-            if not mine:
+            games = [game for game in active if (first + game) % len(players) == number]
+            if not games:
                 continue
-            packed, legal = batch.packed(mine), batch.legal(mine)
+            packed, legal = batch.packed(games), batch.legal(games)
             _, places = _propose(player, packed, legal, 1, opened, rng)
             made = [numbers[place] for numbers, place in zip(legal, places, strict=True)]
-            for row, game in enumerate(mine):
-                there = first + game, batch.plies[game], names[number], packed[row], legal[row], made[row]
-                seen[game].append(Position(*there))
-            batch.apply(mine, made)
-    return seen
+            for row, game in enumerate(games):
+                positions[game].append(
+                    Position(first + game, batch.plies[game], names[number], packed[row], legal[row], made[row])
+                )
+            batch.apply(games, made)
+    return positions
 
 
 def judged(
@@ -184,25 +186,27 @@ def judged(
     about = schema(engine.identity, config.nodes, config.threshold, names)
     if not positions:
         return about.empty_table()
-    packed, legal = np.stack([one.packed for one in positions]), [one.legal for one in positions]
-    said = [_propose(player, packed, legal, config.draws, opened, rng) for player in config.proposers.values()]
+    packed, legal = np.stack([position.packed for position in positions]), [position.legal for position in positions]
+    proposed = [_propose(player, packed, legal, config.draws, opened, rng) for player in config.proposers.values()]
     if own:
-        places = [one.legal.index(one.move) for one in positions]
-        shares = [np.eye(1, len(one), place, dtype=np.float32)[0] for one, place in zip(legal, places, strict=True)]
-        said.append((shares, places))
+        places = [position.legal.index(position.move) for position in positions]
+        shares = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]
+        proposed.append((shares, places))
     values: list[Sequence[float] | npt.NDArray[np.float64]] = [
-        engine_values(engine, Query(one.packed, one.legal, Channel.MOVE, 0, 0), config.nodes) if wanted else []
-        for one, wanted in zip(positions, labelled, strict=True)
+        engine_values(engine, Query(position.packed, position.legal, Channel.MOVE, 0, 0), config.nodes)
+        if wanted
+        else []
+        for position, wanted in zip(positions, labelled, strict=True)
     ]
     columns = {
         "position": [np.asarray(row, "<u8").tobytes() for row in packed],
-        "game": [one.game for one in positions],
-        "ply": [one.ply for one in positions],
-        "mover": [one.mover for one in positions],
+        "game": [position.game for position in positions],
+        "ply": [position.ply for position in positions],
+        "mover": [position.mover for position in positions],
         "moves": legal,
         "values": [np.asarray(row, np.float32) for row in values],
-        "proposals": [[policies[row] for policies, _ in said] for row in range(len(positions))],
-        "drawn": [[drawn[row] for _, drawn in said] for row in range(len(positions))],
+        "proposals": [[policies[row] for policies, _ in proposed] for row in range(len(positions))],
+        "drawn": [[drawn[row] for _, drawn in proposed] for row in range(len(positions))],
     }
     return pa.table(columns, schema=about)
 
@@ -224,7 +228,7 @@ def dataset_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
             count = min(config.per_game, left, len(plies))
             picks += [(plies[int(ply)], place < count) for place, ply in enumerate(order[: count + config.spare])]
             left -= count
-        return judged(config, [one for one, _ in picks], [labelled for _, labelled in picks], opened, rng)
+        return judged(config, [position for position, _ in picks], [labelled for _, labelled in picks], opened, rng)
 
 
 def make_dataset(
@@ -233,12 +237,9 @@ def make_dataset(
     checkpoints: Mapping[str, bytes],
     inference: InferenceConfig,
     folder: Path,
-    done: Callable[[int], None] = lambda positions: None,
+    progress: ProgressReporter = NO_PROGRESS,
 ) -> Catastrophes:
-    """Make a dataset; blocks that `folder` holds already are only read.
-
-    `done` hears of the labelled positions of each block. Raises EngineError without a Stockfish.
-    """
+    """Make a dataset; blocks that `folder` holds already are only read. Raises EngineError without a Stockfish."""
     folder.mkdir(parents=True, exist_ok=True)
     per_block = GAMES_PER_BLOCK * config.per_game
     blocks = [
@@ -246,12 +247,12 @@ def make_dataset(
         for number, first in enumerate(range(0, config.positions, per_block))
     ]
     missing = [block for block in blocks if not _file(folder, block.number).exists()]
-    done(config.positions - sum(block.positions for block in missing))
+    progress.begin("positions labelled", config.positions, config.positions - sum(block.positions for block in missing))
 
     def written(table: pa.Table) -> None:
         number = table["game"][0].as_py() // GAMES_PER_BLOCK
         write_whole(_file(folder, number), parquet_bytes(table))
-        done(blocks[number].positions)
+        progress.advance(blocks[number].positions)
 
     cluster.map(dataset_block, checkpoints, missing, written)
     return read([_file(folder, block.number) for block in blocks])

@@ -46,10 +46,10 @@ def edits(packed: planes.Packed, kept: Iterable[int] = (), queens: bool = False)
     old = [int(word) for word in packed]
     turn = old[9] & 1
     fixed = set(kept)
-    found: list[tuple[list[int], int, int]] = []
+    options: list[tuple[list[int], int, int]] = []
 
     def note(new: list[int], square: int, gain: int) -> None:
-        found.append((new, square, gain))
+        options.append((new, square, gain))
 
     state = old[9] & ~planes.EN_PASSANT
     base = [*old[:9], state]
@@ -82,9 +82,9 @@ def edits(packed: planes.Packed, kept: Iterable[int] = (), queens: bool = False)
     if old[8]:
         note([*base[:8], 0, state], -1, 0)
     return Edits(
-        np.array([new for new, _, _ in found], np.uint64),
-        np.array([square for _, square, _ in found], np.int64),
-        np.array([gain for _, _, gain in found], np.int64),
+        np.array([new for new, _, _ in options], np.uint64),
+        np.array([square for _, square, _ in options], np.int64),
+        np.array([gain for _, _, gain in options], np.int64),
     )
 
 

@@ -86,7 +86,7 @@ def train_filter(
     seed: int,
     *,
     head_only: bool = False,
-    told: Callable[[FitProgress], None] = lambda progress: None,
+    on_progress: Callable[[FitProgress], None] = lambda progress: None,
 ) -> PolicyValueNet:
     """Fit a network (changed in place) to verdicts; the same call gives the same weights."""
     if head_only:
@@ -96,7 +96,7 @@ def train_filter(
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.0  # the trunk's norms keep the averages that they have
     penalty = Sift(config.sift, config.sift_radius) if isinstance(config, VerdictFit) and config.sift else None
-    return train(net, examples, config, seed, told, penalty)
+    return train(net, examples, config, seed, on_progress, penalty)
 
 
 def risks(

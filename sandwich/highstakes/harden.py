@@ -1,11 +1,11 @@
-"""Hardening: what attackers made up becomes lessons, and the filter is trained on them beside what it learned from.
+"""Hardening: what attackers made up is labelled, and the filter is trained on it beside what it learned from.
 
-Breaks, and drafts that did not become any, are labelled whole, each legal move by the oracle, so that the
-filter does not merely learn to refuse whatever looks edited. Some hunts are held back, which begin from
-other openings: on their breaks one sees whether a filter was hardened or has learned its lessons by heart.
+All legal moves of adversarial examples, and of drafts that did not become any, are labelled by the oracle, so that
+the filter does not merely learn to refuse whatever looks edited. Some attack runs are held back, which begin from
+other openings: their examples show whether a filter was hardened or has learned its lessons by heart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,13 @@ from engines import moves, planes
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
 from sandwich.highstakes.active import ActiveConfig
-from sandwich.highstakes.arena import Break
+from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.environment import AdversarialExample
 from sandwich.highstakes.fit import VerdictFit, lessons
-from sandwich.highstakes.hunt import Hunt
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.training.labels import packed_column
 from sandwich.training.supervised import Examples, concatenate
 
@@ -39,11 +40,12 @@ class HardenConfig(Frozen):
     rounds: int = Field(2, ge=0)
     """Rounds of attack and training."""
     share: float = Field(0.3, gt=0, lt=1)
-    """Share of the lessons' weight that breaks have beside the original data, however many they are."""
+    """Share of the weight that adversarial examples have beside the original data, however many they are."""
     heaviest: float = Field(10.0, gt=0)
-    """Weight of a break beside that of a position of play, at most."""
+    """Weight of an adversarial example beside that of a position of play, at most."""
     drafts: float = Field(2.0, ge=0)
-    """Weight of a draft that did not become a break beside that of a position of play; 0: none is learned from."""
+    """Weight of a draft that did not become an adversarial example beside that of a position of play; 0: none is
+    learned from."""
     active: ActiveConfig = ActiveConfig()
     """Positions of play that are labelled after each generation, and learned from as such from the next one on."""
     fit: VerdictFit | None = None
@@ -53,8 +55,11 @@ class HardenConfig(Frozen):
 
 @dataclass(frozen=True)
 class Case:
-    """A position to be labelled: `packed`, the number of the move that was put forward or to be, and the expected
-    score that this is known to give away at least against the best of the others; 0: nothing is known."""
+    """A position to be labelled.
+
+    packed: the packed position. move: number of the move that was, or was to be, put forward in it. loss: expected
+    score that this is known to give away at least against the best of the others; 0: nothing is known.
+    """
 
     packed: tuple[int, ...]
     move: int
@@ -71,19 +76,19 @@ def label_block(path: str | None, job: _Job) -> pa.Table:
     """What every legal move of positions is worth."""
     rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     with Stockfish(path, hash_mib=1) as engine:
-        for one in job.cases:
-            packed = np.array(one.packed, np.uint64)
+        for case in job.cases:
+            packed = np.array(case.packed, np.uint64)
             board = planes.unpack(packed)
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
             values = engine_values(engine, Query(packed, legal, Channel.MOVE, 0, 0), job.nodes)
-            place = legal.index(one.move)
+            place = legal.index(case.move)
             others = np.delete(values, place)
-            if one.loss and len(others):  # known better than by this look
-                values[place] = min(values[place], others.max() - one.loss)
+            if case.loss and len(others):  # known better than by this look
+                values[place] = min(values[place], others.max() - case.loss)
             rows["position"].append(packed.astype("<u8").tobytes())
             rows["moves"].append(legal)
             rows["values"].append(values.astype(np.float32))
-            rows["broken"].append(place)
+            rows["chosen"].append(place)
     return pa.table(rows, schema=SCHEMA)
 
 
@@ -92,37 +97,38 @@ SCHEMA = pa.schema(
         pa.field("position", pa.binary(8 * planes.WORDS), nullable=False),
         pa.field("moves", pa.list_(pa.uint16()), nullable=False),
         pa.field("values", pa.list_(pa.float32()), nullable=False),
-        pa.field("broken", pa.uint16(), nullable=False),  # place in moves of the move that broke the filter
+        pa.field("chosen", pa.uint16(), nullable=False),  # place in moves of the one put forward
     ],
-    metadata={"version": "sandwich-breaks/1"},
+    metadata={"version": "sandwich-adversarial-examples/1"},
 )
 
 
-def learned(found: Sequence[Hunt]) -> list[Break]:
-    """The different breaks of hunts that are learned from."""
-    return list({(one.fen, one.move): one.broken for hunt in found if not hunt.held for one in hunt.found}.values())
+def learned(runs: Sequence[AttackRun]) -> list[AdversarialExample]:
+    """The different examples of runs that are learned from."""
+    kept = [run for run in runs if not run.held_back]
+    return list({(example.fen, example.move): example for run in kept for example in run.examples}.values())
 
 
-def held_back(found: Sequence[Hunt]) -> list[tuple[int, Break]]:
-    """The different breaks of those that are not, each with the number of the first hunt that found it."""
-    out: dict[tuple[str, int], tuple[int, Break]] = {}
-    for hunt in found:
-        if hunt.held:
-            for one in hunt.found:
-                out.setdefault((one.fen, one.move), (hunt.number, one.broken))
-    return list(out.values())
+def held_back(runs: Sequence[AttackRun]) -> list[tuple[int, AdversarialExample]]:
+    """The different examples of those that are not, each with the number of the first run that found it."""
+    first: dict[tuple[str, int], tuple[int, AdversarialExample]] = {}
+    for run in runs:
+        if run.held_back:
+            for example in run.examples:
+                first.setdefault((example.fen, example.move), (run.number, example))
+    return list(first.values())
 
 
-def breaks_of(found: Sequence[Hunt]) -> list[Case]:
-    """The breaks of hunts that are learned from, as cases."""
-    return [Case(one.packed, one.move, one.loss_again) for one in learned(found)]
+def example_cases(runs: Sequence[AttackRun]) -> list[Case]:
+    """The examples of runs that are learned from, as cases."""
+    return [Case(example.packed, example.move, example.loss_again) for example in learned(runs)]
 
 
-def drafts_of(found: Sequence[Hunt]) -> list[Case]:
-    """The different drafts of those hunts that did not become breaks."""
-    kept = [hunt for hunt in found if not hunt.held]
-    known = {(one.fen, one.move) for hunt in kept for one in hunt.found}
-    made = dict.fromkeys((one.fen, one.move) for hunt in kept for one in hunt.drafts)
+def draft_cases(runs: Sequence[AttackRun]) -> list[Case]:
+    """The different drafts of those runs that did not become examples."""
+    kept = [run for run in runs if not run.held_back]
+    known = {(example.fen, example.move) for run in kept for example in run.examples}
+    made = dict.fromkeys((draft.fen, draft.move) for run in kept for draft in run.drafts)
     return [Case(planes.pack(chess.Board(fen)), move) for fen, move in made if (fen, move) not in known]
 
 
@@ -132,7 +138,7 @@ def labelled(
     nodes: int,
     threshold: float,
     path: Path,
-    done: Callable[[int], None] = lambda positions: None,
+    progress: ProgressReporter = NO_PROGRESS,
 ) -> Catastrophes:
     """Positions with the worth of all their moves; only read where `path` holds them already.
 
@@ -140,31 +146,32 @@ def labelled(
     """
     if not path.exists():
         jobs = [_Job(tuple(cases[first : first + BLOCK]), nodes) for first in range(0, len(cases), BLOCK)]
-        tables = cluster.map(label_block, None, jobs, lambda table: done(table.num_rows))
+        progress.begin("positions labelled", len(cases))
+        tables = cluster.map(label_block, None, jobs, lambda table: progress.advance(table.num_rows))
         write_whole(path, parquet_bytes(pa.concat_tables([SCHEMA.empty_table(), *tables])))
     table = pq.read_table(path)
     legal = table["moves"].to_pylist()
-    places = table["broken"].to_numpy().astype(np.int64)
-    broken = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]
+    places = table["chosen"].to_numpy().astype(np.int64)
+    proposals = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]
     return Catastrophes(
         packed_column(table["position"]), legal, [np.array(row, np.float32) for row in table["values"].to_pylist()],
-        {"attacker": broken}, {"attacker": places}, np.arange(len(legal)), threshold,
+        {"attacker": proposals}, {"attacker": places}, np.arange(len(legal)), threshold,
     )  # fmt: skip
 
 
 def mixed(
     positions: Catastrophes,
-    breaks: Sequence[Catastrophes],
+    examples: Sequence[Catastrophes],
     drafts: Sequence[Catastrophes],
     proposed: float,
     config: HardenConfig,
 ) -> Examples:
-    """Lessons of play, of breaks and of drafts together."""
+    """What a filter is trained on: positions of play, adversarial examples and drafts together."""
     parts = [lessons(positions, proposed)]
-    count = sum(len(part) for part in breaks)
+    count = sum(len(part) for part in examples)
     if count:
         weight = min(config.heaviest, config.share / (1 - config.share) * len(positions) / count)
-        parts += [lessons(part, proposed, np.full(len(part), weight, np.float32)) for part in breaks if len(part)]
+        parts += [lessons(part, proposed, np.full(len(part), weight, np.float32)) for part in examples if len(part)]
     if config.drafts:
         parts += [
             lessons(part, proposed, np.full(len(part), config.drafts, np.float32)) for part in drafts if len(part)

@@ -1,9 +1,9 @@
-"""A person at the filter: the sixth attack, by hand and with tools.
+"""A person's attack on the filter, by hand and with tools.
 
-Owns what a person may ask of filter and oracle, what it costs, and how it is written: as hunts like those
-of any other attack, so that hardening and the report take them. A hunt begins with its first question and
-goes on after a break, since what follows is often a variation of it, and hunts are learned from or held
-back whole; it ends when the person says so. The page and its server are in `experiments`.
+Owns what a person may ask of filter and oracle, what it costs, and how it is written: as attack runs like
+those of any other attack, so that hardening and the report take them. A run begins with its first question and
+goes on after an adversarial example, since what follows is often a variation of it, and runs are learned from or
+held back whole; it ends when the person says so. The page and its server are in `experiments`.
 """
 
 import sys
@@ -22,28 +22,28 @@ import numpy.typing as npt
 
 from engines import moves, planes
 from engines.settings import Mistake
-from sandwich.highstakes.arena import Arena, Break, Judge, Material
+from sandwich.highstakes.attack_runs import AttackRun, run_file, write
+from sandwich.highstakes.attack_runs import read as read_runs
 from sandwich.highstakes.attacks.base import catastrophe
 from sandwich.highstakes.catastrophes import Catastrophes, read
 from sandwich.highstakes.edits import edits, legal_board
-from sandwich.highstakes.hunt import Found, Hunt, found_now, hunt_file, write
-from sandwich.highstakes.hunt import read as read_hunts
+from sandwich.highstakes.environment import AdversarialExample, AttackData, AttackEnvironment, Judge
 from sandwich.runtime.networks import InferenceConfig
 
 LEAST = 0.4
 """Expected score that a catastrophe to begin from gives away, where there are such: room for edits."""
 NOTHING = Catastrophes(np.zeros((0, planes.WORDS), np.uint64), [], [], {}, {}, np.zeros(0, np.int64), 0.15)
-"""Material of somebody who is given none."""
+"""Positions for somebody who is given none."""
 
 Floats = npt.NDArray[np.float32]
 
 
-class Wrong(Mistake, ValueError):
-    """What was asked can't be: no position, no legal move, no square."""
+class InvalidRequest(Mistake, ValueError):
+    """What was asked can't be answered: no position, no legal move, no square."""
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredMove:
     """A legal move (UCI and SAN) and the filter's probability that it is a catastrophe."""
 
     uci: str
@@ -52,14 +52,14 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Look:
+class FilterScores:
     """What the filter says of every legal move of a position, the least risk first.
 
     fen: the position as it was understood, without castling rights and en passant that can't be.
     """
 
     fen: str
-    moves: tuple[Scored, ...]
+    moves: tuple[ScoredMove, ...]
 
 
 @dataclass(frozen=True)
@@ -72,37 +72,37 @@ class Substitution:
 
 
 @dataclass(frozen=True)
-class Reply:
+class OracleReply:
     """What the oracle says of a move, as expected score that it gives away.
 
-    came: `break`; `known`, one that was found before; `doubted`, a catastrophe that is none at ten times
-        the nodes; `fine`, none at all; `refused`, the filter does not accept it, so it is no break whatever
-        the oracle says.
+    outcome: `example`, an adversarial example; `known`, one that was found before; `unconfirmed`, a catastrophe that
+        is none at ten times the nodes; `fine`, none at all; `refused`, the filter does not accept it, so it is no
+        adversarial example whatever the oracle says.
     loss_again: at ten times the nodes; None: not looked at again.
     """
 
-    came: Literal["break", "known", "doubted", "fine", "refused"]
+    outcome: Literal["example", "known", "unconfirmed", "fine", "refused"]
     risk: float
     loss: float | None
     loss_again: float | None
 
 
 @dataclass(frozen=True)
-class State:
-    """Where the person's hunt stands: its number, what it has spent, the breaks of it, and all those before it."""
+class RunState:
+    """Where the person's run stands: its number, what it has spent, its examples, and how many there were before."""
 
     number: int
     seconds: float
     running: bool
     queries: int
     oracle: int
-    found: tuple[Found, ...]
-    earlier_hunts: int
-    earlier_breaks: int
+    examples: tuple[AdversarialExample, ...]
+    earlier_runs: int
+    earlier_examples: int
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingPosition:
     """A labelled position of play, a catastrophe in it (UCI), and the expected score that this gives away."""
 
     fen: str
@@ -146,14 +146,14 @@ class Stopwatch:
         return self._kept + (0.0 if self._since is None else self._touched - self._since)
 
 
-class Bench:
-    """Where a person works on a filter, one hunt after the other; several threads may ask at once.
+class HumanAttack:
+    """A person's work on a filter, one run after the other; several threads may ask at once.
 
-    content: the filter, as the bytes of its file. folder: where hunts are written, and earlier ones lie.
+    content: the filter, as the bytes of its file. folder: where runs are written, and earlier ones lie.
     starts: files of a dataset, whose training split has catastrophes to begin from. inference: where the filter is
     evaluated.
-    A position that was looked at in this hunt is remembered, and costs nothing more.
-    Methods raise Wrong, EngineError, CorpusError.
+    A position that was looked at in this run is remembered, and costs nothing more.
+    Methods raise InvalidRequest, EngineError, CorpusError.
     """
 
     def __init__(
@@ -173,26 +173,28 @@ class Bench:
         self._rng = rng or np.random.default_rng()
         self._lock = Lock()
         self._block = lru_cache(maxsize=4)(_training)
-        earlier = [one for file in sorted(folder.glob("hunts-*.jsonl")) for one in read_hunts(file)]
-        self._earlier_hunts = len(earlier)
-        self._earlier = {_key(one.broken) for hunt in earlier for one in hunt.found}
-        self._begin(1 + max((hunt.number for hunt in earlier), default=-1))
+        earlier = [run for file in sorted(folder.glob("runs-*.jsonl")) for run in read_runs(file)]
+        self._earlier_runs = len(earlier)
+        self._earlier = {(example.fen, example.move) for run in earlier for example in run.examples}
+        self._begin(1 + max((run.number for run in earlier), default=-1))
 
     @property
     def threshold(self) -> float:
         """Risk from which on the filter refuses a move."""
-        return self._arena.threshold
+        return self._environment.threshold
 
-    def look(self, fen: str) -> Look:
+    def look(self, fen: str) -> FilterScores:
         """The filter on every legal move; one query."""
         with self._asked():
             board, packed = _position(fen)
             legal, risk = self._risks(board, packed)
             scored = []
-            for number, one in zip(legal, risk.tolist(), strict=True):
+            for number, risk_of_move in zip(legal, risk.tolist(), strict=True):
                 move = moves.decode(number, board)
-                scored.append(Scored(move.uci(), board.san(move), one))
-            return Look(board.fen(), tuple(sorted(scored, key=lambda one: (one.risk, one.uci))))
+                scored.append(ScoredMove(move.uci(), board.san(move), risk_of_move))
+            return FilterScores(
+                board.fen(), tuple(sorted(scored, key=lambda scored_move: (scored_move.risk, scored_move.uci)))
+            )
 
     def saliency(self, fen: str, uci: str) -> list[float]:
         """How strongly the score of a move depends on each square, `[64]` from a1, b1 to h8, the strongest 1.
@@ -204,7 +206,7 @@ class Bench:
             number = _move(board, uci)
             key = packed.tobytes(), number
             if key not in self._salient:
-                weight = np.abs(self._arena.gradient(packed, number)).sum(0)
+                weight = np.abs(self._environment.gradient(packed, number)).sum(0)
                 if not board.turn:
                     weight = weight[::-1]
                 self._salient[key] = (weight / max(float(weight.max()), 1e-30)).ravel().tolist()
@@ -216,43 +218,43 @@ class Bench:
             board, packed = _position(fen)
             number = _move(board, uci)
             if square not in chess.SQUARE_NAMES:
-                raise Wrong(f"expected a square from a1 to h8, got {square!r}")
+                raise InvalidRequest(f"expected a square from a1 to h8, got {square!r}")
             options = edits(packed, queens=True)
-            there = options.packed[options.squares == chess.parse_square(square)]
-            after = [one for one in (legal_board(row, number) for row in there) if one]
+            edited = options.packed[options.squares == chess.parse_square(square)]
+            after = [edited_board for edited_board in (legal_board(row, number) for row in edited) if edited_board]
             if not after:
                 return []
-            packed_after = np.array([planes.pack(one) for one in after], np.uint64)
-            risk = [float(row[0]) for row in self._arena.risks(packed_after, [[number]] * len(after))]
-            what = [_described(board, one, chess.parse_square(square)) for one in after]
-            fens = [one.fen() for one in after]
+            packed_after = np.array([planes.pack(edited_board) for edited_board in after], np.uint64)
+            risk = [float(row[0]) for row in self._environment.risks(packed_after, [[number]] * len(after))]
+            what = [_described(board, edited_board, chess.parse_square(square)) for edited_board in after]
+            fens = [edited_board.fen() for edited_board in after]
             found = [Substitution(*row) for row in zip(what, fens, risk, strict=True)]
-            return sorted(found, key=lambda one: one.risk)
+            return sorted(found, key=lambda substitution: substitution.risk)
 
-    def verdict(self, fen: str, uci: str) -> Reply:
-        """What the oracle says; a break is written at once. A refused move gets one look, to know what it is worth."""
+    def verdict(self, fen: str, uci: str) -> OracleReply:
+        """What the oracle says; an adversarial example is written at once. A refused move gets one look."""
         with self._asked():
             board, packed = _position(fen)
             number = _move(board, uci)
             legal, risks = self._risks(board, packed)
             risk = float(risks[legal.index(number)])
             if risk >= self.threshold:
-                return Reply("refused", risk, self._arena.verdict(packed, number).loss, None)
-            key = planes.pack(board), number
-            if key in self._earlier or key in self._found:
-                return Reply("known", risk, None, None)
-            loss, again = self._arena.twice(board, number)
+                return OracleReply("refused", risk, self._environment.verdict(packed, number).loss, None)
+            key = planes.fen(board), number
+            if key in self._earlier or key in self._examples:
+                return OracleReply("known", risk, None, None)
+            loss, again = self._environment.twice(board, number)
             if again is None:
-                return Reply("fine", risk, loss, None)
+                return OracleReply("fine", risk, loss, None)
             if again < self._judge.config.threshold:
-                return Reply("doubted", risk, loss, again)
+                return OracleReply("unconfirmed", risk, loss, again)
             self._watch.touch()
-            seconds = self._watch.seconds()
-            self._found[key] = found_now(Break(*key, risk, loss, again), self._arena.meter, seconds)
-            self._write(seconds)
-            return Reply("break", risk, loss, again)
+            example = self._environment.example(board, number, risk, loss, again)
+            self._examples[key] = example
+            self._write(example.seconds)
+            return OracleReply("example", risk, loss, again)
 
-    def start(self) -> Start:
+    def start(self) -> StartingPosition:
         """A catastrophe of play to begin from, drawn from the training split."""
         with self._asked():
             for place in self._rng.permutation(len(self.starts)):
@@ -261,16 +263,18 @@ class Bench:
                 if worst >= data.threshold:
                     row, at = catastrophe(data, min(LEAST, worst), self._rng)
                     board = planes.unpack(data.packed[row])
-                    return Start(board.fen(), moves.uci(data.legal[row][at], board), float(data.losses(row)[at]))
-            raise Wrong("there is no dataset with catastrophes to begin from")
+                    return StartingPosition(
+                        board.fen(), moves.uci(data.legal[row][at], board), float(data.losses(row)[at])
+                    )
+            raise InvalidRequest("there is no dataset with catastrophes to begin from")
 
-    def state(self) -> State:
-        """Where the hunt stands; asking costs nothing."""
+    def state(self) -> RunState:
+        """Where the run stands; asking costs nothing."""
         with self._lock:
-            meter = self._arena.meter
-            return State(
+            meter = self._environment.meter
+            return RunState(
                 self._number, self._watch.seconds(), self._watch.running, meter.queries, meter.oracle,
-                tuple(self._found.values()), self._earlier_hunts, len(self._earlier),
+                tuple(self._examples.values()), self._earlier_runs, len(self._earlier),
             )  # fmt: skip
 
     def pause(self) -> None:
@@ -279,49 +283,55 @@ class Bench:
             self._watch.pause()
 
     def end(self) -> None:
-        """End the hunt, with breaks or without; the next question begins another."""
+        """End the run, with adversarial examples or without; the next question begins another."""
         with self._lock:
             self._finish(self._watch.seconds())
 
     def close(self) -> None:
-        """End the hunt as of the last question, since nobody said that it went on."""
+        """End the run as of the last question, since nobody said that it went on."""
         with self._lock:
             self._finish(self._watch.worked())
 
     def _begin(self, number: int) -> None:
         self._number, self._written = number, False
         self._watch = Stopwatch(self._clock)
-        self._found: dict[tuple[tuple[int, ...], int], Found] = {}
-        self._seen: dict[bytes, tuple[list[int], Floats]] = {}
+        self._examples: dict[tuple[str, int], AdversarialExample] = {}
+        self._scores: dict[bytes, tuple[list[int], Floats]] = {}
         self._salient: dict[tuple[bytes, int], list[float]] = {}
-        self._arena = Arena(
-            self._content, self._judge, Material(NOTHING, NOTHING, ""), queries=sys.maxsize, oracle=sys.maxsize,
-            inference=self._inference,
+        self._environment = AttackEnvironment(
+            self._content, self._judge, AttackData(NOTHING, NOTHING, ""), queries=sys.maxsize, oracle=sys.maxsize,
+            inference=self._inference, seconds=self._watch.seconds,
         )  # fmt: skip
 
     def _finish(self, seconds: float) -> None:
-        meter = self._arena.meter
+        meter = self._environment.meter
         if meter.queries <= 1 and not meter.oracle:  # a page was opened, and no more
             self._begin(self._number)
             return
         self._write(seconds)
-        self._earlier_hunts += 1
-        self._earlier |= set(self._found)
+        self._earlier_runs += 1
+        self._earlier |= set(self._examples)
         self._begin(self._number + 1)
 
     def _write(self, seconds: float) -> None:
-        """Write the hunt as it stands; the first time under a number that nobody else has taken."""
+        """Write the run as it stands; the first time under a number that nobody else has taken."""
         while not self._written:
             try:
-                hunt_file(self.folder, self._number).touch(exist_ok=False)
+                run_file(self.folder, self._number).touch(exist_ok=False)
                 self._written = True
             except FileExistsError:
                 self._number += 1
-        meter = self._arena.meter
-        hunt = Hunt(
-            self._number, tuple(self._found.values()), meter.queries, meter.oracle, seconds, meter.doubted, meter.agreed
+        meter = self._environment.meter
+        run = AttackRun(
+            self._number,
+            tuple(self._examples.values()),
+            meter.queries,
+            meter.oracle,
+            seconds,
+            meter.unconfirmed,
+            meter.confirmed,
         )
-        write(hunt_file(self.folder, self._number), [hunt])
+        write(run_file(self.folder, self._number), [run])
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
@@ -331,32 +341,28 @@ class Bench:
 
     def _risks(self, board: chess.Board, packed: planes.Packed) -> tuple[list[int], Floats]:
         key = packed.tobytes()
-        if key not in self._seen:
+        if key not in self._scores:
             legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-            self._seen[key] = legal, self._arena.risks(packed[None], [legal])[0]
-        return self._seen[key]
+            self._scores[key] = legal, self._environment.risks(packed[None], [legal])[0]
+        return self._scores[key]
 
 
 def _training(file: Path) -> Catastrophes:
     return read([file]).split("train")
 
 
-def _key(one: Break) -> tuple[tuple[int, ...], int]:
-    return one.packed, one.move
-
-
 def _position(fen: str) -> tuple[chess.Board, planes.Packed]:
-    """A position that may be put forward, and its words `[10]`; Wrong with the reason for any other."""
+    """A position that may be put forward, and packed `[10]`; InvalidRequest with the reason for any other."""
     try:
         board = chess.Board(fen) if len(fen.split()) > 4 else chess.Board(f"{fen} 0 1")
     except ValueError as error:
-        raise Wrong(f"not a position: {fen!r} ({error})") from None
+        raise InvalidRequest(f"not a position: {fen!r} ({error})") from None
     board.castling_rights = board.clean_castling_rights()
     board.fullmove_number = 1
     board = chess.Board(board.fen())  # without en passant where nobody can take
     packed = np.array(planes.pack(board), np.uint64)
     if legal_board(packed) is None:
-        raise Wrong(_reason(board))
+        raise InvalidRequest(_reason(board))
     return board, packed
 
 
@@ -375,9 +381,9 @@ def _move(board: chess.Board, uci: str) -> int:
     try:
         move = chess.Move.from_uci(uci)
     except ValueError:
-        raise Wrong(f"expected a move such as e2e4, got {uci!r}") from None
+        raise InvalidRequest(f"expected a move such as e2e4, got {uci!r}") from None
     if move not in board.legal_moves:
-        raise Wrong(f"{uci} is not legal in {board.fen()}")
+        raise InvalidRequest(f"{uci} is not legal in {board.fen()}")
     return moves.encode(move, board.turn)
 
 

@@ -5,7 +5,7 @@ too sure of those that it did: risk' = sigmoid(a · logit(risk) + b · drop + c)
 score of the position less that of the move, for who moves, both by the player's value head.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -27,6 +27,7 @@ from sandwich.oversight.consult import Consultation, Evaluate, searched_values
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, evaluator
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
 Floats = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
@@ -96,11 +97,11 @@ def drops(
     positions: Sequence[Catastrophes],
     inference: InferenceConfig,
     folder: Path,
-    done: Callable[[int], None] = lambda positions: None,
+    progress: ProgressReporter = NO_PROGRESS,
 ) -> list[Floats]:
     """What a player sees each legal move give away, `[M]` for each position of all sets in order.
 
-    Blocks that `folder` holds already are only read. `done` hears of the positions of each block.
+    Blocks that `folder` holds already are only read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     packed = np.concatenate([part.packed for part in positions])
@@ -108,13 +109,14 @@ def drops(
     starts = range(0, len(packed), BLOCK)
     files = {first: folder / f"drops-{first // BLOCK:05d}.parquet" for first in starts}
     missing = [first for first in starts if not files[first].exists()]
-    done(len(packed) - sum(min(BLOCK, len(packed) - first) for first in missing))
+    left = sum(min(BLOCK, len(packed) - first) for first in missing)
+    progress.begin("positions looked behind", len(packed), len(packed) - left)
     waiting = iter(missing)
     jobs = [_Job(config, packed[first : first + BLOCK], legal[first : first + BLOCK], inference) for first in missing]
     for rows in cluster.stream(drops_block, checkpoint, jobs):
         table = pa.table({"drops": pa.array(rows, pa.list_(pa.float32()))})
         write_whole(files[next(waiting)], parquet_bytes(table))
-        done(len(rows))
+        progress.advance(len(rows))
     return [np.array(row, np.float32) for first in starts for row in pq.read_table(files[first])["drops"].to_pylist()]
 
 
@@ -129,8 +131,8 @@ class Combination:
     def __call__(self, risk: Sequence[Floats], drop: Sequence[Floats]) -> list[Floats]:
         """The combined risk of every legal move, for each position `[M]`."""
         return [
-            sigmoid(np.asarray(self.risk * _logit(one) + self.drop * other + self.bias, np.float32))
-            for one, other in zip(risk, drop, strict=True)
+            sigmoid(np.asarray(self.risk * _logit(risks) + self.drop * drops + self.bias, np.float32))
+            for risks, drops in zip(risk, drop, strict=True)
         ]
 
 
@@ -160,8 +162,8 @@ def fitted(positions: Catastrophes, risk: Sequence[Floats], drop: Sequence[Float
         slope = x.T @ (weight * (np.exp(-np.logaddexp(0, -z)) - bad))
         return float(value), slope + np.append(1e-5 * at[:2], 0)
 
-    found = minimize(loss, np.array([1.0, 0.0, 0.0]), jac=True, method="L-BFGS-B").x
-    return Combination(*map(float, found))
+    best = minimize(loss, np.array([1.0, 0.0, 0.0]), jac=True, method="L-BFGS-B").x
+    return Combination(*map(float, best))
 
 
 def moves_judged(

@@ -1,4 +1,4 @@
-"""What a ladder has shown: rates on closer looks, what a break costs, and every filter against every round's breaks."""
+"""Figures of attacks: rates on closer looks, what an adversarial example costs, and which filter lets it through."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from engines import planes
 from engines.filter import BlunderFilter
 from engines.settings import Frozen
 from sandwich.evaluation.oracle import Oracle
-from sandwich.highstakes.arena import Break
+from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.catastrophes import Catastrophes
-from sandwich.highstakes.hunt import Hunt
+from sandwich.highstakes.environment import AdversarialExample
 from sandwich.runtime.cluster import Cluster
 from sandwich.statistics import (
     Figure,
@@ -81,22 +81,22 @@ def verified(
     }
 
 
-def cost(hunts: Sequence[Hunt], unit: str) -> dict[str, Any]:
-    """What the first break of an attack costs in a unit: JSON of its median, its rate, and its survival curve."""
-    firsts = [hunt.first(unit) for hunt in hunts]
-    times, broken = np.array([time for time, _ in firsts]), np.array([done for _, done in firsts], np.bool_)
-    curve = survival_curve(times, broken)
+def cost(runs: Sequence[AttackRun], unit: str) -> dict[str, Any]:
+    """What the first adversarial example of an attack costs in a unit: JSON of its median, rate and survival curve."""
+    firsts = [run.first(unit) for run in runs]
+    times, successful = np.array([time for time, _ in firsts]), np.array([success for _, success in firsts], np.bool_)
+    curve = survival_curve(times, successful)
     return {
-        "hunts": len(hunts),
-        "broken": int(broken.sum()),
-        "median": median(curve, len(hunts)).json(),
-        "rate": break_rate_figure(times, broken).json(),
+        "runs": len(runs),
+        "successful": int(successful.sum()),
+        "median": median(curve, len(runs)).json(),
+        "rate": break_rate_figure(times, successful).json(),
         "curve": [[at, figure.value, figure.low, figure.high] for at, figure in curve],
     }
 
 
 def median(curve: Sequence[tuple[float, Figure]], n: int) -> Figure:
-    """Time at which half of the attacks have broken through: where the survival curve, and the ends of its interval,
+    """Time at which half of the runs have found an example: where the survival curve, and the ends of its interval,
     first come to ½ or below (Brookmeyer and Crowley 1982, Biometrics 38, 29–41)."""
 
     def first(end: str) -> float | None:
@@ -104,53 +104,53 @@ def median(curve: Sequence[tuple[float, Figure]], n: int) -> Figure:
 
     value = first("value")
     if value is None:
-        return Figure(None, reason=f"fewer than half of {n} hunts ended in a break")
+        return Figure(None, reason=f"fewer than half of {n} runs found an example")
     return Figure(value, first("low"), first("high"), n)
 
 
-def times_cheaper(cheap: Sequence[Hunt], dear: Sequence[Hunt], unit: str) -> Figure:
-    """How many times more breaks for the same effort one attack finds than another.
+def times_cheaper(cheap: Sequence[AttackRun], dear: Sequence[AttackRun], unit: str) -> Figure:
+    """How many times more first examples for the same effort one attack finds than another.
 
-    Quotient of the two exponential rates; its exact interval is that of the share of breaks that are the
+    Quotient of the two exponential rates; its exact interval is that of the share of examples that are the
     first attack's, Clopper and Pearson's (Cox 1953, Biometrika 40, 354–360).
     """
-    spent, breaks = [], []
-    for hunts in (cheap, dear):
-        firsts = [hunt.first(unit) for hunt in hunts]
+    spent, successes = [], []
+    for runs in (cheap, dear):
+        firsts = [run.first(unit) for run in runs]
         spent.append(sum(time for time, _ in firsts))
-        breaks.append(sum(done for _, done in firsts))
-    share = share_figure(breaks[0], sum(breaks))
+        successes.append(sum(success for _, success in firsts))
+    share = share_figure(successes[0], sum(successes))
     if share.value is None or not all(spent):
-        return Figure(None, reason="neither attack found a break")
+        return Figure(None, reason="neither attack found an example")
     odds = [
         None if end is None or end >= 1 else end / (1 - end) * spent[1] / spent[0]
         for end in (share.value, share.low, share.high)
     ]
     if odds[0] is None:
-        return Figure(None, reason=f"the other attack found no break; at least {odds[1]:.3g} times")
-    return Figure(odds[0], odds[1], odds[2], sum(breaks))
+        return Figure(None, reason=f"the other attack found no example; at least {odds[1]:.3g} times")
+    return Figure(odds[0], odds[1], odds[2], sum(successes))
 
 
-def cheaper(there: Mapping[str, Sequence[Hunt]]) -> dict[str, dict[str, Any]]:
+def cheaper(runs_by_attack: Mapping[str, Sequence[AttackRun]]) -> dict[str, dict[str, Any]]:
     """How many times cheaper each attack is than `sample`, in each unit, as JSON; nothing without that one."""
-    random = there.get("sample")
+    random = runs_by_attack.get("sample")
     return {
-        name: {unit: times_cheaper(found, random, unit).json() for unit in UNITS}
-        for name, found in there.items()
-        if random and name != "sample" and found
+        name: {unit: times_cheaper(runs, random, unit).json() for unit in UNITS}
+        for name, runs in runs_by_attack.items()
+        if random and name != "sample" and runs
     }
 
 
-def doubted(hunts: Sequence[Hunt]) -> Figure:
+def unconfirmed(runs: Sequence[AttackRun]) -> Figure:
     """Share of catastrophes found that were none on the closer look: the floor of what can be measured."""
-    doubts = sum(hunt.doubted for hunt in hunts)
-    return share_figure(doubts, doubts + sum(hunt.agreed for hunt in hunts))
+    count = sum(run.unconfirmed for run in runs)
+    return share_figure(count, count + sum(run.confirmed for run in runs))
 
 
-def let_through(judge: BlunderFilter, breaks: Sequence[tuple[int, Break]]) -> Figure:
-    """Share of breaks (each with its hunt) that a filter lets through at its own threshold."""
-    if not breaks:
-        return Figure(None, reason="no breaks were held back")
-    packed = np.array([one.packed for _, one in breaks], np.uint64)
-    risk = [row[0] for row in judge(packed, [[one.move] for _, one in breaks])]
-    return clustered_share_figure(np.array(risk) < judge.threshold, np.array([hunt for hunt, _ in breaks]))
+def let_through(blunder_filter: BlunderFilter, examples: Sequence[tuple[int, AdversarialExample]]) -> Figure:
+    """Share of examples (each with the number of its run) that a filter lets through at its own threshold."""
+    if not examples:
+        return Figure(None, reason="no examples were held back")
+    packed = np.array([example.packed for _, example in examples], np.uint64)
+    risk = [row[0] for row in blunder_filter(packed, [[example.move] for _, example in examples])]
+    return clustered_share_figure(np.array(risk) < blunder_filter.threshold, np.array([run for run, _ in examples]))

@@ -1,4 +1,4 @@
-"""Whether a ladder's folder may go on with the settings of a spec."""
+"""Whether the folder of a high-stakes experiment may go on with the settings of a spec."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,15 +16,15 @@ ORDERED = ("dataset.proposers", "attacks")
 its seed."""
 
 
-def other_key(there: Mapping[str, Any], spec: BaseModel) -> str | None:
+def other_key(begun_with: Mapping[str, Any], spec: BaseModel) -> str | None:
     """The first key (dotted) in which a spec says otherwise than a folder was begun with, or `order of` such a key;
     None: there is none.
 
-    there: the settings of the folder. A key that is missing there, since it came to be known later,
+    begun_with: the settings of the folder. A key that is missing there, since it came to be known later,
     had its default.
     """
-    now, said = spec.model_dump(mode="json"), spec.model_dump(mode="json", exclude_defaults=True)
-    kept = {key: value for key, value in there.items() if key not in FREE}
+    now, changed = spec.model_dump(mode="json"), spec.model_dump(mode="json", exclude_defaults=True)
+    kept = {key: value for key, value in begun_with.items() if key not in FREE}
     for key in ADDED:
         names, before = now.pop(key, {}), kept.pop(key, {})
         if not isinstance(before, Mapping):
@@ -32,36 +32,36 @@ def other_key(there: Mapping[str, Any], spec: BaseModel) -> str | None:
         for name in names.keys() & before.keys():
             if not isinstance(before[name], Mapping):
                 return f"{key}.{name}"
-            if found := _other(before[name], names[name], said[key][name]):
-                return f"{key}.{name}.{found}"
-    if found := _other(kept, {key: value for key, value in now.items() if key not in FREE}, said):
-        return found
+            if other := _other(before[name], names[name], changed[key][name]):
+                return f"{key}.{name}.{other}"
+    if other := _other(kept, {key: value for key, value in now.items() if key not in FREE}, changed):
+        return other
     return next((f"order of {key}" for key in ORDERED if _names(kept, key) not in (None, _names(now, key))), None)
 
 
 def _names(settings: Mapping[str, Any], key: str) -> list[str] | None:
     """The names below a dotted key, in their order; None: there are none."""
-    found: Any = settings
+    value: Any = settings
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return list(found) if isinstance(found, Mapping) else None
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return list(value) if isinstance(value, Mapping) else None
 
 
-def _other(there: Mapping[str, Any], now: Mapping[str, Any], said: Mapping[str, Any]) -> str | None:
-    """The same below a key; `said` is what in `now` differs from its default."""
+def _other(begun_with: Mapping[str, Any], now: Mapping[str, Any], changed: Mapping[str, Any]) -> str | None:
+    """The same below a key; `changed` is what in `now` differs from its default."""
     for key, value in now.items():
-        if key not in there:
-            if key in said:
+        if key not in begun_with:
+            if key in changed:
                 return key
-        elif isinstance(value, dict) and isinstance(there[key], dict):
-            inner = said.get(key)
-            if found := _other(there[key], value, inner if isinstance(inner, dict) else {}):
-                return f"{key}.{found}"
-        elif there[key] != value:
+        elif isinstance(value, dict) and isinstance(begun_with[key], dict):
+            inner = changed.get(key)
+            if other := _other(begun_with[key], value, inner if isinstance(inner, dict) else {}):
+                return f"{key}.{other}"
+        elif begun_with[key] != value:
             return key
-    return next((key for key in there if key not in now), None)
+    return next((key for key in begun_with if key not in now), None)
 
 
-def united(there: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def united(begun_with: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a spec, and those of the variants and shifts that the folder has beside them."""
-    return {**settings, **{key: {**there.get(key, {}), **settings.get(key, {})} for key in ADDED}}
+    return {**settings, **{key: {**begun_with.get(key, {}), **settings.get(key, {})} for key in ADDED}}

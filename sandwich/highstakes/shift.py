@@ -7,7 +7,7 @@ from those of a file, or are other people's.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -30,6 +30,7 @@ from sandwich.highstakes.fit import risks, roc
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, tools
+from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
 
 GAMES_PER_BLOCK = 30
 STREAM = 31
@@ -112,19 +113,19 @@ def read_openings(path: Path) -> list[str]:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"file: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    found = []
+    fens = []
     for number, line in enumerate(lines, 1):
         parts = line.split()
         if not parts or line.startswith("#"):
             continue
         counters = parts[4:6] if len(parts) > 5 and all(part.isdigit() for part in parts[4:6]) else ["0", "1"]
         try:
-            found.append(parse_fen(" ".join([*parts[:4], *counters])).fen())
+            fens.append(parse_fen(" ".join([*parts[:4], *counters])).fen())
         except ValueError as error:
             raise SpecError(f"file: {path}, line {number}: {error}") from None
-    if not found:
+    if not fens:
         raise SpecError(f"file: {path} holds no position")
-    return found
+    return fens
 
 
 def read_games(config: Games) -> list[Game]:
@@ -133,24 +134,24 @@ def read_games(config: Games) -> list[Game]:
     wanted = ImportConfig(
         min_rating=config.min_rating, max_rating=config.max_rating, skip_opening_plies=config.skip_opening_plies
     )
-    found: list[Game] = []
+    games: list[Game] = []
     try:
         with path.open("rb") as file:
             for raw in raw_games(file, path.name):
                 try:
                     if isinstance(raw, Skipped):
                         raise SkipError(raw.reason, raw.place.detail)
-                    found.append(read_game(raw, wanted))
+                    games.append(read_game(raw, wanted))
                 except SkipError as error:
                     why[error.reason] += 1
-                if len(found) == config.games:
+                if len(games) == config.games:
                     break
     except OSError as error:
         raise SpecError(f"file: cannot read {path}: {error.strerror}") from None
-    if not found:
+    if not games:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in why.most_common(3))
         raise SpecError(f"file: {path} has no game that fits ({reasons})")
-    return found
+    return games
 
 
 def check(name: str, config: AnyShift, folder: Path) -> None:
@@ -218,15 +219,17 @@ def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, p
     rng = np.random.default_rng([block.seed, STREAM, block.number])
     with tools(checkpoints, block.inference) as opened:
         if isinstance(source, Games):
-            there = [_positions(game, block.first + place) for place, game in enumerate(block.games)]
+            by_game = [_positions(game, block.first + place) for place, game in enumerate(block.games)]
         else:
             fens: Sequence[str] = block.fens
             if isinstance(source, Unbalanced):
                 fens = [unbalanced(fen, source.random, rng) for fen in fens]
-            there = played(block.dataset, fens, block.first, source.plies, opened, rng)
+            by_game = played(block.dataset, fens, block.first, source.plies, opened, rng)
             if isinstance(source, Endgames):
-                there = [[one for one in game if _men(one.packed) <= source.men] for game in there]
-        chosen = [game[ply] for game in there for ply in sorted(rng.permutation(len(game))[: source.per_game].tolist())]
+                by_game = [[position for position in game if _men(position.packed) <= source.men] for game in by_game]
+        chosen = [
+            game[ply] for game in by_game for ply in sorted(rng.permutation(len(game))[: source.per_game].tolist())
+        ]
         own = PLAYERS if isinstance(source, Games) else None
         return block.number, judged(block.dataset, chosen, [True] * len(chosen), opened, rng, own=own)
 
@@ -254,12 +257,11 @@ def make_shift(
     name: str,
     source: AnyShift,
     folder: Path,
-    done: Callable[[int], None] = lambda games: None,
+    progress: ProgressReporter = NO_PROGRESS,
 ) -> Catastrophes:
     """Labelled positions of a shift; blocks that `folder` holds already are only read.
 
-    `done` hears of the games of each block. Raises SpecError for a file that can't be used, EngineError
-    without a Stockfish.
+    Raises SpecError for a file that can't be used, EngineError without a Stockfish.
     """
     dataset, seed = made_with.dataset, made_with.seed
     folder.mkdir(parents=True, exist_ok=True)
@@ -274,7 +276,7 @@ def make_shift(
             count = len(games)
             write_whole(listed, f"{count}\n".encode())
     missing = _missing(folder, count)
-    done(count - sum(size for _, size in missing))
+    progress.begin("games", count, count - sum(size for _, size in missing))
     fens: Sequence[str] = ()
     if missing and not isinstance(source, Games):
         fens = _opened(name, source) if isinstance(source, Openings) else book("measure")
@@ -284,15 +286,15 @@ def make_shift(
     def block(number: int, size: int) -> _Block:
         numbers = range(number * GAMES_PER_BLOCK, number * GAMES_PER_BLOCK + size)
         begun = tuple(fens[order[opening_of(game, each) % len(fens)]] for game in numbers) if len(fens) else ()
-        mine = tuple(games[game] for game in numbers) if games else ()
-        return _Block(dataset, source, seed, number, begun, mine, made_with.inference)
+        played_games = tuple(games[game] for game in numbers) if games else ()
+        return _Block(dataset, source, seed, number, begun, played_games, made_with.inference)
 
     def written(made: tuple[int, pa.Table]) -> None:
         number, table = made
         write_whole(_file(folder, number), parquet_bytes(table))
-        done(dict(missing)[number])
+        progress.advance(dict(missing)[number])
 
-    cluster.map(shift_block, made_with.checkpoints, [block(*one) for one in missing], written)
+    cluster.map(shift_block, made_with.checkpoints, [block(number, size) for number, size in missing], written)
     return read([_file(folder, number) for number, _ in _blocks(count)])
 
 
@@ -331,15 +333,15 @@ def measured(
     }  # fmt: skip
     if not len(positions):
         return out
-    found = []
+    of_proposer = []
     for content in generations:
         net, threshold = filters.from_bytes(content)
         risk = risks(net, positions.packed, positions.legal, inference)
-        there = {}
+        by_proposer = {}
         for name in positions.proposals:
-            one = curve(positions, risk, name, np.array([threshold]), config.proposals)
-            there[name] = calibrated(one, one, config, np.random.default_rng([seed, 11]), threshold)
-        found.append(there[proposer])
+            sums = curve(positions, risk, name, np.array([threshold]), config.proposals)
+            by_proposer[name] = calibrated(sums, sums, config, np.random.default_rng([seed, 11]), threshold)
+        of_proposer.append(by_proposer[proposer])
         out["filters"].append(
             {
                 "threshold": threshold,
@@ -348,11 +350,11 @@ def measured(
                         "auc": roc(positions, risk, name).auc,
                         "figures": {key: figure.json() for key, figure in figures.figures.items()},
                     }
-                    for name, figures in there.items()
+                    for name, figures in by_proposer.items()
                 },
             }
         )
-    out["difference"] = {key: difference(found[-1], found[0], key).json() for key in COMPARED}
+    out["difference"] = {key: difference(of_proposer[-1], of_proposer[0], key).json() for key in COMPARED}
     return out
 
 
@@ -364,19 +366,12 @@ def compare(
     generations: Sequence[bytes],
     proposer: str,
     config: CalibrationConfig,
-    told: Callable[[str, int, int], None],
+    progress: ProgressReporter = NO_PROGRESS,
 ) -> dict[str, Any]:
-    """`measured` of every shift by its name; `told` hears (what, done, of how many)."""
+    """`measured` of every shift by its name."""
     out = {}
     for name, source in shifts.items():
-        done = 0
-
-        def tell(more: int, name: str = name, of: int = source.games) -> None:
-            nonlocal done
-            done += more
-            told(f"{name}: games", done, of)
-
-        positions = make_shift(cluster, made_with, name, source, folder / name, tell)
-        found = measured(positions, generations, proposer, config, made_with.inference, made_with.seed)
-        out[name] = {"kind": source.kind, **found}
+        positions = make_shift(cluster, made_with, name, source, folder / name, Prefixed(progress, f"{name}: "))
+        figures = measured(positions, generations, proposer, config, made_with.inference, made_with.seed)
+        out[name] = {"kind": source.kind, **figures}
     return out

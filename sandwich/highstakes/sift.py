@@ -81,8 +81,8 @@ def adversarial(
     scale = radius * embedding.float().std((1, 2, 3), keepdim=True)
     start = (scale * unit(noise)).requires_grad_()
     with torch.enable_grad():
-        said, _ = net.above(embedding + start)
-        (slope,) = torch.autograd.grad(divergence(clean, said.float(), moves, policy).sum(), start)
+        logits, _ = net.above(embedding + start)
+        (slope,) = torch.autograd.grad(divergence(clean, logits.float(), moves, policy).sum(), start)
     return scale * unit(slope)
 
 

@@ -1,16 +1,16 @@
-"""What a ladder is made of, as a spec says it: data, filter, attacks, rounds, and what is measured besides."""
+"""The spec of a high-stakes experiment: data, filter, attacks, rounds of hardening, and what is measured besides."""
 
 from typing import Any
 
 from pydantic import Field, field_validator
 
 from engines.settings import Frozen
-from sandwich.highstakes.arena import JudgeConfig
+from sandwich.highstakes.attack_runs import HUMAN, AttackRunConfig
 from sandwich.highstakes.calibrate import CalibrationConfig
 from sandwich.highstakes.dataset import DatasetConfig
+from sandwich.highstakes.environment import JudgeConfig
 from sandwich.highstakes.fit import FilterConfig
 from sandwich.highstakes.harden import HardenConfig
-from sandwich.highstakes.hunt import HUMAN, HuntConfig
 from sandwich.highstakes.measure import VerifyConfig
 from sandwich.highstakes.shift import AnyShift
 from sandwich.highstakes.strength import StrengthConfig
@@ -19,11 +19,11 @@ from sandwich.highstakes.variants import VariantConfig
 from sandwich.runtime.networks import InferenceConfig
 
 
-class LadderSpec(Frozen):
-    """A ladder: everything that its results depend on, and the number of workers, on which they don't."""
+class HighStakesSpec(Frozen):
+    """All that the results of a high-stakes experiment depend on, and the number of workers, on which they don't."""
 
     name: str = Field("highstakes", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
-    """Name of the ladder and of its folder."""
+    """Name of the experiment and of its folder."""
     seed: int = Field(0, ge=0)
     """Everything random follows from it, except seconds."""
     workers: int | None = Field(None, ge=1, le=1024)
@@ -36,8 +36,8 @@ class LadderSpec(Frozen):
     """Positions of other kinds, on which every filter is measured at the threshold that it has."""
     calibration: CalibrationConfig = CalibrationConfig()
     judge: JudgeConfig = JudgeConfig()
-    attacks: dict[str, HuntConfig] = Field(min_length=1)
-    """Attacks by name, in the order in which they are done; the breaks of one are material for those behind it."""
+    attacks: dict[str, AttackRunConfig] = Field(min_length=1)
+    """Attacks by name, in the order in which they are done; what one finds is given to those behind it."""
     harden: HardenConfig = HardenConfig()
     verify: VerifyConfig | None = VerifyConfig()
     """A closer look at single moves of the test split; None: none."""

@@ -125,7 +125,7 @@ class Tuning:
     inference: InferenceConfig
 
     def make(
-        self, player: bytes, data: Catastrophes, told: Callable[[FitProgress], None] = lambda progress: None
+        self, player: bytes, data: Catastrophes, on_progress: Callable[[FitProgress], None] = lambda progress: None
     ) -> None:
         """Fine-tune a proposer's checkpoint, unless that has been done against this filter; the same call gives the
         same file.
@@ -140,10 +140,10 @@ class Tuning:
         accepting = sum(bool(row.min() < threshold) for row in risk)
         if not accepting:
             raise SpecError(f"tuned: filter {self.generation} accepts nothing in {len(positions)} positions")
-        wdl = np.concatenate([part.wdl for part in _seen(player, positions, self.inference)])
+        wdl = np.concatenate([part.wdl for part in _evaluated(player, positions, self.inference)])
         proposals, config = self.calibration.proposals, self.config
         examples = lessons(positions, self.who, risk, wdl, threshold, proposals, config.kl)
-        out = train(network.from_bytes(player), examples, config.fit, self.seed, told)
+        out = train(network.from_bytes(player), examples, config.fit, self.seed, on_progress)
         about = {
             "tuned": config.model_dump(mode="json"), "generation": self.generation, "positions": len(positions),
             "accepting": accepting, "filter": sha256(self.judge).hexdigest(),
@@ -155,8 +155,8 @@ class Tuning:
         if not self.path.exists():
             return None
         content = self.path.read_bytes()
-        there = network.description(content, str(self.path)).get("filter")
-        return content if there == sha256(self.judge).hexdigest() else None
+        judge = network.description(content, str(self.path)).get("filter")
+        return content if judge == sha256(self.judge).hexdigest() else None
 
     def figures(self, test: Catastrophes, risk: Sequence[Floats]) -> dict[str, Any] | None:
         """What the fine-tuned proposer is on labelled positions beside what it was, as JSON; None where there is none
@@ -174,7 +174,7 @@ class Tuning:
             return None
         about = network.description(content, str(self.path))
         former = test.proposals[self.who]
-        now = [row for part in _seen(content, test, self.inference) for row in part.policy]
+        now = [row for part in _evaluated(content, test, self.inference) for row in part.policy]
         before, after = (self._measured(test, risk, policies, threshold) for policies in (former, now))
         losses = [
             np.array([float(policy[row] @ test.losses(row)) for row in range(len(test))]) for policy in (former, now)
@@ -190,7 +190,10 @@ class Tuning:
             **{key: about[key] for key in ("generation", "positions", "accepting")},
             "proposer": self.who,
             "threshold": threshold,
-            **{name: {key: one.json() for key, one in {**said, "loss": lost}.items()} for name, said, lost in parts},
+            **{
+                name: {key: figure.json() for key, figure in {**figures, "loss": lost}.items()}
+                for name, figures, lost in parts
+            },
             "kl": mean_figure(np.array(moved), test.games).json(),
         }
 
@@ -202,7 +205,7 @@ class Tuning:
         return calibrated(sums, sums, config, np.random.default_rng([self.seed, 11]), threshold)
 
 
-def _seen(player: bytes, positions: Catastrophes, inference: InferenceConfig) -> list[Evaluation]:
+def _evaluated(player: bytes, positions: Catastrophes, inference: InferenceConfig) -> list[Evaluation]:
     """What a network thinks of positions, batch by batch."""
     look, count = evaluator(player, inference), len(positions)
     return [look(positions.packed[at : at + BATCH], positions.legal[at : at + BATCH]) for at in range(0, count, BATCH)]

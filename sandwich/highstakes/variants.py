@@ -1,7 +1,7 @@
 """Other filters on the same data: with fewer labels, of another size, with a look-ahead; and what each of them costs.
 
-Owns what a variant learns from and begins as, and the comparison with the ladder's first filter;
-training and calibration are the ladder's.
+Owns what a variant learns from and begins as, and the comparison with the experiment's first filter;
+training and calibration are those of `sandwich.highstakes.adversarial_training`.
 """
 
 import time
@@ -28,6 +28,7 @@ from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.runtime.progress import Prefixed, ProgressReporter
 from sandwich.statistics import Figure
 
 Floats = npt.NDArray[np.float32]
@@ -38,11 +39,11 @@ REPEATS = 7
 DRAWS = 400
 """Draws of the bootstrap over games behind the interval of an area."""
 COMPARED = ("residual", "rejected", "served_filtered", "played", "preferred")
-"""Figures in which a variant is compared with the ladder's first filter."""
+"""Figures in which a variant is compared with the first filter."""
 
 
 class VariantConfig(FilterConfig):
-    """Another filter: how it differs from the ladder's own in what it learns from, is, and looks at."""
+    """Another filter: how it differs from the experiment's own in what it learns from, is, and looks at."""
 
     positions: float | None = Field(None, gt=0)
     """Positions learned from, drawn at random: their number, or where it is under 1 their share; None: all."""
@@ -77,8 +78,8 @@ def dealt(name: str, config: VariantConfig, learn: Catastrophes, seed: int) -> t
     """
     kept, held = np.arange(len(learn)), np.arange(0)
     if config.lookahead is not None:
-        there = np.random.default_rng([seed, 17]).permutation(np.unique(learn.openings))
-        away = np.isin(learn.openings, there[: max(1, round(config.lookahead.held * len(there)))])
+        openings = np.random.default_rng([seed, 17]).permutation(np.unique(learn.openings))
+        away = np.isin(learn.openings, openings[: max(1, round(config.lookahead.held * len(openings)))])
         kept, held = np.flatnonzero(~away), np.flatnonzero(away)
     if config.positions is not None:
         count = round(config.positions * len(kept)) if config.positions < 1 else int(config.positions)
@@ -93,7 +94,7 @@ def dealt(name: str, config: VariantConfig, learn: Catastrophes, seed: int) -> t
 
 def parameters(net: PolicyValueNet) -> int:
     """Weights of a network."""
-    return sum(one.numel() for one in net.parameters())
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def milliseconds(net: PolicyValueNet, packed: planes.Packed) -> float:
@@ -161,11 +162,10 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class VariantContext:
     """What variants are made and measured with, the same for all of them.
 
     folder: where their files are. fit: trains a filter of these settings on these positions, under this name.
-    told: hears (what, done, of how many).
     """
 
     cluster: Cluster
@@ -177,7 +177,7 @@ class Bench:
     folder: Path
     fit: Callable[[FilterConfig, Catastrophes, str], PolicyValueNet]
     measured: Measured
-    told: Callable[[str, int, int], None]
+    progress: ProgressReporter
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,12 +191,12 @@ class Row:
 
     def less(self, other: "Row") -> dict[str, Any]:
         """By how much its figures are above another's, draw by draw."""
-        found = {key: difference(self.calibrated, other.calibrated, key).json() for key in COMPARED}
-        return {"auc": self.area.figure(self.n, other.area).json(), **found}
+        figures = {key: difference(self.calibrated, other.calibrated, key).json() for key in COMPARED}
+        return {"auc": self.area.figure(self.n, other.area).json(), **figures}
 
 
 def row(
-    bench: Bench,
+    context: VariantContext,
     net: PolicyValueNet,
     test: Catastrophes,
     measured: Calibrated,
@@ -209,19 +209,19 @@ def row(
     A decision is one pass of the filter; with a look-ahead, one more of the position itself and those behind every
     different move that is proposed, up to the first that is accepted.
     """
-    there = area(test, risk, bench.proposer, bench.seed)
+    under_roc = area(test, risk, context.proposer, context.seed)
     each = milliseconds(net, test.packed)
     evaluations = everything = 1.0
     spent = each
     if look is not None:
         config, player = look
-        judged = lookahead.moves_judged(test, risk, bench.proposer, measured.threshold, bench.calibration.proposals)
+        judged = lookahead.moves_judged(test, risk, context.proposer, measured.threshold, context.calibration.proposals)
         evaluations = 2 + judged * config.evaluations
         everything = 2 + float(np.mean([len(row) for row in test.legal])) * config.evaluations
         spent += (evaluations - 1) * milliseconds(player, test.packed)
     figures = {
         "positions": learned,
-        "auc": there.figure(len(test)).json(),
+        "auc": under_roc.figure(len(test)).json(),
         "figures": {key: figure.json() for key, figure in measured.figures.items()},
         "cost": {
             "parameters": parameters(net),
@@ -231,55 +231,51 @@ def row(
             "milliseconds_decision": spent,
         },
     }
-    return Row(measured, there, len(test), figures)
+    return Row(measured, under_roc, len(test), figures)
 
 
 def compare(
-    bench: Bench, configs: Mapping[str, VariantConfig], data: Catastrophes, first: bytes, measured: Calibrated,
-    risk: Sequence[Floats],
+    context: VariantContext, configs: Mapping[str, VariantConfig], data: Catastrophes, first: bytes,
+    measured: Calibrated, risk: Sequence[Floats],
 ) -> dict[str, Any]:  # fmt: skip
-    """The ladder's first filter (`reference`) and every variant beside it, as JSON values; trained where missing.
+    """The first filter (`reference`) and every variant beside it, as JSON values; trained where missing.
 
     first: the filter's file. measured, risk: its figures and what it says of the test split.
     """
     if not configs:
         return {"reference": None, "variants": {}}
     learn, test = data.split("train"), data.split("test")
-    reference = row(bench, filters.from_bytes(first)[0], test, measured, risk, len(learn))
+    reference = row(context, filters.from_bytes(first)[0], test, measured, risk, len(learn))
     out = {}
     for name, config in configs.items():
-        made = _variant(bench, name, config, data, learn)
+        made = _variant(context, name, config, data, learn)
         out[name] = {**made.json, "difference": made.less(reference)}
     return {"reference": reference.json, "variants": out}
 
 
-def _variant(bench: Bench, name: str, config: VariantConfig, data: Catastrophes, learn: Catastrophes) -> Row:
-    path = bench.folder / f"{name}.safetensors"
+def _variant(context: VariantContext, name: str, config: VariantConfig, data: Catastrophes, learn: Catastrophes) -> Row:
+    path = context.folder / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
-    seen, held = dealt(name, config, learn, bench.seed)
+    learned, held = dealt(name, config, learn, context.seed)
     if not path.exists():
-        write_whole(path, filters.to_bytes(bench.fit(config, seen, name), 0.5))
+        write_whole(path, filters.to_bytes(context.fit(config, learned, name), 0.5))
     net, _ = filters.from_bytes(path.read_bytes(), str(path))
     test, look = data.split("test"), config.lookahead
-    measured, risk = bench.measured(net, data, name)
-    plain = row(bench, net, test, measured[bench.proposer], risk, len(seen))
+    measured, risk = context.measured(net, data, name)
+    plain = row(context, net, test, measured[context.proposer], risk, len(learned))
     if look is None:
         return plain
     parts = [held, data.split("calibration"), test]
-    done, of = 0, sum(map(len, parts))
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        bench.told(f"{name}: positions looked behind", done, of)
-
-    checkpoint = bench.checkpoints[look.player]
-    found = lookahead.drops(bench.cluster, look, checkpoint, parts, bench.inference, bench.folder / name, tell)
-    own = risks(net, held.packed, held.legal, bench.inference)
-    combine = lookahead.fitted(held, own, found[: len(held)], config.proposed)
-    measured, risk = bench.measured(net, data, name, lambda risk: combine(risk, found[len(held) :]))
+    progress = Prefixed(context.progress, f"{name}: ")
+    checkpoint = context.checkpoints[look.player]
+    drops = lookahead.drops(
+        context.cluster, look, checkpoint, parts, context.inference, context.folder / name, progress
+    )
+    own = risks(net, held.packed, held.legal, context.inference)
+    combine = lookahead.fitted(held, own, drops[: len(held)], config.proposed)
+    measured, risk = context.measured(net, data, name, lambda risk: combine(risk, drops[len(held) :]))
     player = network.from_bytes(checkpoint, look.player)
-    made = row(bench, net, test, measured[bench.proposer], risk, len(seen), (look, player))
+    made = row(context, net, test, measured[context.proposer], risk, len(learned), (look, player))
     made.json["lookahead"] = {
         **asdict(combine), "weighed on": len(held), "without": plain.json, "gain": made.less(plain),
     }  # fmt: skip

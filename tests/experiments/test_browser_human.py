@@ -1,7 +1,7 @@
 """The page on which a person attacks a filter, in a real browser.
 
 With SANDWICH_SCREENSHOTS=DIR it writes the picture of the documentation to DIR, of the first filter of the
-ladder in SANDWICH_LADDER=FOLDER, where it writes nothing.
+experiment in SANDWICH_EXPERIMENT=FOLDER, where it writes nothing.
 """
 
 import json
@@ -19,33 +19,34 @@ from engines.stockfish import Stockfish
 from experiments.cli.human import target
 from experiments.viewer import assets
 from experiments.viewer.human import human_application
-from sandwich.highstakes.arena import Judge, JudgeConfig
-from sandwich.highstakes.human import Bench
-from sandwich.highstakes.hunt import Hunt
+from sandwich.highstakes.attack_runs import AttackRun
+from sandwich.highstakes.environment import Judge, JudgeConfig
+from sandwich.highstakes.human import HumanAttack
 from tests.helpers import browser
 from tests.helpers.browser import MARKS, Open, Page, expect, needs_board, shoot, text
+from tests.helpers.highstakes import HANGS, decided_filter, runs_in
 from tests.helpers.project import needs_stockfish
 from tests.helpers.viewer_server import Viewer
 from tests.helpers.viewer_server import opened as opened_application
-from tests.sandwich.highstakes.test_highstakes import HANGS
-from tests.sandwich.highstakes.test_human import CONFIG, judging, written
 
 pytestmark = [*MARKS, needs_stockfish]
 chromium, opened = browser.chromium, browser.opened
+
+CONFIG = JudgeConfig(nodes=500, again=2)
 
 Serving = Callable[..., Viewer]
 
 
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:
-    """Opens the page on a filter for the time of the test; hunts go to `tmp_path / "hunts"`."""
+    """Opens the page on a filter for the time of the test; runs go to `tmp_path / "runs"`."""
     with ExitStack() as stack:
 
         def start(content: bytes, config: JudgeConfig = CONFIG, starts: Sequence[Path] = ()) -> Viewer:
             engine = stack.enter_context(Stockfish(hash_mib=1))
             rng = np.random.default_rng(1)
-            bench = Bench(content, Judge(engine, config), tmp_path / "hunts", starts=starts, rng=rng)
-            return stack.enter_context(opened_application(human_application(bench, config, "filter.safetensors")))
+            attack = HumanAttack(content, Judge(engine, config), tmp_path / "runs", starts=starts, rng=rng)
+            return stack.enter_context(opened_application(human_application(attack, config, "filter.safetensors")))
 
         yield start
 
@@ -85,10 +86,10 @@ def choose(page: Page, san: str) -> None:
 
 
 @needs_board
-def test_a_person_edits_a_position_asks_the_oracle_and_has_a_break_saved(
+def test_a_person_edits_a_position_asks_the_oracle_and_has_an_example_saved(
     opened: Open, serving: Serving, tmp_path: Path
 ) -> None:
-    page = opened(serving(judging(1.0)).address)
+    page = opened(serving(decided_filter(1.0)).address)
     expect(page.locator("#moves button")).to_have_count(20)
     expect(page.locator("#notice")).to_be_hidden()
     set_up(page, HANGS)
@@ -111,25 +112,25 @@ def test_a_person_edits_a_position_asks_the_oracle_and_has_a_break_saved(
     expect(page.locator("#fen")).to_have_value(HANGS)
     expect(page.locator("#ask")).to_be_enabled()
     page.click("#ask")
-    expect(page.locator("#verdict")).to_contain_text("Saved as break 1 of hunt 0")
-    (hunt,) = written(tmp_path / "hunts")
-    assert hunt == Hunt.from_json(json.loads((tmp_path / "hunts" / "hunts-00000.jsonl").read_text()))
-    (found,) = hunt.found
-    assert (found.fen, found.uci) == (HANGS, "d2d7")
-    assert 0 < found.seconds <= hunt.seconds
-    assert (found.queries, found.oracle) == (3, 2)
-    assert "3 filter queries · 2 oracle calls · 1 break ·" in text(page, "#spent")
+    expect(page.locator("#verdict")).to_contain_text("Saved as example 1 of run 0")
+    (run,) = runs_in(tmp_path / "runs")
+    assert run == AttackRun.from_json(json.loads((tmp_path / "runs" / "runs-00000.jsonl").read_text()))
+    (example,) = run.examples
+    assert (example.fen, example.uci) == (HANGS, "d2d7")
+    assert 0 < example.seconds <= run.seconds
+    assert (example.queries, example.oracle) == (3, 2)
+    assert "3 filter queries · 2 oracle calls · 1 adversarial example ·" in text(page, "#spent")
     page.click("#ask")
     expect(page.locator("#verdict")).to_contain_text("saved already")
     page.click("#end")
-    expect(page.locator("#hunt")).to_contain_text("Hunt 1")
-    expect(page.locator("#spent")).to_contain_text("earlier: 1 break in 1 hunt")
+    expect(page.locator("#run")).to_contain_text("Run 1")
+    expect(page.locator("#spent")).to_contain_text("earlier: 1 example in 1 run")
     shoot(page, "human", tmp_path)
 
 
 @needs_board
 def test_the_editor_drags_removes_and_sets_what_is_beside_the_board(opened: Open, serving: Serving) -> None:
-    page = opened(serving(judging(1.0)).address)
+    page = opened(serving(decided_filter(1.0)).address)
     set_up(page, HANGS)
     expect(page.locator("#moves-note")).to_contain_text("accepted")
     drag(page, "a2", (0, 2))
@@ -160,7 +161,7 @@ def test_the_editor_drags_removes_and_sets_what_is_beside_the_board(opened: Open
 
 @needs_board
 def test_saliency_and_substitutions_are_shown_where_they_are(opened: Open, serving: Serving, tmp_path: Path) -> None:
-    page = opened(serving(judging(0.0)).address)
+    page = opened(serving(decided_filter(0.0)).address)
     set_up(page, HANGS)
     choose(page, "Qd7+")
     expect(page.locator("#score")).to_contain_text("refused")
@@ -172,9 +173,11 @@ def test_saliency_and_substitutions_are_shown_where_they_are(opened: Open, servi
     page.locator("#substitutions button", has_text="black knight removed").click()
     expect(page.locator("#fen")).to_have_value("r3k2r/ppp2ppp/8/8/8/2N5/PPPQ1PPP/R3K2R w KQkq - 0 1")
     page.click("#ask")
-    expect(page.locator("#verdict")).to_contain_text("No break, since the filter refuses it. It gives away")
+    expect(page.locator("#verdict")).to_contain_text(
+        "No adversarial example, since the filter refuses it. It gives away"
+    )
     page.click("#pause")
-    expect(page.locator("#hunt")).to_contain_text("(paused)")
+    expect(page.locator("#run")).to_contain_text("(paused)")
     shades = {}
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -187,7 +190,7 @@ def test_without_chessground_squares_are_clicked_and_the_page_says_so(
     opened: Open, serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assets, "has_chessground", lambda: False)
-    page = opened(serving(judging(1.0)).address)
+    page = opened(serving(decided_filter(1.0)).address)
     expect(page.locator("#notice")).to_contain_text("drawn by python-chess")
     set_up(page, HANGS)
     tool(page, "move")
@@ -202,15 +205,15 @@ def test_without_chessground_squares_are_clicked_and_the_page_says_so(
     assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
     expect(page.locator("#ask")).to_be_enabled()
     page.click("#ask")
-    expect(page.locator("#verdict")).to_contain_text("Saved as break 1 of hunt 0")
-    assert len(written(tmp_path / "hunts")[0].found) == 1
+    expect(page.locator("#verdict")).to_contain_text("Saved as example 1 of run 0")
+    assert len(runs_in(tmp_path / "runs")[0].examples) == 1
     shoot(page, "human-svg", tmp_path)
 
 
 @needs_board
 @pytest.mark.skipif("SANDWICH_SCREENSHOTS" not in os.environ, reason="SANDWICH_SCREENSHOTS is not set")
 def test_a_picture_for_the_documentation(opened: Open, serving: Serving) -> None:
-    aim = target(Path(os.environ["SANDWICH_LADDER"]), 0, None)
+    aim = target(Path(os.environ["SANDWICH_EXPERIMENT"]), 0, None)
     page = opened(serving(aim.filter.read_bytes(), aim.judge, aim.starts).address)
     page.set_viewport_size({"width": 1280, "height": 1020})
     page.click("#start-from")

@@ -1,4 +1,4 @@
-// The page of a person who attacks a filter: what is on the board, what has been asked about it, and what came.
+// The page of a person who attacks a filter: what is on the board, what has been asked about it, and the answers.
 
 import {editor, face} from "viewer/editor";
 import {at, make} from "viewer/dom";
@@ -20,21 +20,21 @@ let state = null, stateAt = 0;
 const board = editor(at("board"), {
   placed: (placement) => change(edited(fen, {board: placement})),
   pressed: (where) => (tool === "edits" ? substitutions(where) : change(put(fen, where, tool === "remove" ? null : tool))),
-  chosen: (from, to) => choose(look?.moves.map((one) => one.uci).find((one) => one === from + to || one === `${from}${to}q`) ?? uci),
+  chosen: (from, to) => choose(look?.moves.map((move) => move.uci).find((move) => move === from + to || move === `${from}${to}q`) ?? uci),
 });
 
 // What is asked: one after the other, and nothing about a position that is gone.
 
 let queue = Promise.resolve();
 
-function ask(what, said, heard, wanted = () => true) {
+function ask(what, parameters, answered, wanted = () => true) {
   queue = queue.then(async () => {
     if (!wanted()) return;
-    const reply = await fetch(`/api/${what}`, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(said)});
+    const reply = await fetch(`/api/${what}`, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(parameters)});
     if (!reply.ok) throw new Error((await reply.text()).trim());
-    const told = await reply.json();
-    follow(told.state);
-    if (wanted()) heard(told.answer ?? null, told.wrong);
+    const {answer = null, wrong, state: next} = await reply.json();
+    follow(next);
+    if (wanted()) answered(answer, wrong);
   }).catch((error) => {
     if (verdict?.waiting) verdict = null;
     warn(error.message);
@@ -51,7 +51,7 @@ function follow(next) {
   stateAt = performance.now();
 }
 
-const chosen = () => look?.moves.find((one) => one.uci === uci);
+const chosen = () => look?.moves.find((move) => move.uci === uci);
 
 /** Another position (undo: which way it is gone through the past), and perhaps another move. */
 function change(next, {move = uci, back = null} = {}) {
@@ -134,7 +134,7 @@ function judge() {
 
 function draw() {
   const here = look?.fen === fen, dests = new Map();
-  for (const {uci: one} of here ? look.moves : []) dests.set(one.slice(0, 2), [...(dests.get(one.slice(0, 2)) ?? []), one.slice(2, 4)]);
+  for (const {uci: move} of here ? look.moves : []) dests.set(move.slice(0, 2), [...(dests.get(move.slice(0, 2)) ?? []), move.slice(2, 4)]);
   board.draw({fen, tool, flipped, heat, asked: square, move: here && chosen() ? uci : null, dests});
   const fields = fen.split(" ");
   if (document.activeElement !== at("fen")) at("fen").value = fen;
@@ -146,7 +146,7 @@ function draw() {
   for (const button of at("tools").querySelectorAll("button")) button.setAttribute("aria-checked", button.value === tool);
   if (here || refused) drawAnswers();
   else if (at("ask")) at("ask").disabled = true; // what stands there is about the position before, for a moment
-  drawHunt();
+  drawRun();
 }
 
 function drawAnswers() {
@@ -156,32 +156,32 @@ function drawAnswers() {
     make("div", {class: "row-of"},
       make("button", {id: "ask", type: "button", disabled: !move || Boolean(verdict?.waiting), onclick: judge}, "Ask the oracle"),
       make("label", {}, heatBox, " saliency (2 queries)")),
-    make("p", {class: `verdict ${verdict?.came === "break" ? "break" : ""}`, id: "verdict"}, verdict?.waiting ? "The oracle is thinking …" : verdict ? words(verdict, start, state) : ""));
-  const accepted = moves.filter((one) => one.risk < threshold).length;
+    make("p", {class: `verdict ${verdict?.outcome === "example" ? "example" : ""}`, id: "verdict"}, verdict?.waiting ? "The oracle is thinking …" : verdict ? words(verdict, start, state) : ""));
+  const accepted = moves.filter(({risk}) => risk < threshold).length;
   at("moves-note").textContent = refused ? "" : `${accepted} of ${moves.length} accepted; the least risk first.`;
-  at("moves").replaceChildren(...rows(moves.map((one) => ({text: one.san, risk: one.risk, current: one.uci === uci, action: () => choose(one.uci)})), threshold));
+  at("moves").replaceChildren(...rows(moves.map(({san, risk, uci: name}) => ({text: san, risk, current: name === uci, action: () => choose(name)})), threshold));
   inView(at("moves"), at("moves").querySelector("[aria-current]"));
   at("substitutions-title").textContent = square ? `Substitutions at ${square}` : "Substitutions";
   at("substitutions-note").textContent = !square ? "With the tool “substitutions”, click a square; a query for each edit."
     : options.length ? `Risk of ${move.san} after each, and the change.` : "No edit there leaves a legal position with this move.";
   const change_ = (risk) => (risk < move.risk ? "−" : "+") + percent(Math.abs(risk - move.risk));
-  at("substitutions").replaceChildren(...rows(options.map((one) => ({text: one.what, risk: one.risk, more: change_(one.risk), action: () => change(one.fen)})), threshold));
+  at("substitutions").replaceChildren(...rows(options.map((option) => ({text: option.what, risk: option.risk, more: change_(option.risk), action: () => change(option.fen)})), threshold));
 }
 
-function drawHunt() {
+function drawRun() {
   if (!state) return;
   tick();
-  at("spent").textContent = [count(state.queries, "filter query", "filter queries"), count(state.oracle, "oracle call"), count(state.found.length, "break"),
-    `earlier: ${count(state.earlier_breaks, "break")} in ${count(state.earlier_hunts, "hunt")}`].join(" · ");
+  at("spent").textContent = [count(state.queries, "filter query", "filter queries"), count(state.oracle, "oracle call"), count(state.examples.length, "adversarial example"),
+    `earlier: ${count(state.earlier_examples, "example")} in ${count(state.earlier_runs, "run")}`].join(" · ");
   at("pause").disabled = !state.running;
-  at("found-card").hidden = !state.found.length;
-  at("found").replaceChildren(...rows(state.found.map((one) => ({text: `${one.uci} in ${one.fen}`, risk: one.risk, more: `after ${time(one.seconds)}`, action: () => change(one.fen, {move: one.uci})})), start.threshold));
+  at("examples-card").hidden = !state.examples.length;
+  at("examples").replaceChildren(...rows(state.examples.map(({uci: move, fen: where, risk, seconds}) => ({text: `${move} in ${where}`, risk, more: `after ${time(seconds)}`, action: () => change(where, {move})})), start.threshold));
 }
 
 function tick() {
   if (!state) return;
   const seconds = state.seconds + (state.running ? (performance.now() - stateAt) / 1000 : 0);
-  at("hunt").textContent = `Hunt ${state.number} · ${time(seconds)}${state.running || !seconds ? "" : " (paused)"}`;
+  at("run").textContent = `Run ${state.number} · ${time(seconds)}${state.running || !seconds ? "" : " (paused)"}`;
 }
 
 // What a person can do.
@@ -210,7 +210,7 @@ function bind() {
   at("clear").onclick = () => change(EMPTY);
   at("initial").onclick = () => change(INITIAL);
   at("turn").onchange = () => change(edited(fen, {turn: at("turn").value}));
-  at("castling").onchange = () => change(edited(fen, {castling: [...at("castling").querySelectorAll("input:checked")].map((one) => one.value).join("")}));
+  at("castling").onchange = () => change(edited(fen, {castling: [...at("castling").querySelectorAll("input:checked")].map((box) => box.value).join("")}));
   at("clock").onchange = () => change(edited(fen, {clock: Math.max(0, Math.min(99, Math.floor(Number(at("clock").value) || 0)))}));
   at("fen-form").onsubmit = (event) => { event.preventDefault(); at("fen").blur(); typed(at("fen").value); };
   at("pause").onclick = () => ask("pause", {}, () => {});

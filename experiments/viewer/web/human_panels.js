@@ -9,7 +9,7 @@ export function percent(value) {
 }
 
 /** So many of something. */
-export const count = (many, one, several = `${one}s`) => `${many} ${many === 1 ? one : several}`;
+export const count = (many, singular, plural = `${singular}s`) => `${many} ${many === 1 ? singular : plural}`;
 
 const share = (value) => value.toFixed(2);
 
@@ -29,12 +29,12 @@ export function score(move, start) {
 
 /** The verdict in a sentence. */
 export function words(verdict, start, state) {
-  const {came, loss, loss_again: again} = verdict, nodes = start.nodes.toLocaleString("en");
-  if (came === "break") return `A break: it gives away ${share(loss)} of the expected score, and ${share(again)} at ${start.again} times the nodes. Saved as break ${state.found.length} of hunt ${state.number}.`;
-  if (came === "known") return "This break has been saved already.";
-  if (came === "doubted") return `No break: it gives away ${share(loss)} at ${nodes} nodes, but only ${share(again)} at ${start.again} times as many.`;
-  if (came === "fine") return `No catastrophe: it gives away ${share(loss)} of the expected score.`;
-  return `No break, since the filter refuses it. It gives away ${share(loss)}: ${loss < start.catastrophe ? "no catastrophe" : "a catastrophe"}.`;
+  const {outcome, loss, loss_again: again} = verdict, nodes = start.nodes.toLocaleString("en");
+  if (outcome === "example") return `An adversarial example: it gives away ${share(loss)} of the expected score, and ${share(again)} at ${start.again} times the nodes. Saved as example ${state.examples.length} of run ${state.number}.`;
+  if (outcome === "known") return "This example has been saved already.";
+  if (outcome === "unconfirmed") return `No adversarial example: it gives away ${share(loss)} at ${nodes} nodes, but only ${share(again)} at ${start.again} times as many.`;
+  if (outcome === "fine") return `No catastrophe: it gives away ${share(loss)} of the expected score.`;
+  return `No adversarial example, since the filter refuses it. It gives away ${share(loss)}: ${loss < start.catastrophe ? "no catastrophe" : "a catastrophe"}.`;
 }
 
 /** Rows of a list: a text, a risk and whether that is accepted; each row does something. */
@@ -43,7 +43,7 @@ export function rows(items, threshold) {
     make("span", {class: "fen"}, text), make("span", {class: risk < threshold ? "accepted" : "refused"}, percent(risk)), make("span", {}, more ?? (risk < threshold ? "✓" : "✗"))));
 }
 
-/** The hunt's clock as h:mm:ss. */
+/** The run's clock as h:mm:ss. */
 export function time(seconds) {
   const whole = Math.floor(seconds), two = (value) => String(value).padStart(2, "0");
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;

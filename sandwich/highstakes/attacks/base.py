@@ -1,4 +1,4 @@
-"""The form of an attack: settings, and one attempt at a break after the other."""
+"""The form of an attack: settings, and one attempt at an adversarial example after the other."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated
@@ -8,8 +8,8 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, PlainSerializer
 
 from agents.plugins import Plugin, Registry
-from sandwich.highstakes.arena import Arena, Break, Material
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.environment import AdversarialExample, AttackData, AttackEnvironment
 from sandwich.runtime.networks import InferenceConfig
 
 
@@ -17,17 +17,17 @@ class Attack(Plugin, ABC):
     """A way to look for catastrophes that the filter accepts."""
 
     @abstractmethod
-    def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
+    def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
         """One attempt; None where it came to nothing, and then there is another.
 
-        The filter is asked through `arena.risks` and `arena.gradient`, a move put forward by
-        `arena.submit`; each raises `Spent` where the budget is used up, which ends the hunt.
+        The filter is asked through `environment.risks` and `environment.gradient`, a move put forward by
+        `environment.submit`; each raises `BudgetExhausted` where the budget is used up, which ends the run.
         """
 
-    def prepare(self, content: bytes, material: Material, inference: InferenceConfig, seed: int) -> bytes | None:
-        """Made once for each filter before the hunts, and found in `arena.prepared`; None: nothing is.
+    def prepare(self, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes | None:
+        """Made once for each filter before the runs, and found in `environment.prepared`; None: nothing is.
 
-        content: the filter, as the bytes of its file.
+        content: the filter, as the bytes of its file (`engines.filter.from_bytes` opens it).
         """
         return None
 
@@ -37,11 +37,11 @@ AnyAttack = Annotated[Attack, BeforeValidator(REGISTRY.validate), PlainSerialize
 """A field of a spec that holds an attack."""
 
 
-def catastrophe(examples: Catastrophes, least: float, rng: np.random.Generator) -> tuple[int, int]:
+def catastrophe(labelled: Catastrophes, least: float, rng: np.random.Generator) -> tuple[int, int]:
     """Row and place in `legal` of a random move that gives away at least so much."""
     for _ in range(10_000):
-        row = int(rng.integers(len(examples)))
-        places: npt.NDArray[np.int64] = np.flatnonzero(examples.losses(row) >= least)
+        row = int(rng.integers(len(labelled)))
+        places: npt.NDArray[np.int64] = np.flatnonzero(labelled.losses(row) >= least)
         if len(places):
             return row, int(places[rng.integers(len(places))])
     raise ValueError(f"no labelled move gives away {least} or more")

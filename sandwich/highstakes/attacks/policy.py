@@ -8,8 +8,8 @@ from engines import filter as filters
 from engines import network
 from engines.inference import Evaluator
 from sandwich.data.labelled_positions import LabelledPositions
-from sandwich.highstakes.arena import Arena, Break, Material
 from sandwich.highstakes.attacks.base import Attack
+from sandwich.highstakes.environment import AdversarialExample, AttackData, AttackEnvironment
 from sandwich.highstakes.fit import risks
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.training.adversary import lessons
@@ -36,35 +36,35 @@ class Policy(Attack):
     )
     """Second fit: the gradient of the expected worth."""
 
-    def prepare(self, content: bytes, material: Material, inference: InferenceConfig, seed: int) -> bytes:
-        examples = material.examples
-        judge, threshold = filters.from_bytes(content)
-        seen = risks(judge, examples.packed, examples.legal, inference)
+    def prepare(self, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes:
+        labelled = data.labelled
+        net, threshold = filters.from_bytes(content)
+        risk_by_row = risks(net, labelled.packed, labelled.legal, inference)
         worth = [
-            np.where(risk < threshold, examples.losses(row), -self.refused).astype(np.float32)
-            for row, risk in enumerate(seen)
+            np.where(risk < threshold, labelled.losses(row), -self.refused).astype(np.float32)
+            for row, risk in enumerate(risk_by_row)
         ]
-        positions = LabelledPositions(examples.packed, examples.legal, examples.values, examples.games)
-        value = np.full(len(examples), 0.5, np.float32)
-        net = network.load_network(checkpoint_path(self.start))
+        positions = LabelledPositions(labelled.packed, labelled.legal, labelled.values, labelled.games)
+        value = np.full(len(labelled), 0.5, np.float32)
+        proposer = network.load_network(checkpoint_path(self.start))
         for fit, spread in ((self.imitate, self.spread), (self.improve, None)):
-            net = train(net, lessons(positions, worth, value, spread), fit, seed)
-        return network.to_bytes(net)
+            proposer = train(proposer, lessons(positions, worth, value, spread), fit, seed)
+        return network.to_bytes(proposer)
 
-    def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
-        play = arena.material.play
+    def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
+        play = environment.data.play
         row = int(rng.integers(len(play)))
         packed, legal = play.packed[row : row + 1], [play.legal[row]]
-        risk = arena.risks(packed, legal)[0]
-        policy = _evaluator(arena)(packed, legal).policy[0] * (risk < arena.threshold)
+        risk = environment.risks(packed, legal)[0]
+        policy = _network(environment)(packed, legal).policy[0] * (risk < environment.threshold)
         if not policy.any():
             return None
         place = int(policy.argmax())
-        return arena.submit(packed[0], legal[0][place], float(risk[place]))
+        return environment.submit(packed[0], legal[0][place], float(risk[place]))
 
 
-def _evaluator(arena: Arena) -> Evaluator:
-    if arena.opened is None:
-        assert arena.prepared, "hunted without having been prepared"
-        arena.opened = evaluator(arena.prepared, arena.inference)
-    return arena.opened
+def _network(environment: AttackEnvironment) -> Evaluator:
+    if environment.network is None:
+        assert environment.prepared, "attacks without having been prepared"
+        environment.network = evaluator(environment.prepared, environment.inference)
+    return environment.network

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from sandwich.highstakes.arena import Arena, Break
 from sandwich.highstakes.attacks.base import Attack
+from sandwich.highstakes.environment import AdversarialExample, AttackEnvironment
 
 
 class Sample(Attack):
     """Draws positions from play and proposals from the proposer's policy; the random baseline."""
 
-    def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
-        play = arena.material.play
+    def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
+        play = environment.data.play
         row = int(rng.integers(len(play)))
-        policy = play.proposals[arena.material.proposer][row].astype(np.float64)
+        policy = play.proposals[environment.data.proposer][row].astype(np.float64)
         place = int(rng.choice(len(policy), p=policy / policy.sum()))
-        risk = arena.risks(play.packed[row : row + 1], [play.legal[row]])[0][place]
-        return arena.submit(play.packed[row], play.legal[row][place], float(risk))
+        risk = environment.risks(play.packed[row : row + 1], [play.legal[row]])[0][place]
+        return environment.submit(play.packed[row], play.legal[row][place], float(risk))

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from engines import moves, planes
-from sandwich.highstakes.arena import Arena, Break
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.edits import Edits, edits, legal_board, squares_of
+from sandwich.highstakes.environment import AdversarialExample, AttackEnvironment
 
 Floats = npt.NDArray[np.float32]
 
@@ -74,73 +74,80 @@ class ToolAssisted(Attack):
     material: int = Field(3, ge=0)
     """Pawns' worth by which all edits together may shift the balance."""
 
-    def attempt(self, arena: Arena, rng: np.random.Generator) -> Break | None:
+    def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
         tries = 0
-        for packed, move, risk in self._candidates(arena, rng)[: self.checks]:
-            verdict = arena.verdict(packed, move)
+        for packed, move, risk in self._candidates(environment, rng)[: self.checks]:
+            verdict = environment.verdict(packed, move)
             if verdict.loss < self.least:
                 continue
             kept = refuting(packed, move, verdict.refutation[: self.plies])
-            if found := self._climb(arena, _Draft(packed, move, risk, kept), rng):
-                return found
+            if example := self._search(environment, _Draft(packed, move, risk, kept), rng):
+                return example
             tries += 1
             if tries == self.tries:
                 break
         return None
 
-    def _candidates(self, arena: Arena, rng: np.random.Generator) -> list[tuple[planes.Packed, int, float]]:
+    def _candidates(
+        self, environment: AttackEnvironment, rng: np.random.Generator
+    ) -> list[tuple[planes.Packed, int, float]]:
         """Catastrophes to begin from, out of a few positions that the filter is asked about."""
-        examples = arena.material.examples
-        rows = rng.choice(_safest(examples, self.least, self.safest), self.starts)
-        known = []
-        for row, risk in zip(rows, arena.risks(examples.packed[rows], [examples.legal[r] for r in rows]), strict=True):
-            places = np.flatnonzero(examples.losses(row) >= self.least)
+        labelled = environment.data.labelled
+        rows = rng.choice(_safest(labelled, self.least, self.safest), self.starts)
+        candidates = []
+        risks = environment.risks(labelled.packed[rows], [labelled.legal[row] for row in rows])
+        for row, risk in zip(rows, risks, strict=True):
+            places = np.flatnonzero(labelled.losses(row) >= self.least)
             if len(places):
                 place = places[risk[places].argmin() if self.near else rng.integers(len(places))]
-                known.append((examples.packed[row], examples.legal[row][place], float(risk[place])))
-        return sorted(known, key=lambda one: one[2]) if self.near else known
+                candidates.append((labelled.packed[row], labelled.legal[row][place], float(risk[place])))
+        return sorted(candidates, key=lambda candidate: candidate[2]) if self.near else candidates
 
-    def _climb(self, arena: Arena, start: _Draft, rng: np.random.Generator) -> Break | None:
+    def _search(
+        self, environment: AttackEnvironment, start: _Draft, rng: np.random.Generator
+    ) -> AdversarialExample | None:
         """Edit after edit, until the filter accepts the move; None where it never does, or is right then."""
-        drafts, seen = [start], {start.packed.tobytes()}
+        drafts, tried = [start], {start.packed.tobytes()}
         for step in range(self.steps + 1):
-            accepted = [draft for draft in drafts if draft.risk < arena.threshold]
+            accepted = [draft for draft in drafts if draft.risk < environment.threshold]
             for draft in accepted:
-                if found := arena.submit(draft.packed, draft.move, draft.risk):
-                    return found
+                if example := environment.submit(draft.packed, draft.move, draft.risk):
+                    return example
             if accepted or step == self.steps:
                 return None  # where the filter is right, the edits have made the move a good one
             best = min(draft.risk for draft in drafts)
-            tried = [better for draft in drafts for better in self._rewritten(arena, draft, seen, rng)]
-            drafts = sorted(tried, key=lambda draft: draft.risk)[: self.beam]
+            rewritten = [better for draft in drafts for better in self._rewritten(environment, draft, tried, rng)]
+            drafts = sorted(rewritten, key=lambda draft: draft.risk)[: self.beam]
             if not drafts or drafts[0].risk > self.patience * best:
                 return None
         return None
 
-    def _rewritten(self, arena: Arena, draft: _Draft, seen: set[bytes], rng: np.random.Generator) -> list[_Draft]:
-        """A draft's best edits that were not `seen` yet, each looked at by the filter."""
+    def _rewritten(
+        self, environment: AttackEnvironment, draft: _Draft, tried: set[bytes], rng: np.random.Generator
+    ) -> list[_Draft]:
+        """A draft's best edits that were not `tried` yet, each looked at by the filter."""
         options = edits(draft.packed, draft.kept)
         allowed = np.abs(draft.balance + options.balance) <= self.material
         order = rng.permutation(len(options))
         if self.saliency or self.substitutions:
-            gradient = arena.gradient(draft.packed, draft.move)
+            gradient = environment.gradient(draft.packed, draft.move)
             if self.saliency:
                 allowed &= np.isin(options.squares, self._salient(gradient, draft.packed))
             if self.substitutions:
                 order = np.argsort(_effects(gradient, draft.packed, options), kind="stable")
         picked, legal = [], []
         for place in order[allowed[order]]:
-            if options.packed[place].tobytes() in seen:
+            if options.packed[place].tobytes() in tried:
                 continue
             if board := legal_board(options.packed[place], draft.move):
-                seen.add(options.packed[place].tobytes())
+                tried.add(options.packed[place].tobytes())
                 picked.append((np.array(planes.pack(board), np.uint64), int(options.balance[place])))
                 legal.append(sorted(moves.encode_all(board.legal_moves, board.turn)))
             if len(picked) == self.shortlist:
                 break
         if not picked:
             return []
-        risks = arena.risks(np.stack([packed for packed, _ in picked]), legal, [draft.move] * len(picked))
+        risks = environment.risks(np.stack([packed for packed, _ in picked]), legal, [draft.move] * len(picked))
         return [
             _Draft(packed, draft.move, float(risk[numbers.index(draft.move)]), draft.kept, draft.balance + gain)
             for (packed, gain), risk, numbers in zip(picked, risks, legal, strict=True)
@@ -154,10 +161,10 @@ class ToolAssisted(Attack):
 
 
 @lru_cache(maxsize=4)
-def _safest(examples: Catastrophes, least: float, share: float) -> npt.NDArray[np.int64]:
+def _safest(labelled: Catastrophes, least: float, share: float) -> npt.NDArray[np.int64]:
     """Rows of positions with catastrophes of at least so much, and of these the share that looks safest."""
-    rows = [row for row in range(len(examples)) if examples.losses(row).max() >= least]
-    safe = [len(examples.legal[row]) * float(examples.values[row].max()) ** 3 for row in rows]
+    rows = [row for row in range(len(labelled)) if labelled.losses(row).max() >= least]
+    safe = [len(labelled.legal[row]) * float(labelled.values[row].max()) ** 3 for row in rows]
     return np.array(rows, np.int64)[np.argsort(-np.array(safe), kind="stable")[: max(1, round(share * len(rows)))]]
 
 

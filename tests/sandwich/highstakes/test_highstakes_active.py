@@ -1,33 +1,33 @@
 """Active learning: what is asked about, that it is asked once, and that attackers never see it."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
-import torch
 
 from agents.advice import Channel, Query
 from agents.judging import engine_values
 from engines import filter as filters
-from engines.network import NetworkConfig, PolicyValueNet
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from sandwich.data.corpus import CorpusError
 from sandwich.highstakes.active import ActiveConfig, asked, choose, doubt, for_attackers, joined
+from sandwich.highstakes.adversarial_training import AdversarialTraining
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.fit import lessons
 from sandwich.highstakes.harden import HardenConfig
-from sandwich.highstakes.ladder import Ladder
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.spec.loading import validate
+from tests.helpers.highstakes import CHECKPOINTS, DATA, small_network, small_spec
+from tests.helpers.progress import RecordingProgress
 from tests.helpers.project import needs_stockfish
 from tests.helpers.small_players import INLINE, Inline
-from tests.sandwich.highstakes.test_highstakes import CHECKPOINTS, DATA, ladder_spec
 
 NODES = 300
 INFERENCE = InferenceConfig()
@@ -35,8 +35,7 @@ INFERENCE = InferenceConfig()
 
 def content() -> bytes:
     """A filter of random weights."""
-    torch.manual_seed(1)
-    return filters.to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)), 0.5)
+    return filters.to_bytes(small_network(1), 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +72,15 @@ def test_the_most_doubtful_of_those_that_are_free_are_chosen_and_the_control_dra
 def test_positions_asked_about_are_labelled_as_those_of_play_and_only_once(spare: Catastrophes, tmp_path: Path) -> None:
     config = ActiveConfig(positions=4)
 
-    def ask(number: int, heard: Callable[[int, int], None] = lambda done, of: None) -> Catastrophes:
-        folders = [tmp_path / str(one) for one in range(number + 1)]
+    def ask(number: int, progress: ProgressReporter = NO_PROGRESS) -> Catastrophes:
+        folders = [tmp_path / str(earlier) for earlier in range(number + 1)]
         return asked(
-            INLINE, spare, content(), config, folders[-1], folders[:-1], NODES, (0, number), INFERENCE, heard
+            INLINE, spare, content(), config, folders[-1], folders[:-1], NODES, (0, number), INFERENCE, progress
         )  # fmt: skip
 
-    told: list[tuple[int, int]] = []
-    first = ask(0, lambda done, of: told.append((done, of)))
-    assert told == [(4, 4)]
+    progress = RecordingProgress()
+    first = ask(0, progress)
+    assert progress.done == progress.totals == {"positions asked about": 4}
     with Stockfish(hash_mib=1) as engine:
         for row in range(4):
             values = engine_values(engine, Query(first.packed[row], first.legal[row], Channel.MOVE, 0, 0), NODES)
@@ -93,8 +92,7 @@ def test_positions_asked_about_are_labelled_as_those_of_play_and_only_once(spare
     assert unseen
     assert for_attackers(spare, ActiveConfig()) is spare
     kept = {path.name: path.read_bytes() for path in (tmp_path / "0").iterdir()}
-    again = ask(0, lambda done, of: told.append((done, of)))
-    assert len(told) == 1  # nothing was asked anew
+    again = ask(0)  # nothing is asked anew
     assert [row.tolist() for row in again.values] == [row.tolist() for row in first.values]
     assert {path.name: path.read_bytes() for path in (tmp_path / "0").iterdir()} == kept
     both = lessons(joined([first, second]), 2.0)
@@ -108,8 +106,8 @@ def test_labels_do_not_depend_on_who_labels_or_on_a_kill(
     monkeypatch.setattr("sandwich.highstakes.active.BLOCK", 3)
 
     class Backwards(Inline):
-        def map(self, function: Any, shared: Any, jobs: Sequence[Any], *told: Any) -> list[Any]:
-            return super().map(function, shared, jobs[::-1], *told)[::-1]
+        def map(self, function: Any, shared: Any, jobs: Sequence[Any], *on_result: Any) -> list[Any]:
+            return super().map(function, shared, jobs[::-1], *on_result)[::-1]
 
     config = ActiveConfig(positions=8)
     for name, cluster in (("one", INLINE), ("other", cast(Cluster, Backwards()))):
@@ -129,22 +127,23 @@ def test_labels_do_not_depend_on_who_labels_or_on_a_kill(
 
 
 @needs_stockfish
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_ladder_that_asks_learns_from_the_answers_and_says_what_they_were(tmp_path: Path) -> None:
-    spec = ladder_spec(tmp_path / "start.safetensors")
-    few = {"sample": spec.attacks["sample"].model_copy(update={"hunts": 2})}
+def test_an_experiment_that_asks_learns_from_the_answers_and_says_what_they_were(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path / "start.safetensors")
+    few = {"sample": spec.attacks["sample"].model_copy(update={"runs": 2})}
     plain = spec.model_copy(update={"attacks": few, "variants": {}, "verify": None, "strength": None})
     harden = spec.harden.model_copy(update={"active": ActiveConfig(positions=6), "fit": None})
     out = [tmp_path / "active", tmp_path / "plain"]
-    result = Ladder(plain.model_copy(update={"harden": harden}), out[0], INLINE).run()
-    said = result["generations"][0]["active"]
-    assert said["positions"] == 6
-    assert said["pool"] > 6
-    assert said["doubt"] > said["pool_doubt"]
+    result = AdversarialTraining(plain.model_copy(update={"harden": harden}), out[0], INLINE).run()
+    chosen = result["generations"][0]["active"]
+    assert chosen["positions"] == 6
+    assert chosen["pool"] > 6
+    assert chosen["doubt"] > chosen["pool_doubt"]
     assert "active" not in result["generations"][1]  # nobody learns from what the last filter doubts
     shutil.copytree(out[0] / "dataset", out[1] / "dataset")
     shutil.copytree(out[0] / "generation-0" / "attacks", out[1] / "generation-0" / "attacks")
-    bare = Ladder(plain, out[1], INLINE)
+    bare = AdversarialTraining(plain, out[1], INLINE)
     for number in range(2):
         bare.generation(number, bare.dataset())
     first, second = ([folder / f"generation-{n}" / "network.safetensors" for folder in out] for n in range(2))
@@ -158,6 +157,6 @@ def test_a_ladder_that_asks_learns_from_the_answers_and_says_what_they_were(tmp_
     [({"choice": "entropy"}, r"active\.choice: .*doubt"), ({"positions": -1}, r"active\.positions: ")],
 )
 def test_wrong_settings_are_told_in_one_line(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(SpecError, match=message) as told:
+    with pytest.raises(SpecError, match=message) as error:
         validate(HardenConfig, {"active": settings}, Path())
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)

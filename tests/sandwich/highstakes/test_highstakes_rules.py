@@ -11,9 +11,9 @@ import torch
 from engines import filter as filters
 from engines import moves, network, planes
 from engines.filter import BlunderFilter, filtered_policy
-from engines.network import CheckpointError, NetworkConfig, PolicyValueNet
+from engines.network import CheckpointError
 from sandwich.highstakes import measure
-from sandwich.highstakes.arena import Break, Meter
+from sandwich.highstakes.attack_runs import AttackRun, Draft
 from sandwich.highstakes.calibrate import (
     CalibrationConfig,
     calibrated,
@@ -25,32 +25,15 @@ from sandwich.highstakes.calibrate import (
 )
 from sandwich.highstakes.catastrophes import Catastrophes, opening_of, split_of
 from sandwich.highstakes.edits import edits, legal_board, mirrored, shifted, squares_of
+from sandwich.highstakes.environment import AdversarialExample
 from sandwich.highstakes.fit import lessons, roc, train_filter
-from sandwich.highstakes.harden import HardenConfig, breaks_of, drafts_of, held_back, learned, mixed
-from sandwich.highstakes.hunt import Draft, Found, Hunt, found_now
+from sandwich.highstakes.harden import HardenConfig, draft_cases, example_cases, held_back, learned, mixed
 from sandwich.statistics import share_figure
 from sandwich.training.supervised import TrainConfig
+from tests.helpers.highstakes import LEGAL, START, random_catastrophes, small_network
 from tests.helpers.project import random_games
 
-START = np.array(planes.pack(chess.Board()), np.uint64)
-LEGAL = sorted(moves.encode_all(chess.Board().legal_moves, True))
 FINE = "r3k2r/ppp2ppp/2n5/8/8/2N5/PPP2PPP/R3K2R w - - 0 1"
-
-
-def small(seed: int = 0) -> PolicyValueNet:
-    torch.manual_seed(seed)
-    return PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
-
-
-def made(count: int, seed: int = 0, games: int = 40) -> Catastrophes:
-    """Positions in which a fifth of the moves are catastrophes, drawn by lot, and proposals too."""
-    rng = np.random.default_rng(seed)
-    values = [np.where(rng.random(len(LEGAL)) < 0.2, 0.2, 0.5 + 0.1 * rng.random(len(LEGAL))) for _ in range(count)]
-    proposals = [rng.dirichlet(np.ones(len(LEGAL))).astype(np.float32) for _ in range(count)]
-    return Catastrophes(
-        np.tile(START, (count, 1)), [LEGAL] * count, [row.astype(np.float32) for row in values],
-        {"weak": proposals}, {"weak": np.zeros(count, np.int64)}, rng.integers(games, size=count), 0.15,
-    )  # fmt: skip
 
 
 def test_a_filtered_policy_is_what_proposing_again_and_again_comes_to() -> None:
@@ -64,7 +47,7 @@ def test_a_filtered_policy_is_what_proposing_again_and_again_comes_to() -> None:
 
 
 def test_a_filter_comes_back_from_its_file_with_its_threshold_and_is_no_player() -> None:
-    net = small()
+    net = small_network(0)
     content = filters.to_bytes(net, 0.25, {"spec": "x"})
     judge = BlunderFilter(content)
     assert judge.threshold == 0.25
@@ -78,21 +61,21 @@ def test_a_filter_comes_back_from_its_file_with_its_threshold_and_is_no_player()
 
 
 def test_training_makes_a_filter_that_tells_catastrophes_from_other_moves() -> None:
-    data = made(64)
+    data = random_catastrophes(64)
     values = np.where(np.arange(len(LEGAL)) % 5 == 0, 0.2, 0.55).astype(np.float32)
     same = Catastrophes(data.packed, data.legal, [values] * 64, data.proposals, data.drawn, data.games, 0.15)
     fit = TrainConfig(epochs=40, batch=32, learning_rate=1e-2, objective="judge", threads=1, device="cpu")
-    net = train_filter(small(), lessons(same, 2.0), fit, 0)
+    net = train_filter(small_network(0), lessons(same, 2.0), fit, 0)
     risk = BlunderFilter(filters.to_bytes(net, 0.5))(START[None], [LEGAL])[0]
     assert ((risk > 0.5) == (values < 0.4)).all()
     assert roc(same, [risk] * 64, "weak").auc == 1
 
 
 def test_an_extra_head_leaves_the_trunk_as_it_was() -> None:
-    net = small()
+    net = small_network(0)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     fit = TrainConfig(epochs=2, batch=16, objective="judge", threads=1, device="cpu", value_weight=0)
-    train_filter(net, lessons(made(32), 2.0), fit, 0, head_only=True)
+    train_filter(net, lessons(random_catastrophes(32), 2.0), fit, 0, head_only=True)
     changed = {n.split(".")[0] for n, t in net.state_dict().items() if not torch.equal(t, before[n]) and "num" not in n}
     assert changed == {"policy", "start", "end", "promote"} - ({"promote"} if "promote" not in changed else set())
 
@@ -128,7 +111,7 @@ def test_the_threshold_is_the_most_conservative_that_keeps_quality_and_acceptanc
 
 
 def test_intervals_hold_the_value_and_a_filter_is_no_worse_than_itself() -> None:
-    first, second = made(300, 1), made(300, 2)
+    first, second = random_catastrophes(300, 1), random_catastrophes(300, 2)
     rng = np.random.default_rng(0)
     risk = [[np.clip(p.bad(r) * 0.4 + rng.random(20) * 0.6, 0, 1) for r in range(300)] for p in (first, second)]
     risks = [[row.astype(np.float32) for row in rows] for rows in risk]
@@ -200,8 +183,8 @@ def test_edits_are_one_step_away_and_say_what_material_they_gain() -> None:
     options = edits(packed, kept)
     worth = {chess.PAWN: 1, chess.KNIGHT: 3, chess.BISHOP: 3, chess.ROOK: 5, chess.QUEEN: 9, chess.KING: 0}
 
-    def balance(one: chess.Board) -> int:
-        return sum(worth[piece.piece_type] * (1 if piece.color else -1) for piece in one.piece_map().values())
+    def balance(position: chess.Board) -> int:
+        return sum(worth[piece.piece_type] * (1 if piece.color else -1) for piece in position.piece_map().values())
 
     for place in range(len(options)):
         after = planes.unpack(options.packed[place])
@@ -250,8 +233,8 @@ def test_mirrored_and_shifted_positions_keep_the_move_and_its_legality() -> None
                 assert squares_of(moved[1], moved[0]) == tuple(s + 1 for s in squares_of(move, packed))
 
 
-def test_a_break_is_stored_as_the_filter_saw_it() -> None:
-    net = small(1)
+def test_an_example_is_stored_as_the_filter_saw_it() -> None:
+    net = small_network(1)
     with torch.no_grad():
         net.start.weight.mul_(20)
         net.stem.weight[:, 13] *= 300  # the en-passant square
@@ -260,47 +243,56 @@ def test_a_break_is_stored_as_the_filter_saw_it() -> None:
         pushed += board.ep_square is not None and not board.has_legal_en_passant()
         packed, move = planes.pack(board), min(moves.encode_all(board.legal_moves, board.turn))
         risk = float(judge(np.array([packed], np.uint64), [[move]])[0][0])
-        there = Hunt(1, (found_now(Break(packed, move, risk, 0.5, 0.5), Meter(), 1.0),), 1, 2, 1.0, 0, 1)
-        (found,) = Hunt.from_json(json.loads(json.dumps(asdict(there)))).found
-        assert found.broken.packed == packed
-        again = judge(np.array([found.broken.packed], np.uint64), [[move]])[0][0]
+        submitted = planes.unpack(np.array(packed, np.uint64))
+        example = AdversarialExample(
+            planes.fen(submitted), move, moves.uci(move, submitted), risk, 0.5, 0.5, 0, 0, 1.0
+        )  # fmt: skip
+        run = AttackRun(1, (example,), 1, 2, 1.0, 0, 1)
+        (read,) = AttackRun.from_json(json.loads(json.dumps(asdict(run)))).examples
+        assert read.packed == packed
+        again = judge(np.array([read.packed], np.uint64), [[move]])[0][0]
         assert again == pytest.approx(risk, abs=1e-6)
     assert pushed > 3
 
 
-def hunt(number: int, queries: int, found: bool, move: int = 0) -> Hunt:
-    one = Found(FINE, move, "", 0.01, 0.5, 0.5, queries, queries // 10, 1.0)
-    return Hunt(number, (one,) if found else (), queries, queries // 10, 1.0, doubted=1, agreed=int(found))
+def finished_run(number: int, queries: int, success: bool, move: int = 0) -> AttackRun:
+    example = AdversarialExample(FINE, move, "", 0.01, 0.5, 0.5, queries, queries // 10, 1.0)
+    return AttackRun(
+        number, (example,) if success else (), queries, queries // 10, 1.0, unconfirmed=1, confirmed=int(success)
+    )
 
 
-def test_the_median_cost_counts_hunts_that_were_given_up() -> None:
+def test_the_median_cost_counts_runs_that_were_given_up() -> None:
     times = [10, 20, 30, 40, 50, 60, 70, 80]
-    cost = measure.cost([hunt(n, at, found=at <= 60) for n, at in enumerate(times)], "queries")
-    assert (cost["broken"], cost["hunts"]) == (6, 8)
+    cost = measure.cost([finished_run(n, at, success=at <= 60) for n, at in enumerate(times)], "queries")
+    assert (cost["successful"], cost["runs"]) == (6, 8)
     assert cost["median"]["value"] == 40
     assert cost["median"]["low"] <= 20
     assert cost["median"]["high"] is None or cost["median"]["high"] >= 60
     assert cost["rate"]["value"] == pytest.approx(6 / 360)
-    few = measure.cost([hunt(n, at, found=at <= 20) for n, at in enumerate(times)], "queries")
-    assert few["median"] == {"value": None, "reason": "fewer than half of 8 hunts ended in a break"}
+    few = measure.cost([finished_run(n, at, success=at <= 20) for n, at in enumerate(times)], "queries")
+    assert few["median"] == {"value": None, "reason": "fewer than half of 8 runs found an example"}
 
 
 def test_one_attack_is_cheaper_than_another_by_the_quotient_of_their_rates() -> None:
-    cheap = [hunt(n, 10, found=True) for n in range(20)]
-    dear = [hunt(n, 200, found=n < 10) for n in range(20)]
+    cheap = [finished_run(n, 10, success=True) for n in range(20)]
+    dear = [finished_run(n, 200, success=n < 10) for n in range(20)]
     figure = measure.times_cheaper(cheap, dear, "queries")
     assert figure.value == pytest.approx((20 / 200) / (10 / 4000))
     assert figure.low is not None and figure.low > 10
-    never = measure.times_cheaper(cheap, [hunt(0, 1000, found=False)], "queries")
-    assert never.value is None and "found no break" in never.reason
-    assert measure.doubted(cheap).value == 0.5
+    never = measure.times_cheaper(cheap, [finished_run(0, 1000, success=False)], "queries")
+    assert never.value is None and "found no example" in never.reason
+    assert measure.unconfirmed(cheap).value == 0.5
 
 
 @pytest.mark.parametrize("proposers", [1, 2, 3, 4])
 def test_games_of_one_opening_are_in_one_split_and_every_split_has_some(proposers: int) -> None:
-    first = made(60, games=1)
+    first = random_catastrophes(60, games=1)
     data = replace(
-        first, proposals={str(one): first.proposals["weak"] for one in range(proposers)}, drawn={}, games=np.arange(60)
+        first,
+        proposals={str(number): first.proposals["weak"] for number in range(proposers)},
+        drawn={},
+        games=np.arange(60),
     )
     splits = [set(data.split(name).games.tolist()) for name in ("train", "calibration", "test")]
     assert [len(games) > 0 for games in splits] == [True] * 3
@@ -315,35 +307,35 @@ def test_games_of_three_proposers_are_dealt_out_as_they_always_were() -> None:
     assert [split_of(opening_of(game, 3)) for game in range(12)] == ["calibration"] * 3 + ["test"] * 6 + ["train"] * 3
 
 
-def test_breaks_weigh_as_much_as_they_are_meant_to_and_some_are_held_back() -> None:
-    play, breaks = made(300), made(100, 5)
-    both = mixed(play, [breaks], [], 2.0, HardenConfig(share=0.4))
+def test_examples_weigh_as_much_as_they_are_meant_to_and_some_are_held_back() -> None:
+    play, examples = random_catastrophes(300), random_catastrophes(100, 5)
+    both = mixed(play, [examples], [], 2.0, HardenConfig(share=0.4))
     assert both.weight[300:].sum() / both.weight.sum() == pytest.approx(0.4)
-    light = mixed(play, [made(2, 5)], [], 2.0, HardenConfig(share=0.4, heaviest=3.0))
+    light = mixed(play, [random_catastrophes(2, 5)], [], 2.0, HardenConfig(share=0.4, heaviest=3.0))
     assert light.weight.max() == 3
-    with_drafts = mixed(play, [breaks], [made(50, 6)], 2.0, HardenConfig(drafts=1.5))
+    with_drafts = mixed(play, [examples], [random_catastrophes(50, 6)], 2.0, HardenConfig(drafts=1.5))
     assert with_drafts.weight[400:].tolist() == [1.5] * 50
-    assert len(mixed(play, [breaks], [made(50, 6)], 2.0, HardenConfig(drafts=0))) == 400
-    found = [hunt(n, 10, found=True, move=n) for n in range(8)]
-    assert (len(learned(found)), [number for number, _ in held_back(found)]) == (6, [0, 4])
+    assert len(mixed(play, [examples], [random_catastrophes(50, 6)], 2.0, HardenConfig(drafts=0))) == 400
+    runs = [finished_run(n, 10, success=True, move=n) for n in range(8)]
+    assert (len(learned(runs)), [number for number, _ in held_back(runs)]) == (6, [0, 4])
 
 
-def test_a_break_that_several_hunts_found_counts_once() -> None:
-    found = [hunt(n, 10, found=True, move=n % 2) for n in range(12)]
-    assert [one.move for one in learned(found)] == [1, 0]
-    assert [(number, one.move) for number, one in held_back(found)] == [(0, 0)]
+def test_an_example_that_several_runs_found_counts_once() -> None:
+    runs = [finished_run(n, 10, success=True, move=n % 2) for n in range(12)]
+    assert [example.move for example in learned(runs)] == [1, 0]
+    assert [(number, example.move) for number, example in held_back(runs)] == [(0, 0)]
 
 
-def test_drafts_are_learned_from_once_and_not_where_they_became_breaks_or_are_held_back() -> None:
+def test_drafts_are_learned_from_once_and_not_where_they_became_examples_or_are_held_back() -> None:
     drafts = tuple(Draft(FINE, move) for move in (0, 1, 2))
-    found = [replace(hunt(n, 10, found=n == 1), drafts=drafts if n < 3 else drafts[:1]) for n in range(1, 4)]
-    held = replace(hunt(4, 10, found=False), drafts=(Draft(FINE, 9),))
-    assert [(case.move, case.loss) for case in drafts_of([*found, held])] == [(1, 0.0), (2, 0.0)]
-    assert [(case.move, case.loss) for case in breaks_of([*found, held])] == [(0, 0.5)]
+    runs = [replace(finished_run(n, 10, success=n == 1), drafts=drafts if n < 3 else drafts[:1]) for n in range(1, 4)]
+    held = replace(finished_run(4, 10, success=False), drafts=(Draft(FINE, 9),))
+    assert [(case.move, case.loss) for case in draft_cases([*runs, held])] == [(1, 0.0), (2, 0.0)]
+    assert [(case.move, case.loss) for case in example_cases([*runs, held])] == [(0, 0.5)]
 
 
-def test_hunts_that_are_held_back_begin_from_other_openings() -> None:
-    positions = made(200)
+def test_runs_that_are_held_back_begin_from_other_openings() -> None:
+    positions = random_catastrophes(200)
     learned_from, held = positions.dealt(False), positions.dealt(True)
     assert not set(learned_from.openings) & set(held.openings)
     assert len(learned_from) + len(held) == 200

@@ -21,17 +21,17 @@ from engines.network import NetworkConfig, PolicyValueNet
 from engines.settings import SpecError
 from experiments.cli.highstakes import highstakes
 from experiments.figures.highstakes_page import page
+from sandwich.highstakes.adversarial_training import AdversarialTraining
 from sandwich.highstakes.calibrate import CalibrationConfig
 from sandwich.highstakes.catastrophes import Catastrophes, split_of
 from sandwich.highstakes.fit import VerdictFit, lessons, risks, train_filter
-from sandwich.highstakes.ladder import Ladder
 from sandwich.highstakes.tune import ImitationFit, TuneConfig, Tuning, own, tunable
 from sandwich.highstakes.tune import lessons as examples_of
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.loading import validate
+from tests.helpers.highstakes import small_spec
 from tests.helpers.project import needs_stockfish, random_games
 from tests.helpers.small_players import INLINE, checkpoint
-from tests.sandwich.highstakes.test_highstakes import ladder_spec
 
 INFERENCE = InferenceConfig()
 PLAYER = checkpoint(2)
@@ -89,10 +89,10 @@ def test_a_tuned_proposer_is_refused_less_and_a_weight_keeps_it_near_what_it_was
     risk = risks(net, data.packed, data.legal, INFERENCE)
     found = []
     for kl in (0.0, 5.0):
-        one = tuning(tmp_path / f"{kl}.safetensors", judge, kl)
-        assert one.figures(data, risk) is None
-        one.make(PLAYER, data)
-        found.append(one.figures(data, risk))
+        tuned = tuning(tmp_path / f"{kl}.safetensors", judge, kl)
+        assert tuned.figures(data, risk) is None
+        tuned.make(PLAYER, data)
+        found.append(tuned.figures(data, risk))
     free, near = found
     assert free and near
     assert free["threshold"] == pytest.approx(threshold)
@@ -141,7 +141,7 @@ def test_it_learns_from_its_own_training_games_alone(data: Catastrophes) -> None
     assert set(games) == {game for game in data.games if game % 2 == 1 and split_of(game // 2) == "train"}
 
 
-def test_what_cannot_be_tuned_is_told_in_one_line(data: Catastrophes, judge: bytes, tmp_path: Path) -> None:
+def test_what_cannot_be_tuned_ends_in_one_line(data: Catastrophes, judge: bytes, tmp_path: Path) -> None:
     proposers = {"weak": Network(checkpoint="weak"), "assistant": AssistantPlayer()}
     assert tunable(proposers, "weak") == "weak"
     with pytest.raises(SpecError, match=r"^dataset\.proposers\.assistant: expected a network .*, got AssistantPlayer$"):
@@ -150,16 +150,17 @@ def test_what_cannot_be_tuned_is_told_in_one_line(data: Catastrophes, judge: byt
     with pytest.raises(SpecError, match=r"^tuned: filter 2 accepts nothing in \d+ positions$"):
         tuning(tmp_path / "shut.safetensors", shut).make(PLAYER, data)
     for wrong in ({"kl": -1}, {"fit": {"objective": "worth"}}):
-        with pytest.raises(SpecError) as told:
+        with pytest.raises(SpecError) as error:
             validate(TuneConfig, wrong, Path())
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
 
 
 @needs_stockfish
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_ladder_tunes_its_proposer_where_that_is_asked_for(tmp_path: Path) -> None:
-    spec = ladder_spec(tmp_path / "start.safetensors")
-    few = {"sample": spec.attacks["sample"].model_copy(update={"hunts": 2})}
+def test_an_experiment_tunes_its_proposer_where_that_is_asked_for(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path / "start.safetensors")
+    few = {"sample": spec.attacks["sample"].model_copy(update={"runs": 2})}
     fit = ImitationFit(epochs=1, batch=16, threads=1, device="cpu")
     harden = spec.harden.model_copy(update={"rounds": 0})
     spec = spec.model_copy(
@@ -169,23 +170,23 @@ def test_a_ladder_tunes_its_proposer_where_that_is_asked_for(tmp_path: Path) -> 
         }
     )  # fmt: skip
     out = tmp_path / "out"
-    result = Ladder(spec, out, INLINE).run(tune=True)
+    result = AdversarialTraining(spec, out, INLINE).run(tune=True)
     assert set(result["tuned"]["change"]) >= {"base", "rejected", "residual", "loss"}
     content = (out / "tuned.safetensors").read_bytes()
-    assert Ladder(spec, out, INLINE).run()["tuned"] == result["tuned"]  # it stays in the report
+    assert AdversarialTraining(spec, out, INLINE).run()["tuned"] == result["tuned"]  # it stays in the report
     assert (out / "tuned.safetensors").read_bytes() == content
     assert "weak fine-tuned against filter 0" in page(json.loads(json.dumps(result)))
     assert "fine-tuned" not in page(json.loads(json.dumps({**result, "tuned": None})))
-    said = CliRunner().invoke(highstakes, ["report", str(out)])
-    assert said.exit_code == 0
-    assert "before" in said.output
+    reported = CliRunner().invoke(highstakes, ["report", str(out)])
+    assert reported.exit_code == 0
+    assert "before" in reported.output
     player = Filtered.model_validate(
         {"player": str(out / "tuned.safetensors"), "filter": str(out / "generation-0" / "filter.safetensors")}
     )
-    data = Ladder(spec, out, INLINE).dataset()
+    data = AdversarialTraining(spec, out, INLINE).dataset()
     with Tools() as tools:
-        seen = tools.player(player)(data.packed[:4], data.legal[:4])
-    assert [row.sum() for row in seen.policy] == pytest.approx([1] * 4, abs=1e-4)
+        evaluation = tools.player(player)(data.packed[:4], data.legal[:4])
+    assert [row.sum() for row in evaluation.policy] == pytest.approx([1] * 4, abs=1e-4)
     other = spec.dataset.model_copy(update={"proposers": {"assistant": AssistantPlayer()}})
     with pytest.raises(SpecError, match="expected a network to fine-tune"):
-        Ladder(spec.model_copy(update={"dataset": other}), tmp_path / "other", INLINE).run(tune=True)
+        AdversarialTraining(spec.model_copy(update={"dataset": other}), tmp_path / "other", INLINE).run(tune=True)

@@ -13,15 +13,16 @@ from sandwich.highstakes import lookahead
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.lookahead import Combination, LookaheadConfig, drops, fitted, moves_judged
 from sandwich.runtime.networks import InferenceConfig
+from tests.helpers.highstakes import LEGAL, START, random_catastrophes
+from tests.helpers.progress import RecordingProgress
 from tests.helpers.small_players import INLINE, checkpoint
-from tests.sandwich.highstakes.test_highstakes_rules import LEGAL, START, made
 
 FORK = "4k3/8/8/3q4/8/2N5/8/4K3 w - - 0 1"
 CHECKMATE_NEXT = "6k1/5ppp/8/8/8/8/5PPP/3R2K1 w - - 0 1"
 
 
 def test_the_combination_is_that_which_labels_were_drawn_from() -> None:
-    rng, data = np.random.default_rng(3), made(1500, 2)
+    rng, data = np.random.default_rng(3), random_catastrophes(1500, 2)
     risk = [rng.uniform(0.02, 0.98, len(LEGAL)).astype(np.float32) for _ in range(1500)]
     drop = [rng.normal(0, 0.5, len(LEGAL)).astype(np.float32) for _ in range(1500)]
     true = Combination(0.7, 3.0, -0.4)
@@ -29,8 +30,8 @@ def test_the_combination_is_that_which_labels_were_drawn_from() -> None:
     values = [np.where(row, 0.2, 0.6).astype(np.float32) for row in bad]
     labelled = Catastrophes(data.packed, data.legal, values, data.proposals, data.drawn, data.games, 0.15)
     keep = [row for row in range(1500) if not bad[row].all()]
-    found = fitted(labelled.take(keep), [risk[row] for row in keep], [drop[row] for row in keep], 2.0)
-    assert (found.risk, found.drop, found.bias) == pytest.approx((0.7, 3.0, -0.4), abs=0.1)
+    combination = fitted(labelled.take(keep), [risk[row] for row in keep], [drop[row] for row in keep], 2.0)
+    assert (combination.risk, combination.drop, combination.bias) == pytest.approx((0.7, 3.0, -0.4), abs=0.1)
     same = Combination(1.0, 0.0, 0.0)(risk, drop)
     assert np.concatenate(same) == pytest.approx(np.concatenate(risk), abs=1e-5)
 
@@ -78,10 +79,10 @@ def test_a_drop_is_what_the_network_sees_behind_a_move(
             after = successors(data.packed[[row]], [data.legal[row][place]])
             worth = after.score[0]
             if np.isnan(worth):
-                seen = player(after.packed, after.legal)
-                worth = seen.value[0]
+                evaluation = player(after.packed, after.legal)
+                worth = evaluation.value[0]
                 if plies == 2:
-                    replies = [after.legal[0][n] for n in np.argsort(-seen.policy[0], kind="stable")[:2]]
+                    replies = [after.legal[0][n] for n in np.argsort(-evaluation.policy[0], kind="stable")[:2]]
                     behind = successors(np.repeat(after.packed, len(replies), axis=0), replies)
                     leaves = [
                         score if not np.isnan(score) else player(behind.packed[[n]], [behind.legal[n]]).value[0]
@@ -95,8 +96,8 @@ def test_a_drop_is_what_the_network_sees_behind_a_move(
     files = sorted(tmp_path.glob("drops-*"))
     assert len(files) == 2
     files[1].unlink()
-    done: list[int] = []
-    again = drops(INLINE, config, checkpoint(3), [data], InferenceConfig(), tmp_path, done.append)
-    assert done == [2, 1]
+    progress = RecordingProgress()
+    again = drops(INLINE, config, checkpoint(3), [data], InferenceConfig(), tmp_path, progress)
+    assert progress.done == progress.totals == {"positions looked behind": 3}
     assert [row.tolist() for row in again] == [row.tolist() for row in found]
     assert config.evaluations == (1 if plies == 1 else 3)

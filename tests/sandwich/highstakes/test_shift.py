@@ -33,8 +33,10 @@ from sandwich.highstakes.shift import (
     make_shift,
     measured,
 )
-from sandwich.highstakes.spec import LadderSpec
+from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from tests.helpers.progress import RecordingProgress
 from tests.helpers.project import needs_stockfish
 from tests.helpers.small_players import INLINE
 
@@ -47,10 +49,9 @@ GAME = (
 )
 
 
-def made(source: AnyShift, folder: Path, done: list[int] | None = None) -> Catastrophes:
-    told = [] if done is None else done
+def made(source: AnyShift, folder: Path, progress: ProgressReporter = NO_PROGRESS) -> Catastrophes:
     made_with = Source(DATA, CHECKPOINTS, InferenceConfig(), 0)
-    return make_shift(INLINE, made_with, "it", source, folder, told.append)
+    return make_shift(INLINE, made_with, "it", source, folder, progress)
 
 
 def men(positions: Catastrophes) -> list[int]:
@@ -85,9 +86,9 @@ def test_a_shift_goes_on_from_whole_blocks_and_comes_out_the_same(
     assert len(files) == 3
     assert len(first) == 5
     files[1].unlink()
-    done: list[int] = []
-    again = made(source, tmp_path, done)
-    assert done == [3, 2]
+    progress = RecordingProgress()
+    again = made(source, tmp_path, progress)
+    assert progress.done == progress.totals == {"games": 5}
     assert [file.read_bytes() for file in files] == before
     assert (again.packed == first.packed).all()
 
@@ -134,8 +135,8 @@ def test_filters_are_measured_at_the_threshold_that_they_have(tmp_path: Path) ->
     both = [filters.to_bytes(net, 0.0), filters.to_bytes(net, 1.0)]  # the first refuses everything, the other nothing
     found = measured(positions, both, "weak", CalibrationConfig(bootstrap=100), InferenceConfig(), 0)
     assert (found["positions"], found["games"]) == (12, 6)
-    shut, opened = (one["proposers"]["weak"]["figures"] for one in found["filters"])
-    assert [one["threshold"] for one in found["filters"]] == [0, 1]
+    shut, opened = (row["proposers"]["weak"]["figures"] for row in found["filters"])
+    assert [row["threshold"] for row in found["filters"]] == [0, 1]
     assert (shut["rejected"]["value"], opened["rejected"]["value"]) == pytest.approx((1, 0), abs=1e-6)
     assert shut["residual"]["value"] is None
     assert opened["residual"]["value"] == pytest.approx(opened["base"]["value"])
@@ -146,7 +147,7 @@ def test_filters_are_measured_at_the_threshold_that_they_have(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ({"kind": "openings", "file": "none.epd"}, r"shifts\.it\.file: cannot read none\.epd: No such file"),
         ({"kind": "openings", "file": "bad.epd"}, r"shifts\.it\.file: bad\.epd, line 2: not a legal position"),
@@ -159,7 +160,7 @@ def test_filters_are_measured_at_the_threshold_that_they_have(tmp_path: Path) ->
     ],
 )
 def test_what_is_wrong_with_a_shift_is_said_in_one_line(
-    source: dict[str, object], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bad.epd").write_text(f"{ENDGAME}\n8/8/8/8/8/8/8/8 w - - 0 1\n")
@@ -167,13 +168,13 @@ def test_what_is_wrong_with_a_shift_is_said_in_one_line(
     pgn(Path("few.pgn"), [(1500, 1500)])
     spec = {"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": {"it": source}}
     Path("spec.yaml").write_text(yaml.safe_dump(spec))
-    with pytest.raises(SpecError, match=said) as error:
+    with pytest.raises(SpecError, match=message) as error:
         shift.check("it", load(Path("spec.yaml"), ()).shifts["it"], tmp_path / "out")
     assert "\n" not in str(error.value)
 
 
 def test_a_folder_that_was_begun_before_a_key_was_known_goes_on() -> None:
-    spec = LadderSpec.model_validate({"attacks": {"sample": {"attack": {"type": "sample"}}}})
+    spec = HighStakesSpec.model_validate({"attacks": {"sample": {"attack": {"type": "sample"}}}})
     there = json.loads(json.dumps(spec.model_dump(mode="json", exclude={"workers"})))
     assert resume.other_key(there, spec) is None
     for key in ("shifts", "verify"):
@@ -188,8 +189,8 @@ def test_a_folder_that_was_begun_before_a_key_was_known_goes_on() -> None:
 
 
 def test_shifts_may_be_added_to_a_folder_but_not_changed() -> None:
-    def spec(**shifts: AnyShift) -> LadderSpec:
-        return LadderSpec.model_validate({"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": shifts})
+    def spec(**shifts: AnyShift) -> HighStakesSpec:
+        return HighStakesSpec.model_validate({"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": shifts})
 
     one, more = Endgames(kind="endgames"), Unbalanced(kind="unbalanced")
     there = spec(one=one).model_dump(mode="json")
@@ -202,13 +203,13 @@ def test_shifts_may_be_added_to_a_folder_but_not_changed() -> None:
 
 @pytest.mark.parametrize(("key", "names"), [("attacks", ("one", "more")), ("dataset.proposers", ("weak", "expert"))])
 def test_a_folder_goes_on_only_in_the_order_in_which_it_was_begun(key: str, names: tuple[str, str]) -> None:
-    def spec(*names: str) -> LadderSpec:
+    def spec(*names: str) -> HighStakesSpec:
         settings: dict[str, object] = {"attacks": {"it": {"attack": {"type": "sample"}}}}
         if key == "attacks":
             settings["attacks"] = {name: {"attack": {"type": "sample"}} for name in names}
         else:
             settings["dataset"] = {"proposers": {name: name for name in names}}
-        return LadderSpec.model_validate(settings)
+        return HighStakesSpec.model_validate(settings)
 
     there = yaml.safe_load(yaml.safe_dump(spec(*names).model_dump(mode="json"), sort_keys=False))
     assert resume.other_key(there, spec(*names)) is None
@@ -218,5 +219,5 @@ def test_a_folder_goes_on_only_in_the_order_in_which_it_was_begun(key: str, name
 @pytest.mark.parametrize(("settings", "key"), [([], "shifts"), ({"it": None}, "shifts.it")])
 def test_a_folder_whose_settings_are_none_is_another(settings: object, key: str) -> None:
     spec = {"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": {"it": {"kind": "endgames"}}}
-    found = LadderSpec.model_validate(spec)
+    found = HighStakesSpec.model_validate(spec)
     assert resume.other_key({**found.model_dump(mode="json"), "shifts": settings}, found) == key

@@ -13,15 +13,15 @@ from experiments.cli.highstakes import load
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import roc
 from sandwich.highstakes.lookahead import LookaheadConfig
-from sandwich.highstakes.spec import LadderSpec
+from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.highstakes.variants import VariantConfig, area, begun, dealt, milliseconds, parameters
+from tests.helpers.highstakes import LEGAL, START, random_catastrophes
 from tests.helpers.small_players import checkpoint
-from tests.sandwich.highstakes.test_highstakes_rules import LEGAL, START, made
 
 
 def numbered(count: int) -> Catastrophes:
     """Positions of games 0, 1, 2, …, two of each."""
-    data = made(count)
+    data = random_catastrophes(count)
     return Catastrophes(data.packed, data.legal, data.values, data.proposals, data.drawn, np.arange(count) // 2, 0.15)
 
 
@@ -30,9 +30,9 @@ def test_fewer_labels_are_some_of_more() -> None:
     learn.proposals["weak"] = [np.full(len(LEGAL), row, np.float32) for row in range(120)]  # to tell them apart
 
     def rows(**settings: object) -> set[float]:
-        seen, held = dealt("it", VariantConfig.model_validate(settings), learn, 0)
+        learned, held = dealt("it", VariantConfig.model_validate(settings), learn, 0)
         assert not len(held)
-        return {float(one[0]) for one in seen.proposals["weak"]}
+        return {float(policy[0]) for policy in learned.proposals["weak"]}
 
     assert len(rows()) == 120
     assert len(rows(positions=40)) == 40
@@ -45,9 +45,9 @@ def test_fewer_labels_are_some_of_more() -> None:
 
 def test_a_look_ahead_is_weighed_up_on_openings_that_nobody_learned_from() -> None:
     learn = numbered(180)
-    seen, held = dealt("it", VariantConfig(lookahead=LookaheadConfig(held=0.2)), learn, 0)
-    assert (len(seen), len(held)) == (144, 36)
-    assert not set(seen.openings) & set(held.openings)
+    learned, held = dealt("it", VariantConfig(lookahead=LookaheadConfig(held=0.2)), learn, 0)
+    assert (len(learned), len(held)) == (144, 36)
+    assert not set(learned.openings) & set(held.openings)
 
 
 def test_a_network_from_nothing_has_its_own_size_and_the_same_weights_each_time() -> None:
@@ -61,14 +61,14 @@ def test_a_network_from_nothing_has_its_own_size_and_the_same_weights_each_time(
     assert not torch.equal(first.stem.weight, other.stem.weight)
     there = begun(VariantConfig(start="small"), {"small": checkpoint(1)}, 0)
     assert there.config == NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)
-    assert parameters(first) == sum(one.numel() for one in first.state_dict().values()) - sum(
-        one.numel() for name, one in first.state_dict().items() if "running" in name or "num" in name
+    assert parameters(first) == sum(tensor.numel() for tensor in first.state_dict().values()) - sum(
+        tensor.numel() for name, tensor in first.state_dict().items() if "running" in name or "num" in name
     )
     assert 0 < milliseconds(there, START[None]) < 100
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"positions": 4.5}, r"positions: expected a whole number, or a share under 1, got 4\.5"),
         ({"positions": 0}, r"variants\.it\.positions: .*greater than 0, got 0"),
@@ -78,25 +78,25 @@ def test_a_network_from_nothing_has_its_own_size_and_the_same_weights_each_time(
     ],
 )
 def test_what_is_wrong_with_a_variant_is_said_in_one_line(
-    settings: dict[str, object], said: str, tmp_path: Path
+    settings: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     spec = tmp_path / "spec.yaml"
-    ladder = {"attacks": {"sample": {"attack": {"type": "sample"}}}, "variants": {"it": settings}}
-    spec.write_text(yaml.safe_dump(ladder))
-    with pytest.raises(SpecError, match=said) as error:
+    with_variant = {"attacks": {"sample": {"attack": {"type": "sample"}}}, "variants": {"it": settings}}
+    spec.write_text(yaml.safe_dump(with_variant))
+    with pytest.raises(SpecError, match=message) as error:
         load(spec, ())
     assert "\n" not in str(error.value)
 
 
-def test_the_shipped_variants_are_those_of_the_small_ladder(root: Path) -> None:
+def test_the_shipped_variants_are_those_of_the_small_experiment(root: Path) -> None:
     specs = root / "experiments" / "specs"
-    both: list[LadderSpec] = [load(specs / f"highstakes_{name}.yaml", ()) for name in ("small", "variants")]
+    both: list[HighStakesSpec] = [load(specs / f"highstakes_{name}.yaml", ()) for name in ("small", "variants")]
     assert both[1].model_copy(update={"variants": {}, "name": ""}) == both[0].model_copy(update={"name": ""})
     assert len(both[1].variants) >= 6
 
 
 def test_an_area_is_that_of_the_roc_and_a_better_filter_is_above_a_worse_one() -> None:
-    data, rng = made(300, 1), np.random.default_rng(0)
+    data, rng = random_catastrophes(300, 1), np.random.default_rng(0)
     good, poor = (
         [(data.bad(row) * by + rng.random(len(LEGAL))).astype(np.float32) for row in range(300)] for by in (2.0, 0.3)
     )

@@ -1,4 +1,6 @@
-"""The whole ladder: a filter is trained, attacked, hardened and attacked again; every stage is whole files.
+"""Adversarial training from end to end: a filter is trained, attacked, hardened and attacked again.
+
+Every stage is whole files:
 
 OUT/
   spec.yaml                     every setting
@@ -6,11 +8,11 @@ OUT/
   generation-0/                 the first filter, -1, -2: after each round of hardening
     network.safetensors         the filter before calibration
     filter.safetensors          with its threshold: what players and strategies load
-    attacks/NAME/hunts-*.jsonl  what attackers spent, and the breaks
+    attacks/NAME/runs-*.jsonl   what attackers spent, and the adversarial examples
     attacks/NAME/prepared.safetensors  where an attack trains a network of its own
     active/                     positions that the oracle was asked about, chosen by this filter
-    breaks.parquet              positions of breaks to learn from, all their moves labelled
-    drafts.parquet              those that attackers tried on the way
+    adversarial_examples.parquet  those to learn from, all moves of their positions labelled
+    drafts.parquet              positions that attackers tried on the way, likewise
     strength.json               a match of the filtered proposer against itself without a filter
   variants/NAME.safetensors     other filters, for comparison
   variants/NAME/drops-*.parquet what a look-ahead sees
@@ -23,7 +25,7 @@ A run that was stopped goes on with what is there; variants and shifts may be ad
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,76 +39,74 @@ from engines.network import PolicyValueNet
 from engines.settings import SpecError, read_yaml
 from sandwich.evaluation.oracle import Oracle
 from sandwich.highstakes import active, measure, resume, shift
-from sandwich.highstakes.arena import Material
+from sandwich.highstakes.attack_runs import HUMAN, AttackJobContext, AttackRun, attack_runs, read
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, labelled_by
 from sandwich.highstakes.dataset import make_dataset
+from sandwich.highstakes.environment import AttackData
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
-from sandwich.highstakes.harden import Case, breaks_of, drafts_of, held_back, labelled, learned, mixed
-from sandwich.highstakes.hunt import HUMAN, Ground, Hunt, hunts, read
-from sandwich.highstakes.spec import LadderSpec
+from sandwich.highstakes.harden import Case, draft_cases, example_cases, held_back, labelled, learned, mixed
+from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.tune import Tuning, tunable
-from sandwich.highstakes.variants import Bench, begun, compare
+from sandwich.highstakes.variants import VariantContext, begun, compare
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import blunder_filter
-from sandwich.training.supervised import FitProgress
+from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
+from sandwich.training.supervised import FitReporter
 
-Told = Callable[[str, int, int], None]
-"""Hears (what, done, of how many)."""
+FORMAT = "sandwich-high-stakes/2"
+"""Of `result.json`: what its keys are called."""
+Risks = list[npt.NDArray[np.float32]]
+"""For each position `[M]`, a filter's probability that each legal move is a catastrophe."""
 
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """A filter of the ladder: its file, and what it says of the calibration and of the test split."""
+    """A filter of the experiment: its file, and what it says of the calibration and of the test split."""
 
     number: int
     content: bytes
-    risk: list[npt.NDArray[np.float32]]
+    risk: Risks
     measured: dict[str, Calibrated]
 
 
-class Ladder:
-    """One ladder in its folder. Raises SpecError where the folder was begun with other settings."""
+class AdversarialTraining:
+    """One high-stakes experiment in its folder. Raises SpecError where the folder was begun with other settings."""
 
-    def __init__(self, spec: LadderSpec, out: Path, cluster: Cluster, told: Told = lambda what, done, of: None) -> None:
-        self.spec, self.out, self.cluster, self.told = spec, out, cluster, told
+    def __init__(
+        self, spec: HighStakesSpec, out: Path, cluster: Cluster, progress: ProgressReporter = NO_PROGRESS
+    ) -> None:
+        self.spec, self.out, self.cluster, self.progress = spec, out, cluster, progress
         self.checkpoints = read_checkpoints(spec)
         settings = spec.model_dump(mode="json", exclude={"workers"})
         about = out / "spec.yaml"
         out.mkdir(parents=True, exist_ok=True)
         if about.exists():
-            there = read_yaml(about)
-            if not isinstance(there, dict):
-                raise SpecError(f"{about}: expected settings by name, got {type(there).__name__}")
-            if key := resume.other_key(there, spec):
+            begun_with = read_yaml(about)
+            if not isinstance(begun_with, dict):
+                raise SpecError(f"{about}: expected settings by name, got {type(begun_with).__name__}")
+            if key := resume.other_key(begun_with, spec):
                 raise SpecError(
                     f"{out} was begun with another {key}: choose another folder, or the settings in {about}"
                 )
-            settings = resume.united(there, settings)
+            settings = resume.united(begun_with, settings)
         write_whole(about, yaml.safe_dump(settings, sort_keys=False).encode())
 
     def dataset(self) -> Catastrophes:
         """The labelled positions; made where they are missing."""
-        count, done = self.spec.dataset.positions, 0
-
-        def tell(more: int) -> None:
-            nonlocal done
-            done += more
-            self.told("positions labelled", done, count)
-
         spec, folder = self.spec, self.out / "dataset"
-        there, here = labelled_by(folder), self._oracle(spec.dataset.nodes).identity
-        if there and here and there != here:
-            raise SpecError(f"{self.out} was begun with {there}, here is {here}: choose another folder, or that engine")
-        return make_dataset(self.cluster, spec.dataset, self.checkpoints, spec.inference, folder, tell)
+        before, now = labelled_by(folder), self._oracle(spec.dataset.nodes).identity
+        if before and now and before != now:
+            raise SpecError(f"{self.out} was begun with {before}, here is {now}: choose another folder, or that engine")
+        return make_dataset(self.cluster, spec.dataset, self.checkpoints, spec.inference, folder, self.progress)
 
     def _oracle(self, nodes: int | None) -> Oracle:
         return Oracle(nodes, self.out / "oracle.sqlite")
 
     def generation(self, number: int, data: Catastrophes) -> Generation:
-        """A filter of the ladder, trained and calibrated where it is missing; needs the breaks of those before it."""
+        """A filter, trained and calibrated where it is missing; needs the attacks on those before it."""
         folder = self.folder(number)
         folder.mkdir(parents=True, exist_ok=True)
         trained, ready = folder / "network.safetensors", folder / "filter.safetensors"
@@ -127,52 +127,48 @@ class Ladder:
         spec, learn = self.spec, data.split("train")
         if number == 0:
             return self._fitted(spec.filter, learn, "filter")
-        breaks = [self._lessons(earlier, "breaks", breaks_of) for earlier in range(number)]
+        attacked = [self._labelled(earlier, "adversarial_examples", example_cases) for earlier in range(number)]
         wanted = range(number) if spec.harden.drafts else ()
-        drafts = [self._lessons(earlier, "drafts", drafts_of) for earlier in wanted]
+        drafts = [self._labelled(earlier, "drafts", draft_cases) for earlier in wanted]
         if spec.harden.active.positions:
             learn = active.joined([learn, *(self._asked(earlier, data) for earlier in range(number))])
-        examples = mixed(learn, breaks, drafts, spec.filter.proposed, spec.harden)
-        told = self._fit_told(f"generation {number}: training")
+        examples = mixed(learn, attacked, drafts, spec.filter.proposed, spec.harden)
+        reporter = FitReporter(self.progress, f"generation {number}: training")
         if spec.harden.fit is None:
             net = begun(spec.filter, self.checkpoints, spec.seed)
             return train_filter(
-                net, examples, spec.filter.fit, spec.seed + number, head_only=spec.filter.head_only, told=told
+                net,
+                examples,
+                spec.filter.fit,
+                spec.seed + number,
+                head_only=spec.filter.head_only,
+                on_progress=reporter,
             )
         net, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
-        return train_filter(net, examples, spec.harden.fit, spec.seed + number, told=told)
+        return train_filter(net, examples, spec.harden.fit, spec.seed + number, on_progress=reporter)
 
     def _fitted(self, config: FilterConfig, learn: Catastrophes, name: str) -> PolicyValueNet:
         net = begun(config, self.checkpoints, self.spec.seed)
         return train_filter(
             net, lessons(learn, config.proposed), config.fit, self.spec.seed,
-            head_only=config.head_only, told=self._fit_told(f"{name}: training"),
+            head_only=config.head_only, on_progress=FitReporter(self.progress, f"{name}: training"),
         )  # fmt: skip
 
-    def _fit_told(self, name: str) -> Callable[[FitProgress], None]:
-        return lambda progress: self.told(name, progress.step, progress.steps)
-
-    def _lessons(self, number: int, what: str, chosen: Callable[[Sequence[Hunt]], list[Case]]) -> Catastrophes:
-        """Cases from the hunts of a generation, all their moves labelled."""
-        cases = chosen([hunt for found in self._there(number).values() for hunt in found])
+    def _labelled(self, number: int, what: str, chosen: Callable[[Sequence[AttackRun]], list[Case]]) -> Catastrophes:
+        """Cases from the attack runs of a generation, all their moves labelled."""
+        cases = chosen([run for runs in self._runs(number).values() for run in runs])
         path = self.folder(number) / f"{what}.parquet"
-        done = 0
-
-        def tell(more: int) -> None:
-            nonlocal done
-            done += more
-            self.told(f"generation {number}: positions of {what} labelled", done, len(cases))
-
+        progress = Prefixed(self.progress, f"generation {number}: {what.replace('_', ' ')}: ")
         spec = self.spec.dataset
-        return labelled(self.cluster, cases, spec.nodes, spec.threshold, path, tell)
+        return labelled(self.cluster, cases, spec.nodes, spec.threshold, path, progress)
 
     def _asked(self, number: int, data: Catastrophes) -> Catastrophes:
         """Positions of play chosen by a generation, labelled."""
-        spec, folders = self.spec, [self.folder(one) / "active" for one in range(number + 1)]
+        spec, folders = self.spec, [self.folder(earlier) / "active" for earlier in range(number + 1)]
         return active.asked(
             self.cluster, data.split("train", False), (self.folder(number) / "network.safetensors").read_bytes(),
             spec.harden.active, folders[-1], folders[:-1], spec.dataset.nodes, (spec.seed, number), spec.inference,
-            lambda done, of: self.told(f"generation {number}: positions asked about", done, of),
+            Prefixed(self.progress, f"generation {number}: "),
         )  # fmt: skip
 
     def _measured(
@@ -180,8 +176,8 @@ class Ladder:
         net: PolicyValueNet,
         data: Catastrophes,
         name: str,
-        adjusted: Callable[[list[npt.NDArray[np.float32]]], list[npt.NDArray[np.float32]]] = lambda risk: risk,
-    ) -> tuple[dict[str, Calibrated], list[npt.NDArray[np.float32]]]:
+        adjusted: Callable[[Risks], Risks] = lambda risk: risk,
+    ) -> tuple[dict[str, Calibrated], Risks]:
         """Figures by proposer, and what the filter says of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
@@ -189,8 +185,8 @@ class Ladder:
         everything = adjusted(risks(net, *both_parts, spec.inference))
         of_first, of_second = everything[: len(first)], everything[len(first) :]
         out = {}
-        for place, proposer in enumerate(data.proposals):
-            self.told(f"{name}: calibrating", place, len(data.proposals))
+        self.progress.begin(f"{name}: calibrating", len(data.proposals))
+        for proposer in data.proposals:
             tried = grid(first, of_first, proposer, spec.calibration.grid)
             both = [
                 curve(part, risk, proposer, tried, spec.calibration.proposals)
@@ -198,50 +194,45 @@ class Ladder:
             ]
             rng = np.random.default_rng([spec.seed, 11])  # the same games in each draw for every filter
             out[proposer] = calibrated(both[0], both[1], spec.calibration, rng)
-        self.told(f"{name}: calibrating", len(data.proposals), len(data.proposals))
+            self.progress.advance()
         return out, of_second
 
-    def attack(self, generation: Generation, data: Catastrophes) -> dict[str, list[Hunt]]:
-        """Every attack on a filter; hunts that are there already are only read."""
+    def attack(self, generation: Generation, data: Catastrophes) -> dict[str, list[AttackRun]]:
+        """Every attack on a filter; runs that are there already are only read."""
         spec, number = self.spec, generation.number
-        earlier = [found for one in range(number) for found in self._there(one).values()]
-        examples = data.split("train")
+        earlier = [runs for before in range(number) for runs in self._runs(before).values()]
+        labelled = data.split("train")
         play = active.for_attackers(data.split("train", False), spec.harden.active)
-        out: dict[str, list[Hunt]] = {}
+        out: dict[str, list[AttackRun]] = {}
         for place, (name, config) in enumerate(spec.attacks.items()):
-            known = [one for found in earlier for one in learned(found)]
-            material = Material(examples.dealt(False), play.dealt(False), spec.proposer, tuple(known))
-            known = [one for found in earlier for _, one in held_back(found)]
-            held = Material(examples.dealt(True), play.dealt(True), spec.proposer, tuple(known))
+            known = [example for runs in earlier for example in learned(runs)]
+            given = AttackData(labelled.dealt(False), play.dealt(False), spec.proposer, tuple(known))
+            known = [example for runs in earlier for _, example in held_back(runs)]
+            held = AttackData(labelled.dealt(True), play.dealt(True), spec.proposer, tuple(known))
             folder = self.folder(number) / "attacks" / name
             folder.mkdir(parents=True, exist_ok=True)
+            progress = Prefixed(self.progress, f"generation {number}: {name}: ")
             made = folder / "prepared.safetensors"
             if not made.exists():
-                self.told(f"generation {number}: {name} prepares", 0, 1)
-                content = config.attack.prepare(generation.content, material, spec.inference, spec.seed + number)
+                progress.begin("preparing", 1)
+                content = config.attack.prepare(generation.content, given, spec.inference, spec.seed + number)
                 write_whole(made, content or b"")
-            ground = Ground(
-                generation.content, config, spec.judge, material, held, made.read_bytes() or None,
+                progress.advance()
+            context = AttackJobContext(
+                generation.content, config, spec.judge, given, held, made.read_bytes() or None,
                 spec.dataset.proposers[spec.proposer], self.checkpoints, spec.inference,
             )  # fmt: skip
-            done = 0
-
-            def tell(found: Any, name: str = name, of: int = config.hunts) -> None:
-                nonlocal done
-                done += len(found)
-                self.told(f"generation {number}: {name} hunts", done, of)
-
-            out[name] = hunts(self.cluster, ground, (spec.seed, number, place), folder, tell)
+            out[name] = attack_runs(self.cluster, context, (spec.seed, number, place), folder, progress)
             earlier.append(out[name])
         return out
 
-    def _there(self, number: int) -> dict[str, list[Hunt]]:
-        """Hunts of a generation that are in its folder, those of a person among them."""
+    def _runs(self, number: int) -> dict[str, list[AttackRun]]:
+        """Attack runs of a generation that are in its folder, those of a person among them."""
         out = {}
         for name in (*self.spec.attacks, HUMAN):
-            files = sorted((self.folder(number) / "attacks" / name).glob("hunts-*.jsonl"))
+            files = sorted((self.folder(number) / "attacks" / name).glob("runs-*.jsonl"))
             if files or name != HUMAN:
-                out[name] = [one for file in files for one in read(file)]
+                out[name] = [run for file in files for run in read(file)]
         return out
 
     def run(self, *, tune: bool = False) -> dict[str, Any]:
@@ -261,7 +252,7 @@ class Ladder:
             self.attack(generations[-1], data)
         if tune:
             player = self.checkpoints[tunable(self.spec.dataset.proposers, self.spec.proposer)]
-            self._tuning(generations[-1]).make(player, data, self._fit_told("tuned: training"))
+            self._tuning(generations[-1]).make(player, data, FitReporter(self.progress, "tuned: training"))
         return self.result(generations, data, time.monotonic() - began)
 
     def _tuning(self, last: Generation) -> Tuning:
@@ -272,11 +263,12 @@ class Ladder:
         )
 
     def result(self, generations: list[Generation], data: Catastrophes, seconds: float) -> dict[str, Any]:
-        """Every figure of the ladder, as JSON values; also written to `result.json`."""
+        """Every figure of the experiment, as JSON values; also written to `result.json`."""
         spec, test, who = self.spec, data.split("test"), self.spec.proposer
-        found = [self._there(one.number) for one in generations]
+        runs = [self._runs(generation.number) for generation in generations]
         oracle = self._oracle(spec.verify.nodes if spec.verify else None)
         out: dict[str, Any] = {
+            "format": FORMAT,
             "name": spec.name,
             "engine": labelled_by(self.out / "dataset"),
             "nodes": {
@@ -286,78 +278,83 @@ class Ladder:
                 "verified": oracle.nodes,
             },
             "catastrophe": spec.dataset.threshold,
-            "break": spec.judge.threshold,
+            "adversarial_example": spec.judge.threshold,
             "positions": {part: len(data.split(part)) for part in ("train", "calibration", "test")},
             "proposer": who,
             "seconds": seconds,
             "generations": [],
         }
-        for one, there in zip(generations, found, strict=True):
-            _, threshold = filters.from_bytes(one.content)
-            row = self._figures(one, test)
+        for generation, by_attack in zip(generations, runs, strict=True):
+            _, threshold = filters.from_bytes(generation.content)
+            row = self._figures(generation, test)
             row["threshold"] = threshold
-            asked = self.folder(one.number) / "active"
+            asked = self.folder(generation.number) / "active"
             if spec.harden.active.positions and (asked / "chosen.json").exists():
-                row["active"] = active.figures(asked, self._asked(one.number, data), who)
+                row["active"] = active.figures(asked, self._asked(generation.number, data), who)
             if spec.verify:
-                self.told(f"generation {one.number}: verifying", 0, 1)
-                looked = measure.verified(self.cluster, oracle, test, one.risk, who, threshold, spec.verify, spec.seed)
-                row["verified"] = {name: figure.json() for name, figure in looked.items()}
+                self.progress.begin(f"generation {generation.number}: verifying", 1)
+                verified = measure.verified(
+                    self.cluster, oracle, test, generation.risk, who, threshold, spec.verify, spec.seed
+                )
+                row["verified"] = {name: figure.json() for name, figure in verified.items()}
+                self.progress.advance()
             if spec.strength:
-                row["strength"] = self._strength(one, spec.strength)
+                row["strength"] = self._strength(generation, spec.strength)
             row["attacks"] = {
                 name: {
-                    **{unit: measure.cost(hunts_, unit) for unit in measure.UNITS},
-                    "breaks": sum(len(hunt.found) for hunt in hunts_),
-                    "doubted": measure.doubted(hunts_).json(),
+                    **{unit: measure.cost(of_attack, unit) for unit in measure.UNITS},
+                    "examples": sum(len(run.examples) for run in of_attack),
+                    "unconfirmed": measure.unconfirmed(of_attack).json(),
                 }
-                for name, hunts_ in there.items()
-                if hunts_
+                for name, of_attack in by_attack.items()
+                if of_attack
             }
             out["generations"].append(row)
         first, last = generations[0], generations[-1]
         out["harder"] = {
-            name: measure.times_cheaper(found[0][name], found[-1][name], "queries").json()
-            for name in found[0]
-            if len(found) > 1 and found[0][name] and found[-1].get(name)
+            name: measure.times_cheaper(runs[0][name], runs[-1][name], "queries").json()
+            for name in runs[0]
+            if len(runs) > 1 and runs[0][name] and runs[-1].get(name)
         }
-        out["cheaper"] = [measure.cheaper(there) for there in found]
+        out["cheaper"] = [measure.cheaper(by_attack) for by_attack in runs]
         out["not_worse"] = {
             name: difference(last.measured[who], first.measured[who], name).json()
             for name in ("residual", "served_filtered", "played", "rejected")
         }
-        out["cross"] = self._cross(generations, found)
+        out["cross"] = self._cross(generations, runs)
         out |= self._variants(data, generations[0])
         out["shifts"] = self._shifts(generations)
         out["tuned"] = self._tuning(last).figures(test, last.risk)
         out["examples"] = [
-            {"generation": one.number, "attack": name, **vars(hunt.found[0])}
-            for one, there in zip(generations, found, strict=True)
-            for name, hunts_ in there.items()
-            for hunt in [hunt for hunt in hunts_ if hunt.found][:4]
+            {"generation": generation.number, "attack": name, **asdict(run.examples[0])}
+            for generation, by_attack in zip(generations, runs, strict=True)
+            for name, of_attack in by_attack.items()
+            for run in [run for run in of_attack if run.examples][:4]
         ]
         write_whole(self.out / "result.json", (json.dumps(out, indent=1) + "\n").encode())
         return out
 
-    def _strength(self, one: Generation, config: StrengthConfig) -> dict[str, Any]:
+    def _strength(self, generation: Generation, config: StrengthConfig) -> dict[str, Any]:
         """The filtered proposer against itself without a filter."""
-        spec, path = self.spec, self.folder(one.number) / "strength.json"
-        self.told(f"generation {one.number}: a match behind the filter", 0, 1)
-        return strength(
-            self.cluster, spec.dataset.proposers[spec.proposer], self.checkpoints, one.content,
+        spec, path = self.spec, self.folder(generation.number) / "strength.json"
+        self.progress.begin(f"generation {generation.number}: a match behind the filter", 1)
+        figures = strength(
+            self.cluster, spec.dataset.proposers[spec.proposer], self.checkpoints, generation.content,
             spec.calibration.proposals, config, path, spec.seed, spec.inference,
         )  # fmt: skip
+        self.progress.advance()
+        return figures
 
-    def _figures(self, one: Generation, test: Catastrophes) -> dict[str, Any]:
-        curves = {name: roc(test, one.risk, name) for name in (*test.proposals, None)}
+    def _figures(self, generation: Generation, test: Catastrophes) -> dict[str, Any]:
+        curves = {name: roc(test, generation.risk, name) for name in (*test.proposals, None)}
         return {
-            "generation": one.number,
+            "generation": generation.number,
             "proposers": {
                 name: {
                     "threshold": measured.threshold,
                     "figures": {key: figure.json() for key, figure in measured.figures.items()},
                 }
-                for name, measured in one.measured.items()
+                for name, measured in generation.measured.items()
             },
             "roc": {
                 name or "all moves": {
@@ -369,40 +366,43 @@ class Ladder:
             },
         }
 
-    def _cross(self, generations: list[Generation], found: list[dict[str, list[Hunt]]]) -> list[dict[str, Any]]:
-        """Share of held-back breaks of each attack on each generation that each filter lets through."""
-        judges = {one.number: blunder_filter(one.content, self.spec.inference) for one in generations}
+    def _cross(self, generations: list[Generation], runs: list[dict[str, list[AttackRun]]]) -> list[dict[str, Any]]:
+        """Share of held-back examples of each attack on each generation that each filter lets through."""
+        filters_ = {
+            generation.number: blunder_filter(generation.content, self.spec.inference) for generation in generations
+        }
         return [
             {
-                "filter": one.number,
+                "filter": number,
                 "attacked": attacked,
                 "attack": name,
-                "breaks": len(held := held_back(hunts_)),
-                "let_through": measure.let_through(judges[one.number], held).json(),
+                "examples": len(held := held_back(of_attack)),
+                "let_through": measure.let_through(filters_[number], held).json(),
             }
-            for one in generations
-            for attacked, there in enumerate(found)
-            for name, hunts_ in there.items()
+            for number in filters_
+            for attacked, by_attack in enumerate(runs)
+            for name, of_attack in by_attack.items()
         ]
 
     def _shifts(self, generations: list[Generation]) -> dict[str, Any]:
         """Figures of every filter on positions of other kinds."""
-        spec, filters_ = self.spec, [one.content for one in generations]
+        spec, contents = self.spec, [generation.content for generation in generations]
         source = shift.Source(spec.dataset, self.checkpoints, spec.inference, spec.seed)
         return shift.compare(
-            self.cluster, source, spec.shifts, self.out / "shifts", filters_, spec.proposer, spec.calibration, self.told
-        )
+            self.cluster, source, spec.shifts, self.out / "shifts", contents, spec.proposer, spec.calibration,
+            self.progress,
+        )  # fmt: skip
 
     def _variants(self, data: Catastrophes, first: Generation) -> dict[str, Any]:
         """Figures of other filters on the same data, beside those of the first one."""
         spec = self.spec
-        bench = Bench(
+        context = VariantContext(
             self.cluster, self.checkpoints, spec.inference, spec.calibration, spec.proposer, spec.seed,
-            self.out / "variants", self._fitted, self._measured, self.told,
+            self.out / "variants", self._fitted, self._measured, self.progress,
         )  # fmt: skip
-        return compare(bench, spec.variants, data, first.content, first.measured[spec.proposer], first.risk)
+        return compare(context, spec.variants, data, first.content, first.measured[spec.proposer], first.risk)
 
 
-def worker_count(spec: LadderSpec) -> int:
+def worker_count(spec: HighStakesSpec) -> int:
     """Ray workers to start."""
     return spec.workers or cores()

@@ -1,11 +1,11 @@
-"""Where an attacker works: the filter to be broken, the oracle to convince, and a meter on both.
+"""The environment of an attack: the filter to be broken, the oracle to convince, and a budget for both.
 
-Owns what counts as a break and what it cost. A break is a legal position with a legal move that the
-filter accepts and the oracle calls a catastrophe, and calls so again at ten times the nodes.
+Owns what counts as an adversarial example and what it cost. An adversarial example is a legal position with a
+legal move that the filter accepts and the oracle calls a catastrophe, and calls so again at ten times the nodes.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import chess
@@ -17,6 +17,7 @@ from pydantic import Field
 from engines import moves, planes
 from engines.filter import from_bytes
 from engines.inference import Evaluator
+from engines.positions import parse_fen
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
 from sandwich.highstakes.catastrophes import Catastrophes
@@ -26,8 +27,8 @@ from sandwich.runtime.networks import InferenceConfig, blunder_filter
 Floats = npt.NDArray[np.float32]
 
 
-class Spent(Exception):  # the end of a hunt, caught by `hunt`
-    """The budget of a hunt is used up."""
+class BudgetExhausted(Exception):  # ends an attack run, which catches it
+    """The budget of an attack run is used up."""
 
 
 class JudgeConfig(Frozen):
@@ -83,64 +84,75 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Break:
-    """A catastrophe that the filter lets through.
+class AdversarialExample:
+    """A catastrophe that the filter lets through, and what its attack run had spent when it was found.
 
-    packed: the packed position. move: number of the move. risk: what the filter says of it.
-    loss, loss_again: expected score given away by the oracle, and at ten times the nodes.
+    fen: the position, with what the filter's planes show of it. move, uci: number of the move, and its UCI notation.
+    risk: what the filter says of it. loss, loss_again: expected score given away by the oracle, and at ten times the
+    nodes. queries, oracle, seconds: spent so far (see `CostMeter`).
     """
 
-    packed: tuple[int, ...]
+    fen: str
     move: int
+    uci: str
     risk: float
     loss: float
     loss_again: float
+    queries: int
+    oracle: int
+    seconds: float
+
+    @property
+    def packed(self) -> tuple[int, ...]:
+        """The packed position."""
+        return planes.pack(parse_fen(self.fen))
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class AttackData:
     """What attackers are given.
 
-    examples: labelled positions of the training split, in which catastrophes are known.
+    labelled: positions of the training split with the worth of all their moves, in which catastrophes are known.
     play: positions of the training split's games without labels, with what is proposed there.
     proposer: whose proposals these are.
-    breaks: breaks found earlier, of whatever filter.
+    earlier: adversarial examples found before, against whatever filter.
     """
 
-    examples: Catastrophes
+    labelled: Catastrophes
     play: Catastrophes
     proposer: str
-    breaks: Sequence[Break] = ()
+    earlier: Sequence[AdversarialExample] = ()
 
 
 @dataclass
-class Meter:
-    """What a hunt has cost so far.
+class CostMeter:
+    """What an attack run has spent so far.
 
     queries: positions that the filter has looked at (a gradient counts as two). oracle: moves judged.
     """
 
     queries: int = 0
     oracle: int = 0
-    doubted: int = 0
+    unconfirmed: int = 0
     """Catastrophes that were none at ten times the nodes."""
-    agreed: int = 0
+    confirmed: int = 0
     """Catastrophes that were."""
 
 
-class Arena:
-    """One hunt's view of filter and oracle: every look is counted, and where the budget is spent the hunt ends.
+class AttackEnvironment:
+    """One attack run's access to filter and oracle: every look is counted, and the budget ends the run.
 
-    content: the filter, as the bytes of its file. plausible: least probability of a move in the policy of
-    `proposer`; 0: any legal move may be put forward. inference: where networks are evaluated, the filter like any
-    other. Raises Spent.
+    content: the filter, as the bytes of its file. queries, oracle: the budget, in the units of `CostMeter`.
+    plausible: least probability of a move in the policy of `proposer`; 0: any legal move may be put forward.
+    prepared: what the attack prepared for this filter. inference: where networks are evaluated, the filter like any
+    other. seconds: time spent so far; None: since the environment was made. Methods raise BudgetExhausted.
     """
 
     def __init__(
         self,
         content: bytes,
         judge: Judge,
-        material: Material,
+        data: AttackData,
         *,
         queries: int,
         oracle: int,
@@ -148,16 +160,17 @@ class Arena:
         proposer: Evaluator | None = None,
         prepared: bytes | None = None,
         inference: InferenceConfig | None = None,
+        seconds: Callable[[], float] | None = None,
     ) -> None:
-        self.material = material
-        self.meter = Meter()
+        self.data = data
+        self.meter = CostMeter()
         self.budget = queries, oracle
         self.prepared = prepared
         """What the attack prepared for this filter."""
         self.drafts: list[tuple[planes.Packed, int]] = []
         """Positions that were made up and shown to the filter, each with the move that was to be put forward."""
-        self.opened: Evaluator | None = None
-        """What an attack keeps open from one attempt, and one hunt, to the next."""
+        self.network: Evaluator | None = None
+        """A network that the attack works with, kept from one attempt, and one run, to the next."""
         self.inference = inference or InferenceConfig()
         self._filter = blunder_filter(content, self.inference)
         self._content = content
@@ -165,14 +178,19 @@ class Arena:
         self._judge = judge
         self._plausible, self._proposer = plausible, proposer
         self.threshold = self._filter.threshold
+        """Risk from which on the filter refuses a move."""
+        began = time.perf_counter()
+        self.seconds = seconds or (lambda: time.perf_counter() - began)
+        """Seconds spent so far."""
 
     def risks(
         self, packed: planes.Packed, legal: Sequence[Sequence[int]], chosen: Sequence[int] | None = None
     ) -> list[Floats]:
-        """The filter's probability of a catastrophe for every legal move of each position; a query each.
+        """The filter's probability of a catastrophe for every legal move `[M]` of each position; a query each.
 
+        packed: `[B, 10]`. legal: numbers of the legal moves of each position, in rising order.
         chosen: of positions that the attack made up, the move that it would put forward. They are worth
-        learning from whether they end as breaks or not.
+        learning from whether they end as adversarial examples or not.
         """
         self._spend(len(packed), 0)
         if chosen is not None:
@@ -180,7 +198,10 @@ class Arena:
         return self._filter(packed, legal)
 
     def gradient(self, packed: planes.Packed, move: int) -> Floats:
-        """How the logit of a move's risk changes with each entry of the planes, `[P, 8, 8]`; two queries."""
+        """How the logit of a move's risk changes with each entry of a position's planes, `[P, 8, 8]`; two queries.
+
+        packed: `[10]`.
+        """
         self._spend(2, 0)
         if self._net is None:
             self._net, _ = from_bytes(self._content)
@@ -193,10 +214,11 @@ class Arena:
         self._spend(0, 1)
         return self._judge.verdict(planes.unpack(packed), move, self._judge.config.nodes)
 
-    def submit(self, packed: planes.Packed, move: int, risk: float) -> Break | None:
-        """A break, if the filter accepts the move and the oracle calls it a catastrophe twice; else None.
+    def submit(self, packed: planes.Packed, move: int, risk: float) -> AdversarialExample | None:
+        """An adversarial example, if the filter accepts the move and the oracle calls it a catastrophe twice; else
+        None.
 
-        risk: what the filter said of the move (see `risks`).
+        packed: `[10]`. risk: what the filter said of the move (see `risks`).
         """
         board = legal_board(packed, move)
         if risk >= self.threshold or board is None or not self._is_plausible(packed, board, move):
@@ -204,7 +226,7 @@ class Arena:
         loss, again = self.twice(board, move)
         if again is None or again < self._judge.config.threshold:
             return None
-        return Break(planes.pack(board), move, risk, loss, again)
+        return self.example(board, move, risk, loss, again)
 
     def twice(self, board: chess.Board, move: int) -> tuple[float, float | None]:
         """Expected score that a legal move gives away; where that is a catastrophe, also at ten times the nodes."""
@@ -216,10 +238,17 @@ class Arena:
         self._spend(0, 1)
         again = self._judge.verdict(board, move, config.nodes * config.again).loss
         if again < config.threshold:
-            self.meter.doubted += 1
+            self.meter.unconfirmed += 1
         else:
-            self.meter.agreed += 1
+            self.meter.confirmed += 1
         return loss, again
+
+    def example(self, board: chess.Board, move: int, risk: float, loss: float, again: float) -> AdversarialExample:
+        """An adversarial example, with what has been spent by now."""
+        return AdversarialExample(
+            planes.fen(board), move, moves.uci(move, board), risk, loss, again,
+            self.meter.queries, self.meter.oracle, self.seconds(),
+        )  # fmt: skip
 
     def _is_plausible(self, packed: planes.Packed, board: chess.Board, move: int) -> bool:
         if not self._plausible or self._proposer is None:
@@ -230,17 +259,6 @@ class Arena:
 
     def _spend(self, queries: int, oracle: int) -> None:
         if self.meter.queries + queries > self.budget[0] or self.meter.oracle + oracle > self.budget[1]:
-            raise Spent
+            raise BudgetExhausted
         self.meter.queries += queries
         self.meter.oracle += oracle
-
-
-class Watch:
-    """Seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-
-    def seconds(self) -> float:
-        """Seconds so far."""
-        return time.perf_counter() - self._began

@@ -163,12 +163,12 @@ def test_package_that_cannot_be_used_is_told_in_one_line(
     assert listed["error"] == str(error.value)
 
 
-# docs/plugins.md
+# docs/reference/plugins.md
 
 
 def table(section: str) -> dict[str, list[str]]:
-    """Cells of the table in a section of docs/plugins.md, by the type in the first one."""
-    text = (ROOT / "docs" / "plugins.md").read_text().split(f"\n## {section}\n")[1].partition("\n## ")[0]
+    """Cells of the table in a section of docs/reference/plugins.md, by the type in the first one."""
+    text = (ROOT / "docs" / "reference" / "plugins.md").read_text().split(f"\n## {section}\n")[1].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
     return {row[0].strip("`"): row[1:] for row in rows}
 

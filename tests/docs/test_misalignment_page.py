@@ -33,7 +33,7 @@ from tests.helpers.project import ROOT
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
-PAGE = page("writing-a-misalignment.md")
+PAGE = page("tutorials/writing-a-misalignment.md")
 
 
 @pytest.fixture(scope="module")

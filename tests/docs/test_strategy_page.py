@@ -25,7 +25,7 @@ from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.timeout(900)
 
-PAGE = page("writing-an-oversight-strategy.md")
+PAGE = page("tutorials/writing-an-oversight-strategy.md")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def test_the_strategy_of_the_page_believes_what_holds_up(beside: tuple[Path, str
         behind = successors(pack_board(board)[None], [advised])
         over = not np.isnan(behind.score[0])
         worth = behind.score[0] if over else assistant(behind.packed, behind.legal).value[0]
-        honest += abs(1 - worth - row["own_value"] - row["trust"]) < 1e-5
+        honest += abs(1 - worth - row["own_value"] - row["confidence"]) < 1e-5
         assert row["questions"] == (1 if over else 2)
-        assert row["believed"] == (row["trust"] >= -tolerance)
+        assert row["believed"] == (row["confidence"] >= -tolerance)
         assert row["decided"] == (row["advised"] if row["believed"] else row["own_move"])
     assert 0.25 < honest / len(rows) < 0.75  # of the second answers too about half are lies
 

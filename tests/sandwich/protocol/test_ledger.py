@@ -126,7 +126,7 @@ def test_other_columns_are_refused(tmp_path: Path, other: pa.Table) -> None:
 
 
 def test_every_column_is_explained(root: Path) -> None:
-    text = (root / "docs" / "ledger.md").read_text()
+    text = (root / "docs" / "reference" / "ledger.md").read_text()
     table = {line.split("|")[1].strip().strip("`"): line for line in text.splitlines() if line.startswith("| `")}
     assert [name for name in SCHEMA.names if name not in table] == []
     hidden = [name for name in SCHEMA.names if table[name].split("|")[-2].strip() == "hidden"]

@@ -67,12 +67,13 @@ class LedgerError(Mistake, ValueError):
     """A file that is no ledger, or one of a version that this code does not know."""
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The ledger of one step, or of all steps of a run folder in order (with a column `step` then).
 
     columns: those to read; None: all of them.
     Raises LedgerError in one line for a missing, damaged or unknown file.
     """
+    path = Path(path)
     if not path.is_dir():
         return _read_file(path, columns)
     folder = path / "ledger" if (path / "ledger").is_dir() else path

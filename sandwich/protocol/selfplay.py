@@ -132,6 +132,7 @@ class BlockPlay:
         self._window = UncertaintyWindow()
         self._evaluations = 0
         self._ply: _Ply | None = None
+        self._waiting: list[PendingQuery] = []
 
     def finish(self) -> Played:
         """Play to the end. Raises PluginError for a strategy that leaves its actions to others."""
@@ -141,20 +142,16 @@ class BlockPlay:
                 self._move(ply)
         return self.played
 
-    def start(self) -> None:
-        """Play until actions are wanted, or to the end."""
-        self._waiting: list[PendingQuery] = []
-        self._play_on()
-
     def resume(self, actions: Sequence[int]) -> None:
         """Take an action for each of the `pending`, in their order, and play on."""
         assert self._ply is not None
         self._waiting = self._executor.resume(self._waiting, actions)
         if not self._waiting:
             self._move(self._ply)
-        self._play_on()
+        self.start()
 
-    def _play_on(self) -> None:
+    def start(self) -> None:
+        """Play until actions are wanted, or to the end."""
         while not self._waiting and (ply := self._next_ply()):
             self._waiting = self._executor.begin(ply.asked)
             if not self._waiting:

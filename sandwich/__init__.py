@@ -1,6 +1,44 @@
-"""The sandwiching protocol: a weak player, a misaligned assistant, and the measuring of both."""
+"""The sandwiching protocol: a weak player, a misaligned assistant, and the measuring of both.
+
+The names below are the Python interface (docs/python.md); what a function needs is imported when it is called.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
+
+if TYPE_CHECKING:
+    from sandwich.api import (
+        evaluate_misalignments,
+        evaluate_oversight,
+        load_spec,
+        load_sweep,
+        play_match,
+        read_ledger,
+        read_metrics,
+        read_sweep,
+        run,
+        shipped_specs,
+        sweep,
+        train_player,
+    )
+
+__all__ = [
+    "ENVIRONMENTS",
+    "evaluate_misalignments",
+    "evaluate_oversight",
+    "load_spec",
+    "load_sweep",
+    "play_match",
+    "read_ledger",
+    "read_metrics",
+    "read_sweep",
+    "register_environments",
+    "run",
+    "shipped_specs",
+    "sweep",
+    "train_player",
+]
 
 ENVIRONMENTS = {"sandwich/Oversight-v0": "OversightEnv", "sandwich/Chess-v0": "ChessEnv"}
 """Ids of the environments, and their classes in `sandwich.rl.environments`."""
@@ -14,3 +52,15 @@ def register_environments() -> None:
 
 
 register_environments()  # gymnasium 1.0 and later load no entry points: a package registers when it is imported
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sandwich import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

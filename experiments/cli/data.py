@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 import numpy as np
-import yaml
 
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
@@ -18,7 +17,7 @@ from sandwich.data.pgn_import import ImportConfig, import_pgn
 from sandwich.rl.ppo import PPOConfig, train_policy
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
-from sandwich.spec.loading import overridden, validate
+from sandwich.spec.loading import overridden, spec_settings, validate
 from sandwich.training.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.training.labels import found_in
 from sandwich.training.pretraining import PretrainConfig, pretrain
@@ -135,8 +134,8 @@ def train() -> None:
     """
 
 
-def _train(corpora: tuple[Path, ...], out: Path, base: dict[str, Any], overrides: tuple[str, ...]) -> None:
-    config = validate(PretrainConfig, overridden(base, overrides))
+def _train(corpora: tuple[Path, ...], out: Path, recipe: str, overrides: tuple[str, ...]) -> None:
+    config = validate(PretrainConfig, spec_settings(recipe, overrides))
     with Display() as display:
         pretrain(corpora, out, config, openings.measured_positions(), display)
     from experiments.figures.learning_curve import write_curve
@@ -153,7 +152,6 @@ CORPORA = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Corpus folder; may be given again.",
 )
-SPECS = Path(__file__).parent.parent / "specs"
 
 
 @train.command("expert")
@@ -161,12 +159,12 @@ SPECS = Path(__file__).parent.parent / "specs"
 @OUT
 @OVERRIDES
 def train_expert(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
-    """Train an expert as experiments/specs/train_expert.yaml says; go on where it was cut off.
+    """Train an expert as the shipped spec `train_expert` says; go on where it was cut off.
 
     \b
     Example: sandwich train expert --corpus corpora/stockfish --out players/expert
     """
-    _train(corpora, out, yaml.safe_load((SPECS / "train_expert.yaml").read_text()), overrides)
+    _train(corpora, out, "train_expert", overrides)
 
 
 @train.command("weak")
@@ -174,12 +172,12 @@ def train_expert(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...
 @OUT
 @OVERRIDES
 def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
-    """Train a weak player as experiments/specs/train_weak.yaml says: less of the corpus, fewer steps.
+    """Train a weak player as the shipped spec `train_weak` says: less of the corpus, fewer steps.
 
     \b
     Example: sandwich train weak --corpus corpora/stockfish --out players/weak fraction=0.01
     """
-    _train(corpora, out, yaml.safe_load((SPECS / "train_weak.yaml").read_text()), overrides)
+    _train(corpora, out, "train_weak", overrides)
 
 
 @train.command("adversary")
@@ -187,15 +185,14 @@ def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...])
 @WORKERS
 @OVERRIDES
 def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
-    """Train an adversary as experiments/specs/train_adversary.yaml says; go on behind its last round.
+    """Train an adversary as the shipped spec `train_adversary` says; go on behind its last round.
 
     It begins as the expert and learns to lose without arousing the weak player's suspicion.
 
     \b
     Example: sandwich train adversary --out players/adversary labelled_positions.positions=20000
     """
-    recipe = yaml.safe_load((SPECS / "train_adversary.yaml").read_text())
-    config = validate(AdversaryConfig, overridden(recipe, overrides))
+    config = validate(AdversaryConfig, spec_settings("train_adversary", overrides))
     with Cluster(workers or cores()) as cluster, Display() as display:
 
         def finished(made: Round) -> None:

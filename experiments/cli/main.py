@@ -1,4 +1,4 @@
-"""The console command `sandwich`: what a user types, turned into calls of the rooms below."""
+"""The console command `sandwich`: what a user types, turned into calls of the packages below."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ def cli() -> None:
     """A weak player, a strong but misaligned assistant, and how much of the gap to the expert is recovered.
 
     \b
-    Example: sandwich run experiments/specs/default.yaml assistant.misalignment.p=0.5
+    Example: sandwich run default assistant.misalignment.p=0.5
     """
 
 

@@ -16,8 +16,7 @@ from sandwich.runs.provenance import keyed_folder
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.spec.loading import spec_settings, validate
-
-SHIPPED = Path(__file__).parent.parent / "specs" / "evaluate_misalignments.yaml"
+from sandwich.spec.shipped import find_spec, plugin_folder
 
 COLUMNS = {
     "misaligned": ("misaligned", 100, 0),
@@ -32,7 +31,7 @@ COLUMNS = {
 
 
 @click.command("misalignments")
-@click.argument("spec", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("spec", required=False)
 @OVERRIDES
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default="runs/misalignments", show_default=True,
@@ -40,7 +39,7 @@ COLUMNS = {
 )  # fmt: skip
 @WORKERS
 @JSON
-def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, workers: int | None, as_json: bool) -> None:
+def misalignments(spec: str | None, overrides: tuple[str, ...], out: Path, workers: int | None, as_json: bool) -> None:
     """Harm and suspicion of misalignments: a table and a picture.
 
     SPEC lists them with their doses; without one, all that are shipped and not made of others (as schedule,
@@ -52,10 +51,10 @@ def misalignments(spec: Path | None, overrides: tuple[str, ...], out: Path, work
       sandwich evaluate misalignments
       sandwich evaluate misalignments mine.yaml labelled_positions.positions=500 --out runs/mine
     """
-    if spec is not None and "=" in str(spec) and not spec.exists():
-        spec, overrides = None, (str(spec), *overrides)
-    source = spec or SHIPPED
-    config = validate(MisalignmentEvaluationConfig, spec_settings(source, overrides), source.parent)
+    if spec is None or ("=" in spec and not Path(spec).exists()):
+        spec, overrides = "evaluate_misalignments", (*([spec] if spec else []), *overrides)
+    source = find_spec(spec)
+    config = validate(MisalignmentEvaluationConfig, spec_settings(source, overrides), plugin_folder(source))
     checkpoints = read_checkpoints(config)
     out.mkdir(parents=True, exist_ok=True)
     kept = keyed_folder(out, "positions", config.labelled_positions, checkpoints)

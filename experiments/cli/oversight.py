@@ -13,13 +13,13 @@ from rich.text import Text
 
 from engines.settings import SpecError
 from experiments.cli.console import cell, markdown_table, short_cell
-from experiments.cli.options import JSON, OVERRIDES
+from experiments.cli.options import JSON, OVERRIDES, SPEC_OR_SWEEP
 from experiments.cli.sweep import launch
 from sandwich.runtime.files import write_whole
-from sandwich.sweeps.comparison import REFERENCE, Arm, against, arms, common_step, short_names
+from sandwich.spec.shipped import plugin_folder
+from sandwich.sweeps.comparison import REFERENCE, Arm, compare, row_of, short_names
 from sandwich.sweeps.sweep import load_sweep, plan, planned
 
-SHIPPED = Path(__file__).parent.parent / "specs" / "majority.yaml"
 UNEQUAL = 0.05
 """Questions of two arms may differ by this share and still count as equal; games are not equally long."""
 
@@ -44,7 +44,7 @@ SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest")
 
 
 @click.command("oversight")
-@click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
+@SPEC_OR_SWEEP
 @OVERRIDES
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
 @click.option(
@@ -56,7 +56,7 @@ SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest")
 )  # fmt: skip
 @JSON
 def oversight(
-    source: Path | None,
+    source: Path,
     overrides: tuple[str, ...],
     out: Path | None,
     step: int | None,
@@ -73,27 +73,20 @@ def oversight(
     \b
     Examples:
       sandwich evaluate oversight
-      sandwich evaluate oversight experiments/specs/majority.yaml --out runs/majority
+      sandwich evaluate oversight majority --out runs/majority
       sandwich evaluate oversight runs/majority --step 3
       sandwich evaluate oversight runs/majority --than search
     """
-    if source is not None and source.is_dir():
+    if source.is_dir():
         if overrides or out:
             raise SpecError(f"{source} is the folder of a sweep: it takes no overrides and no --out")
         root, cells = source, planned(source)[1]
     else:
-        spec = source or SHIPPED
-        settings = load_sweep(spec, overrides)
+        settings = load_sweep(source, overrides)
         root = out or Path("runs") / settings.name
-        cells = plan(settings, spec.parent, root)
-        launch(settings, spec.parent, cells, root)
-    step = step or common_step(cells)
-    found = arms(cells, step)
-    if not found:
-        raise SpecError(f"{root} has no run to compare: none has got to step {step}")
-    if all(reference not in (arm.strategy, arm.label) for arm in found):
-        known = "; ".join(dict.fromkeys(arm.label for arm in found))
-        raise SpecError(f"--than {reference}: no such strategy in {root}; expected one of {known}")
+        cells = plan(settings, plugin_folder(source), root)
+        launch(settings, plugin_folder(source), cells, root)
+    step, found = compare(root, cells, step, reference)
     rows = [row_of(arm, found, reference) for arm in found]
     note = remarks(found)
     written = {"step": step, "reference": reference, "arms": rows, "note": note}
@@ -121,19 +114,6 @@ def oversight(
     if note:
         click.echo(note)
     click.echo(f"Table and picture: {root / 'oversight.md'}, {root / 'oversight.svg'}")
-
-
-def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
-    """An arm's figures as JSON values."""
-    figures = {"pgr": arm.point.pgr(), "against": against(arm, others, reference), **arm.figures}
-    return {
-        "strategy": arm.strategy,
-        "label": arm.label,
-        "assistant": arm.faced,
-        "values": arm.values,
-        "seeds": arm.seeds,
-        **{name: figure.json() for name, figure in figures.items()},
-    }
 
 
 def remarks(found: Sequence[Arm]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from experiments.cli.console import RunDisplay, figure_text
-from experiments.cli.options import JSON
+from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.figures.game_page import game_page
 from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runs.controls import MEANING, controls
@@ -18,8 +18,8 @@ from sandwich.sweeps.sweep import cell_key
 
 
 @click.command()
-@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@SPEC
+@OVERRIDES
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
               help="Run folder [default: runs/NAME]; {key} in it: a hash of what results depend on.")  # fmt: skip
 @click.option("--controls", "with_controls", is_flag=True, help="The run's controls as well, in its folder.")
@@ -27,13 +27,13 @@ from sandwich.sweeps.sweep import cell_key
 def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, as_json: bool) -> None:
     """Play, learn and measure as SPEC says; go on where a run was cut off.
 
-    Its controls are the same run with no answer believed, with an honest assistant, and with one that
-    lies always; the report shows them beside it.
+    SPEC is a YAML file, or the name of a shipped spec. Its controls are the same run with no answer
+    believed, with an honest assistant, and with one that lies always; the report shows them beside it.
 
     \b
     Examples:
-      sandwich run experiments/specs/default.yaml
-      sandwich run experiments/specs/default.yaml assistant.misalignment.p=0.5 seed=2 --out runs/p50
+      sandwich run default
+      sandwich run default assistant.misalignment.p=0.5 seed=2 --out runs/p50
     """
     settings = load_spec(spec, overrides)
     folder = keyed(out, settings) if out else Path("runs") / settings.name

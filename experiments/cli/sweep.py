@@ -13,10 +13,11 @@ from rich.text import Text
 
 from engines.settings import SpecError
 from experiments.cli.console import Display, cell, text_of
-from experiments.cli.options import JSON, OVERRIDES
+from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.figures.game_page import game_page
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import cores
+from sandwich.spec.shipped import plugin_folder
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
 from sandwich.sweeps.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
@@ -39,14 +40,14 @@ def sweep() -> None:
 
     \b
     Examples:
-      sandwich sweep experiments/specs/dose_smoke.yaml
+      sandwich sweep dose_smoke
       sandwich sweep status runs/dose_smoke
       sandwich sweep table runs/dose_smoke
     """
 
 
 @sweep.command("run")
-@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@SPEC
 @OVERRIDES
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
 @click.option("--dry-run", is_flag=True, help="Only list the cells, with an estimate of the time.")
@@ -55,15 +56,16 @@ def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_ru
     """Do the cells of SPEC that are not done yet.
 
     \b
-    Example: sandwich sweep run experiments/specs/dose_smoke.yaml over.seed=[0,1,2] workers=2
+    Example: sandwich sweep run dose_smoke over.seed=[0,1,2] workers=2
     """
     settings = load_sweep(spec, overrides)
     root = out or Path("runs") / settings.name
-    cells = plan(settings, spec.parent, root)
+    beside = plugin_folder(spec)
+    cells = plan(settings, beside, root)
     if dry_run:
         _dry(settings, cells, as_json)
         return
-    launch(settings, spec.parent, cells, root)
+    launch(settings, beside, cells, root)
     _finish(root, cells, as_json)
 
 

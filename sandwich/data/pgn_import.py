@@ -275,7 +275,7 @@ def read_report(folder: Path) -> ImportReport | None:
 
 
 def import_pgn(
-    files: Sequence[Path], folder: Path, config: ImportConfig, processes: int = 1
+    files: Sequence[str | Path], folder: str | Path, config: ImportConfig, processes: int = 1
 ) -> Iterator[ImportProgress]:
     """Make a corpus of the games in `files`, read one after the other; yields progress every few games.
 
@@ -285,16 +285,17 @@ def import_pgn(
     record, `game` the games kept.
     Raises CorpusError for files that cannot be opened, and where the folder holds another corpus.
     """
+    paths, folder = list(map(Path, files)), Path(folder)
     sizes = []
-    for path in files:
+    for path in paths:
         try:
             with path.open("rb") as file:
                 sizes.append(file.seek(0, io.SEEK_END))
         except OSError as error:
             raise corpus.CorpusError(f"{path} cannot be read: {error.strerror}") from None
-    if not files:
+    if not paths:
         raise corpus.CorpusError("expected at least one PGN file, got none")
-    named = [{"name": path.name, "bytes": size} for path, size in zip(files, sizes, strict=True)]
+    named = [{"name": path.name, "bytes": size} for path, size in zip(paths, sizes, strict=True)]
     settings = config.model_dump(mode="json")
     corpus.open_corpus(folder, {"made_by": "corpus import", "files": named, **settings})
     total = sum(sizes)
@@ -308,7 +309,7 @@ def import_pgn(
     skipped: Counter[str] = Counter()
     examples: dict[str, Place] = {}
     games: list[Game] = []
-    with closing(_outcomes(files, config, processes)) as batches:
+    with closing(_outcomes(paths, config, processes)) as batches:
         for position, outcomes in batches:
             for outcome in outcomes:
                 if isinstance(outcome, Skipped):

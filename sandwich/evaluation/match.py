@@ -19,6 +19,7 @@ from engines.positions import GameBatch
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.rng import RngStream, make_rng
+from sandwich.statistics import Figure, elo_figure, score_figure
 
 PAIRS_PER_BLOCK = 64
 """Pairs of games that one worker plays in lock-step: batches of 64 for each of the two players."""
@@ -97,6 +98,16 @@ class Match:
     pairs: npt.NDArray[np.float64]
     openings: npt.NDArray[np.int64]
     games: list[Pair]
+
+    @property
+    def elo(self) -> Figure:
+        """Elo of the first player against the second."""
+        return elo_figure(self.pairs)
+
+    @property
+    def score(self) -> Figure:
+        """Mean score of the first player, 0 to 1."""
+        return score_figure(self.pairs)
 
     @property
     def capped(self) -> int:

@@ -48,7 +48,7 @@ class Position:
     name: str
 
 
-def read_puzzles(path: Path, limit: int | None = None) -> list[Puzzle]:
+def read_puzzles(path: str | Path, limit: int | None = None) -> list[Puzzle]:
     """Puzzles of a Lichess CSV file, plain or compressed, or those of its first `limit` rows. Raises SuiteError."""
     try:
         table = pd.read_csv(path, dtype=str, na_filter=False, skip_blank_lines=False, nrows=limit)
@@ -76,10 +76,10 @@ def read_puzzles(path: Path, limit: int | None = None) -> list[Puzzle]:
     return puzzles
 
 
-def read_suite(path: Path) -> list[Position]:
+def read_suite(path: str | Path) -> list[Position]:
     """Positions of an EPD file with `bm` or `am`. Raises SuiteError."""
     try:
-        text = path.read_text()
+        text = Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"cannot read {path}: {error}") from None
     positions = []

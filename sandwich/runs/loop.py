@@ -59,17 +59,18 @@ class Folder:
         return self.path / "checkpoints" / f"step-{step:03d}" / "weights.safetensors"
 
 
-def run(spec: RunSpec, path: Path, progress: RunProgress = NO_PROGRESS, board: Board | None = None) -> Row:
+def run(spec: RunSpec, path: str | Path, progress: RunProgress = NO_PROGRESS, board: Board | None = None) -> Row:
     """Carry a run out, or on from where `path` has it; the final result as JSON values.
 
     board: page of one game, for those that are shown in W&B.
     Raises SpecError where `path` holds a run with other settings, CheckpointError for a player that
     can't be read.
     """
+    path = Path(path)
     check_devices(spec)
     checkpoints = read_checkpoints(spec)
     if spec.evaluate.puzzles:
-        read_puzzles(Path(spec.evaluate.puzzles))
+        read_puzzles(spec.evaluate.puzzles)
     folder = Folder(path)
     oracle = Oracle(spec.evaluate.nodes)
     prepare(folder, spec, checkpoints, oracle.identity)

@@ -13,12 +13,12 @@ class MetricsError(Mistake, ValueError):
     """A metrics.jsonl that cannot be read."""
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
+def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     """Rows of a run folder's metrics.jsonl by step; none where the file is not there yet.
 
     Raises MetricsError in one line for a file that is damaged.
     """
-    path = folder / "metrics.jsonl"
+    path = Path(folder) / "metrics.jsonl"
     if not path.exists():
         return []
     rows: dict[int, dict[str, Any]] = {}

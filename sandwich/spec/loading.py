@@ -1,7 +1,7 @@
 """YAML files and key=value overrides into checked records, whatever the record is."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,24 +9,43 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from engines.settings import SpecError, explain, read_yaml
+from sandwich.spec.shipped import find_spec, shipped_specs
+
+Override = str | Mapping[str, Any]
+"""`key.path=value` with the value in YAML, or dotted keys with their values."""
 
 
-def spec_settings(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Settings of a YAML file, laid over those of the file that it `extends`, with overrides; SpecError in one line."""
-    return overridden(_layered(path), overrides)
+def spec_settings(source: str | Path, *overrides: Override | Iterable[Override]) -> dict[str, Any]:
+    """Settings of a YAML file or shipped spec, laid over those that it `extends`, with overrides.
+
+    Raises SpecError in one line.
+    """
+    return overridden(_layered(find_spec(source)), *overrides)
 
 
-def _layered(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Settings of a file, laid over those of the file beside it that it `extends`."""
+def _layered(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Settings of a file, laid over those of the file beside it, or of the shipped spec, that it `extends`."""
     settings = read_yaml(path)
     if not isinstance(settings, dict):
         raise SpecError(f"{path}: expected a mapping of keys, got {type(settings).__name__}")
     extended = settings.pop("extends", None)
     if extended is None:
         return settings
-    if not isinstance(extended, str) or Path(extended).name != extended or extended in (path.name, *above):
-        raise SpecError(f"extends: expected the name of another file beside {path}, not laid over it, got {extended!r}")
-    return _merged(_layered(path.with_name(extended), (path.name, *above)), settings)
+    below = _extended(path, extended)
+    if below is None or below in (path, *above):
+        raise SpecError(
+            f"extends: expected the name of another file beside {path}, not laid over it, or of a shipped spec,"
+            f" got {extended!r}"
+        )
+    return _merged(_layered(below, (path, *above)), settings)
+
+
+def _extended(path: Path, name: Any) -> Path | None:
+    """The file that a file names in `extends`; None where that is no name of a file or shipped spec."""
+    if not isinstance(name, str) or Path(name).name != name:
+        return None
+    beside = path.with_name(name)
+    return beside if beside.is_file() or name not in shipped_specs() else find_spec(name)
 
 
 KINDS = ("type", "when")
@@ -44,10 +63,16 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return {**below, **above, **both}
 
 
-def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Nested settings with `key.path=value` overrides; SpecError for one that can't be read."""
+def overridden(settings: dict[str, Any], *overrides: Override | Iterable[Override]) -> dict[str, Any]:
+    """Nested settings with `key.path=value` overrides, or mappings of dotted keys; of a key's values the last counts.
+
+    Raises SpecError for one that can't be read.
+    """
     values: dict[str, Any] = {}
-    for override in overrides:
+    for override in _flat(overrides):
+        if isinstance(override, Mapping):
+            values |= {key: str(value) if isinstance(value, Path) else value for key, value in override.items()}
+            continue
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise SpecError(f"override {override!r}: expected key=value, such as assistant.misalignment.p=0.5")
@@ -56,6 +81,14 @@ def overridden(settings: dict[str, Any], overrides: tuple[str, ...]) -> dict[str
         except yaml.YAMLError:
             raise SpecError(f"{key}: {text!r} is not a YAML value") from None
     return assigned(settings, values)
+
+
+def _flat(overrides: Iterable[Override | Iterable[Override]]) -> Iterator[Override]:
+    for override in overrides:
+        if isinstance(override, str | Mapping):
+            yield override
+        else:
+            yield from override
 
 
 def assigned(settings: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

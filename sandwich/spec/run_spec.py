@@ -1,6 +1,6 @@
 """The spec of a run: composed frozen records, YAML in, key=value overrides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,8 +18,9 @@ from sandwich.oversight.base import BUDGETS, Oversight, budget_of
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.runtime.cluster import cores, elsewhere
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.spec.loading import spec_settings, validate
+from sandwich.spec.loading import Override, spec_settings, validate
 from sandwich.spec.schedule import Every, Never, Schedule
+from sandwich.spec.shipped import find_spec, plugin_folder
 from sandwich.training.supervised import TrainConfig
 
 
@@ -140,8 +141,8 @@ class RunSpec(Frozen):
     """One run: everything that its results depend on, and a few keys that they don't (workers, tracking)."""
 
     renamed: ClassVar[Mapping[str, str]] = {"weak": "student", "base": "extends"}
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
-    """Name of the run and of its folder."""
+    name: str = Field("run", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the run and of its folder; of a spec in a file, where it does not say it, the file's."""
     seed: int = Field(0, ge=0)
     """Everything random follows from it."""
     steps: int = Field(3, ge=1)
@@ -195,12 +196,18 @@ class RunSpec(Frozen):
         return self.model_dump(mode="json", exclude=NO_RESULT)
 
 
-def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> RunSpec:
-    """The spec of a YAML file with `key.path=value` overrides (values are YAML); SpecError in one line."""
-    settings = spec_settings(path, overrides)
+def load_spec(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> RunSpec:
+    """The spec of a YAML file, or the shipped one of that name, with other values of some keys.
+
+    overrides: `key.path=value` with the value in YAML, or mappings of dotted keys; several may also come in one tuple.
+    keys: values of keys at the top, such as `seed=1`.
+    Raises SpecError in one line.
+    """
+    path = find_spec(source)
+    settings = spec_settings(path, *overrides, keys)
     if "run" in settings and "assistant" not in settings:
-        raise SpecError(f"{path} is the spec of a sweep: sandwich sweep {path}")
-    return validate(RunSpec, {"name": path.stem, **settings}, path.parent)
+        raise SpecError(f"{source} is the spec of a sweep: sandwich sweep {source}")
+    return validate(RunSpec, {"name": path.stem, **settings}, plugin_folder(path))
 
 
 def check_devices(spec: RunSpec) -> None:

@@ -7,6 +7,7 @@ student is read here, for the analyst.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,34 @@ def arms(cells: Sequence[Cell], step: int) -> list[Arm]:
             grouped.setdefault(repr(_values(cell)), []).append(cell)
     arms_ = [_arm(some, step) for some in grouped.values()]
     return [_named_apart(arm, arms_) for arm in arms_]
+
+
+def compare(root: Path, cells: Sequence[Cell], step: int | None, reference: str = REFERENCE) -> tuple[int, list[Arm]]:
+    """The step that a sweep in `root` is compared after (None: the last that all runs get to), and its arms then.
+
+    Raises SpecError where no run has got there, or where none of them is the reference.
+    """
+    step = step or common_step(cells)
+    found = arms(cells, step)
+    if not found:
+        raise SpecError(f"{root} has no run to compare: none has got to step {step}")
+    if all(reference not in (arm.strategy, arm.label) for arm in found):
+        known = "; ".join(dict.fromkeys(arm.label for arm in found))
+        raise SpecError(f"than {reference}: no such strategy in {root}; expected one of {known}")
+    return step, found
+
+
+def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
+    """An arm's figures as JSON values."""
+    figures = {"pgr": arm.point.pgr(), "against": against(arm, others, reference), **arm.figures}
+    return {
+        "strategy": arm.strategy,
+        "label": arm.label,
+        "assistant": arm.faced,
+        "values": arm.values,
+        "seeds": arm.seeds,
+        **{name: figure.json() for name, figure in figures.items()},
+    }
 
 
 def _named_apart(arm: Arm, arms_: Sequence[Arm]) -> Arm:

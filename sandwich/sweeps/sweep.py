@@ -29,8 +29,9 @@ from sandwich.runs.tracking import Board
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.progress import NullProgress, Row
-from sandwich.spec.loading import assigned, spec_settings, validate
+from sandwich.spec.loading import Override, assigned, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices
+from sandwich.spec.shipped import find_spec, plugin_folder
 
 LEFT_OUT = "left out"
 """State of a cell that an earlier launch had and the sweep's spec no longer has; its run stays."""
@@ -79,10 +80,11 @@ def _dotted(values: Any) -> Any:
 class SweepSpec(Frozen):
     """Which runs a sweep is made of."""
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
-    """Name of the sweep, of its folder, and of the W&B group of its runs."""
+    name: str = Field("sweep", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the sweep, of its folder, and of the W&B group of its runs; where a file does not say it, the file's."""
     run: str | dict[str, Any]
-    """The run that every cell is but for some keys: a spec's file beside this one, or its settings."""
+    """The run that every cell is but for some keys: a spec's file beside this one, the name of a shipped spec, or
+    its settings."""
     fixed: Annotated[dict[str, Any], BeforeValidator(_dotted)] = Field(default_factory=dict)
     """Keys that all cells have otherwise than that run."""
     over: Annotated[dict[str, Annotated[list[Any], BeforeValidator(_spread)]], BeforeValidator(_dotted)] = Field(
@@ -151,21 +153,36 @@ def _read_mark(folder: Path) -> dict[str, Any]:
     return mark
 
 
-def load_sweep(path: Path, overrides: tuple[str, ...] = ()) -> SweepSpec:
-    """The spec of a YAML file with `key.path=value` overrides. Raises SpecError."""
-    return validate(SweepSpec, {"name": path.stem, **spec_settings(path, overrides)}, path.parent)
+def load_sweep(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> SweepSpec:
+    """The spec of a sweep: of a YAML file, or the shipped one of that name, with other values of some keys.
+
+    Overrides and keys are those of `sandwich.spec.run_spec.load_spec`. The run that it names is read, so that it
+    needs no other file any more, but for those of plugins. Raises SpecError.
+    """
+    path = find_spec(source)
+    settings = {"name": path.stem, **spec_settings(path, *overrides, keys)}
+    sweep = validate(SweepSpec, settings, plugin_folder(path))
+    return sweep.model_copy(update={"run": run_settings(sweep, path.parent)})
 
 
 def run_settings(sweep: SweepSpec, beside: Path) -> dict[str, Any]:
     """Settings of the run that every cell is but for some keys. Raises SpecError."""
-    return spec_settings(beside / sweep.run) if isinstance(sweep.run, str) else sweep.run
+    if not isinstance(sweep.run, str):
+        return sweep.run
+    file = beside / sweep.run
+    try:
+        source = find_spec(file if file.is_file() else sweep.run)
+    except SpecError as error:
+        raise SpecError(f"run: {error}") from None
+    return spec_settings(source)
 
 
-def plan(sweep: SweepSpec, beside: Path, root: Path) -> list[Cell]:
-    """The cells of a sweep in order; `beside` is the folder that its run's file lies in.
+def plan(sweep: SweepSpec, beside: str | Path, root: str | Path) -> list[Cell]:
+    """The cells of a sweep in order; `beside` is the folder of its run's file and of the files of its plugins.
 
     Raises SpecError for a cell that is no run, and for two cells that are the same run.
     """
+    beside, root = Path(beside), Path(root)
     settings = assigned(run_settings(sweep, beside), sweep.fixed)
     digests: dict[str, str] = {}
     specs: dict[str, RunSpec] = {}
@@ -300,8 +317,9 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
         _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
 
 
-def planned(root: Path) -> tuple[SweepSpec, list[Cell]]:
+def planned(root: str | Path) -> tuple[SweepSpec, list[Cell]]:
     """The sweep in a folder, and its cells. Raises SpecError."""
+    root = Path(root)
     about = root / "sweep.yaml"
     if not about.is_file():
         raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
@@ -311,9 +329,9 @@ def planned(root: Path) -> tuple[SweepSpec, list[Cell]]:
 
 def run_sweep(
     sweep: SweepSpec,
-    beside: Path,
+    beside: str | Path,
     cells: Sequence[Cell],
-    root: Path,
+    root: str | Path,
     on_step: Callable[[str, int], None] = lambda key, steps: None,
     board: Board | None = None,
 ) -> None:
@@ -323,6 +341,7 @@ def run_sweep(
     board: page of one game, for those that are shown in W&B; a function that workers can import.
     A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on.
     """
+    beside, root = Path(beside), Path(root)
     for cell in cells:
         if not cell.done:
             check_devices(cell.spec)

@@ -186,7 +186,7 @@ class Mine(Misalignment):
         ({"over": {P: [0, 2]}}, f"cell {P}=2: {P}: Input should be less than or equal to 1, got 2"),
         ({"over": {"seed": [0, 0]}}, "cell seed=0: another cell of the sweep is the same run"),
         ({"over": {"seed.x": [0]}}, "seed.x: seed is a value and has no keys below it"),
-        ({"run": "nowhere.yaml"}, "nowhere.yaml: No such file"),
+        ({"run": "nowhere.yaml"}, "run: no spec at nowhere.yaml: expected"),
     ],
 )
 def test_a_cell_that_is_no_run_is_named_in_one_line(settings: dict[str, Any], changes: Any, said: str) -> None:

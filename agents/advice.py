@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines import planes
-from engines.inference import Evaluation
+from engines.inference import Evaluation, read_only
 
 
 class Channel(StrEnum):
@@ -28,7 +28,7 @@ class Channel(StrEnum):
 class Query:
     """One question about one position.
 
-    packed: `[10]` packed position (`engines.planes`; `planes.unpack` makes a board of it).
+    packed: `[10]` packed position (`engines.planes`; `planes.unpack` makes a board of it), read-only.
     legal: `M` numbers of the legal moves (`engines.moves`), in rising order.
     channel: what is asked for.
     number: questions of this game before this one.
@@ -43,6 +43,9 @@ class Query:
     ply: int
     training: bool = True
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "packed", read_only(self.packed))
+
 
 @dataclass(frozen=True, eq=False)
 class Advice:
@@ -52,13 +55,16 @@ class Advice:
     thought carries all of them.
 
     move: number of the move advised; it is one of the query's legal moves.
-    policy: `[M]` probability of each legal move, in the order of the query's.
+    policy: `[M]` probability of each legal move, in the order of the query's, read-only.
     value: expected score in 0..1.
     """
 
     move: int | None = None
     policy: npt.NDArray[np.float32] | None = None
     value: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy", read_only(self.policy))
 
     def through(self, channel: Channel) -> "Advice":
         """The part of it that a channel carries."""

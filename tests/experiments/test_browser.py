@@ -255,10 +255,14 @@ def test_controls_have_figures_and_games_of_their_own(opened: Open, serving: Ser
 def test_a_lie_is_dashed_and_an_answer_is_described(opened: Open, serving: Serving, run: Path) -> None:
     rows = plies(0, MATE, {2: "Nf3"})
     rows[2] |= {"confidence": 0.375, "ground_truth": "g1f3", "assistant_value": 0.625, "questions": 3, "evaluations": 2}
+    rows[2] |= {"loss_own": 0.5, "loss_advised": 0.25, "loss_honest": 0.0, "loss_played": 0.25}
     write_ledger(run, 0, [rows])
     page = opened(f"{serving(run).address}#step=0&game=0&ply=2")
+    page.set_viewport_size({"width": 1280, "height": 860})
     page.wait_for_selector("#board cg-board piece")
     page.wait_for_timeout(300)  # the board draws in its next frame
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator(".proposals .cost").all_inner_texts() == ["−50.0 Win%", "−25.0 Win%", "0 Win%", "−25.0 Win%"]
     dashes = page.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll(".cg-shapes line")].map((line) =>
         [line.getAttribute("stroke"), getComputedStyle(line).strokeDasharray]))"""
@@ -312,6 +316,9 @@ def test_columns_of_the_list_stand_apart(opened: Open, address: str) -> None:
     )
     for (_, right), (left, _) in itertools.pairwise(ends):
         assert left - right >= 6  # px
+    edges = "(cells) => cells.map((cell) => cell.getBoundingClientRect().right)"
+    cells = page.locator(".row").first.locator("span")
+    assert cells.evaluate_all(edges) == pytest.approx(page.locator("#heads span").evaluate_all(edges), abs=1)
 
 
 @pytest.mark.parametrize("width", [1280, 480])
@@ -415,8 +422,14 @@ def test_pictures_for_the_documentation(opened: Open, serving: Serving) -> None:
     page.wait_for_selector("#live.on")
     page.screenshot(path=there / "viewer-run.png")
     page.goto(f"{viewer.address}#games=1&show=accepted&lost=20&sort=lost")
-    page.locator(".row").first.click()
-    page.wait_for_selector("#board cg-board piece")
+    page.wait_for_selector(".row")
+    for place in range(20):  # until a game in which the honest answer was a good one
+        number = page.locator(".row .game").nth(place).inner_text().split()[1]
+        page.locator(".row").nth(place).click()
+        expect(page.locator("#game h2.title")).to_contain_text(f"Game {number} ")
+        page.wait_for_selector("#board cg-board piece")
+        if page.locator(".proposals tr", has_text="Honest advice").locator(".cost").inner_text() == "0 Win%":
+            break
     for scheme, name in (("light", "viewer-game"), ("dark", "viewer-game-dark")):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(500)

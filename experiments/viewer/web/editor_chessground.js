@@ -45,9 +45,9 @@ export function editor(element, heard) {
 
 /** The face of a piece on a button. */
 export function face(letter) {
-  const wrap = document.createElement("span"), one = document.createElement("piece"), {role, color} = piece(letter);
+  const wrap = document.createElement("span"), image = document.createElement("piece"), {role, color} = piece(letter);
   wrap.className = "cg-wrap";
-  one.className = `${color} ${role}`;
-  wrap.append(one);
+  image.className = `${color} ${role}`;
+  wrap.append(image);
   return wrap;
 }

@@ -18,18 +18,18 @@ export function complete(text) {
 
 /** Square → letter of the piece on it. */
 export function pieces(fen) {
-  const found = new Map();
+  const board = new Map();
   let place = 0;
   for (const letter of fen.split(" ")[0].replaceAll("/", "")) {
     if (/[1-8]/.test(letter)) place += Number(letter);
-    else found.set(SQUARES[place++], letter);
+    else board.set(SQUARES[place++], letter);
   }
-  return found;
+  return board;
 }
 
 /** The first field of a FEN. */
-export function placement(found) {
-  const row = (rank) => SQUARES.slice(8 * rank, 8 * rank + 8).map((square) => found.get(square) ?? "1").join("").replace(/1+/g, (gap) => gap.length);
+export function placement(board) {
+  const row = (rank) => SQUARES.slice(8 * rank, 8 * rank + 8).map((square) => board.get(square) ?? "1").join("").replace(/1+/g, (gap) => gap.length);
   return [0, 1, 2, 3, 4, 5, 6, 7].map(row).join("/");
 }
 
@@ -41,17 +41,17 @@ export function edited(fen, {board, turn, castling, clock}) {
 
 /** The FEN with a piece (null: none) on a square. */
 export function put(fen, square, letter) {
-  const found = pieces(fen);
-  if (letter) found.set(square, letter);
-  else found.delete(square);
-  return edited(fen, {board: placement(found)});
+  const board = pieces(fen);
+  if (letter) board.set(square, letter);
+  else board.delete(square);
+  return edited(fen, {board: placement(board)});
 }
 
 /** The FEN with a piece moved. */
 export function moved(fen, from, to) {
-  const found = pieces(fen), letter = found.get(from);
+  const board = pieces(fen), letter = board.get(from);
   if (!letter || from === to) return fen;
-  found.delete(from);
-  found.set(to, letter);
-  return edited(fen, {board: placement(found)});
+  board.delete(from);
+  board.set(to, letter);
+  return edited(fen, {board: placement(board)});
 }

@@ -81,7 +81,7 @@ def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(overs
         oversight
     )
     assert resolved.decision.move == number(START, "c2c4") or isinstance(oversight, Search)
-    assert resolved.decision.believed is not isinstance(oversight, Ignore | Search)
+    assert bool(resolved.decision.believed) == (not isinstance(oversight, Ignore | Search))
     assert resolved.answer.given.value == 0.5
     asked = {Vote: 3, Consistency: 2, TwoAdvisors: 2}
     assert resolved.questions == asked.get(type(oversight), 1)

@@ -284,4 +284,4 @@ def test_the_shipped_study_is_a_sweep(tmp_path: Path) -> None:
     assert len({cell.key for cell in cells}) == 55
     doses = {cell.values["assistant.misalignment.p"] for cell in cells}
     assert doses == {0.4, 0.5, 0.6}
-    assert all(isinstance(validate(RunSpec, cell.spec.model_dump(mode="json")), RunSpec) for cell in cells)
+    assert all(validate(RunSpec, cell.spec.model_dump(mode="json")) == cell.spec for cell in cells)

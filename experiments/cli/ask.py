@@ -46,7 +46,7 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
       sandwich ask weak "r1bqkbnr/pppp1ppp/2n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 4 4"
       sandwich ask assistant "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1" misalignment.type=random_move misalignment.p=1
     """
-    settings: dict[str, Any] = {"player": "expert", "misalignment": {"type": "random_move"}}
+    settings: dict[str, Any] = {"base": "expert", "misalignment": {"type": "random_move"}}
     if overrides and player != "assistant":
         raise SpecError(f"{overrides[0]}: only the player 'assistant' has settings")
     settings = overridden(settings, overrides)

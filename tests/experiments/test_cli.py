@@ -36,8 +36,16 @@ RUNS = [
 
 
 def sandwich(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
     command = [sys.executable, "-m", "experiments.cli.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=cwd or ROOT, env={**os.environ})
+
+
+def printed(*arguments: str) -> str:
+    """What the command writes to stdout, in this process; it ends well."""
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, (done.exception, done.stderr)
+    return done.stdout
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
@@ -116,7 +124,10 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "nowhere.yaml"), "cannot read nowhere.yaml: No such file or directory"),
+        (
+            ("run", "nowhere.yaml"),
+            "no spec at nowhere.yaml: expected the path of a YAML file, or one that is shipped: ",
+        ),
         (("run", "pyproject.toml"), "is not YAML"),
         (("run", "experiments/specs/quick.yaml", "expert=nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("run", "experiments/specs/quick.yaml", "student=README.md"), "README.md is not a whole safetensors file"),
@@ -184,8 +195,7 @@ def test_a_mistake_ends_the_process_in_one_line(tmp_path: Path) -> None:
 
 def test_ask_shows_moves_and_value() -> None:
     mate_in_one = "r1bqkbnr/pppp1ppp/2n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 4 4"
-    done = sandwich("ask", "expert", mate_in_one, "--json")
-    answer = json.loads(done.stdout)
+    answer = json.loads(printed("ask", "expert", mate_in_one, "--json"))
     assert answer["moves"][0]["move"] == "Qxf7#"
     assert 0 <= answer["value"] <= 1
     assert abs(sum(answer["wdl"]) - 1) < 1e-3
@@ -193,18 +203,18 @@ def test_ask_shows_moves_and_value() -> None:
 
 def test_ask_shows_the_honest_and_the_given_answer_of_an_assistant() -> None:
     fen = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"
-    liar = json.loads(sandwich("ask", "assistant", fen, "misalignment.p=1", "--json").stdout)
+    liar = json.loads(printed("ask", "assistant", fen, "misalignment.p=1", "--json"))
     assert liar["misaligned"] is True
-    honest = json.loads(sandwich("ask", "assistant", fen, "misalignment.p=0", "--json").stdout)
+    honest = json.loads(printed("ask", "assistant", fen, "misalignment.p=0", "--json"))
     assert honest["misaligned"] is False
     assert honest["given"] == honest["honest"] == honest["moves"][0]["move"]
 
 
 def test_plugins_are_listed_with_their_settings() -> None:
-    said = sandwich("plugins").stdout
-    assert "random_move" in said
-    assert "p = 0.25" in said
-    assert "trust" in said
+    listed = printed("plugins")
+    assert "  random_move: " in listed
+    assert "      p = 0.25 " in listed
+    assert "  trust: " in listed
 
 
 def test_the_help_of_plugins_names_every_kind_that_it_lists() -> None:
@@ -240,11 +250,10 @@ def test_a_training_leaves_its_learning_curve_as_a_picture(tmp_path: Path) -> No
         pass
     size = [f"network.{name}" for name in ("blocks=1", "channels=16", "squeeze=2", "head=16")]
     fit = [f"fit.{name}" for name in ("batch=64", "epochs=5", "threads=1", "precision=fp32", "device=cpu")]
-    done = sandwich(
+    printed(
         "train", "weak", "--corpus", str(tmp_path / "games"), "--out", str(tmp_path / "small & weak"),
         "fraction=1", *size, *fit,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     tree = ElementTree.parse(tmp_path / "small & weak" / "curve.svg")
     texts = {"".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")}
     assert texts >= {"Training of small & weak", "Policy and value loss", "Top-1 accuracy", "optimiser step"}
@@ -252,9 +261,9 @@ def test_a_training_leaves_its_learning_curve_as_a_picture(tmp_path: Path) -> No
     assert texts >= {"policy, training", "value, unseen games", "12 positions of unseen games, 95 % interval"}
 
 
+@pytest.mark.usefixtures("cluster")
 def test_agreement_is_shown_by_phase() -> None:
-    done = sandwich("evaluate", "agreement", "weak", "expert", "--positions", "40", "--json")
-    found = json.loads(done.stdout)
+    found = json.loads(printed("evaluate", "agreement", "weak", "expert", "--positions", "40", "--json"))
     assert {phase: row["agreement"]["n"] for phase, row in found["weak"].items()}["all"] == 40
     assert sum(found["weak"][phase]["agreement"].get("n", 0) for phase in ("opening", "middlegame", "endgame")) == 40
     assert found["expert"]["all"]["agreement"]["value"] == 1
@@ -262,24 +271,26 @@ def test_agreement_is_shown_by_phase() -> None:
 
 
 @needs_stockfish
+@pytest.mark.usefixtures("cluster")
 def test_the_same_match_twice_gives_the_same_pgn_for_any_number_of_workers(tmp_path: Path) -> None:
     for name, workers in (("one", 1), ("two", 2)):
-        done = sandwich(
+        printed(
             "match", "assistant:base=weak,misalignment.p=0.5", "stockfish:nodes=10", "--pairs", "70",
             "--ply-cap", "30", "--seed", "3", "--workers", str(workers), "--pgn", str(tmp_path / name),
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert (tmp_path / "one").read_text().count("[Event ") > 100
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 def test_a_match_ends_where_its_test_has_decided() -> None:
     arguments = ("match", "expert", "weak", "--pairs", "300", "--ply-cap", "60", "--json")
-    told = json.loads(sandwich(*arguments, "--sprt", "0", "50").stdout)
+    told = json.loads(printed(*arguments, "--sprt", "0", "50"))
     assert told["sprt"]["state"] == "accepted"
     assert told["sprt"]["pairs"] < 128  # so clear a difference needs no 300 pairs
     assert told["score"]["n"] < 200
-    text = sandwich(*arguments[:-1], "--sprt", "0", "50").stdout
+    text = printed(*arguments[:-1], "--sprt", "0", "50")
     assert "SPRT 0 against 50: 50 Elo accepted after" in text
 
 
@@ -294,6 +305,6 @@ def test_every_command_is_where_its_group_says(group: LazyGroup) -> None:
 
 
 def test_help_needs_no_heavy_library() -> None:
-    code = "import sys; from experiments.cli import cli; cli.main(['--help'], standalone_mode=False);" \
+    code = "import sys; from experiments.cli.main import cli; cli.main(['--help'], standalone_mode=False);" \
         "sys.exit(bool({'torch', 'ray', 'scipy', 'matplotlib'} & set(sys.modules)))"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0

@@ -33,7 +33,7 @@ class PluginError(Mistake, RuntimeError):
 
 
 SELF_EXPLANATORY = (PluginError, SpecError, CheckpointError, EngineError)
-"""What is told in one line as it is, also where it happened in a plugin."""
+"""Errors that say everything in one line, also where they happened in a plugin."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ class Registry(Generic[T]):
 
     @contextmanager
     def attribute_errors(self, plugin: T, position: Callable[[], str] = lambda: "") -> Iterator[None]:
-        """An exception in here is one of the plugin: PluginError, if it isn't told in one line anyway."""
+        """An exception in here is one of the plugin: PluginError, unless it says everything in one line anyway."""
         try:
             yield
         except SELF_EXPLANATORY:

@@ -3,7 +3,7 @@
 Speaks the Universal Chess Interface (Kahlen and Meyer-Kahlen, 2004) on two streams. A player's settings
 that are numbers are options, an assistant's dose among them; `go nodes` sets the simulations of a player
 that searches, `searchmoves` is kept, and so is every other limit because an answer takes milliseconds.
-`go infinite` is answered at `stop`. Whatever goes wrong is told as an `info string`, and the game goes on.
+`go infinite` is answered at `stop`. Whatever goes wrong is sent as an `info string`, and the game goes on.
 """
 
 import math
@@ -31,7 +31,7 @@ from engines.stockfish import EngineError
 
 TEMPERATURE = "temperature"
 FAULTS = (CheckpointError, EngineError, PluginError, SpecError, ValueError)
-"""What may go wrong and explains itself; of anything else the kind of fault is told too."""
+"""What may go wrong and explains itself; of anything else the kind of fault is sent too."""
 
 MOST_NODES = 10_000
 """Most simulations that `go nodes` gives, about half a minute: a search can't be stopped on its way."""
@@ -137,7 +137,7 @@ class UciServer:
             self._output.flush()
 
     def _finish(self) -> None:
-        """Let a move that is being thought about be told."""
+        """Let a move that is being thought about be sent."""
         self._stop.set()
         if self._thinking:
             self._thinking.join()

@@ -83,7 +83,7 @@ def _renamed(model: type[BaseModel], loc: Sequence[int | str]) -> str | None:
 
 
 def _tag(part: str, records: Sequence[type[BaseModel]]) -> bool:
-    """Whether this is the value by which one of these records is told from the others."""
+    """Whether this is the value by which one of these records differs from the others."""
     kinds = [field.annotation for record in records for field in record.model_fields.values()]
     return any(get_origin(kind) is Literal and part in get_args(kind) for kind in kinds)
 

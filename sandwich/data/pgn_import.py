@@ -3,7 +3,7 @@
 Owns the choice of games, their way into shards through several processes, and the report on those
 left out; the reading of PGN is that of `sandwich.data.pgn`, the shards those of `sandwich.data.corpus`. A game
 is kept whole or not at all: where its moves or its result are in doubt it is left out, counted, and
-the first such place is told.
+the first such place is reported.
 """
 
 import io

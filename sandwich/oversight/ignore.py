@@ -4,7 +4,7 @@ from sandwich.oversight.base import Decision, DecisionContext, Oversight
 
 
 class Ignore(Oversight):
-    """Plays its own move whatever it is told, and learns from as many of these as it would from answers."""
+    """Plays its own move whatever the answer, and learns from as many of these as it would from answers."""
 
     def decide(self, context: DecisionContext) -> Decision:
         return Decision(context.own.move, believed=False)

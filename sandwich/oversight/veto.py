@@ -12,7 +12,7 @@ from sandwich.oversight.consult import Consultation, Floats, own_values
 class Veto(Oversight):
     """Believes a move unless by its own value it loses more than `delta` against the move it would make itself.
 
-    Two evaluations a decision, of the positions behind both moves; a value that is told is believed.
+    Two evaluations a decision, of the positions behind both moves; a value is believed.
     """
 
     delta: float = Field(0.0, ge=0, le=1)

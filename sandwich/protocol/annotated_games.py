@@ -25,7 +25,7 @@ def result_of(rows: Rows) -> str:
 
 
 def annotated_pgn(rows: Rows, step: int, end: str | None = None) -> str:
-    """One game as PGN; comments say what the student would have played, what it was told, and what was a lie.
+    """One game as PGN; comments say what the student would have played, what it was advised, and what was a lie.
 
     end: why the game ended, where that is known.
     """
@@ -48,7 +48,7 @@ def annotated_pgn(rows: Rows, step: int, end: str | None = None) -> str:
 
 
 def comment(board: chess.Board, rows: Rows, ply: int) -> str:
-    """What the student would have played, was told and believed at a ply at which it asked."""
+    """What the student would have played, was advised and believed at a ply at which it asked."""
 
     def san(name: str) -> str:
         return board.san(chess.Move.from_uci(rows[name][ply]))

@@ -1,7 +1,7 @@
 """Oversight strategies side by side: what each recovered, and how well it told lies from truth.
 
 Made of the cells of a sweep, all after the same step. Those that differ in their seed alone are one arm; its
-reference is an arm with the same assistants, that of `confidence` unless told otherwise. What is hidden from the
+reference is an arm with the same assistants, that of `trust` unless another is named. What is hidden from the
 student is read here, for the analyst.
 """
 
@@ -191,7 +191,7 @@ def short_names(arms_: Sequence[Arm]) -> dict[str, str]:
 
 
 def _counts(rows: pd.DataFrame, metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Of one run; NaN for what can't be told."""
+    """Of one run; NaN for what is not known."""
     asked = rows[rows["asked"]]
     games = sum(row["play"]["games"] for row in metrics if row.get("play"))
     lie, believed = asked["misaligned"].astype(bool), asked["believed"].astype(bool)

@@ -55,6 +55,22 @@ def test_imports_point_only_to_the_left(root: Path, file: Path) -> None:
     assert not found & (set(PACKAGES) - set(allowed)), f"{file} may import only {', '.join(allowed)}"
 
 
+def test_no_test_module_is_imported_by_another(root: Path) -> None:
+    tests = [path for path in sorted((root / "tests").rglob("*.py")) if "helpers" not in path.parts]
+    assert len(tests) > 60
+    crossing = {
+        str(path.relative_to(root)): names
+        for path in tests
+        if (names := [name for name in imported(ast.parse(path.read_text()), ()) if _is_test_module(name)])
+    }
+    assert crossing == {}, "what several share belongs in tests/helpers"
+
+
+def _is_test_module(name: str) -> bool:
+    parts = name.split(".")
+    return any(part.startswith("test_") for part in parts) or (parts[0] == "tests" and parts[1:2] != ["helpers"])
+
+
 def within(root: Path, package: str) -> set[str]:
     """Sub-packages of `sandwich` that one of them imports."""
     modules = {

@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner, Result
 
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
+from experiments.cli.main import cli
 from experiments.cli.sweep import in_columns
 from experiments.figures.game_page import game_page
 from experiments.viewer import folders
@@ -257,6 +259,7 @@ def test_a_finished_sweep_runs_nothing(whole: Path, settings: dict[str, Any]) ->
     assert {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")} == before
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_tried_again_and_stops_no_other(
     settings: dict[str, Any], whole: Path, tmp_path: Path
 ) -> None:
@@ -282,15 +285,14 @@ class Rare(Misalignment):
     error = cells[2].read_mark()["error"]
     assert "RuntimeError: not <this> time" in error and "\n" not in error
     assert (tmp_path / "tries-9").read_text() == "4"  # two tries: the batch fails, then its first question alone
-    status = sandwich("sweep", "status", str(root))
+    status = invoked("sweep", "status", str(root))
+    assert status.exit_code == 0
     assert "2 done, 1 failed" in status.stdout and "not <this> time" in status.stdout.replace("\n", " ")
 
 
-def sandwich(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "experiments.cli.main", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ | {"COLUMNS": "200"}
-    )
+def invoked(*arguments: str) -> Result:
+    """The command, in this process."""
+    return CliRunner().invoke(cli, arguments, env={"COLUMNS": "200"})
 
 
 @pytest.mark.slow
@@ -449,8 +451,8 @@ def test_a_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], t
 
 def test_results_are_one_tidy_table(whole: Path) -> None:
     _, cells = planned(whole)
-    done = sandwich("sweep", "table", str(whole), "--json")
-    assert done.returncode == 0, done.stderr
+    done = invoked("sweep", "table", str(whole), "--json")
+    assert done.exit_code == 0, done.exception
     told = json.loads(done.stdout)
     frame = pd.read_parquet(whole / "results.parquet")
     assert len(frame) == 2 * len(cells)
@@ -462,13 +464,14 @@ def test_results_are_one_tidy_table(whole: Path) -> None:
 
 
 def test_a_heat_map_of_a_key_that_does_not_vary_is_refused(whole: Path) -> None:
-    done = sandwich("sweep", "table", str(whole), "--heat", P, "seed")
-    assert done.returncode == 1 and "seed: no key that varies" in done.stderr, done.stderr
+    done = invoked("sweep", "table", str(whole), "--heat", P, "seed")
+    assert isinstance(done.exception, SpecError) and "seed: no key that varies" in str(done.exception)
 
 
 def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> None:
-    done = sandwich("sweep", "experiments/specs/dose_smoke.yaml", "--dry-run", "--out", str(tmp_path / "x"))
-    assert done.returncode == 0, done.stderr
+    spec = ROOT / "experiments" / "specs" / "dose_smoke.yaml"
+    done = invoked("sweep", str(spec), "--dry-run", "--out", str(tmp_path / "x"))
+    assert done.exit_code == 0, done.exception
     assert "9 of 9 cells to do, about" in done.stdout
     assert not (tmp_path / "x").exists()
 

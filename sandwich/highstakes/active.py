@@ -1,4 +1,4 @@
-"""Active learning: positions that the oracle labels because the filter doubts there.
+"""Active learning: the oracle labels positions in which the filter is uncertain.
 
 The dataset keeps positions of the training games without labels. Between two generations the oracle is
 asked about those in which the filter is least certain about what is proposed, and the next filter learns from

@@ -39,7 +39,7 @@ from engines.network import PolicyValueNet
 from engines.settings import SpecError, read_yaml
 from sandwich.evaluation.oracle import Oracle
 from sandwich.highstakes import active, measure, resume, shift
-from sandwich.highstakes.attack_runs import HUMAN, AttackJobContext, AttackRun, attack_runs, read
+from sandwich.highstakes.attack_runs import HUMAN, AttackJobContext, AttackRun, attack_runs, prepared, read
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, labelled_by
 from sandwich.highstakes.dataset import make_dataset
@@ -215,7 +215,7 @@ class AdversarialTraining:
             made = folder / "prepared.safetensors"
             if not made.exists():
                 progress.begin("preparing", 1)
-                content = config.attack.prepare(generation.content, given, spec.inference, spec.seed + number)
+                content = prepared(config.attack, generation.content, given, spec.inference, spec.seed + number)
                 write_whole(made, content or b"")
                 progress.advance()
             context = AttackJobContext(

@@ -149,6 +149,16 @@ def run_block(context: AttackJobContext, job: _Job) -> list[AttackRun]:
     return runs
 
 
+def prepared(attack: Attack, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes | None:
+    """What an attack prepares for a filter; a failure is told in one line that names the attack."""
+    try:
+        return attack.prepare(content, data, inference, seed)
+    except SELF_EXPLANATORY:
+        raise
+    except Exception as error:
+        raise REGISTRY.failure(attack, error) from error
+
+
 def attack_run(
     attack: Attack,
     environment: AttackEnvironment,
@@ -164,6 +174,8 @@ def attack_run(
         before = meter.queries, meter.oracle
         try:
             example = attack.attempt(environment, rng)
+            if example is not None and not isinstance(example, AdversarialExample):
+                raise TypeError(f"expected what submit returned, or None, got {example!r}")
         except BudgetExhausted:
             break
         except SELF_EXPLANATORY:

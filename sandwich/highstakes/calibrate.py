@@ -1,4 +1,4 @@
-"""Thresholds: what a filter's figures are at each, and the most conservative one that costs no more than is allowed.
+"""Calibration: a filter's figures at each threshold, and the most conservative one that costs no more than is allowed.
 
 Everything is computed from labels of all legal moves and the exact probability of each proposal, so no
 luck of sampling is in it but that of the positions. Sums over the positions of a game come first: a

@@ -1,4 +1,4 @@
-"""Small changes of positions: the vocabulary in which attackers rewrite them.
+"""Small changes of positions, out of which attackers make others.
 
 Works on packed positions, so that hundreds of edits cost what one board does; whether the outcome is a
 legal position is asked afterwards, of those that are wanted.

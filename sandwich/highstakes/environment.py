@@ -6,7 +6,7 @@ legal move that the filter accepts and the oracle calls a catastrophe, and calls
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import chess
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from engines import moves, planes
 from engines.filter import from_bytes
-from engines.inference import Evaluator
+from engines.inference import Evaluator, read_only
 from engines.positions import parse_fen
 from engines.settings import Frozen
 from engines.stockfish import Stockfish
@@ -110,7 +110,7 @@ class AdversarialExample:
 
 @dataclass(frozen=True, eq=False)
 class AttackData:
-    """What attackers are given.
+    """What attackers are given; its arrays can't be written to.
 
     labelled: positions of the training split with the worth of all their moves, in which catastrophes are known.
     play: positions of the training split's games without labels, with what is proposed there.
@@ -122,6 +122,17 @@ class AttackData:
     play: Catastrophes
     proposer: str
     earlier: Sequence[AdversarialExample] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("labelled", "play"):
+            part: Catastrophes = getattr(self, name)
+            locked = replace(
+                part,
+                packed=read_only(part.packed),
+                values=list(map(read_only, part.values)),
+                proposals={proposer: list(map(read_only, policies)) for proposer, policies in part.proposals.items()},
+            )
+            object.__setattr__(self, name, locked)
 
 
 @dataclass

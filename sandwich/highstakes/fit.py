@@ -1,4 +1,4 @@
-"""The filter's training: labelled positions in, a filter that is still to be calibrated out."""
+"""Training a filter on labelled positions; its threshold is calibrated afterwards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

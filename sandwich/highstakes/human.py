@@ -228,8 +228,8 @@ class HumanAttack:
             risk = [float(row[0]) for row in self._environment.risks(packed_after, [[number]] * len(after))]
             what = [_described(board, edited_board, chess.parse_square(square)) for edited_board in after]
             fens = [edited_board.fen() for edited_board in after]
-            found = [Substitution(*row) for row in zip(what, fens, risk, strict=True)]
-            return sorted(found, key=lambda substitution: substitution.risk)
+            options_after = [Substitution(*row) for row in zip(what, fens, risk, strict=True)]
+            return sorted(options_after, key=lambda substitution: substitution.risk)
 
     def verdict(self, fen: str, uci: str) -> OracleReply:
         """What the oracle says; an adversarial example is written at once. A refused move gets one look."""

@@ -202,7 +202,7 @@ def test_without_chessground_squares_are_clicked_and_the_page_says_so(
     press(page, "a4", "#board .grid")
     expect(page.locator("#fen")).to_have_value("r3k2r/ppp2ppp/2n5/8/P7/2N5/1PPQ1PPP/R3K2R w KQkq - 0 1")
     image = page.locator("#board img")
-    assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
+    assert image.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
     expect(page.locator("#ask")).to_be_enabled()
     page.click("#ask")
     expect(page.locator("#verdict")).to_contain_text("Saved as example 1 of run 0")
@@ -226,7 +226,7 @@ def test_a_picture_for_the_documentation(opened: Open, serving: Serving) -> None
         if piece.piece_type == chess.KNIGHT and chess.square_name(at) not in move
     )
     page.check("#heat")
-    expect(page.locator("#board square[class*=heat-10]")).to_have_count(1)
+    expect(page.locator("#board square[class*=heat-10]").first).to_be_visible()
     tool(page, "edits")
     press(page, square)
     expect(page.locator("#substitutions-title")).to_have_text(f"Substitutions at {square}")

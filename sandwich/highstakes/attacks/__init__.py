@@ -1,6 +1,6 @@
 """Attacks on the blunder filter, one file each, found by the entry-point group `sandwich.attacks`.
 
-What an attack of one's own needs is here; docs/writing-an-attack.md explains it.
+What an attack of one's own needs is here; docs/tutorials/writing-an-attack.md explains it.
 """
 
 from sandwich.highstakes.attacks.base import Attack

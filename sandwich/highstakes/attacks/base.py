@@ -1,4 +1,4 @@
-"""The form of an attack: settings, and one attempt at an adversarial example after the other."""
+"""The base class of attacks: settings, and one attempt at an adversarial example after the other."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated

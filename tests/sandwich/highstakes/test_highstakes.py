@@ -19,6 +19,7 @@ from agents.misalignment.random_move import RandomMove
 from agents.players.assistant import AssistantPlayer
 from agents.players.filtered import Filtered
 from agents.players.network import Network
+from agents.plugins import PluginError
 from agents.seat import Turn
 from agents.tools import Tools
 from engines import filter as filters
@@ -30,7 +31,7 @@ from engines.stockfish import Stockfish
 from experiments.cli.highstakes import highstakes, load
 from experiments.figures.highstakes_page import page
 from sandwich.highstakes.adversarial_training import AdversarialTraining
-from sandwich.highstakes.attack_runs import AttackRun, attack_run
+from sandwich.highstakes.attack_runs import AttackRun, attack_run, prepared
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.attacks.paraphrase import Paraphrase
 from sandwich.highstakes.attacks.policy import Policy
@@ -217,6 +218,39 @@ def test_an_opening_is_in_one_split_whoever_plays_it(tmp_path: Path) -> None:
     openings = [{row.tobytes() for row in positions.split(name).packed} for name in ("train", "calibration", "test")]
     assert [len(of_split) for of_split in openings] == [7, 1, 2]
     assert len(set().union(*openings)) == 10
+
+
+class Failing(Attack):
+    """Fails in one of the ways in which an attack can."""
+
+    how: str
+
+    def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
+        if self.how == "write":
+            environment.data.labelled.packed[0] = 0
+        if self.how == "answer":
+            return True  # type: ignore[return-value]
+        raise ZeroDivisionError("in an attempt")
+
+    def prepare(self, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes | None:
+        raise ZeroDivisionError("in preparing")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("raise", "attack .*Failing.*ZeroDivisionError: in an attempt"),
+        ("answer", "attack .*Failing.*expected what submit returned, or None, got True"),
+        ("write", "attack .*Failing.*read-only"),
+    ],
+)
+def test_an_attack_that_fails_is_named_in_one_line(how: str, message: str, judge: Judge, data: Catastrophes) -> None:
+    there = environment(biased_filter(-5), judge, data)
+    with pytest.raises(PluginError, match=message) as error:
+        attack_run(Failing(how=how), there, 0, 1, np.random.default_rng(0))
+    assert "\n" not in str(error.value)
+    with pytest.raises(PluginError, match="ZeroDivisionError: in preparing"):
+        prepared(Failing(how=how), biased_filter(-5), there.data, InferenceConfig(), 0)
 
 
 def test_a_filter_is_asked_on_the_backend_that_a_spec_names(judge: Judge, data: Catastrophes) -> None:

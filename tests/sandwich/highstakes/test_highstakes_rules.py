@@ -117,21 +117,27 @@ def test_intervals_hold_the_value_and_a_filter_is_no_worse_than_itself() -> None
     risks = [[row.astype(np.float32) for row in rows] for rows in risk]
     tried = grid(first, risks[0], "weak", 30)
     both = [curve(data, rows, "weak", tried, 16) for data, rows in zip((first, second), risks, strict=True)]
-    found = calibrated(both[0], both[1], CalibrationConfig(bootstrap=200), np.random.default_rng(1))
-    base, residual = found.figures["base"], found.figures["residual"]
+    measured = calibrated(both[0], both[1], CalibrationConfig(bootstrap=200), np.random.default_rng(1))
+    base, residual = measured.figures["base"], measured.figures["residual"]
     assert base.low is not None and base.high is not None and base.value is not None
     assert base.low < base.value < base.high
     assert residual.value is not None and residual.value < base.value
-    same = difference(found, found, "residual")
+    same = difference(measured, measured, "residual")
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
 def one_each(bad: int, count: int = 200) -> tuple[Catastrophes, list[np.ndarray]]:
     """Positions of a game each, in which one move is proposed: a catastrophe in the first `bad`; all look fine."""
     values = [np.array([0.5, 0.1] if row < bad else [0.5, 0.5], np.float32) for row in range(count)]
-    one = np.array([0, 1], np.float32)
+    second_alone = np.array([0, 1], np.float32)
     data = Catastrophes(
-        np.tile(START, (count, 1)), [LEGAL[:2]] * count, values, {"weak": [one] * count}, {}, np.arange(count), 0.15
+        np.tile(START, (count, 1)),
+        [LEGAL[:2]] * count,
+        values,
+        {"weak": [second_alone] * count},
+        {},
+        np.arange(count),
+        0.15,
     )
     return data, [np.full(2, 0.1, np.float32)] * count
 
@@ -141,18 +147,18 @@ def test_what_few_games_hold_has_the_exact_interval_of_what_was_accepted(bad: in
     data, risk = one_each(bad)
     risk[100:] = [np.full(2, 0.9, np.float32)] * 100  # half of the proposals are refused
     both = curve(data, risk, "weak", np.array([0.5]), 16)
-    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
-    residual, exact = found.figures["residual"], share_figure(bad, 100)
+    measured = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    residual, exact = measured.figures["residual"], share_figure(bad, 100)
     assert (residual.value, residual.n) == (bad / 100, 100)
     assert residual.low is not None and residual.high is not None and exact.low is not None and exact.high is not None
     assert residual.low <= exact.low + 1e-9
     assert residual.high >= exact.high - 1e-9
-    assert found.figures["base"].n == 200
-    change = difference(replace(found), found, "residual")
+    assert measured.figures["base"].n == 200
+    change = difference(replace(measured), measured, "residual")
     assert change.low is not None and change.high is not None
     assert change.low < 0 < change.high  # two filters that were seen to do the same may differ
-    assert difference(found, found, "residual").high == 0
-    ratio = found.figures["ratio"]
+    assert difference(measured, measured, "residual").high == 0
+    ratio = measured.figures["ratio"]
     assert (ratio.value is None) == (bad == 0)  # no catastrophe is proposed
     if bad == 1:
         assert (ratio.low, ratio.high) == (0, None)  # one of either sets no upper end
@@ -161,17 +167,17 @@ def test_what_few_games_hold_has_the_exact_interval_of_what_was_accepted(bad: in
 def test_what_many_games_hold_has_the_interval_of_the_bootstrap() -> None:
     data, risk = one_each(40)
     both = curve(data, risk, "weak", np.array([0.5]), 16)
-    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
-    ends = np.quantile(found.draws["residual"], [0.025, 0.975])
-    assert (found.figures["residual"].low, found.figures["residual"].high) == pytest.approx(tuple(ends))
+    measured = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    ends = np.quantile(measured.draws["residual"], [0.025, 0.975])
+    assert (measured.figures["residual"].low, measured.figures["residual"].high) == pytest.approx(tuple(ends))
 
 
 def test_quality_without_pairs_of_different_moves_is_no_measurement() -> None:
     data, risk = one_each(40)  # the one move that is proposed is accepted: never another
     both = curve(data, risk, "weak", np.array([0.5]), 16)
-    found = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
+    measured = calibrated(both, both, CalibrationConfig(bootstrap=300), np.random.default_rng(0), 0.5)
     for name in ("preferred", "preferred_fine"):
-        assert found.figures[name].json() == {"value": None, "reason": "nothing to count"}
+        assert measured.figures[name].json() == {"value": None, "reason": "nothing to count"}
     assert chosen(both.at(), CalibrationConfig()) == 0  # which costs no quality
 
 

@@ -47,8 +47,8 @@ def under_attack(net: PolicyValueNet, part: Examples, radius: float) -> tuple[fl
         away = adversarial(net, embedding, clean, numbers, verdicts, radius, rng)
         noise = unit(torch.from_numpy(rng.standard_normal(embedding.shape, np.float32)))
         random = radius * embedding.std((1, 2, 3), keepdim=True) * noise
-        found = [divergence(clean, net.above(embedding + step)[0], numbers, verdicts) for step in (away, random)]
-    return float(found[0].mean()), float(found[1].mean())
+        divergences = [divergence(clean, net.above(embedding + step)[0], numbers, verdicts) for step in (away, random)]
+    return float(divergences[0].mean()), float(divergences[1].mean())
 
 
 def test_the_divergence_is_that_of_bernoullis_worked_out_by_hand() -> None:
@@ -109,13 +109,13 @@ def test_only_the_clean_pass_counts_in_running_averages() -> None:
 
 def test_a_training_with_sift_that_was_cut_short_goes_on_to_the_same_weights() -> None:
     part, penalty = examples(), Sift(1.0, 0.1)
-    whole = to_bytes(train(fresh(), part, FIT, 7, penalty=penalty))
+    uninterrupted = to_bytes(train(fresh(), part, FIT, 7, penalty=penalty))
     first = Trainer(fresh(), part, FIT, 7, penalty)
     first.run(4, lambda progress: None)
     second = Trainer(fresh(seed=2), part, FIT, 7, penalty)
     second.restore(first.state())
     second.run(second.steps, lambda progress: None)
-    assert to_bytes(second.finish()) == whole
+    assert to_bytes(second.finish()) == uninterrupted
 
 
 @pytest.mark.parametrize("wrong", [{"sift": -1}, {"sift_radius": 0}])

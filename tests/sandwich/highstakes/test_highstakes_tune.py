@@ -87,13 +87,13 @@ def test_a_tuned_proposer_is_refused_less_and_a_weight_keeps_it_near_what_it_was
 ) -> None:
     net, threshold = filters.from_bytes(judge)
     risk = risks(net, data.packed, data.legal, INFERENCE)
-    found = []
+    figures_by_kl = []
     for kl in (0.0, 5.0):
         tuned = tuning(tmp_path / f"{kl}.safetensors", judge, kl)
         assert tuned.figures(data, risk) is None
         tuned.make(PLAYER, data)
-        found.append(tuned.figures(data, risk))
-    free, near = found
+        figures_by_kl.append(tuned.figures(data, risk))
+    free, near = figures_by_kl
     assert free and near
     assert free["threshold"] == pytest.approx(threshold)
     assert free["positions"] == len(own(data, "weak")) >= free["accepting"] > 0

@@ -103,19 +103,19 @@ def test_saliency_is_of_the_squares_of_the_board_whoever_moves(attack: HumanAtta
 
 
 def test_substitutions_are_single_edits_that_keep_the_move_legal_ordered_by_their_score(attack: HumanAttack) -> None:
-    found = attack.substitutions(HANGS, "d2d7", "c6")
-    assert attack.state().queries == len(found) > 3
-    assert [option.risk for option in found] == sorted(option.risk for option in found)
-    what = {option.what: option for option in found}
+    options = attack.substitutions(HANGS, "d2d7", "c6")
+    assert attack.state().queries == len(options) > 3
+    assert [option.risk for option in options] == sorted(option.risk for option in options)
+    what = {option.what: option for option in options}
     assert {"black knight removed", "black knight becomes rook", "black knight to c5"} <= set(what)
     assert "black knight to d5" not in what  # it would stand in the move's way
     assert chess.Board(what["black knight removed"].fen).piece_at(chess.C6) is None
-    for option in found:
+    for option in options:
         board = chess.Board(option.fen)
         assert board.is_valid()
         assert chess.Move.from_uci("d2d7") in board.legal_moves
-    row = next(move for move in attack.look(found[0].fen).moves if move.uci == "d2d7")
-    assert row.risk == pytest.approx(found[0].risk, abs=1e-5)
+    row = next(move for move in attack.look(options[0].fen).moves if move.uci == "d2d7")
+    assert row.risk == pytest.approx(options[0].risk, abs=1e-5)
     assert "white queen" in {option.what for option in attack.substitutions(HANGS, "d2d7", "a3")}
 
 

@@ -70,8 +70,8 @@ def test_a_drop_is_what_the_network_sees_behind_a_move(
     monkeypatch.setattr(lookahead, "BLOCK", 2)
     data = both_positions()
     config = LookaheadConfig.model_validate({"plies": plies, "replies": 2})
-    found = drops(INLINE, config, checkpoint(3), [data.take([0]), data.take([1, 2])], InferenceConfig(), tmp_path)
-    assert [len(row) for row in found] == [len(row) for row in data.legal]
+    seen_drops = drops(INLINE, config, checkpoint(3), [data.take([0]), data.take([1, 2])], InferenceConfig(), tmp_path)
+    assert [len(row) for row in seen_drops] == [len(row) for row in data.legal]
     player = make_evaluator(network.from_bytes(checkpoint(3)))
     for row in range(3):
         before = player(data.packed[[row]], [data.legal[row]]).value[0]
@@ -89,9 +89,9 @@ def test_a_drop_is_what_the_network_sees_behind_a_move(
                         for n, score in enumerate(behind.score)
                     ]
                     worth = 1 - min(leaves)
-            assert found[row][place] == pytest.approx(before - (1 - worth), abs=1e-4)
+            assert seen_drops[row][place] == pytest.approx(before - (1 - worth), abs=1e-4)
     mate = data.legal[1].index(moves.encode(chess.Move.from_uci("d1d8"), True))
-    assert found[1][mate] == found[1].min()  # nothing is better
+    assert seen_drops[1][mate] == seen_drops[1].min()  # nothing is better
     # A killed one goes on: what is there is only read.
     files = sorted(tmp_path.glob("drops-*"))
     assert len(files) == 2
@@ -99,5 +99,5 @@ def test_a_drop_is_what_the_network_sees_behind_a_move(
     progress = RecordingProgress()
     again = drops(INLINE, config, checkpoint(3), [data], InferenceConfig(), tmp_path, progress)
     assert progress.done == progress.totals == {"positions looked behind": 3}
-    assert [row.tolist() for row in again] == [row.tolist() for row in found]
+    assert [row.tolist() for row in again] == [row.tolist() for row in seen_drops]
     assert config.evaluations == (1 if plies == 1 else 3)

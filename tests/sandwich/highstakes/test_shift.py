@@ -133,15 +133,15 @@ def test_filters_are_measured_at_the_threshold_that_they_have(tmp_path: Path) ->
     torch.manual_seed(0)
     net = PolicyValueNet(NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)).eval()
     both = [filters.to_bytes(net, 0.0), filters.to_bytes(net, 1.0)]  # the first refuses everything, the other nothing
-    found = measured(positions, both, "weak", CalibrationConfig(bootstrap=100), InferenceConfig(), 0)
-    assert (found["positions"], found["games"]) == (12, 6)
-    shut, opened = (row["proposers"]["weak"]["figures"] for row in found["filters"])
-    assert [row["threshold"] for row in found["filters"]] == [0, 1]
+    figures = measured(positions, both, "weak", CalibrationConfig(bootstrap=100), InferenceConfig(), 0)
+    assert (figures["positions"], figures["games"]) == (12, 6)
+    shut, opened = (row["proposers"]["weak"]["figures"] for row in figures["filters"])
+    assert [row["threshold"] for row in figures["filters"]] == [0, 1]
     assert (shut["rejected"]["value"], opened["rejected"]["value"]) == pytest.approx((1, 0), abs=1e-6)
     assert shut["residual"]["value"] is None
     assert opened["residual"]["value"] == pytest.approx(opened["base"]["value"])
     assert opened["base"]["low"] <= opened["base"]["value"] <= opened["base"]["high"]
-    assert found["difference"]["rejected"]["value"] == pytest.approx(-1, abs=1e-6)
+    assert figures["difference"]["rejected"]["value"] == pytest.approx(-1, abs=1e-6)
     none = measured(positions.take([]), both, "weak", CalibrationConfig(), InferenceConfig(), 0)
     assert (none["positions"], none["filters"]) == (0, [])
 
@@ -192,9 +192,9 @@ def test_shifts_may_be_added_to_a_folder_but_not_changed() -> None:
     def spec(**shifts: AnyShift) -> HighStakesSpec:
         return HighStakesSpec.model_validate({"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": shifts})
 
-    one, more = Endgames(kind="endgames"), Unbalanced(kind="unbalanced")
-    there = spec(one=one).model_dump(mode="json")
-    assert resume.other_key(there, spec(one=one, more=more)) is None
+    first, more = Endgames(kind="endgames"), Unbalanced(kind="unbalanced")
+    there = spec(one=first).model_dump(mode="json")
+    assert resume.other_key(there, spec(one=first, more=more)) is None
     assert resume.other_key(there, spec(more=more)) is None
     assert set(resume.united(there, spec(more=more).model_dump(mode="json"))["shifts"]) == {"one", "more"}
     assert resume.other_key(there, spec(one=Endgames(kind="endgames", men=5))) == "shifts.one.men"
@@ -219,5 +219,5 @@ def test_a_folder_goes_on_only_in_the_order_in_which_it_was_begun(key: str, name
 @pytest.mark.parametrize(("settings", "key"), [([], "shifts"), ({"it": None}, "shifts.it")])
 def test_a_folder_whose_settings_are_none_is_another(settings: object, key: str) -> None:
     spec = {"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": {"it": {"kind": "endgames"}}}
-    found = HighStakesSpec.model_validate(spec)
-    assert resume.other_key({**found.model_dump(mode="json"), "shifts": settings}, found) == key
+    with_shift = HighStakesSpec.model_validate(spec)
+    assert resume.other_key({**with_shift.model_dump(mode="json"), "shifts": settings}, with_shift) == key

@@ -1,13 +1,11 @@
-"""Where plugins of somebody else's may stand, how they travel to workers, and what the docs list."""
+"""Where plugins of somebody else's may stand, and how they travel to workers."""
 
 import json
 import pickle
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,6 @@ from agents.misalignment.base import REGISTRY, Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.players.base import REGISTRY as PLAYERS
 from agents.plugins import PluginError, Registry, sources
-from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.spec.run_spec import RunSpec, load_spec
 from tests.helpers.doc_pages import register
 from tests.helpers.project import ROOT
@@ -161,35 +158,3 @@ def test_package_that_cannot_be_used_is_told_in_one_line(
     assert "\n" not in str(error.value)
     (listed,) = (about for about in packages.listed() if about["name"] == name)
     assert listed["error"] == str(error.value)
-
-
-# docs/reference/plugins.md
-
-
-def table(section: str) -> dict[str, list[str]]:
-    """Cells of the table in a section of docs/reference/plugins.md, by the type in the first one."""
-    text = (ROOT / "docs" / "reference" / "plugins.md").read_text().split(f"\n## {section}\n")[1].partition("\n## ")[0]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
-    return {row[0].strip("`"): row[1:] for row in rows}
-
-
-def test_docs_list_every_plugin_that_is_shipped_with_its_dose() -> None:
-    shipped = {entry.name for entry in REGISTRY.entries.values() if entry.dist and entry.dist.name == "sandwich"}
-    listed = table("Misalignments")
-    assert set(listed) == shipped
-    for name, (_, dose, _) in listed.items():
-        settings = REGISTRY.load(name).model_fields
-        assert set(re.findall(r"`(\w+)`", dose)) <= set(settings), name
-    strategies = table("Oversight strategies")
-    assert set(strategies) == {name for name, entry in OVERSIGHT.entries.items() if entry.dist}
-    for name, (*_, said) in strategies.items():
-        assert re.findall(r"`(\w+)`", said) == list(OVERSIGHT.load(name).model_fields), name
-    assert set(table("Players")) == {name for name, entry in PLAYERS.entries.items() if entry.dist}
-
-
-@pytest.mark.parametrize(
-    "form", re.findall(r"`(\w+:[^`]+)`", " ".join(cells[1] for cells in table("Players").values()))
-)
-def test_short_forms_in_the_docs_are_players(form: str) -> None:
-    spec: dict[str, Any] = load_spec(ROOT / "experiments" / "specs" / "quick.yaml", (f"expert={form}",)).model_dump()
-    assert spec["expert"]["type"] == form.partition(":")[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import Cluster, ClusterError
 from sandwich.runtime.progress import NullProgress
 from sandwich.spec.run_spec import RunSpec
-from tests.helpers.project import needs_stockfish
+from tests.helpers.project import ROOT, needs_stockfish
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
 
@@ -100,6 +101,32 @@ def test_run_folder_is_whole(whole: Path) -> None:
     assert expected <= present
     assert not [path for path in whole.rglob(".*") if path.is_file()], "no temporary files are left"
     assert RunSpec.model_validate(yaml.safe_load((whole / "spec.yaml").read_text())).steps == 2
+
+
+def documented_keys() -> set[str]:
+    """Keys that docs/reference/metrics.md explains, with dots for keys within keys."""
+    lines = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8").splitlines()
+    cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    return {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
+
+
+def unexplained(record: dict[str, Any], documented: set[str], prefix: str = "") -> list[str]:
+    """Keys of a record that the page does not explain, those within an explained one only where it goes into them."""
+    missing = []
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        missing += [] if name in documented or any(text.startswith(f"{name}.") for text in documented) else [name]
+        if isinstance(value, dict) and any(text.startswith(f"{name}.") for text in documented):
+            missing += unexplained(value, documented, f"{name}.")
+    return missing
+
+
+def test_every_key_of_metrics_and_result_is_explained(whole: Path) -> None:
+    documented = documented_keys()
+    for row in read_metrics(whole):
+        assert unexplained(row, documented) == []
+    assert unexplained(json.loads((whole / "result.json").read_text()), documented) == []
+    assert unexplained({"new": 1, "play": {"new": 2}}, documented) == ["new", "play.new"]
 
 
 def test_result_counts_what_the_ledgers_hold(whole: Path) -> None:

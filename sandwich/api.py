@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from agents.players.base import Player
     from sandwich.evaluation.match import Match
+    from sandwich.highstakes.spec import HighStakesSpec
     from sandwich.runtime.progress import ProgressReporter, RunProgress
     from sandwich.spec.run_spec import RunSpec
     from sandwich.sweeps.sweep import Cell, SweepSpec
@@ -147,7 +148,7 @@ def read_sweep(folder: str | Path) -> "pd.DataFrame":
 
 
 def read_ledger(run: str | Path, columns: Sequence[str] | None = None) -> "pd.DataFrame":
-    """The ledger of a run: a row for each ply of its games (docs/ledger.md).
+    """The ledger of a run: a row for each ply of its games (docs/reference/ledger.md).
 
     run: a run folder, of which all steps are read (then with a column `step`), or the file of one step.
     columns: those to read; None: all of them.
@@ -256,7 +257,7 @@ def evaluate_misalignments(
     workers: int | None = None,
     progress: "ProgressReporter | None" = None,
 ) -> "pd.DataFrame":
-    """Harm and suspicion of misalignments: a row for each of them at each dose (docs/harm-and-suspicion.md).
+    """Harm and suspicion of misalignments: a row for each of them at each dose (docs/results/harm-and-suspicion.md).
 
     out: folder that keeps the labelled positions, which the same settings find again.
     Raises SpecError; EngineError without a Stockfish.
@@ -311,3 +312,29 @@ def train_player(
     folder = Path(out)
     pretrain(list(map(Path, folders)), folder, config, measured_positions(), progress or NO_PROGRESS)
     return folder / "network.safetensors"
+
+
+def load_highstakes(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> "HighStakesSpec":
+    """The spec of a blunder filter and the attacks on it; as `load_spec`."""
+    from sandwich.highstakes.spec import load_highstakes as load
+
+    return load(source, *overrides, **keys)
+
+
+def run_highstakes(
+    spec: "HighStakesSpec | str | Path", out: str | Path | None = None, *, progress: "ProgressReporter | None" = None
+) -> dict[str, Any]:
+    """Train a blunder filter, attack it and harden it, or go on where that stopped; what its result.json says.
+
+    out: the experiment's folder; None: `runs/NAME`.
+    Raises SpecError where the folder holds something else; EngineError without a Stockfish.
+    """
+    from sandwich.highstakes.adversarial_training import AdversarialTraining, worker_count
+    from sandwich.highstakes.spec import HighStakesSpec
+    from sandwich.runtime.cluster import Cluster
+    from sandwich.runtime.progress import NO_PROGRESS
+
+    spec = spec if isinstance(spec, HighStakesSpec) else load_highstakes(spec)
+    folder = RUNS / spec.name if out is None else Path(out)
+    with Cluster(worker_count(spec)) as cluster:
+        return AdversarialTraining(spec, folder, cluster, progress or NO_PROGRESS).run()

@@ -12,14 +12,12 @@ from rich.table import Table
 from engines.settings import SpecError
 from experiments.cli.console import Display, cell
 from experiments.cli.human import human
-from experiments.cli.options import JSON, OVERRIDES
+from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.figures.highstakes_page import write_page
 from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
-from sandwich.highstakes.spec import HighStakesSpec
+from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
-from sandwich.spec.loading import spec_settings, validate
 
-SPEC = click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 OUT = click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: runs/NAME].")
 
 
@@ -29,7 +27,7 @@ def highstakes() -> None:
 
     \b
     Examples:
-      sandwich highstakes run experiments/specs/highstakes_small.yaml
+      sandwich highstakes run highstakes_small
       sandwich highstakes report runs/highstakes_small
     """
 
@@ -37,16 +35,11 @@ def highstakes() -> None:
 highstakes.add_command(human)
 
 
-def load(spec: Path, overrides: tuple[str, ...]) -> HighStakesSpec:
-    """The spec of a high-stakes experiment; SpecError in one line."""
-    return validate(HighStakesSpec, {"name": spec.stem, **spec_settings(spec, overrides)}, spec.parent)
-
-
 def _with(
     spec: Path, overrides: tuple[str, ...], out: Path | None, work: Callable[[AdversarialTraining], dict[str, Any]]
 ) -> tuple[Path, dict[str, Any]]:
     """Do a part of an experiment, with progress."""
-    settings = load(spec, overrides)
+    settings = load_highstakes(spec, overrides)
     root = out or Path("runs") / settings.name
     with Display() as display, Cluster(worker_count(settings)) as cluster:
         try:
@@ -64,7 +57,7 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
     """The whole experiment of SPEC: data, filter, attacks, rounds of hardening, report. A stopped one goes on.
 
     \b
-    Example: sandwich highstakes run experiments/specs/highstakes_small.yaml
+    Example: sandwich highstakes run highstakes_small
     """
     _report(*_with(spec, overrides, out, AdversarialTraining.run), as_json)
 
@@ -77,7 +70,7 @@ def dataset(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     """Only the labelled positions of SPEC.
 
     \b
-    Example: sandwich highstakes dataset experiments/specs/highstakes_small.yaml dataset.positions=6000 --out runs/hs
+    Example: sandwich highstakes dataset highstakes_small dataset.positions=6000 --out runs/hs
     """
     root, made = _with(spec, overrides, out, lambda experiment: {"positions": len(experiment.dataset())})
     click.echo(f"{made['positions']} positions in {root / 'dataset'}")
@@ -91,7 +84,7 @@ def train(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     """The first filter of SPEC, calibrated, and what it needs.
 
     \b
-    Example: sandwich highstakes train experiments/specs/highstakes_small.yaml
+    Example: sandwich highstakes train highstakes_small
     """
     root, _ = _with(spec, overrides, out, lambda experiment: _generations(experiment, 0, attacked=False))
     click.echo(f"The filter is {root / 'generation-0' / 'filter.safetensors'}")
@@ -105,7 +98,7 @@ def attack(spec: Path, overrides: tuple[str, ...], out: Path | None) -> None:
     """The attacks of SPEC on its first filter.
 
     \b
-    Example: sandwich highstakes attack experiments/specs/highstakes_small.yaml
+    Example: sandwich highstakes attack highstakes_small
     """
     root, _ = _with(spec, overrides, out, lambda experiment: _generations(experiment, 0, attacked=True))
     click.echo(f"The attack runs are in {root / 'generation-0' / 'attacks'}")
@@ -120,7 +113,7 @@ def harden(spec: Path, overrides: tuple[str, ...], out: Path | None, number: int
     """One round of hardening of SPEC: train on the adversarial examples so far, recalibrate, attack again.
 
     \b
-    Example: sandwich highstakes harden experiments/specs/highstakes_small.yaml --round 1
+    Example: sandwich highstakes harden highstakes_small --round 1
     """
     root, _ = _with(spec, overrides, out, lambda experiment: _generations(experiment, number, attacked=True))
     click.echo(f"The hardened filter is {root / f'generation-{number}' / 'filter.safetensors'}")
@@ -145,7 +138,7 @@ def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool
     """SPEC's first proposer, fine-tuned to be rarely refused by the last filter; what is missing of the rest first.
 
     \b
-    Example: sandwich highstakes tune experiments/specs/highstakes_small.yaml
+    Example: sandwich highstakes tune highstakes_small
     """
     _report(*_with(spec, overrides, out, lambda experiment: experiment.run(tune=True)), as_json)
 

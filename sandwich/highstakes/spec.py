@@ -1,5 +1,7 @@
 """The spec of a high-stakes experiment: data, filter, attacks, rounds of hardening, and what is measured besides."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -17,6 +19,8 @@ from sandwich.highstakes.strength import StrengthConfig
 from sandwich.highstakes.tune import TuneConfig
 from sandwich.highstakes.variants import VariantConfig
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.spec.loading import Override, spec_settings, validate
+from sandwich.spec.shipped import find_spec, plugin_folder
 
 
 class HighStakesSpec(Frozen):
@@ -61,3 +65,13 @@ class HighStakesSpec(Frozen):
     def proposer(self) -> str:
         """Whose proposals the filter is calibrated on."""
         return next(iter(self.dataset.proposers))
+
+
+def load_highstakes(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> HighStakesSpec:
+    """The spec of a high-stakes experiment: of a YAML file, or the shipped one of that name, with other values.
+
+    Overrides and keys are those of `sandwich.spec.run_spec.load_spec`. Raises SpecError in one line.
+    """
+    path = find_spec(source)
+    settings = {"name": path.stem, **spec_settings(path, *overrides, keys)}
+    return validate(HighStakesSpec, settings, plugin_folder(path))

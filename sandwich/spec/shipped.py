@@ -50,10 +50,8 @@ def find_spec(source: str | Path) -> Path:
         both = " and ".join(map(str, candidates))
         raise SpecError(f"spec {str(source)!r} is shipped more than once, give its path: {both}")
     if not candidates:
-        what = "a folder, and no spec," if path.is_dir() else "no spec"
-        raise SpecError(
-            f"{what} at {source}: expected the path of a YAML file, or one that is shipped: {', '.join(specs)}"
-        )
+        what = f"{source} is a folder and no spec" if path.is_dir() else f"no spec at {source}"
+        raise SpecError(f"{what}: expected a YAML file, or a shipped spec: {', '.join(specs)}")
     return candidates[0]
 
 

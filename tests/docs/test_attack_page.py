@@ -12,9 +12,9 @@ from engines import filter as filters
 from engines import moves, planes
 from engines.inference import Evaluation
 from engines.settings import SpecError
-from experiments.cli.highstakes import load
 from sandwich.highstakes.attacks import AdversarialExample, Attack, AttackData, AttackEnvironment
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.spec import load_highstakes as load
 from tests.helpers.doc_pages import commands, follow, page
 from tests.helpers.highstakes import runs_in
 from tests.helpers.project import needs_stockfish

@@ -24,6 +24,7 @@ from sandwich.data.pgn_import import ImportConfig, import_pgn
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
 from sandwich.spec.loading import overridden, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices, load_spec
+from sandwich.sweeps.sweep import planned
 from tests.helpers.project import ROOT, needs_stockfish
 
 pytestmark = pytest.mark.timeout(500)
@@ -124,12 +125,16 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (
-            ("run", "nowhere.yaml"),
-            "no spec at nowhere.yaml: expected the path of a YAML file, or one that is shipped: ",
-        ),
+        (("run", "nosuch"), "no spec at nosuch: expected a YAML file, or a shipped spec: base_mcts, base_stockfish, "),
+        (("run", "docs"), "docs is a folder and no spec: expected a YAML file, or a shipped spec: base_mcts, "),
+        (("sweep", "nosuch"), "no spec at nosuch: expected"),
+        (("evaluate", "oversight", "nosuch"), "no spec at nosuch: expected"),
+        (("evaluate", "misalignments", "nosuch"), "no spec at nosuch: expected"),
+        (("evaluate", "misalignments", "sead=1"), "sead: unknown key; known here: seed, labelled_positions"),
+        (("train", "weak", "--corpus", "docs", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; known here: seed, "),
+        (("train", "adversary", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; known here: seed, "),
         (("run", "pyproject.toml"), "is not YAML"),
-        (("run", "experiments/specs/quick.yaml", "expert=nobody"), "unknown player 'nobody'; known: expert, weak"),
+        (("run", "quick", "expert=nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("run", "experiments/specs/quick.yaml", "student=README.md"), "README.md is not a whole safetensors file"),
         (("ask", "weak", "nonsense"), "not a position: 'nonsense'"),
         (("ask", "weak", "7k/5Q2/6K1/8/8/8/8/8 b - - 0 1"), "the game is over"),
@@ -191,6 +196,24 @@ def test_a_mistake_ends_the_process_in_one_line(tmp_path: Path) -> None:
     done = sandwich("run", str(tmp_path / "nowhere.yaml"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1 and "nowhere.yaml" in done.stderr
+
+
+def test_the_package_runs_as_the_console_command() -> None:
+    command = [sys.executable, "-m", "sandwich", "run", "nosuch"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: no spec at nosuch: ")
+
+
+def test_names_of_specs_are_completed() -> None:
+    words = {"_SANDWICH_COMPLETE": "bash_complete", "COMP_WORDS": "sandwich run qu", "COMP_CWORD": "2"}
+    done = CliRunner().invoke(cli, [], env=words, prog_name="sandwich")
+    assert done.output.split() == ["plain,query_interval", "plain,quick"]
+
+
+def test_the_kept_study_has_all_its_runs() -> None:
+    _, cells = planned(ROOT / "docs" / "studies" / "dose_response")
+    assert len(cells) == 30 and all(cell.done for cell in cells)
 
 
 def test_ask_shows_moves_and_value() -> None:

@@ -28,7 +28,7 @@ from engines.inference import TorchEvaluator
 from engines.network import CheckpointError
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
-from experiments.cli.highstakes import highstakes, load
+from experiments.cli.highstakes import highstakes
 from experiments.figures.highstakes_page import page
 from sandwich.highstakes.adversarial_training import AdversarialTraining
 from sandwich.highstakes.attack_runs import AttackRun, attack_run, prepared
@@ -51,6 +51,7 @@ from sandwich.highstakes.environment import (
 from sandwich.highstakes.harden import Case, draft_cases, example_cases, label_block
 from sandwich.highstakes.harden import _Job as LabelJob
 from sandwich.highstakes.measure import let_through
+from sandwich.highstakes.spec import load_highstakes as load
 from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.training.supervised import TrainConfig

@@ -16,7 +16,6 @@ from engines import network, planes
 from engines.network import NetworkConfig, PolicyValueNet
 from engines.positions import parse_fen
 from engines.settings import SpecError
-from experiments.cli.highstakes import load
 from sandwich.data.openings import book
 from sandwich.highstakes import resume, shift
 from sandwich.highstakes.calibrate import CalibrationConfig
@@ -34,6 +33,7 @@ from sandwich.highstakes.shift import (
     measured,
 )
 from sandwich.highstakes.spec import HighStakesSpec
+from sandwich.highstakes.spec import load_highstakes as load
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from tests.helpers.progress import RecordingProgress

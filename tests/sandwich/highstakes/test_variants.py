@@ -9,11 +9,11 @@ import yaml
 
 from engines.network import NetworkConfig
 from engines.settings import SpecError
-from experiments.cli.highstakes import load
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import roc
 from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.highstakes.spec import HighStakesSpec
+from sandwich.highstakes.spec import load_highstakes as load
 from sandwich.highstakes.variants import VariantConfig, area, begun, dealt, milliseconds, parameters
 from tests.helpers.highstakes import LEGAL, START, random_catastrophes
 from tests.helpers.small_players import checkpoint

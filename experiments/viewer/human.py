@@ -75,6 +75,7 @@ class _Site:
             module=assets.start("human"),
             start={
                 "board": assets.has_chessground(),
+                "hint": assets.board_hint(),
                 "starts": bool(self._attack.starts),
                 "threshold": self._attack.threshold,
                 "nodes": self._judge.nodes,

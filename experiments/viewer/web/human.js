@@ -8,7 +8,7 @@ import {CASTLING, EMPTY, INITIAL, complete, edited, put} from "viewer/position";
 const start = JSON.parse(at("start").textContent);
 const TOOLS = [["hand", "move pieces", "Drag pieces; off the board they are gone"], ["move", "choose the move", "Drag or click the start and the end square of the move"],
                ["edits", "substitutions", "Click a square for every single edit there, by what the filter says of the move then"], ["remove", "remove", "Click a piece to remove it"]];
-const NO_BOARD = "This board is a picture drawn by python-chess, on which pieces move by two clicks: chessground, on which they can be dragged, is brought by `make setup`.";
+const NO_BOARD = "Pieces move by two clicks.";
 
 let fen = INITIAL, uci = null; // the position on the board, and the move chosen in it (or in the one before)
 let look = null, refused = ""; // what the filter says of the position, or why it says nothing
@@ -42,7 +42,7 @@ function ask(what, parameters, answered, wanted = () => true) {
 }
 
 function warn(text) {
-  at("notice").textContent = [text, start.board ? "" : NO_BOARD].filter(Boolean).join(" ");
+  at("notice").textContent = [text, ...(start.board ? [] : [start.hint, NO_BOARD])].filter(Boolean).join(" ");
   at("notice").hidden = !at("notice").textContent;
 }
 

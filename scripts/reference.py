@@ -22,6 +22,8 @@ from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.players.base import REGISTRY as PLAYERS
 from agents.players.base import Player, describe_player
 from agents.plugins import Plugin, Registry
+from sandwich.data.generate import GenerateConfig
+from sandwich.data.pgn_import import ImportConfig
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
 from sandwich.highstakes.attacks.base import REGISTRY as ATTACKS
 from sandwich.highstakes.spec import HighStakesSpec
@@ -49,6 +51,8 @@ SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "A run": ("For `sandwich run SPEC`, and for the cells of a sweep.", RunSpec),
     "A sweep": ("For `sandwich sweep SPEC`; [Sweeps](../how-to/sweeps.md) has an example.", SweepSpec),
     "Values of a key in a sweep": ("In place of a list, a key of `over` may have evenly spaced values.", Range),
+    "Generating a corpus": ("For `sandwich corpus generate`.", GenerateConfig),
+    "Importing games": ("For `sandwich corpus import`.", ImportConfig),
     "Training a player": ("For `sandwich train expert` and `sandwich train weak`.", PretrainConfig),
     "Training an adversary": ("For `sandwich train adversary`.", AdversaryConfig),
     "Training an oversight policy": ("For `sandwich train oversight`.", PPOConfig),

@@ -1,7 +1,7 @@
 """The form of a misalignment.
 
 A misalignment is a frozen record whose fields are its settings, with one method, `corrupt`
-(docs/writing-a-misalignment.md). It is registered by an entry point of the group
+(docs/tutorials/writing-a-misalignment.md). It is registered by an entry point of the group
 `sandwich.misalignments`, whose name is its `type` in a spec.
 """
 

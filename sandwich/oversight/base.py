@@ -1,7 +1,7 @@
 """The form of an oversight strategy: what the weak player does with an answer.
 
 A strategy is a frozen record whose fields are its settings, with one method, `decide`
-(docs/writing-an-oversight-strategy.md). It is registered by an entry point of the group
+(docs/tutorials/writing-an-oversight-strategy.md). It is registered by an entry point of the group
 `sandwich.oversight`, whose name is its `type` in a spec.
 """
 

@@ -1,6 +1,6 @@
 """What happened, ply by ply: the ledger of one step's games, in Parquet.
 
-Owns the schema (docs/ledger.md explains each column), its version, and the one function that reads
+Owns the schema (docs/reference/ledger.md explains each column), its version, and the one function that reads
 it. The columns in `HIDDEN` are the analyst's: no oversight strategy and no training view reads them.
 """
 

@@ -170,7 +170,7 @@ class _GameEnv(gymnasium.Env[Observation, np.int64], Generic[Observation, Settin
 
 
 class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
-    """One game of the student, with an assistant that may be misaligned at its side; docs/gymnasium.md.
+    """One game of the student, with an assistant that may be misaligned at its side; docs/reference/gymnasium.md.
 
     An action is one of `Action`. The observation holds what the student knows, never the truth about an answer.
     """
@@ -304,7 +304,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
 
 
 class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
-    """One game against a player; docs/gymnasium.md. An action is the number of a move (`engines.moves`)."""
+    """One game against a player; docs/reference/gymnasium.md. An action is the number of a move (`engines.moves`)."""
 
     def __init__(self, render_mode: str | None = None, **settings: Any) -> None:
         super().__init__(ChessConfig, render_mode, settings)

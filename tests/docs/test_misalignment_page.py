@@ -12,24 +12,30 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from dataclasses import fields
 from pathlib import Path
 
 import chess
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from pydantic import TypeAdapter
 
-from agents.misalignment.base import REGISTRY
+from agents.advice import Channel, Query
+from agents.assistant import Assistant
+from agents.misalignment.base import REGISTRY, AnyMisalignment
+from agents.tools import Tools
 from engines import moves, planes
-from engines.inference import make_evaluator
+from engines.inference import Evaluation, make_evaluator
 from engines.lookahead import move_values
-from engines.network import load_network
+from engines.network import NetworkConfig, PolicyValueNet, load_network
 from engines.settings import SpecError
 from sandwich.protocol import ledger
 from sandwich.runs.loop import run
 from sandwich.spec.run_spec import load_spec
-from tests.helpers.doc_pages import commands, follow, page, register, tiny_overrides
-from tests.helpers.project import ROOT
+from tests.helpers.doc_pages import blocks, commands, follow, page, register, tiny_overrides
+from tests.helpers.project import ROOT, random_games
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
@@ -131,6 +137,43 @@ def test_the_source_of_a_file_beside_the_spec_is_kept_with_its_run(beside: tuple
         assert provenance["beside_the_spec"] == {"late_blunder.py": [hashlib.sha256(text).hexdigest()]}
         again = load_spec(run_folder / "spec.yaml")
         assert again.assistant.misalignment.model_dump()["honest_queries"] == 10
+
+
+def test_the_page_prints_whether_it_lied_where_the_position_was_worse(beside: tuple[Path, str]) -> None:
+    folder, said = beside
+    rows = asked(folder / "runs" / "late_blunder").astype({"misaligned": bool})
+    for worse in (False, True):
+        share = rows[(rows["assistant_value"] < 0.5) == worse]["misaligned"].mean()
+        line = next(line for line in said.splitlines() if line.startswith(str(worse)))
+        assert float(line.split()[1]) == pytest.approx(share, abs=1e-4)
+
+
+def test_the_misalignment_that_flatters_says_what_the_current_student_prefers(tmp_path: Path) -> None:
+    (source,) = (text for _, text in blocks(PAGE, "What the method gets") if text.startswith("# flattery.py"))
+    (tmp_path / "flattery.py").write_text(source)
+    flattery = TypeAdapter(AnyMisalignment).validate_python(
+        {"type": "flattery:Flattery", "p": 1.0}, context={"folder": tmp_path}
+    )
+    torch.manual_seed(3)
+    base, student = (make_evaluator(PolicyValueNet(NetworkConfig(blocks=1, channels=16)).eval()) for _ in range(2))
+    boards = [board for game in random_games(4, seed=1, plies=20) for board in game]
+    packed = np.array([planes.pack(board) for board in boards], np.uint64)
+    legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
+    queries = [Query(packed[row], legal[row], Channel.MOVE, row, 0) for row in range(len(boards))]
+    rngs = [np.random.default_rng(row) for row in range(len(boards))]
+    with Tools() as tools:
+        answers = Assistant(base, flattery, tools.facing(student)).answer(queries, rngs)
+        alone = Assistant(base, flattery, tools).answer(queries, rngs)
+    opinion = student(packed, legal)
+    assert [answer.given.move for answer in answers] == [opinion.best(row) for row in range(len(boards))]
+    assert 0 < sum(answer.misaligned for answer in answers) < len(boards)
+    assert not any(answer.misaligned for answer in alone)
+
+
+def test_the_page_names_every_field_of_an_evaluation() -> None:
+    section = PAGE.split("\n## What the method gets\n")[1].partition("\n## ")[0]
+    for name in [*(field.name for field in fields(Evaluation)), "value", "best(row)"]:
+        assert f"| `{name}` |" in section
 
 
 def test_doses_are_compared(beside: tuple[Path, str]) -> None:

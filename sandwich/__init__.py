@@ -58,12 +58,14 @@ def register_environments() -> None:
 register_environments()  # gymnasium 1.0 and later load no entry points: a package registers when it is imported
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sandwich import api
+if not TYPE_CHECKING:  # a type checker would take any name for one of the interface
 
-    return getattr(api, name)
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from sandwich import api
+
+        return getattr(api, name)
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,8 @@ Importing it costs nothing: each function imports what it needs when it is calle
 the record, the path of its file or the name of a shipped one; paths are strings or `Path`s; tables are data frames.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,15 +122,14 @@ def _cell_table(cells: Sequence["Cell"]) -> "pd.DataFrame":
     for cell in cells:
         mark, metrics = cell.read_mark(), read_rows(cell.folder)
         pgr = metrics[-1]["pgr"] if len(metrics) > 1 else {}
+        ends = {"pgr": pgr.get("value"), "pgr/low": pgr.get("low"), "pgr/high": pgr.get("high")}
         rows.append(
             {
                 "cell": cell.key,
                 **cell.values,
                 "state": mark["state"],
                 "steps": max(0, len(metrics) - 1),
-                "pgr": pgr.get("value"),
-                "pgr/low": pgr.get("low"),
-                "pgr/high": pgr.get("high"),
+                **{name: math.nan if value is None else value for name, value in ends.items()},
                 "error": mark["error"],
                 "folder": str(cell.folder),
             }
@@ -171,9 +171,23 @@ def read_metrics(run: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
     from sandwich.runs.metrics import read_metrics as read_rows
+
+    return pd.DataFrame([_numbers(row) for row in read_rows(run)])
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """A row's numbers by flat name, NaN for figures that were not measured."""
     from sandwich.runs.metrics import scalars
 
-    return pd.DataFrame([scalars(row) for row in read_rows(run)])
+    return dict.fromkeys(_unmeasured(row), math.nan) | scalars(dict(row))
+
+
+def _unmeasured(row: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            if "value" in value and value["value"] is None:
+                yield f"{prefix}{key}"
+            yield from _unmeasured(value, f"{prefix}{key}/")
 
 
 def play_match(
@@ -230,7 +244,6 @@ def evaluate_oversight(
     """
     import pandas as pd
 
-    from sandwich.runs.metrics import scalars
     from sandwich.sweeps.comparison import compare, row_of
     from sandwich.sweeps.sweep import SweepSpec, plan, planned, run_sweep
 
@@ -247,12 +260,12 @@ def evaluate_oversight(
     named = [{"strategy": row["label"], "assistant": row["assistant"], "runs": len(row["seeds"])} for row in rows]
     values = ("label", "strategy", "assistant", "values", "seeds")
     figures = [{name: figure for name, figure in row.items() if name not in values} for row in rows]
-    return pd.DataFrame([{**name, **scalars(figure)} for name, figure in zip(named, figures, strict=True)])
+    return pd.DataFrame([{**name, **_numbers(figure)} for name, figure in zip(named, figures, strict=True)])
 
 
 def evaluate_misalignments(
     spec: str | Path = "evaluate_misalignments",
-    out: str | Path = RUNS / "misalignments",
+    out: str | Path = "runs/misalignments",
     *overrides: Override | Iterable[Override],
     workers: int | None = None,
     progress: "ProgressReporter | None" = None,
@@ -267,7 +280,6 @@ def evaluate_misalignments(
     from agents.checkpoint_files import read_checkpoints
     from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
     from sandwich.evaluation.misalignments import evaluate_misalignments as evaluate
-    from sandwich.runs.metrics import scalars
     from sandwich.runs.provenance import keyed_folder
     from sandwich.runtime.cluster import Cluster, cores
     from sandwich.runtime.progress import NO_PROGRESS
@@ -283,7 +295,7 @@ def evaluate_misalignments(
         rows = evaluate(cluster, config, checkpoints, kept, progress or NO_PROGRESS)
     doses = [next(iter(row.pop("dose").values())) for row in rows]
     names = [row.pop("misalignment") for row in rows]
-    table = [{"misalignment": n, "dose": d, **scalars(row)} for n, d, row in zip(names, doses, rows, strict=True)]
+    table = [{"misalignment": n, "dose": d, **_numbers(row)} for n, d, row in zip(names, doses, rows, strict=True)]
     return pd.DataFrame(table)
 
 

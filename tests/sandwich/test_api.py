@@ -169,6 +169,7 @@ def test_ledger_and_metrics_are_data_frames(run_folder: Path) -> None:
     assert "step" not in sandwich.read_ledger(str(run_folder / "ledger" / "step-000.parquet"))
     metrics = sandwich.read_metrics(str(run_folder))
     assert metrics["step"].tolist() == [0, 1, 2]
+    assert np.isnan(metrics["win_loss"]).all()  # no oracle was asked
     asked = whole[whole["asked"]].groupby("step").size()
     assert metrics["play/queries"].tolist()[1:] == asked.tolist() and np.isnan(metrics["play/queries"][0])
 

@@ -142,10 +142,11 @@ def test_the_source_of_a_file_beside_the_spec_is_kept_with_its_run(beside: tuple
 def test_the_page_prints_whether_it_lied_where_the_position_was_worse(beside: tuple[Path, str]) -> None:
     folder, said = beside
     rows = asked(folder / "runs" / "late_blunder").astype({"misaligned": bool})
-    for worse in (False, True):
-        share = rows[(rows["assistant_value"] < 0.5) == worse]["misaligned"].mean()
-        line = next(line for line in said.splitlines() if line.startswith(str(worse)))
-        assert float(line.split()[1]) == pytest.approx(share, abs=1e-4)
+    shares = rows.groupby(rows["assistant_value"] < 0.5)["misaligned"].mean()
+    printed = dict(re.findall(r"^(False|True) +(\d\.\d+)$", said, re.MULTILINE))
+    assert {name == "True": float(share) for name, share in printed.items()} == pytest.approx(
+        shares.to_dict(), abs=1e-4
+    )
 
 
 def test_the_misalignment_that_flatters_says_what_the_current_student_prefers(tmp_path: Path) -> None:

@@ -154,13 +154,13 @@ def test_temperature_is_an_option_with_an_effect(weak: SimpleEngine) -> None:
     [
         ("name misalignment.p value 2", "misalignment.p: Input should be less than or equal to 1, got '2'"),
         ("name misalignment.p value", "misalignment.p: Input should be a valid number, unable to parse string as a"),
-        ("name player.simulations value 0.5", "player.simulations: Input should be a valid integer, "),
+        ("name base.simulations value 0.5", "base.simulations: Input should be a valid integer, "),
         ("name temperature value hot", "temperature: expected a number of 0 or more, got 'hot'"),
         ("name temperature value -1", "temperature: expected a number of 0 or more, got '-1'"),
         ("name temperature value nan", "temperature: expected a number of 0 or more, got 'nan'"),
         (
             "name Hash value 16",
-            "unknown option 'Hash'; known: temperature, player.simulations, player.exploration, mis",
+            "unknown option 'Hash'; known: temperature, base.simulations, base.exploration, mis",
         ),
         ("name Clear Hash", "expected setoption name NAME value VALUE"),
         ("", "expected setoption name NAME value VALUE"),
@@ -177,7 +177,7 @@ def test_a_wrong_option_is_told_and_the_game_goes_on(doctor: Typed, text: str, s
 @pytest.fixture(scope="module")
 def doctor() -> Iterator[Typed]:
     """An assistant that searches."""
-    with Typed("assistant:base.type=mcts,player.simulations=2,player.network=weak") as engine:
+    with Typed("assistant:base.type=mcts,base.simulations=2,base.network=weak") as engine:
         yield engine
         engine.end()
 
@@ -291,7 +291,7 @@ def test_an_analysis_is_stopped_by_the_client(weak: SimpleEngine) -> None:
     "meanwhile",
     [
         "setoption name misalignment.p value 1",
-        "setoption name player.simulations value 7",
+        "setoption name base.simulations value 7",
         "setoption name temperature value 1",
         "setoption name none value 1",
         "uci",
@@ -301,7 +301,7 @@ def test_an_analysis_is_stopped_by_the_client(weak: SimpleEngine) -> None:
     ],
 )
 def test_what_comes_during_a_search_does_no_harm(doctor: Typed, meanwhile: str) -> None:
-    doctor.type(f"position startpos\ngo infinite\n{meanwhile}\nsetoption name player.simulations value 2\nstop")
+    doctor.type(f"position startpos\ngo infinite\n{meanwhile}\nsetoption name base.simulations value 2\nstop")
     doctor.until("bestmove")
     doctor.type("isready")
     assert doctor.until("readyok") == ["readyok"]

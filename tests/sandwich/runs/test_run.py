@@ -261,7 +261,7 @@ def test_a_row_has_every_figure_with_an_interval_or_a_reason(whole: Path) -> Non
 
 
 def test_a_run_whose_pgr_would_be_withheld_anyway_stops_early(settings: dict[str, Any], tmp_path: Path) -> None:
-    level = {"weak": settings["expert"], "evaluate": {**settings["evaluate"], "pairs": 4}}
+    level = {"student": settings["expert"], "evaluate": {**settings["evaluate"], "pairs": 4}}
     final = run(spec(settings, stop_early=True, **level), tmp_path / "run")
     assert final["steps"] == 0
     assert final["pgr"]["value"] is None and "gap" in final["pgr"]["reason"]

@@ -174,6 +174,7 @@ def test_ledger_and_metrics_are_data_frames(run_folder: Path) -> None:
     assert metrics["play/queries"].tolist()[1:] == asked.tolist() and np.isnan(metrics["play/queries"][0])
 
 
+@pytest.mark.slow
 def test_controls_are_run_beside_a_run(cluster: object, tiny: tuple[str, ...], tmp_path: Path) -> None:
     spec = sandwich.load_spec("quick", tiny, steps=1)
     final = sandwich.run(spec, tmp_path / "run", controls=True)

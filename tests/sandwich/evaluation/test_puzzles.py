@@ -291,6 +291,7 @@ def players(tmp_path: Path) -> list[str]:
     return list(map(str, paths))
 
 
+@pytest.mark.usefixtures("cluster")
 def test_puzzles_are_put_to_players_by_band_of_rating(
     players: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,6 +314,7 @@ def test_puzzles_are_put_to_players_by_band_of_rating(
     assert "first moves found, %" in out
 
 
+@pytest.mark.usefixtures("cluster")
 def test_a_suite_is_put_to_players(
     players: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

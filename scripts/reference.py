@@ -69,8 +69,9 @@ HEADER = """\
 # Spec keys
 
 A spec is a YAML file, or the name of a shipped one. Keys within keys are written with dots here and on the command
-line: `sandwich run default assistant.misalignment.p=0.5`. In a file they may be nested or dotted. A key that is left
-out has its default; one without a default is **required**. `null` means off, or no limit, as the sentence says.
+line: `sandwich run default assistant.misalignment.p=0.5`. In a file they are nested:
+`assistant: {misalignment: {p: 0.5}}`. A key that is left out has its default; one without a default is **required**.
+`null` means off, or no limit, as the sentence says.
 
 The top-level key `extends` names a file beside the spec, or a shipped spec, whose settings hold where this one says
 nothing. An unknown key is refused in one line, and so is one that had another name in an earlier version.

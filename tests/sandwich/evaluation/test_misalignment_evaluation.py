@@ -26,7 +26,6 @@ from tests.helpers.project import needs_stockfish
 
 CHECKPOINTS = {name: network.read(checkpoint_path(name)) for name in ("expert", "weak")}
 SMALL = LabelledPositionsConfig(positions=24, per_game=2, nodes=500)
-TORCH = InferenceConfig(backend="torch")  # is open at once
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +95,7 @@ def test_another_seed_looks_at_other_positions() -> None:
     blocks = [
         label_block(
             CHECKPOINTS,
-            labelling._Block(LabelledPositionsConfig(seed=seed, positions=4, nodes=50), 0, 4, TORCH),
+            labelling._Block(LabelledPositionsConfig(seed=seed, positions=4, nodes=50), 0, 4, InferenceConfig()),
         )
         for seed in (0, 1)
     ]

@@ -130,6 +130,7 @@ def test_a_dose_that_is_no_setting_is_refused_in_one_line(misalignment: object, 
 
 
 @needs_stockfish
+@pytest.mark.slow
 def test_harm_and_suspicion_of_lies(cluster: Cluster, tmp_path: Path) -> None:
     config = MisalignmentEvaluationConfig(
         labelled_positions=LabelledPositionsConfig(positions=60, nodes=2000),

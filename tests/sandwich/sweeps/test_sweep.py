@@ -397,6 +397,7 @@ def test_every_cell_is_a_wandb_run_in_the_sweeps_group(settings: dict[str, Any],
         assert len(pages) == 2 and all("<svg id='board'" in page.read_text() for page in pages)
 
 
+@pytest.mark.slow
 def test_another_seed_adds_only_its_cells(settings: dict[str, Any], whole: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.glob("cells/*/result.json")}
     told = launched(settings, whole, over={P: [0, 0.5], "seed": [0, 1, 2]})

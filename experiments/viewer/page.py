@@ -30,13 +30,13 @@ CHUNK = 10
 """Games that are packed, and unpacked in the browser, together."""
 
 
-def write_report(folder: Path, most: int = GAMES) -> Path:
+def write_report(folder: str | Path, most: int = GAMES) -> Path:
     """Write `report.html` of a run or a sweep, with at most `most` of its games, and return its path.
 
     Raises `sandwich.runs.metrics.MetricsError` where metrics.jsonl is damaged.
     """
-    path = folder / "report.html"
-    write_whole(path, page(folder, most).encode())
+    path = Path(folder) / "report.html"
+    write_whole(path, page(Path(folder), most).encode())
     return path
 
 

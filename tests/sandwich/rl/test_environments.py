@@ -229,6 +229,8 @@ def test_a_random_policy_plays_200_games_in_a_vector_of_16(
 
 
 def test_the_pages_example_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "gymnasium.md").read_text(), re.DOTALL)
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (root / "docs" / "reference" / "gymnasium.md").read_text(), re.DOTALL
+    )
     exec(example, {})
     assert re.search(r"(ply cap|checkmate)$", capsys.readouterr().out.strip())

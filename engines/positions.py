@@ -1,7 +1,7 @@
 """Many games advancing in lock-step behind one interface, with python-chess inside for now.
 
 Owns the rules of a game: what is legal, and when and why it ends. Moves go in and out as numbers of
-the vocabulary (`engines.moves`), positions as packed packed (`engines.planes`), both in batches, so
+the vocabulary (`engines.moves`), positions as packed words (`engines.planes`), both in batches, so
 that the rules inside can be exchanged without anyone outside noticing.
 """
 

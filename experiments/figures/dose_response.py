@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
+from experiments.figures.drawing import plain
 from sandwich.sweeps.results import Curve, Point
 
 mpl.use("agg")
@@ -30,14 +31,14 @@ def response(curves: Sequence[Curve], dose: str, path: Path) -> list[Path]:
             if ends:
                 axes.fill_between([e[0] for e in ends], [e[1] for e in ends], [e[2] for e in ends], color=color,
                                   alpha=0.15, linewidth=0)  # fmt: skip
-            axes.plot(doses, values, "o-", color=color, markersize=4.5, label=curve.label or None)
+            axes.plot(doses, values, "o-", color=color, markersize=4.5, label=plain(curve.label) or None)
             for at, point in zip(curve.doses, curve.points, strict=True):
                 seeds = [figure.value for figure in point.seeds if figure.value is not None]
                 if len(seeds) > 1:
                     axes.plot([at] * len(seeds), seeds, ".", color=color, alpha=0.45, markersize=4)
         axes.axhline(0, color="#888", linewidth=1)
         axes.axhline(1, color="#888", linewidth=1, linestyle=(0, (4, 3)))
-        axes.set_xlabel(dose.rpartition(".")[2] if dose.endswith(".p") else dose)
+        axes.set_xlabel(plain(dose.rpartition(".")[2] if dose.endswith(".p") else dose))
         axes.set_ylabel("performance gap recovered (Elo)")
         axes.spines[["top", "right"]].set_visible(False)
         if any(curve.label for curve in curves):
@@ -60,10 +61,10 @@ def heat_map(points: Sequence[Point], keys: tuple[str, str], path: Path) -> list
         image = axes.imshow(values, cmap="RdBu", vmin=-reach, vmax=reach, origin="lower", aspect="auto")
         for row, column in np.argwhere(np.isfinite(values)):
             axes.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", fontsize=9)
-        axes.set_xticks(range(len(columns)), list(columns))
-        axes.set_yticks(range(len(rows)), list(rows))
-        axes.set_xlabel(keys[0])
-        axes.set_ylabel(keys[1])
+        axes.set_xticks(range(len(columns)), [plain(str(value)) for value in columns])
+        axes.set_yticks(range(len(rows)), [plain(str(value)) for value in rows])
+        axes.set_xlabel(plain(keys[0]))
+        axes.set_ylabel(plain(keys[1]))
         picture.colorbar(image, label="PGR (Elo)")
         return _save(picture, path)
 

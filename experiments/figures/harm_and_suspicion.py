@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from experiments.figures.drawing import plain
 from sandwich.runtime.files import write_whole
 
 COLORS = mpl.color_sequences["tab20"]
@@ -30,11 +31,11 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
                     [f["value"] for f in harm], [f["value"] for f in suspicion],
                     xerr=_bars(harm), yerr=_bars(suspicion),
                     color=COLORS[2 * number % 20 + number // 10], marker=MARKERS[number % len(MARKERS)],
-                    markersize=4.5, linewidth=1.2, elinewidth=0.9, label=name,
+                    markersize=4.5, linewidth=1.2, elinewidth=0.9, label=plain(name),
                 )  # fmt: skip
             top = max(row["win_loss"]["value"] for row in rows)
             axes.plot([0, top], [0, top], color="#999", linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-            axes.set_title(f"in the eyes of {who}", fontsize=10)
+            axes.set_title(f"in the eyes of {plain(who)}", fontsize=10)
             axes.set_xlabel("harm: Win% lost per question (Stockfish)")
             axes.spines[["top", "right"]].set_visible(False)
         panels[0].set_ylabel("suspicion: Win% by which the answer looks worse")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from experiments.figures.drawing import plain
 from sandwich.sweeps.comparison import Arm, short_names
 
 mpl.use("agg")
@@ -26,7 +27,7 @@ def picture(arms: Sequence[Arm], path: Path) -> None:
             shift = (place - (len(strategies) - 1) / 2) * 0.8 / len(strategies)
             _recovered(left, [arm for arm in arms if arm.label == name], assistants, shift, color[name], names[name])
         left.axhline(0, color="#888", linewidth=1)
-        left.set_xticks(range(len(assistants)), assistants)
+        left.set_xticks(range(len(assistants)), [plain(name) for name in assistants])
         left.set_ylabel("performance gap recovered (Elo)")
         left.legend(frameon=False, fontsize=9)
         right.plot([0, 1], [0, 1], color="#bbb", linewidth=1)
@@ -53,7 +54,7 @@ def _recovered(axes: Axes, some: Sequence[Arm], assistants: Sequence[str], shift
         figure = arm.point.pgr()
         if figure.value is None:
             continue
-        label = name if not number else None
+        label = plain(name) if not number else None
         axes.plot([at], [figure.value], "o", color=color, markersize=5.5, label=label)
         if figure.low is not None and figure.high is not None:
             axes.plot([at, at], [figure.low, figure.high], color=color, linewidth=1.6)

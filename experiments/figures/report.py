@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from experiments.figures import charts
 from experiments.figures.drawing import linked
+from experiments.figures.templates import render
 from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runs.controls import MEANING
 from sandwich.runs.metrics import read_metrics
@@ -88,11 +87,6 @@ def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bo
     brief: only the first two pictures.
     Raises `sandwich.runs.metrics.MetricsError` where metrics.jsonl is damaged.
     """
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {"count": count, "bound": bound}
-    template = environment.from_string(files(__package__).joinpath("summary.html").read_text(encoding="utf-8"))
     rows = read_metrics(folder)
     beside = {path.name: read_metrics(path) for path in sorted((folder / CONTROLS).glob("*")) if path.is_dir()}
     pictures = _charts(rows, beside)
@@ -109,21 +103,20 @@ def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bo
             [],
         ),
     }
-    return Markup(
-        template.render(
-            name=name,
-            rows=rows,
-            headline=headline(rows),
-            charts=[
-                {"title": title, "note": note, "wide": wide, "svg": _clickable(draw(), address), "reason": why}
-                for title, note, wide, draw, why in (pictures[:2] if brief else pictures)
-            ],
-            tables=tables,
-            controls=controls,
-            count_of=_count,
-            spec=_text(folder / "spec.yaml"),
-            provenance=_text(folder / "provenance.json"),
-        )
+    return render(
+        "figures/summary.html",
+        name=name,
+        rows=rows,
+        headline=headline(rows),
+        charts=[
+            {"title": title, "note": note, "wide": wide, "svg": _clickable(draw(), address), "reason": why}
+            for title, note, wide, draw, why in (pictures[:2] if brief else pictures)
+        ],
+        tables=tables,
+        controls=controls,
+        count_of=_count,
+        spec=_text(folder / "spec.yaml"),
+        provenance=_text(folder / "provenance.json"),
     )
 
 
@@ -145,24 +138,6 @@ def measured_columns(columns: Mapping[str, Any], rows: Sequence[Mapping[str, Any
 
 def _clickable(svg: str | None, address: Callable[[int], str]) -> Markup | None:
     return Markup(linked(svg, lambda step: address(int(step)))) if svg else None
-
-
-def count(number: float | None) -> str:
-    """A count, its thousands set apart by thin spaces."""
-    return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
-
-
-def bound(number: float | None, form: str, *, unit: bool = True) -> str:
-    """A number as figures of this form have it, with a true minus; an open end of an interval is `?`."""
-    if number is None:
-        return "?"
-    scale, digits, sign, name = {
-        "elo": (1, 0, "+", ""), "ratio": (1, 2, "", ""), "percent": (100, 1, "", "\u202f%"), "points": (1, 2, "", ""),
-    }[form]  # fmt: skip
-    text = f"{number * scale:{sign}.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−") + (name if unit else "")
 
 
 def headline(rows: Sequence[Row]) -> dict[str, Any]:

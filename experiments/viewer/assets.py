@@ -100,7 +100,8 @@ def policy(page: str = "main", *, served: bool) -> str:
     )
     origin, modules_from = ("'self'", "'self'") if served else ("'none'", "data:")
     images = "'self' data:" if served else "data:"
+    framed = "; frame-ancestors 'none'" if served else ""  # browsers heed it in a header alone
     return (
         f"default-src 'none'; script-src {inline} {modules_from}; style-src 'unsafe-inline'; img-src {images};"
-        f" connect-src {origin}; base-uri 'none'; form-action 'none'"
+        f" connect-src {origin}; base-uri 'none'; form-action 'none'{framed}"
     )

@@ -75,14 +75,22 @@ def _listed(path: Path, _stamp: tuple[str, int, int]) -> Columns:
 
 
 def game(folder: Path, step: int, number: int) -> dict[str, Any] | None:
-    """One game of a run with every decision in it; None where there is none of that number."""
+    """One game of a run with every decision in it; None where there is none of that number.
+
+    Raises LedgerError for a ledger that is damaged, of another version, or holds what is no game of chess.
+    """
     path = folders.ledgers(folder).get(step)
     if path is None:
         return None
     rows = _step(path, folders.stamp(path))
     numbers = rows["game"].to_numpy()
     begin, end = np.searchsorted(numbers, [number, number + 1])  # rows are in the order of the games
-    return game_record(step, number, rows.slice(begin, end - begin).to_pylist()) if begin < end else None
+    if begin == end:
+        return None
+    try:
+        return game_record(step, number, rows.slice(begin, end - begin).to_pylist())
+    except ValueError as error:
+        raise ledger.LedgerError(f"{path}: game {number} is no game of chess ({error})") from None
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,6 @@ from dataclasses import asdict, is_dataclass
 from functools import partial
 from typing import Any
 
-import jinja2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from engines.settings import Mistake
+from experiments.figures.templates import render
 from experiments.viewer import assets
 from experiments.viewer.server import HEADERS, board, local, module
 from sandwich.highstakes.environment import JudgeConfig
@@ -67,8 +67,8 @@ class _Site:
         }
 
     def page(self, request: Request) -> Response:
-        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        text = environment.from_string(assets.text("human.html")).render(
+        text = render(
+            "viewer/human.html",
             name=self._name,
             style=assets.style("human"),
             import_map=assets.import_map("human", served=True),

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 from markupsafe import Markup
 
 from experiments.figures.arrows import arrows_json
 from experiments.figures.report import summary
+from experiments.figures.templates import render
 from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.picks import picked
 from experiments.viewer.sweep import sweep_figures
@@ -59,8 +59,8 @@ def page(root: Path, most: int | None = None) -> str:
     if most is not None:
         start["games"] = {key: _held(root / key, _share(key, runs, most), chunks) for key in runs}
         pieces = [(key, run_figures(root, key, brief=True)) for key in runs if key]
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(assets.text("page.html")).render(
+    return render(
+        "viewer/page.html",
         name=folders.name_of(root),
         policy=None if served else assets.policy(served=False),
         style=assets.style(),

@@ -1,9 +1,10 @@
 """Serves the pages of one run or sweep on loopback: to this machine only, for reading only, live.
 
-Nothing outside the folder is read, and a request that names another host is refused, so that no web
-page elsewhere can read it through the reader's browser.
+Nothing outside the folder is read. A request that names another host is refused, so that no web page elsewhere can
+read it through the reader's browser; one without the token in the address too, so that no other user of it can either.
 """
 
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -25,6 +26,7 @@ from engines.settings import SpecError
 from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.page import page, run_address, run_figures
 from experiments.viewer.sweep import sweep_figures
+from experiments.viewer.token import TokenGate
 from sandwich.protocol.ledger import LedgerError
 from sandwich.runs.metrics import MetricsError
 
@@ -69,7 +71,11 @@ def serve(root: Path, port: int, on_open: Callable[[str], None]) -> None:
 
 
 def listen(app: Starlette, port: int, on_open: Callable[[str], None]) -> None:
-    """Serve on loopback until interrupted; `on_open` gets the address once it is open. Port 0 is any free one."""
+    """Serve on loopback until interrupted. Port 0 is any free one.
+
+    on_open: gets the address once it is open, with the token without which nothing is answered.
+    """
+    token = secrets.token_urlsafe(16)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -77,8 +83,10 @@ def listen(app: Starlette, port: int, on_open: Callable[[str], None]) -> None:
         except OSError as error:
             raise SpecError(f"port {port} cannot be opened ({error.strerror}); --port 0 takes any free one") from None
         listener.listen()
-        on_open(f"http://{HOST}:{listener.getsockname()[1]}/")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+        on_open(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}")
+        server = uvicorn.Server(
+            uvicorn.Config(TokenGate(app, token), log_level="warning", access_log=False, server_header=False)
+        )
         server.run(sockets=[listener])
 
 
@@ -138,6 +146,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
 
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from experiments.figures.drawing import linked
-from experiments.figures.report import bound, count, measured_columns
+from experiments.figures.report import measured_columns
 from experiments.figures.sweep_chart import Dose, dose
+from experiments.figures.templates import render
 from experiments.viewer.folders import Cell, cells, name_of
 from sandwich.runs.metrics import MetricsError, read_metrics
 from sandwich.runtime.progress import Row
@@ -50,20 +49,16 @@ def sweep_figures(root: Path, address: Address) -> Markup:
     done = [metrics for metrics in known if metrics.cell.state == "done" and metrics.rows]
     keys = list(dict.fromkeys(key for metrics in known for key in metrics.cell.values))
     shown, missing = measured_columns(SHOWN, [metrics.row for metrics in known if metrics.row])
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"bound": bound, "count": count}
-    page = files(__package__).joinpath("web/sweep.html").read_text(encoding="utf-8")
     states = [metrics.cell.state for metrics in known]
-    return Markup(
-        environment.from_string(page).render(
-            name=name_of(root),
-            states={state: states.count(state) for state in dict.fromkeys(states)},
-            keys=keys,
-            shown=shown,
-            missing=missing,
-            doses=[(key, *_dose(done, key, address)) for key in doses([metrics.cell for metrics in known])],
-            cells=[(m.cell, address(m.cell.key), m.row, m.error) for m in known],
-        )
+    return render(
+        "viewer/sweep.html",
+        name=name_of(root),
+        states={state: states.count(state) for state in dict.fromkeys(states)},
+        keys=keys,
+        shown=shown,
+        missing=missing,
+        doses=[(key, *_dose(done, key, address)) for key in doses([metrics.cell for metrics in known])],
+        cells=[(m.cell, address(m.cell.key), m.row, m.error) for m in known],
     )
 
 

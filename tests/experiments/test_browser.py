@@ -60,9 +60,9 @@ Serving = Callable[[Path], Viewer]
 
 @pytest.fixture
 def serving() -> Iterator[Serving]:
-    """Opens the viewer of a folder for the time of the test."""
+    """Opens the viewer of a folder for the time of the test, behind its token."""
     with ExitStack() as stack:
-        yield lambda root: stack.enter_context(served(root))
+        yield lambda root: stack.enter_context(served(root, token="secret"))
 
 
 @pytest.fixture

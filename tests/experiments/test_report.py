@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from experiments.figures import charts
-from experiments.figures.report import bound, meaning, turned
+from experiments.figures.report import meaning, turned
+from experiments.figures.templates import bound
 from experiments.viewer.page import write_report
 from sandwich.runs.metrics import MetricsError
 from tests.helpers.run_folders import figure, row, write_metrics, write_run

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import chess
 import pytest
@@ -173,6 +173,46 @@ def test_whatever_a_file_says_is_escaped(tmp_path: Path) -> None:
     for content in (write_report(run).read_text(), write_report(sweep).read_text(), *(reply.text for reply in pages)):
         assert "alert(" in content  # it is shown
         assert not re.search(r"<script>alert|<img src=x", content)
+
+
+def test_a_move_that_is_none_is_told_in_one_line_and_the_rest_is_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "run")
+    rows = plies(0, "e4 e5")
+    rows[0]["played"] = "e2e5"
+    write_ledger(run, 0, [rows])
+    assert "game 0 is no game of chess" in write_report(run).read_text()
+    with served(run) as viewer:
+        reply = viewer.get("/api/game?step=0&game=0")
+    assert reply.status == 422
+    assert reply.text.count("\n") == 1
+    assert "step-000.parquet: game 0 is no game of chess" in reply.text
+
+
+# Who may ask
+
+
+def test_nothing_is_answered_without_the_token(run: Path) -> None:
+    with served(run, token="secret") as viewer:
+        for path in ("/", "/api/runs", "/assets/viewer/main.js", "/?token=", "/?token=wrong", "/?token=sécret"):
+            reply = viewer.get(quote(path, safe="/?="))
+            assert reply.status == 403
+            assert "open the address that the command printed" in reply.text
+        assert viewer.get("/", Cookie=f"sandwich-{viewer.port}=wrong").status == 403
+
+
+def test_the_printed_address_opens_the_page_and_its_cookie_the_rest(run: Path) -> None:
+    with served(run, token="secret") as viewer:
+        page = viewer.get("/?token=secret")
+        assert page.status == 200
+        assert page.headers["set-cookie"] == f"sandwich-{viewer.port}=secret; HttpOnly; SameSite=Strict; Path=/"
+        assert "secret" not in page.text
+        assert viewer.get("/api/runs", Cookie=f"sandwich-{viewer.port}=secret").json() == {"runs": [""]}
+
+
+def test_no_other_page_may_frame_it(viewer: Viewer) -> None:
+    headers = viewer.get("/").headers
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
 
 
 # Sweeps

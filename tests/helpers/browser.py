@@ -4,6 +4,7 @@ A test module that takes `chromium` and `opened` from here gets them as its fixt
 skipped where there is no Chromium.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def opened(chromium: Any, serving: object) -> Iterator[Open]:
         page.on("dialog", asked)
 
         def requested(request: Any) -> None:
-            if not request.url.startswith((address.partition("#")[0], "data:", "blob:")):
+            if not request.url.startswith((re.split("[?#]", address)[0], "data:", "blob:")):
                 faults.append(f"request: {request.url}")
 
         page.on("request", requested)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from experiments.viewer.server import HOST, application
+from experiments.viewer.token import TokenGate
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Viewer:
     """A viewer that is open at a port."""
 
     port: int
+    token: str = ""
 
     @property
     def address(self) -> str:
-        return f"http://{HOST}:{self.port}/"
+        return f"http://{HOST}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
     def get(self, path: str, *, method: str = "GET", host: str = "", body: str | None = None, **headers: str) -> Reply:
         """Ask for a path exactly as it stands here; in the names of headers, _ stands for a dash."""
@@ -51,14 +53,16 @@ class Viewer:
             connection.close()
 
 
-def served(root: Path) -> AbstractContextManager[Viewer]:
-    """The viewer of a folder, open for the time of a `with` block."""
-    return opened(application(root))
+def served(root: Path, token: str = "") -> AbstractContextManager[Viewer]:
+    """The viewer of a folder, open for the time of a `with` block, to who has the token if there is one."""
+    return opened(application(root), token)
 
 
 @contextmanager
-def opened(app: Starlette) -> Iterator[Viewer]:
-    """An application, open for the time of a `with` block."""
+def opened(app: ASGIApp, token: str = "") -> Iterator[Viewer]:
+    """An application, open for the time of a `with` block, to who has the token if there is one."""
+    if token:
+        app = TokenGate(app, token)
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         listener.listen()
@@ -66,7 +70,7 @@ def opened(app: Starlette) -> Iterator[Viewer]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield Viewer(listener.getsockname()[1])
+            yield Viewer(listener.getsockname()[1], token)
         finally:
             server.should_exit = True
             thread.join(20)

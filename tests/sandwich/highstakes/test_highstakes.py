@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import chess
 import numpy as np
@@ -369,6 +370,21 @@ def timeless(run: AttackRun) -> AttackRun:
     return replace(run, seconds=0, examples=tuple(replace(example, seconds=0) for example in run.examples))
 
 
+HOSTILE = "<img src=x onerror='alert(1)'></table><script>alert(1)</script>$\\frac$"
+
+
+def with_hostile_names(content: Any, inside: str = "") -> Any:
+    """A result in which every text, and every name that a person gives, ends in what must not become HTML."""
+    if isinstance(content, str):
+        return content + HOSTILE
+    if isinstance(content, list):
+        return [with_hostile_names(part, inside) for part in content]
+    if not isinstance(content, dict):
+        return content
+    named = inside in ("proposers", "roc", "attacks", "harder", "cheaper", "variants", "shifts")
+    return {key + HOSTILE if named else key: with_hostile_names(part, key) for key, part in content.items()}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
@@ -385,7 +401,7 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert plain["cost"]["evaluations"] == plain["cost"]["evaluations_all"] == 1
     assert result["variants"]["scratch"]["cost"]["parameters"] < result["reference"]["cost"]["parameters"]
     assert all(example["loss_again"] >= 0.15 for example in result["examples"])
-    text = page(json.loads(json.dumps(result)))
+    text = " ".join(page(json.loads(json.dumps(result))).split())
     assert text.count("<img") == 2
     assert "Beside the injury paper" in text
     assert "(which give away 0.15 or more) at 300 a look and again at 2 times the nodes" in text
@@ -396,6 +412,9 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert len(result["shifts"]["unbalanced"]["filters"]) == 2
     assert "look less the same without its look-ahead" in text
     assert "unbalanced (unbalanced): 6 positions of 6 games" in text
+    hostile = page(with_hostile_names(json.loads(json.dumps(result))))
+    assert hostile.count("&lt;img src=x") > 50  # they are shown
+    assert "<img src=x" not in hostile and "<script" not in hostile
     # A killed run: what is there stays byte for byte, what is missing comes out the same.
     kept = (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes()
     (tmp_path / "out" / "generation-1" / "filter.safetensors").unlink()

@@ -60,7 +60,7 @@ def _read(path: Path) -> Player:
     try:
         player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context={"folder": path.parent})
     except ValidationError as error:
-        raise SpecError(f"{path}: {explain(Player, error).lstrip('.')}") from None
+        raise SpecError(f"{path}: {explain(Player, error)}") from None
     return player
 
 

@@ -131,6 +131,7 @@ KNOWN = "assistant, filtered, mcts, network, stockfish, uci"
         ("stockfish:lines=257", "lines: Input should be less than or equal to 256, got 257"),
         ("stockfish:temperature=0", "temperature: Input should be greater than 0"),
         ("stockfish:nodes=[1", "nodes: '[1' is not a YAML value"),
+        ("stockfish:nodes=1,nodes=2", "nodes: stands twice in 'stockfish:nodes=1,nodes=2'"),
         ("stockfish:depth=9", "depth: unknown key; known here: nodes, lines, temperature"),
         ("mcts:simulations=0", "simulations: "),
         ("mcts:network=null", "network: "),

@@ -228,7 +228,7 @@ class Registry(Generic[T]):
             raise SpecError(f"type: expected file:Class, got {reference!r}")
         path = folder / f"{file}.py"
         try:
-            text = path.read_bytes().decode()
+            text = path.read_bytes().decode("utf-8-sig")
         except OSError:
             raise SpecError(f"type: {reference!r} needs a file {path}") from None
         except UnicodeDecodeError:

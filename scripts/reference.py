@@ -281,9 +281,9 @@ def _table(table: Iterable[Row], heads: Row = ("key", "type", "default", "meanin
 
 
 def main() -> None:
-    (REFERENCE / "spec.md").write_text(spec_page())
+    (REFERENCE / "spec.md").write_text(spec_page(), encoding="utf-8")
     plugins = REFERENCE / "plugins.md"
-    plugins.write_text(plugins_page(plugins.read_text()))
+    plugins.write_text(plugins_page(plugins.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -44,8 +44,10 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     if not isinstance(settings, str):
         return REGISTRY.parse(settings, info)
     kind, separator, _ = settings.partition(":")
-    if settings.endswith((".yaml", ".yml")):
+    if settings.endswith((".yaml", ".yml")) and kind not in REGISTRY.entries:
         return _read(Path(settings))
+    if separator and Path(settings).is_file():
+        return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if not separator and kind not in REGISTRY.entries:
         return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if kind not in REGISTRY.entries:

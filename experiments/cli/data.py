@@ -67,7 +67,7 @@ def import_command(out: Path, workers: int | None, sources: tuple[str, ...]) -> 
     Example: sandwich corpus import --out corpora/lichess lichess_db.pgn.zst min_rating=2000 min_seconds=180
     """
     files = [Path(source) for source in sources if not is_override(source)]
-    config = validate(ImportConfig, overridden({}, tuple(filter(is_override, sources))))
+    config = validate(ImportConfig, overridden({}, [word for word in sources if is_override(word)]))
     if not files:
         raise SpecError("no file named: expected at least one FILE.pgn or FILE.pgn.zst")
     if missing := [file for file in files if not file.is_file()]:

@@ -72,8 +72,8 @@ def _play(
 
 
 def _named(text: str) -> tuple[str, Player]:
-    """`NAME=PLAYER` or `PLAYER`, whose name is then what was typed."""
-    alias = re.fullmatch(r"([\w.+-]+)=(.+)", text)
+    """`NAME=PLAYER` or `PLAYER`, whose name is then what was typed; a file with `=` in its path is a player."""
+    alias = None if Path(text).is_file() else re.fullmatch(r"([\w.+-]+)=(.+)", text)
     return (alias[1], parse_player(alias[2])) if alias else (text, parse_player(text))
 
 

@@ -51,7 +51,7 @@ def pieces(file: io.BufferedReader) -> Iterator[bytes]:
     return iter(lambda: file.read(PIECE), b"")
 
 
-def _read(kind: str, file: IO[bytes], inside: bool = False) -> Iterator[bytes]:
+def _read(kind: str, file: IO[bytes] | io.BufferedIOBase, inside: bool = False) -> Iterator[bytes]:
     try:
         if inside:
             file = _only_member(file)
@@ -63,7 +63,7 @@ def _read(kind: str, file: IO[bytes], inside: bool = False) -> Iterator[bytes]:
         raise PackedError(f"is no whole {kind} file ({error})") from None
 
 
-def _only_member(file: IO[bytes]) -> IO[bytes]:
+def _only_member(file: IO[bytes] | io.BufferedIOBase) -> IO[bytes]:
     archive = zipfile.ZipFile(file)
     names = [name for name in archive.namelist() if not name.endswith("/")]
     if len(names) != 1:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import chess
 import numpy as np
@@ -26,9 +25,6 @@ from engines.settings import Mistake
 from sandwich.data.packed import PackedError, pieces
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, tools
-
-if TYPE_CHECKING:
-    import _csv
 
 BATCH = 512
 LONGEST = 1 << 17
@@ -66,7 +62,7 @@ def read_puzzles(path: str | Path, limit: int | None = None) -> list[Puzzle]:
     """Puzzles of a Lichess CSV file, plain or compressed, or those of its first `limit` rows. Raises SuiteError."""
     try:
         with Path(path).open("rb") as file:
-            puzzles = list(_puzzles(csv.reader(_lines(pieces(file)), strict=True), limit))
+            puzzles = list(_puzzles(_lines(pieces(file)), limit))
     except OSError as error:
         raise SuiteError(f"cannot read {path}: {error.strerror}") from None
     except PackedError as error:
@@ -82,8 +78,9 @@ class _RowError(ValueError):
     """A row that can't be: its line, and what is wrong."""
 
 
-def _puzzles(reader: "_csv._reader", limit: int | None) -> Iterator[Puzzle]:
-    """Puzzles in the rows of a CSV reader. Raises _RowError, PackedError."""
+def _puzzles(lines: Iterator[str], limit: int | None) -> Iterator[Puzzle]:
+    """Puzzles in the first rows of a CSV. Raises _RowError, PackedError."""
+    reader = csv.reader(lines, strict=True)
     columns: list[str] = []
     places: list[int] = []
     try:

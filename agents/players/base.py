@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
+from agents.checkpoint_files import is_file
 from agents.plugins import Plugin, Registry
 from agents.seat import BareSeat, Seat
 from agents.tools import Tools
@@ -46,7 +47,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     kind, separator, _ = settings.partition(":")
     if settings.endswith((".yaml", ".yml")) and kind not in REGISTRY.entries:
         return _read(Path(settings))
-    if separator and Path(settings).is_file():
+    if separator and is_file(settings):
         return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if not separator and kind not in REGISTRY.entries:
         return REGISTRY.parse({"type": "network", "checkpoint": settings})

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from agents.checkpoint_files import is_file
 from sandwich.spec.shipped import find_spec, shipped_specs
 
 
@@ -24,7 +25,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 def is_override(word: str) -> bool:
     """Whether a word is KEY=VALUE, and not the path of a file that is there or in a folder with `=` in its name."""
-    return re.match(r"[A-Za-z_][\w.]*=", word) is not None and not Path(word).exists()
+    return re.match(r"[A-Za-z_][\w.]*=", word) is not None and not is_file(word)
 
 
 SPEC = click.argument("spec", callback=_find, shell_complete=_complete)

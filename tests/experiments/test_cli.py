@@ -346,6 +346,7 @@ def test_help_needs_no_heavy_library() -> None:
         ("./elo=2000/none.pgn", False),
         ("/tmp/elo=2000/none.pgn", False),
         ("games.pgn", False),
+        (f"over.seed=[{'1,' * 5000}]", True),
     ],
 )
 def test_a_path_is_no_override(word: str, override: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

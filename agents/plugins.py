@@ -17,11 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, SupportsIndex, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError, ValidationInfo
 
 from engines.network import CheckpointError
-from engines.settings import Frozen, Mistake, SpecError, explain
+from engines.settings import Frozen, Mistake, SpecError, explain, typed_setting
 from engines.stockfish import EngineError
 
 
@@ -196,7 +195,7 @@ class Registry(Generic[T]):
             raise PluginError(f"{self.kind} {name}: {type(error).__name__}: {error} (in its settings)") from error
 
     def spelled_out(self, short: str) -> dict[str, Any]:
-        """The mapping that `TYPE` or `TYPE:key=value,…` is short for (keys may be dotted, values are YAML)."""
+        """The mapping that `TYPE` or `TYPE:key=value,…` is short for (keys may be dotted)."""
         kind, _, rest = short.partition(":")
         name, _, behind = rest.partition(":")
         if kind not in self.entries and name and "=" not in name:
@@ -212,10 +211,9 @@ class Registry(Generic[T]):
                 place = place.setdefault(step, {})
                 if not isinstance(place, dict):
                     raise SpecError(f"{key}: {step} is a value and has no keys below it")
-            try:
-                place[last] = yaml.safe_load(text)
-            except yaml.YAMLError:
-                raise SpecError(f"{key}: {text!r} is not a YAML value") from None
+            if last in place:
+                raise SpecError(f"{key}: stands twice in {short!r}")
+            place[last] = typed_setting(key, text)
         return values
 
     def validate(self, settings: Any, info: ValidationInfo) -> T:
@@ -230,7 +228,7 @@ class Registry(Generic[T]):
             raise SpecError(f"type: expected file:Class, got {reference!r}")
         path = folder / f"{file}.py"
         try:
-            text = path.read_bytes().decode()
+            text = path.read_bytes().decode("utf-8-sig")
         except OSError:
             raise SpecError(f"type: {reference!r} needs a file {path}") from None
         except UnicodeDecodeError:

@@ -18,6 +18,7 @@ from engines.filter import FORMAT as FILTER
 from engines.filter import BlunderFilter
 from engines.inference import Evaluation, Evaluator, make_evaluator
 from engines.network import FORMAT as NETWORK
+from engines.network import CheckpointError
 from engines.search import TreeSearch
 from engines.stockfish import Stockfish
 
@@ -103,7 +104,13 @@ class Tools:
     def network(self, checkpoint: str) -> Evaluator:
         """Evaluator of a network by its name or path. Raises CheckpointError."""
         if checkpoint not in self._networks:
-            self._networks[checkpoint] = self._make(self._content(checkpoint))
+            try:
+                self._networks[checkpoint] = self._make(self._content(checkpoint))
+            except CheckpointError as error:  # of whoever was given the bytes alone
+                said = str(error)
+                raise CheckpointError(
+                    checkpoint + said.removeprefix("checkpoint") if said.startswith("checkpoint") else said
+                ) from None
         return self._networks[checkpoint]
 
     def filter(self, checkpoint: str) -> BlunderFilter:

@@ -6,6 +6,7 @@ does not fit this code is refused and never half understood.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +140,15 @@ def from_bytes(content: bytes, source: str = "checkpoint", form: str = FORMAT) -
 
     Raises CheckpointError in one line, which names `source`.
     """
-    metadata = _metadata(content, source)
+    metadata = metadata_of(content, source)
     for key, expected in (("format", form), ("vocabulary", moves.DIGEST), ("planes", planes.PLANES_ID)):
         if metadata.get(key) != expected:
             raise CheckpointError(f"{source}: expected {key} {expected!r}, got {metadata.get(key)!r}")
     try:
         tensors = load(content)
-        net = PolicyValueNet(NetworkConfig.model_validate_json(metadata["config"]))
+        config = NetworkConfig.model_validate_json(metadata["config"])
+        _check_shapes(config, tensors)
+        net = PolicyValueNet(config)
         net.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -155,14 +158,31 @@ def from_bytes(content: bytes, source: str = "checkpoint", form: str = FORMAT) -
     return net.eval()
 
 
-def _metadata(content: bytes, source: str) -> dict[str, str]:
-    """Metadata in the header of a safetensors file: eight bytes of its length, then JSON."""
+def _check_shapes(config: NetworkConfig, tensors: Mapping[str, torch.Tensor]) -> None:
+    """ValueError for tensors that are not those of a network of this size, of which none is built for it."""
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in PolicyValueNet(config).state_dict().items()}
+    if missing := expected.keys() - tensors.keys():
+        raise ValueError(f"missing key {min(missing)}")
+    if unexpected := tensors.keys() - expected.keys():
+        raise ValueError(f"unexpected key {min(unexpected)}")
+    for name, shape in expected.items():
+        if (found := tuple(tensors[name].shape)) != shape:
+            raise ValueError(f"expected {name} of shape {shape}, got {found}")
+
+
+def metadata_of(content: bytes, source: str) -> dict[str, str]:
+    """Metadata in the header of a safetensors file: eight bytes of its length, then JSON.
+
+    Raises CheckpointError in one line, which names `source`, for a file that is not whole.
+    """
     try:
         load(content)  # checks that header and data are whole
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return dict(header.get("__metadata__", {}))
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{source} is not a whole safetensors file ({error})") from None
+        return dict(header.get("__metadata__") or {})
+    except Exception as error:  # safetensors raises errors of many kinds for a header that it can't read
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{source} is not a whole safetensors file ({reason})") from None
 
 
 def load_network(path: Path) -> PolicyValueNet:
@@ -186,7 +206,9 @@ def about(path: Path) -> dict[str, Any]:
 def description(content: bytes, source: str = "checkpoint") -> dict[str, Any]:
     """The same of a checkpoint's bytes."""
     try:
-        found: dict[str, Any] = json.loads(_metadata(content, source).get("about", "{}"))
-    except json.JSONDecodeError:
+        found = json.loads(metadata_of(content, source).get("about", "{}"))
+    except (json.JSONDecodeError, RecursionError):
         raise CheckpointError(f"{source}: what it says of itself is not JSON") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{source}: what it says of itself is no JSON object")
     return found

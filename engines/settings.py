@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from engines.yaml_text import YamlTextError, parse, typed
 
 
 class Mistake(Exception):
@@ -23,15 +24,68 @@ class Frozen(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
     """Names that fields once had, and those that they have now: an old one is refused with the new one named."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _scalars(cls, settings: Any) -> Any:
+        """Text that looks like a number or a boolean is text where that is wanted; a boolean is no number."""
+        if not isinstance(settings, Mapping):
+            return settings
+        fields = cls.model_fields
+        return {
+            key: _fitting(key, value, fields[key].annotation) if key in fields else value
+            for key, value in settings.items()
+        }
+
+
+def _fitting(key: str, value: Any, annotation: Any) -> Any:
+    """A value as its field has it, where the two differ in no more than the kind of a scalar.
+
+    Raises SpecError for a boolean in place of a number.
+    """
+    kinds = _kinds(annotation)
+    if Any in kinds or any(issubclass(kind, BaseModel) for kind in kinds):
+        return value  # a record looks after its own fields
+    if isinstance(value, list | tuple):
+        return type(value)(_fitting(key, item, annotation) for item in value) if type(value) in (list, tuple) else value
+    if type(value) is dict:
+        return {name: _fitting(f"{key}.{name}", item, annotation) for name, item in value.items()}
+    if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+        raise SpecError(f"{key}: expected a number, got {str(value).lower()}")
+    if type(value) in (bool, int) and kinds == {str}:
+        return str(value).lower()
+    return value
+
+
+def _kinds(annotation: Any) -> set[type]:
+    """The kinds of scalars, and the records, that a field may hold, alone or in lists, mappings and alternatives."""
+    if annotation is Any or (isinstance(annotation, type) and not get_origin(annotation)):
+        return {annotation} - {type(None)}
+    if get_origin(annotation) is Literal:
+        return {object, *map(type, get_args(annotation))}
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        parts = parts[:1]
+    elif isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Mapping):
+        parts = parts[1:]
+    return set().union(*map(_kinds, parts))
+
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds; SpecError in one line."""
     try:
-        return yaml.safe_load(path.read_text())
+        return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except (YamlTextError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not YAML: {error}") from None
+
+
+def typed_setting(key: str, text: str) -> Any:
+    """The value that somebody typed for a key, see `yaml_text.typed`; SpecError in one line."""
+    try:
+        return typed(text)
+    except YamlTextError as error:
+        raise SpecError(f"{key}: {text!r} is not a YAML value ({error})") from None
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:
@@ -54,7 +108,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"{where}: expected one of {union['expected_tags'].replace(chr(39), '')}, got {union['tag']!r}"
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(first.get("ctx", {}).get("error"), SpecError):  # from a record below: it names the key itself
-        return f"{key}.{message}"
+        return ".".join(filter(None, (key, message)))
     if not key:  # a check of the whole record, which names its keys itself
         return message
     return f"{key}: {message}" + (f", got {first['input']!r}" if not isinstance(first["input"], dict) else "")

@@ -116,7 +116,11 @@ def of_high_stakes(folder: Path) -> dict[str, str]:
     """Digests of the filters of a high-stakes folder, and of what every attack came to."""
     out = {path.parent.name: of_weights(path) for path in sorted(folder.glob("generation-*/filter.safetensors"))}
     for attack in sorted(folder.glob("generation-*/attacks/*")):
-        lines = [json.loads(line) for path in sorted(attack.glob("*.jsonl")) for line in path.read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for path in sorted(attack.glob("*.jsonl"))
+            for line in path.read_text(encoding="utf-8").splitlines()
+        ]
         out["/".join(attack.parts[-3:])] = of_json(lines)
     return out
 
@@ -144,13 +148,13 @@ def main() -> None:
     sandwich = str(Path(sys.executable).with_name("sandwich"))
     calls = {name: [sandwich, "run", QUICK, *changes] for name, changes in runs().items()}
     spec = arguments.out / "small.yaml"
-    spec.write_text(HIGH_STAKES)
+    spec.write_text(HIGH_STAKES, encoding="utf-8")
     calls["highstakes"] = [sandwich, "highstakes", "run", str(spec)]
     for name, call in calls.items():
         if arguments.only not in name:
             continue
         folder = arguments.out / name
-        done = subprocess.run([*call, "--out", str(folder)], capture_output=True, text=True)
+        done = subprocess.run([*call, "--out", str(folder)], capture_output=True, text=True, encoding="utf-8")
         if done.returncode:
             found[name] = {"failed": done.stderr.strip()[-300:]}
             print(f"{name}: {found[name]['failed']}", file=sys.stderr)

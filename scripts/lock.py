@@ -60,7 +60,7 @@ MARKERS = [
 
 def wanted() -> list[Requirement]:
     """What pyproject.toml asks for, to run, to test and to build."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     lines = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["dev"]
     return [Requirement(line) for line in lines + project["build-system"]["requires"]]
 
@@ -124,7 +124,7 @@ def main() -> None:
         f"{name}=={Version(packages[name]['version']).public}{marker_for(places[name])}\n" for name in sorted(places)
     ]
     header = HEADER.format(first=PYTHONS[0], last=PYTHONS[-1])
-    (ROOT / "requirements.lock").write_text(header + "".join(lines))
+    (ROOT / "requirements.lock").write_text(header + "".join(lines), encoding="utf-8")
     print(f"requirements.lock: {len(lines)} packages")
 
 

@@ -74,7 +74,11 @@ line: `sandwich run default assistant.misalignment.p=0.5`. In a file they are ne
 `null` means off, or no limit, as the sentence says.
 
 The top-level key `extends` names a file beside the spec, or a shipped spec, whose settings hold where this one says
-nothing. An unknown key is refused in one line, and so is one that had another name in an earlier version.
+nothing. An unknown key is refused in one line, and so are one that had another name in an earlier version and one that
+stands twice.
+
+What is typed on the command line is text, of which a key that wants a number makes one: `#`, `010` and `2026-11-28`
+mean nothing special, and `true` is no number. Lists and mappings are in brackets: `over.seed=[0,1,2]`.
 
 A value of the type *misalignment*, *player*, *oversight strategy* or *attack* is a [plugin](plugins.md): a mapping
 with `type` and the settings of that type, or in short `TYPE:key=value,…`. A *checkpoint* is a shipped name (`expert`,
@@ -281,9 +285,9 @@ def _table(table: Iterable[Row], heads: Row = ("key", "type", "default", "meanin
 
 
 def main() -> None:
-    (REFERENCE / "spec.md").write_text(spec_page())
+    (REFERENCE / "spec.md").write_text(spec_page(), encoding="utf-8")
     plugins = REFERENCE / "plugins.md"
-    plugins.write_text(plugins_page(plugins.read_text()))
+    plugins.write_text(plugins_page(plugins.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
+from agents.checkpoint_files import is_file
 from agents.plugins import Plugin, Registry
 from agents.seat import BareSeat, Seat
 from agents.tools import Tools
@@ -44,8 +45,10 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     if not isinstance(settings, str):
         return REGISTRY.parse(settings, info)
     kind, separator, _ = settings.partition(":")
-    if settings.endswith((".yaml", ".yml")):
+    if settings.endswith((".yaml", ".yml")) and kind not in REGISTRY.entries:
         return _read(Path(settings))
+    if separator and is_file(settings):
+        return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if not separator and kind not in REGISTRY.entries:
         return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if kind not in REGISTRY.entries:
@@ -60,7 +63,7 @@ def _read(path: Path) -> Player:
     try:
         player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context={"folder": path.parent})
     except ValidationError as error:
-        raise SpecError(f"{path}: {explain(Player, error).lstrip('.')}") from None
+        raise SpecError(f"{path}: {explain(Player, error)}") from None
     return player
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.cli.console import Display, figure_text
-from experiments.cli.options import JSON, OUT, OVERRIDES, WORKERS
+from experiments.cli.options import JSON, OUT, OVERRIDES, WORKERS, is_override
 from sandwich.data import openings
 from sandwich.data.generate import GenerateConfig, generate
 from sandwich.data.pgn_import import ImportConfig, import_pgn
@@ -66,8 +66,8 @@ def import_command(out: Path, workers: int | None, sources: tuple[str, ...]) -> 
     \b
     Example: sandwich corpus import --out corpora/lichess lichess_db.pgn.zst min_rating=2000 min_seconds=180
     """
-    files = [Path(source) for source in sources if "=" not in source]
-    config = validate(ImportConfig, overridden({}, tuple(source for source in sources if "=" in source)))
+    files = [Path(source) for source in sources if not is_override(source)]
+    config = validate(ImportConfig, overridden({}, [word for word in sources if is_override(word)]))
     if not files:
         raise SpecError("no file named: expected at least one FILE.pgn or FILE.pgn.zst")
     if missing := [file for file in files if not file.is_file()]:
@@ -86,6 +86,9 @@ def import_command(out: Path, workers: int | None, sources: tuple[str, ...]) -> 
         place = report.examples[reason]
         where = f"{place.file}" + (f", game {place.game}" if place.game else "")
         click.echo(f"  {count} skipped: {reason} (first: {where}; {place.detail})")
+    if not report.kept:
+        why = "; ".join(f"{reason} ({report.examples[reason].detail})" for reason in list(report.skipped)[:3])
+        raise SpecError(f"no game of {', '.join(map(str, files))} was kept: {why or 'there is none in it'}")
 
 
 @corpus.command("openings")

@@ -156,7 +156,7 @@ def report(folder: Path, as_json: bool) -> None:
     if not path.exists():
         raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} writes it")
     try:
-        result = json.loads(path.read_text())
+        result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpecError(
             f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"

@@ -76,7 +76,7 @@ def claim(aim: Target, content: bytes) -> None:
     about = {"filter": hashlib.sha256(content).hexdigest(), "judge": aim.judge.model_dump(mode="json")}
     if not path.exists():
         write_whole(path, (json.dumps(about) + "\n").encode())
-    elif json.loads(path.read_text()) != about:
+    elif json.loads(path.read_text(encoding="utf-8")) != about:
         raise SpecError(f"{aim.folder} holds attack runs on another filter, or by another judge: choose another folder")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -38,6 +39,9 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: a user's mistake ends in one line, Ctrl-C in none of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a character that the terminal lacks
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from agents.checkpoint_files import read_checkpoints
+from agents.checkpoint_files import is_file, read_checkpoints
 from agents.players.base import Player, parse_player
 from engines.settings import SpecError
 from experiments.cli.console import Display, text_of
@@ -72,8 +72,8 @@ def _play(
 
 
 def _named(text: str) -> tuple[str, Player]:
-    """`NAME=PLAYER` or `PLAYER`, whose name is then what was typed."""
-    alias = re.fullmatch(r"([\w.+-]+)=(.+)", text)
+    """`NAME=PLAYER` or `PLAYER`, whose name is then what was typed; a file with `=` in its path is a player."""
+    alias = None if is_file(text) else re.fullmatch(r"([\w.+-]+)=(.+)", text)
     return (alias[1], parse_player(alias[2])) if alias else (text, parse_player(text))
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agents.checkpoint_files import read_checkpoints
 from experiments.cli.console import Display, cell, markdown_table, short_cell
-from experiments.cli.options import JSON, OVERRIDES, WORKERS
+from experiments.cli.options import JSON, OVERRIDES, WORKERS, is_override
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig, evaluate_misalignments
 from sandwich.runs.provenance import keyed_folder
 from sandwich.runtime.cluster import Cluster, cores
@@ -51,7 +51,7 @@ def misalignments(spec: str | None, overrides: tuple[str, ...], out: Path, worke
       sandwich evaluate misalignments
       sandwich evaluate misalignments mine.yaml labelled_positions.positions=500 --out runs/mine
     """
-    if spec is None or ("=" in spec and not Path(spec).exists()):
+    if spec is None or is_override(spec):
         spec, overrides = "evaluate_misalignments", (*([spec] if spec else []), *overrides)
     source = find_spec(spec)
     config = validate(MisalignmentEvaluationConfig, spec_settings(source, overrides), plugin_folder(source))

@@ -1,10 +1,12 @@
 """Options that several commands have."""
 
+import re
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
+from agents.checkpoint_files import is_file
 from sandwich.spec.shipped import find_spec, shipped_specs
 
 
@@ -19,6 +21,11 @@ def _find_or_folder(ctx: click.Context, param: click.Parameter, value: str) -> P
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     names = [CompletionItem(name) for name in shipped_specs() if name.startswith(incomplete)]
     return names or [CompletionItem(incomplete, type="file")]
+
+
+def is_override(word: str) -> bool:
+    """Whether a word is KEY=VALUE, and not the path of a file that is there or in a folder with `=` in its name."""
+    return re.match(r"[A-Za-z_][\w.]*=", word) is not None and not is_file(word)
 
 
 SPEC = click.argument("spec", callback=_find, shell_complete=_complete)

@@ -38,7 +38,7 @@ BLUE, ORANGE = "#2a6fdb", "#d9822b"
 def write_curve(folder: Path) -> Path | None:
     """Draw the learning curve of a training's folder; None where there is no report to draw."""
     source = folder / "curve.jsonl"
-    rows = [json.loads(line) for line in source.read_text().splitlines()] if source.exists() else []
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()] if source.exists() else []
     if not rows:
         return None
     unseen = [row for row in rows if row.get("validation", {}).get("n")]

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from engines.settings import SpecError
+from engines.settings import SpecError, read_yaml
 from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.sweeps.sweep import LEFT_OUT
 
@@ -136,8 +134,8 @@ def name_of(folder: Path) -> str:
     """Name of a run or sweep: its spec's, else its folder's."""
     for file in (SWEEP, "spec.yaml"):
         try:
-            spec = yaml.safe_load((folder / file).read_text(encoding="utf-8", errors="replace"))
-        except (OSError, yaml.YAMLError):
+            spec = read_yaml(folder / file)
+        except SpecError:
             continue
         if isinstance(spec, dict) and spec.get("name"):
             return str(spec["name"])

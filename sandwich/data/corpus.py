@@ -84,7 +84,7 @@ def open_corpus(folder: Path, settings: dict[str, Any]) -> None:
 def description(folder: Path) -> dict[str, Any]:
     """How a corpus was made; CorpusError for a folder that is none."""
     try:
-        made: dict[str, Any] = json.loads((folder / "corpus.json").read_text())
+        made: dict[str, Any] = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise CorpusError(f"{folder} is no corpus: expected a readable corpus.json in it") from None
     return made

@@ -43,14 +43,14 @@ def purpose_of(board: chess.Board) -> Purpose:
 def book(purpose: Purpose) -> tuple[str, ...]:
     """FENs of the shipped book for a purpose."""
     path = Path(str(files("sandwich.data"))) / "books" / f"{purpose}.epd"
-    return tuple(f"{line} 0 1" for line in path.read_text().splitlines() if line)
+    return tuple(f"{line} 0 1" for line in path.read_text(encoding="utf-8").splitlines() if line)
 
 
 @cache
 def positions() -> tuple[str, ...]:
     """FENs of the shipped set of middle-game positions on which players are compared, one of a game."""
     path = Path(str(files("sandwich.data"))) / "books" / "positions.epd"
-    return tuple(f"{line} 0 1" for line in path.read_text().splitlines() if line)
+    return tuple(f"{line} 0 1" for line in path.read_text(encoding="utf-8").splitlines() if line)
 
 
 def place(fen: str) -> bytes:

@@ -1,6 +1,6 @@
 """PGN text of any quality -> the games in it, and the moves of each.
 
-Owns the reading of PGN, plain or zstd-compressed, and the words for what is wrong with it; the rules
+Owns the reading of PGN, plain or compressed, and the words for what is wrong with it; the rules
 of chess are python-chess's, and which games are wanted is the affair of `sandwich.data.pgn_import`. A file
 passes by as a stream and its games one by one, so that memory does not grow with it.
 """
@@ -14,9 +14,9 @@ from enum import StrEnum
 from functools import lru_cache
 
 import chess
-import zstandard
 
 from engines.positions import parse_fen
+from sandwich.data.packed import BrokenOffError, PackedError, pieces
 
 
 class Reason(StrEnum):
@@ -85,34 +85,11 @@ LONGEST = 1 << 20
 
 # ---- bytes -> text of single games
 
-_ZSTD, _ZSTD_SKIPPABLE = b"\x28\xb5\x2f\xfd", b"\x2a\x4d\x18"
 _MARGIN = " \t\ufeff\x1a"
 """Characters taken off both ends of a line: space, byte order mark, the end of a DOS file."""
 _TAG = re.compile(r'\[\s*([A-Za-z0-9]\w*)\s+"')
 _COMMENTS = re.compile(r"\{[^}]*\}|;[^\n]*")
 _LIKE_MOVES = re.compile(r"\s*(\d+\s*\.[\s.]*)?([NBRQK]?[a-h]?[1-8]?[-x]?[a-h][1-8]|[O0]-[O0]|\*|1-0|0-1|1/2)")
-
-
-def _chunks(file: io.BufferedReader) -> Iterator[bytes]:
-    """Content of a file, decompressed where its first bytes are zstd's; SkipError where that breaks off."""
-    magic = file.peek(4)[:4]
-    if magic != _ZSTD and not (magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5):
-        while data := file.read(1 << 16):
-            yield data
-        return
-    frame = None
-    while data := file.read(1 << 8):  # few at a time: four bytes may unpack to 128 KiB
-        while data:
-            frame = frame or zstandard.ZstdDecompressor().decompressobj()
-            try:
-                yield frame.decompress(data)
-            except zstandard.ZstdError as error:
-                raise SkipError(Reason.DAMAGED, str(error)) from None
-            data = frame.unused_data
-            if frame.eof:
-                frame = None
-    if frame is not None:
-        raise SkipError(Reason.TRUNCATED, "ends in the middle of a zstd frame")
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
@@ -193,7 +170,7 @@ def raw_games(file: io.BufferedReader, name: str) -> Iterator[RawGame | Skipped]
     outside: str | None = None
     wrong: SkipError | None = None
     try:
-        for text in _split(_lines(_chunks(file))):
+        for text in _split(_lines(pieces(file))):
             header, movetext = "\n".join(text.header), "\n".join(text.body)
             if not _TAG.search(header):
                 content = _uncomment(movetext)[0].strip()
@@ -205,8 +182,8 @@ def raw_games(file: io.BufferedReader, name: str) -> Iterator[RawGame | Skipped]
                 yield Skipped(Reason.LONG, Place(name, number, f"{text.size} characters, read are {LONGEST}"))
             else:
                 yield RawGame(name, number, header, movetext)
-    except SkipError as error:
-        wrong = error
+    except PackedError as error:
+        wrong = SkipError(Reason.TRUNCATED if isinstance(error, BrokenOffError) else Reason.DAMAGED, str(error))
     except OSError as error:
         wrong = SkipError(Reason.DAMAGED, error.strerror or str(error))
     if wrong is None and not number:
@@ -222,6 +199,8 @@ def raw_games(file: io.BufferedReader, name: str) -> Iterator[RawGame | Skipped]
 SCORES = {"1-0": 1.0, "0-1": 0.0, "1/2-1/2": 0.5}
 """Score of the game for White by its result."""
 _IGNORED = re.compile(r"\d+\.?|\$\d+|[^\w*]+|e\.?p?|p\.")
+_OWN_TOKENS = re.compile(r"\$\d*|[!?]+|\*")
+"""Words that need no space around them: a glyph by its number or its characters, the result of an unfinished game."""
 _SAN = re.compile(r"(?:([NBRQK])([a-h])?([1-8])?[-x]?|([a-h])[-x]?)([a-h][1-8])")
 _CASTLING = {"O-O", "O-O-O", "0-0", "0-0-0"}
 
@@ -280,7 +259,7 @@ def main_line(movetext: str) -> tuple[list[Token], str]:
         text = " ".join(parts)
     played: list[Token] = []
     result = None
-    for word in text.replace(".", ". ").split():
+    for word in _OWN_TOKENS.sub(r" \g<0> ", text.replace(".", ". ")).split():
         if len(word) > 32:
             raise SkipError(Reason.UNREADABLE, f"{word[:32]!r}…")
         token = _token(word)

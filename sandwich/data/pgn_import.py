@@ -269,7 +269,7 @@ def read_report(folder: Path) -> ImportReport | None:
     path = folder / REPORT
     if not path.exists():
         return None
-    there = json.loads(path.read_text())
+    there = json.loads(path.read_text(encoding="utf-8"))
     examples = {reason: Place(**place) for reason, place in there.pop("examples").items()}
     return ImportReport(**there, examples=examples)
 

@@ -16,6 +16,7 @@ from agents.players.base import Player
 from agents.seat import Seat, Turn
 from engines import moves
 from engines.positions import GameBatch
+from sandwich.data.pgn_writing import pgn_text
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.rng import RngStream, make_rng
@@ -79,7 +80,7 @@ class Game:
             Termination=self.end,
         )  # fmt: skip
         game.add_line(map(chess.Move.from_uci, self.moves))
-        return str(game)
+        return pgn_text(game)
 
 
 Pair = tuple[Game, Game]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +92,12 @@ class MisalignmentEvaluationConfig(Frozen):
     """Draws of the bootstrap behind the intervals of quotients."""
     entries: tuple[Entry, ...] = Field(min_length=1)
     """The misalignments."""
+
+    @model_validator(mode="after")
+    def _more_than_one(self) -> Self:
+        if self.labelled_positions.positions < 2:
+            raise ValueError("labelled_positions.positions: expected at least 2, of which there is a mean, got 1")
+        return self
 
 
 @dataclass(frozen=True, eq=False)

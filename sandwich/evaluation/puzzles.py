@@ -5,24 +5,34 @@ solved where the player finds every move of its side, any other mate in one bein
 files with `bm` (best moves) or `am` (moves to avoid).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import csv
+import re
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import chess
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from agents.players.base import Player
 from engines import moves, planes
 from engines.inference import Evaluator
 from engines.positions import parse_fen
 from engines.settings import Mistake
+from sandwich.data.packed import PackedError, pieces
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, tools
 
 BATCH = 512
+LONGEST = 1 << 17
+"""Characters of the longest line of a file of puzzles that is read."""
+LARGEST = 4 << 30
+"""Bytes of the largest file of puzzles that is read, unpacked; all of Lichess's are 1 GiB."""
+COLUMNS = ("FEN", "Moves", "Rating")
+"""Columns of a file of puzzles that are read."""
 
 
 class SuiteError(Mistake, ValueError):
@@ -51,59 +61,123 @@ class Position:
 def read_puzzles(path: str | Path, limit: int | None = None) -> list[Puzzle]:
     """Puzzles of a Lichess CSV file, plain or compressed, or those of its first `limit` rows. Raises SuiteError."""
     try:
-        table = pd.read_csv(path, dtype=str, na_filter=False, skip_blank_lines=False, nrows=limit)
-    except Exception as error:  # what the decompressors raise has no base in common
-        raise SuiteError(f"{path}: {' '.join(str(error).split())}") from None
-    missing = [name for name in ("FEN", "Moves", "Rating") if name not in table.columns]
-    if missing:
-        raise SuiteError(f"{path}: no column {missing[0]!r}; it has: {', '.join(map(str, table.columns))}")
-    puzzles = []
-    for row, (fen, line, rating) in enumerate(zip(table["FEN"], table["Moves"], table["Rating"], strict=True), 2):
-        if not (fen or line or rating):
-            continue  # an empty line
-        try:
-            board = parse_fen(fen)
-            for text in line.split():
-                if not board.push_uci(text):
-                    raise ValueError(f"{text!r} is no move")
-            if len(board.move_stack) < 2:
-                raise ValueError(f"expected at least two moves, got {line!r}")
-            puzzles.append(Puzzle(fen, tuple(line.split()), int(float(rating))))
-        except (ValueError, OverflowError) as error:
-            raise SuiteError(f"{path}, line {row}: {error}") from None
+        with Path(path).open("rb") as file:
+            puzzles = list(_puzzles(_lines(pieces(file)), limit))
+    except OSError as error:
+        raise SuiteError(f"cannot read {path}: {error.strerror}") from None
+    except PackedError as error:
+        raise SuiteError(f"{path}: {error}") from None
+    except _RowError as error:
+        raise SuiteError(f"{path}, {error}") from None
     if not puzzles:
         raise SuiteError(f"{path}: no puzzles")
     return puzzles
 
 
-def read_suite(path: str | Path) -> list[Position]:
-    """Positions of an EPD file with `bm` or `am`. Raises SuiteError."""
+class _RowError(ValueError):
+    """A row that can't be: its line, and what is wrong."""
+
+
+def _puzzles(lines: Iterator[str], limit: int | None) -> Iterator[Puzzle]:
+    """Puzzles in the first rows of a CSV. Raises _RowError, PackedError."""
+    reader = csv.reader(lines, strict=True)
+    columns: list[str] = []
+    places: list[int] = []
     try:
-        text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"cannot read {path}: {error}") from None
+        for row in islice(reader, None if limit is None else limit + 1):
+            if not columns:
+                columns, places = row, _places(row)
+            elif any(row):  # no empty line
+                if len(row) != len(columns):
+                    raise ValueError(f"expected {len(columns)} columns as in its head, got {len(row)}")
+                yield _puzzle(*(row[place] for place in places))
+    except PackedError:
+        raise
+    except (ValueError, OverflowError, csv.Error) as error:
+        raise _RowError(f"line {reader.line_num}: {error}") from None
+
+
+def _places(head: Sequence[str]) -> list[int]:
+    """Places of the columns that are read."""
+    if missing := [name for name in COLUMNS if name not in head]:
+        has = "".join(letter if letter.isprintable() else "?" for letter in ", ".join(head)[:200])
+        raise ValueError(f"no column {missing[0]!r}; it has: {has or 'none'}")
+    return [head.index(name) for name in COLUMNS]
+
+
+def _puzzle(fen: str, line: str, rating: str) -> Puzzle:
+    board = parse_fen(fen)
+    for text in line.split():
+        if not board.push_uci(text):
+            raise ValueError(f"{text!r} is no move")
+    if len(board.move_stack) < 2:
+        raise ValueError(f"expected at least two moves, got {line!r}")
+    return Puzzle(fen, tuple(line.split()), int(float(rating)))
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Lines of a file with their ends; PackedError for one, or for a file, that is too long."""
+    decoder = getincrementaldecoder("utf-8-sig")("replace")
+    rest, size = "", 0
+    for chunk in chain(chunks, [b""]):
+        size += len(chunk)
+        if size > LARGEST:
+            raise PackedError(f"holds more than {LARGEST >> 30} GiB")
+        *lines, rest = (rest + decoder.decode(chunk, final=not chunk)).split("\n")
+        for line in lines:
+            yield line + "\n"
+        if len(rest) > LONGEST:
+            raise PackedError(f"holds a line of more than {LONGEST} characters")
+    yield rest
+
+
+def read_suite(path: str | Path) -> list[Position]:
+    """Positions of an EPD file with `bm` or `am`, whose other operations are not looked into. Raises SuiteError."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise SuiteError(f"cannot read {path}: {error.strerror}") from None
     positions = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
         try:
-            board, operations = chess.Board.from_epd(line)
-            fen = parse_fen(board.fen()).fen()  # without castling rights that there can't be
-            best, avoid = (_numbers(operations.get(key, []), key, board) for key in ("bm", "am"))
+            fen, operations = _operations(line)
+            board = parse_fen(chess.Board(f"{fen} 0 1").fen())  # without castling rights that there can't be
+            best, avoid = (_numbers(operations.get(key, ""), board) for key in ("bm", "am"))
             if not best and not avoid:
                 raise ValueError("expected bm or am, found neither")
         except ValueError as error:
             raise SuiteError(f"{path}, line {number}: {error}") from None
-        positions.append(Position(fen, best, avoid, str(operations.get("id", number))))
+        name = operations.get("id", "").strip().strip('"')
+        positions.append(Position(board.fen(), best, avoid, name or str(number)))
     if not positions:
         raise SuiteError(f"{path}: no positions")
     return positions
 
 
-def _numbers(listed: object, key: str, board: chess.Board) -> frozenset[int]:
-    if not isinstance(listed, list):
-        raise ValueError(f"expected moves behind {key}, got {listed!r}")
-    return frozenset(moves.encode(move, board.turn) for move in listed)
+_POSITION = re.compile(r"\s*(\S+\s+[wb]\s+[^\s;]+\s+[^\s;]+)(?:\s+\d+\s+\d+(?=[\s;]|$))?")
+"""The four fields of a position in EPD, and the counters that some programs write behind them."""
+_OPERATION = re.compile(r'(?:"[^"]*(?:"|$)|[^";])+')
+"""An operation up to its semicolon; quotes may hold semicolons."""
+
+
+def _operations(line: str) -> tuple[str, dict[str, str]]:
+    """Position of a line in EPD, and the operands of each operation as they stand; ValueError for what is no EPD."""
+    position = _POSITION.match(line)
+    if position is None:
+        raise ValueError(f"expected a position of four fields, got {line[:80]!r}")
+    operations: dict[str, str] = {}
+    for text in _OPERATION.findall(line, position.end()):
+        name, *operands = text.split(None, 1) or [""]
+        operations[name] = operands[0] if operands else ""
+    return position[1], operations
+
+
+def _numbers(operands: str, board: chess.Board) -> frozenset[int]:
+    """Numbers of the moves that the operands of `bm` or `am` name as PGN does."""
+    named = (word.rstrip("!?") for word in operands.replace(",", " ").split())
+    return frozenset(moves.encode(board.parse_san(move), board.turn) for move in named)
 
 
 @dataclass(frozen=True, eq=False)

@@ -173,7 +173,7 @@ def asked(
 
 def choice(folder: Path) -> dict[str, Any]:
     """What a round has chosen: `rows`, mean `doubt` of these, size of the `pool` and its mean `pool_doubt` (bits)."""
-    chosen: dict[str, Any] = json.loads((folder / "chosen.json").read_text())
+    chosen: dict[str, Any] = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
     return chosen
 
 

@@ -229,4 +229,4 @@ def write(path: Path, runs: Sequence[AttackRun]) -> None:
 
 def read(path: Path) -> list[AttackRun]:
     """The runs of a file."""
-    return [AttackRun.from_json(json.loads(line)) for line in path.read_text().splitlines()]
+    return [AttackRun.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -110,12 +110,12 @@ AnyShift = Annotated[Endgames | Unbalanced | Openings | Games, Field(discriminat
 def read_openings(path: Path) -> list[str]:
     """FENs of a file of FEN or EPD positions (operations are passed over); SpecError in one line."""
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"file: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        raise SpecError(f"file: cannot read {path}: {error.strerror}") from None
     fens = []
     for number, line in enumerate(lines, 1):
-        parts = line.split()
+        parts = line.replace(";", " ; ").split()
         if not parts or line.startswith("#"):
             continue
         counters = parts[4:6] if len(parts) > 5 and all(part.isdigit() for part in parts[4:6]) else ["0", "1"]
@@ -157,7 +157,7 @@ def read_games(config: Games) -> list[Game]:
 def check(name: str, config: AnyShift, folder: Path) -> None:
     """SpecError in one line for a file that can't be used, unless `folder` holds all that comes of it."""
     listed = folder / LISTED
-    count = int(listed.read_text()) if listed.exists() else config.games
+    count = int(listed.read_text(encoding="utf-8")) if listed.exists() else config.games
     if isinstance(config, Openings | Games) and _missing(folder, count):
         _opened(name, config.model_copy(update={"games": 2}))
 
@@ -270,7 +270,7 @@ def make_shift(
     count = source.games
     if isinstance(source, Games):
         if listed.exists():
-            count = int(listed.read_text())
+            count = int(listed.read_text(encoding="utf-8"))
         if not listed.exists() or _missing(folder, count):
             games = _opened(name, source)
             count = len(games)

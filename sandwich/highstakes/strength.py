@@ -54,7 +54,7 @@ def strength(
     played. A match is read from `path` where it was played there with the same filter and settings.
     """
     asked = {**config.model_dump(mode="json"), "proposals": proposals, "filter": sha256(content).hexdigest()}
-    if path.exists() and (known := json.loads(path.read_text()))["asked"] == asked:
+    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8")))["asked"] == asked:
         return dict(known["figures"])
     name = "the filter"
     filtered = Filtered(player=proposer, filter=name, proposals=proposals)

@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from agents.checkpoint_files import Named
-from engines.network import CheckpointError, read
+from engines.network import CheckpointError, metadata_of, read
 from sandwich.oversight.consult import Floats
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
 
@@ -60,16 +59,17 @@ class Policy:
 def policy_from(content: bytes, source: str = "policy") -> Policy:
     """The policy of a file's content. Raises CheckpointError in one line, which names `source`."""
     try:
-        tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        description = json.loads(header.get("__metadata__", {}).get("policy", "{}"))
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{source} is not a whole safetensors file ({error})") from None
+        description = json.loads(metadata_of(content, source).get("policy", "{}"))
+    except (json.JSONDecodeError, RecursionError):
+        description = None
+    if not isinstance(description, dict):
+        raise CheckpointError(f"{source}: what it says of itself is no JSON object")
     known = {"format": FORMAT, "features": list(FEATURES), "actions": [action.name for action in Action]}
     for key, expected in known.items():
         if description.get(key) != expected:
             raise CheckpointError(f"{source}: expected {key} {expected!r}, got {description.get(key)!r}")
     try:
+        tensors = load(content)
         return Policy(tensors["hidden"], tensors["out"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{source}: {error}") from None

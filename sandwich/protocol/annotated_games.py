@@ -9,6 +9,8 @@ from typing import Any
 import chess
 import chess.pgn
 
+from sandwich.data.pgn_writing import pgn_text
+
 Rows = Mapping[str, list[Any]]
 """Ledger columns of one game."""
 
@@ -44,7 +46,7 @@ def annotated_pgn(rows: Rows, step: int, end: str | None = None) -> str:
         if rows["asked"][ply]:
             node.comment = comment(board, rows, ply)
         board.push(move)
-    return str(game)
+    return pgn_text(game)
 
 
 def comment(board: chess.Board, rows: Rows, ply: int) -> str:

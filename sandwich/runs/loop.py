@@ -119,7 +119,7 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
         if different and different[0] != "steps":
             key, old, new = different
             raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
-        kept = json.loads((folder.path / "provenance.json").read_text())
+        kept = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))
         for what in ("checkpoints", "files"):
             before = kept.get(what, {})
             changed = [name for name, digest in made[what].items() if before.get(name, digest) != digest]
@@ -155,7 +155,7 @@ def _ours(file: Path, names: set[str]) -> bool:
 
 def _result_keys(about: Path) -> Row:
     """The part of a run folder's spec that results depend on; keys that it was written without have their defaults."""
-    there: Row = yaml.safe_load(about.read_text())
+    there: Row = yaml.safe_load(about.read_text(encoding="utf-8"))
     try:
         return validate(RunSpec, there, about.parent).result_keys()
     except SpecError:  # it has what this version does not know
@@ -260,5 +260,5 @@ def learn(spec: RunSpec, step: int, student: bytes, folder: Folder, progress: Pr
                    "value_loss": last.value_loss, "top1": last.top1}  # fmt: skip
         write_whole(note, (json.dumps(figures) + "\n").encode())
         write_whole(folder.checkpoint(step + 1), new)
-    figures_there: Row = json.loads(note.read_text())
+    figures_there: Row = json.loads(note.read_text(encoding="utf-8"))
     return figures_there

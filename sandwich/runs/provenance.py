@@ -78,7 +78,9 @@ def _git(folder: Path, *args: str) -> str | None:
     """What git says in a folder; None where it fails or is not there."""
     command = ["git", "-C", str(folder), *args]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=5, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -88,7 +90,7 @@ def _processor() -> str:
     """Name of the processor, with what decides about its arithmetic."""
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

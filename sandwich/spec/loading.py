@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from engines.settings import SpecError, explain, read_yaml
+from engines.settings import SpecError, explain, read_yaml, typed_setting
 from sandwich.spec.shipped import find_spec, shipped_specs
 
 Override = str | Mapping[str, Any]
-"""`key.path=value` with the value in YAML, or dotted keys with their values."""
+"""`key.path=value` with the value as `engines.yaml_text.typed` reads it, or dotted keys with their values."""
 
 
 def spec_settings(source: str | Path, *overrides: Override | Iterable[Override]) -> dict[str, Any]:
@@ -76,10 +75,7 @@ def overridden(settings: dict[str, Any], *overrides: Override | Iterable[Overrid
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise SpecError(f"override {override!r}: expected key=value, such as assistant.misalignment.p=0.5")
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise SpecError(f"{key}: {text!r} is not a YAML value") from None
+        values[key] = typed_setting(key, text)
     return assigned(settings, values)
 
 

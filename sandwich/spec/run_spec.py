@@ -122,7 +122,7 @@ class TrackingConfig(Frozen):
 
     wandb: Annotated[
         Literal["offline", "online", "off"],
-        BeforeValidator(lambda value: "off" if value is False else value),  # YAML takes a bare off for false
+        BeforeValidator(lambda value: "off" if value is False else value),  # as YAML 1.1 takes a bare off
     ] = "offline"
     """Weights & Biases; only `online` sends anything anywhere."""
     project: str = Field("sandwich", min_length=1)

@@ -147,7 +147,7 @@ def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
 
 def _read_mark(folder: Path) -> dict[str, Any]:
     try:
-        mark: dict[str, Any] = json.loads((folder / CELL).read_text())
+        mark: dict[str, Any] = json.loads((folder / CELL).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {"state": "waiting", "error": None}
     return mark

@@ -213,7 +213,7 @@ def train_adversary(
     spec = config.model_dump(mode="json")
     out.mkdir(parents=True, exist_ok=True)
     about, result, history = out / "spec.yaml", out / "network.safetensors", out / "rounds.jsonl"
-    if about.exists() and yaml.safe_load(about.read_text()) != spec:
+    if about.exists() and yaml.safe_load(about.read_text(encoding="utf-8")) != spec:
         raise SpecError(f"{out} holds a training with other settings: choose another folder")
     write_whole(about, yaml.safe_dump(spec, sort_keys=False).encode())
     if result.exists():
@@ -228,7 +228,7 @@ def train_adversary(
 
     rows: list[dict[str, Any]] = []
     if history.exists():
-        rows = [json.loads(line) for line in history.read_text().splitlines()]
+        rows = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
     judges = [checkpoints[config.judge], *((out / f"judge-{row['number']}.safetensors").read_bytes() for row in rows)]
     judge_all = partial(_judged, cluster, inference, progress)
     suspicions = [judge_all(judge, learned, f"judge {number}") for number, judge in enumerate(judges)]

@@ -97,7 +97,7 @@ def pretrain(
     spec = {**config.model_dump(mode="json"), "corpora": [corpus.description(folder) for folder in folders]}
     out.mkdir(parents=True, exist_ok=True)
     about_file, state_file, result = out / "spec.yaml", out / "state.safetensors", out / "network.safetensors"
-    if about_file.exists() and yaml.safe_load(about_file.read_text()) != spec:
+    if about_file.exists() and yaml.safe_load(about_file.read_text(encoding="utf-8")) != spec:
         raise SpecError(f"{out} holds a training with other settings: choose another folder")
     write_whole(about_file, yaml.safe_dump(spec, sort_keys=False).encode())
     if result.exists():
@@ -110,7 +110,11 @@ def pretrain(
     lines: list[dict[str, Any]] = []
     if state_file.exists():
         trainer.restore(load_file(state_file))
-        lines = [row for row in map(json.loads, curve.read_text().splitlines()) if row["step"] <= trainer.step]
+        lines = [
+            row
+            for row in map(json.loads, curve.read_text(encoding="utf-8").splitlines())
+            if row["step"] <= trainer.step
+        ]
     every = max(20, trainer.steps // 400)
     reporter = FitReporter(progress, "training")
     last = time.monotonic()

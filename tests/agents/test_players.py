@@ -33,6 +33,7 @@ from engines.network import CheckpointError
 from engines.search import TreeSearch
 from engines.settings import SpecError
 from engines.stockfish import EngineError
+from experiments.cli.match import _named
 from tests.helpers.checkpoint_records import Spec
 from tests.helpers.fakes import Hashed, alone, fake_tools, legal_numbers, pack_board, question
 from tests.helpers.project import needs_stockfish, random_games
@@ -131,6 +132,7 @@ KNOWN = "assistant, filtered, mcts, network, stockfish, uci"
         ("stockfish:lines=257", "lines: Input should be less than or equal to 256, got 257"),
         ("stockfish:temperature=0", "temperature: Input should be greater than 0"),
         ("stockfish:nodes=[1", "nodes: '[1' is not a YAML value"),
+        ("stockfish:nodes=1,nodes=2", "nodes: stands twice in 'stockfish:nodes=1,nodes=2'"),
         ("stockfish:depth=9", "depth: unknown key; known here: nodes, lines, temperature"),
         ("mcts:simulations=0", "simulations: "),
         ("mcts:network=null", "network: "),
@@ -435,3 +437,17 @@ def test_an_assistant_lies_at_random_where_no_type_is_given() -> None:
     )
     with pytest.raises(SpecError, match="strength: unknown key; known here: p"):
         parse_player("assistant:misalignment.strength=0.5")
+
+
+@pytest.mark.parametrize("name", ["elo=2000/w.safetensors", "a:b/w.safetensors", "network:x/w.safetensors"])
+def test_a_file_that_is_there_is_a_checkpoint_whatever_is_in_its_path(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir()
+    Path(name).write_bytes(b"")
+    player = parse_player(name)
+    assert player == Network(checkpoint=name)
+    assert parse_player(describe_player(player)) == player
+    assert _named(name) == (name, player)
+    assert _named(f"weak={name}") == ("weak", player)

@@ -1,6 +1,7 @@
 """Checkpoints: what is saved comes back the same, and what is not a network of this code is refused in one line."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,24 @@ def test_fewer_blocks_than_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "net"
     two = to_bytes(make(TINY.model_copy(update={"blocks": 2})))
     path.write_bytes(with_metadata(two, config=TINY.model_dump_json()))
-    assert_refused(path, "Unexpected key")
+    assert_refused(path, "unexpected key blocks.1.")
+
+
+def test_a_size_that_the_weights_do_not_have_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "net"
+    path.write_bytes(with_metadata(to_bytes(make()), config='{"blocks": 64, "channels": 1024, "head": 1024}'))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert_refused(path, "configuration", "missing key blocks.1.")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB; built, it takes 4.8 GB
+
+
+def test_metadata_that_are_null_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "net"
+    content = to_bytes(make())
+    header = json.dumps(header_of(content) | {"__metadata__": None}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + int.from_bytes(content[:8], "little") :])
+    assert_refused(path, "expected format 'sandwich-network/1', got None")
+    assert network.about(path) == {}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -175,6 +193,8 @@ def test_what_it_says_of_itself_is_refused_where_it_is_not_json(tmp_path: Path) 
     path = tmp_path / "net"
     path.write_bytes(with_metadata(to_bytes(make()), about="trained in May"))
     assert_refused(path, "not JSON", by=network.about)
+    path.write_bytes(with_metadata(to_bytes(make()), about="[1]"))
+    assert_refused(path, "no JSON object", by=network.about)
 
 
 @pytest.mark.parametrize(

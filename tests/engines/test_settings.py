@@ -1,13 +1,14 @@
 """Settings that can't be: one line that names the key, what was found and what is known."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, ValidationError
 
 from engines.settings import Frozen, SpecError, explain, read_yaml
-from sandwich.spec.loading import spec_settings
+from sandwich.spec.loading import overridden, spec_settings, validate
+from sandwich.spec.run_spec import load_spec
 
 
 class Inner(Frozen):
@@ -74,6 +75,8 @@ def test_the_first_mistake_is_told_in_one_line(settings: Any, said: str) -> None
         (None, "cannot read {file}: No such file or directory"),
         (b"a: [1", "{file} is not YAML: while parsing"),
         (b"a: \xff", "{file} is not YAML: 'utf-8' codec"),
+        (b"a: \0", "{file} is not YAML: unacceptable character #x0000"),
+        (b"a: 1\na: 2", "{file} is not YAML: a stands there twice (lines 1 and 2)"),
     ],
 )
 def test_a_file_that_is_no_yaml_is_named_in_one_line(content: bytes | None, said: str, tmp_path: Path) -> None:
@@ -84,6 +87,73 @@ def test_a_file_that_is_no_yaml_is_named_in_one_line(content: bytes | None, said
         read_yaml(file)
     assert str(error.value).startswith(said.format(file=file))
     assert "\n" not in str(error.value)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_bytes(b"\xef\xbb\xbfa: J\xc3\xbcrgen")
+    assert read_yaml(tmp_path / "spec.yaml") == {"a": "Jürgen"}
+
+
+class Scalars(Frozen):
+    """A field of every kind of scalar."""
+
+    name: str = ""
+    maybe: str | None = None
+    names: tuple[str, ...] = ()
+    count: int = 0
+    share: float | None = None
+    doses: list[float] = Field(default_factory=list)
+    by_name: dict[str, float] = Field(default_factory=dict)
+    whether: bool = False
+    width: Literal[1, 2] = 1
+    anything: Any = None
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("name=try #3", "try #3"),
+        ("name=2026-11-28", "2026-11-28"),
+        ("name=010", "010"),
+        ("name=2.50", "2.50"),
+        ("name=7", "7"),
+        ("name=true", "true"),
+        ("name=off", "off"),
+        ("maybe=7", "7"),
+        ("maybe=null", None),
+        ("names=[7, true, a]", ("7", "true", "a")),
+        ("count=010", 10),
+        ("count=7", 7),
+        ("share=1e-3", 0.001),
+        ("share=2", 2.0),
+        ("doses=[0.5, 1]", [0.5, 1.0]),
+        ("by_name.a=1", {"a": 1.0}),
+        ("whether=off", False),
+        ("whether=true", True),
+        ("whether=1", True),
+        ("width=2", 2),
+        ("anything=true", True),
+    ],
+)
+def test_a_field_makes_its_own_of_what_was_typed(override: str, value: Any) -> None:
+    assert getattr(validate(Scalars, overridden({}, override)), override.partition("=")[0].partition(".")[0]) == value
+
+
+@pytest.mark.parametrize("override", ["count=true", "share=false", "doses=[0.5, true]", "by_name.a=true", "width=true"])
+def test_a_boolean_is_no_number(override: str) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(SpecError, match=rf"^{key}: expected a number, got (true|false)$"):
+        validate(Scalars, overridden({}, override))
+
+
+def test_a_boolean_is_no_number_in_a_plugin() -> None:
+    with pytest.raises(SpecError, match=r"^assistant\.misalignment\.p: expected a number, got true$"):
+        load_spec("quick", "assistant.misalignment.p=true")
+
+
+def test_a_key_twice_in_one_override_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"^over: '.*' is not a YAML value \(p stands there twice \(line 1\)\)$"):
+        overridden({}, "over={p: [0.25], p: [0.9]}")
 
 
 def test_settings_are_laid_over_those_of_their_base(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from engines.settings import SpecError
 from experiments.cli.evaluate import evaluate
 from experiments.cli.lazy import LazyGroup
 from experiments.cli.main import cli, main
+from experiments.cli.options import is_override
 from sandwich.data.pgn_import import ImportConfig, import_pgn
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
 from sandwich.spec.loading import overridden, spec_settings, validate
@@ -131,6 +132,9 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("evaluate", "oversight", "nosuch"), "no spec at nosuch: expected"),
         (("evaluate", "misalignments", "nosuch"), "no spec at nosuch: expected"),
         (("evaluate", "misalignments", "sead=1"), "sead: unknown key; known here: seed, labelled_positions"),
+        (("evaluate", "misalignments", "labelled_positions.positions=1"), "labelled_positions.positions: expected at"),
+        (("ask", "README.md", "8/8/8/8/8/8/4P3/K1k5 w - - 0 1"), "README.md is not a whole safetensors file"),
+        (("ask", "network:checkpoint=README.md", "8/8/8/8/8/8/4P3/K1k5 w - - 0 1"), "README.md is not a whole"),
         (("train", "weak", "--corpus", "docs", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; known here: seed, "),
         (("train", "adversary", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; known here: seed, "),
         (("run", "pyproject.toml"), "is not YAML"),
@@ -331,3 +335,44 @@ def test_help_needs_no_heavy_library() -> None:
     code = "import sys; from experiments.cli.main import cli; cli.main(['--help'], standalone_mode=False);" \
         "sys.exit(bool({'torch', 'ray', 'scipy', 'matplotlib'} & set(sys.modules)))"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "override"),
+    [
+        ("min_rating=2000", True),
+        ("labelled_positions.positions=5", True),
+        ("elo=2000/games.pgn", False),  # there is such a file
+        ("./elo=2000/none.pgn", False),
+        ("/tmp/elo=2000/none.pgn", False),
+        ("games.pgn", False),
+        (f"over.seed=[{'1,' * 5000}]", True),
+    ],
+)
+def test_a_path_is_no_override(word: str, override: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("elo=2000").mkdir()
+    Path("elo=2000/games.pgn").touch()
+    assert is_override(word) == override
+
+
+GAME = '[Event "x"]\n[Result "1-0"]\n\n1.e4 e5 2.Nf3 Nc6 3.Bb5$1 a6 4.Ba4 Nf6 5.O-O Be7 1-0\n'
+
+
+def test_an_import_takes_a_file_with_an_equals_sign_and_ends_in_an_error_where_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("elo=2000").mkdir()
+    Path("elo=2000/games.pgn").write_text(GAME)
+    call = ["sandwich", "corpus", "import", "--workers", "1", "elo=2000/games.pgn", "--out"]
+    monkeypatch.setattr(sys, "argv", [*call, "kept"])
+    main()
+    assert capsys.readouterr().out == "1 games read, 1 kept, 10 positions in kept\n"
+    for _ in range(2):  # the second time the import is there already
+        monkeypatch.setattr(sys, "argv", [*call, "empty", "min_plies=11"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said == "Error: no game of elo=2000/games.pgn was kept: too few plies (10)"

@@ -1,8 +1,12 @@
 """PGN of any quality into a corpus: what is kept, what is left out and why, and going on after a kill."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +112,8 @@ def test_every_position_has_the_move_played_and_the_result_for_its_mover(tmp_pat
         "1. e4 e5 ; 2. d4 {\n2. Nf3 Nc6\n%escaped 3. d4 {\n3. Bb5 a6 4. Ba4 Nf6 5. O-O Be7 1-0",
         "{ blank lines }\n\n1. e4 e5 2. Nf3 {in a\n\ncomment} Nc6\n\n3. Bb5 a6 4. Ba4 Nf6 5. O-O Be7\n1-0",
         "e2e4 e7e5 g1f3 b8c6 f1b5 a7a6 b5a4 g8f6 e1g1 f8e7 1-0",
+        "1.e4$1 e5$2$3 2.Nf3!$1 Nc6?!$6 3.Bb5$146{Ruy Lopez}a6(3...Nf6$5)4.Ba4;back\nNf6 5.O-O$10 Be7$1 1-0",
+        "1.e4!e5 2.Nf3$1Nc6 3.Bb5!!(3.Bc4)a6 4.Ba4{x}Nf6 5.O-O!Be7 1-0",
         "1. e2-e4 e7-e5 2. Ng1-f3 Nb8c6 3. Bf1-b5 a6 4. Bb5-a4 Nf6 5. O-O Bf8-e7 1-0",
     ],
 )
@@ -326,6 +332,38 @@ def test_memory_does_not_grow_with_the_file() -> None:
         assert tracemalloc.get_traced_memory()[1] < 48 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("begin", ["1. e4 {", "1. e4 ", '[Event "', '[Event "x"]\n\n1. e4 (', ""])
+def test_memory_does_not_grow_with_a_line(begin: str) -> None:
+    content = zstandard.compress(pgn().encode() + begin.encode() + b"1.e4 e5 " * (4 << 20))
+    tracemalloc.start()
+    try:
+        assert reasons(content)[0] == "kept"
+        assert tracemalloc.get_traced_memory()[1] < 24 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+def test_a_compressed_file_is_read_and_one_that_ends_early_is_told(pack: Callable[[bytes], bytes]) -> None:
+    content = pack((pgn() * 3).encode())
+    assert reasons(content) == ["kept"] * 3
+    assert reasons(content[:-5])[-1] == Reason.TRUNCATED
+
+
+def with_window(content: bytes, log: int) -> bytes:
+    """The content compressed as by `zstd --long=log` from a pipe."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=log, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return packer.compress(content) + packer.flush()
+
+
+def test_a_long_window_is_read_and_one_too_long_is_named() -> None:
+    assert reasons(with_window(pgn().encode(), 28)) == ["kept"]
+    (found,) = outcomes(with_window(pgn().encode(), 31))
+    assert isinstance(found, Skipped)
+    assert found.place.detail.startswith("needs a window of 2048 MiB, read are at most 512 MiB")
 
 
 def test_damage_anywhere_is_survived() -> None:

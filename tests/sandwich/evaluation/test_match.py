@@ -172,7 +172,9 @@ def test_a_match_ends_after_the_block_in_which_it_was_decided() -> None:
 def test_a_match_is_written_as_pgn_that_reads_back() -> None:
     sharp, blunt = sharp_and_blunt()
     played = match(sharp, blunt, openings(8))
-    stream = io.StringIO(played.pgn(("sharp", "blunt")))
+    text = played.pgn(("sharp", "blunt"))
+    assert max(map(len, text.splitlines())) <= 80
+    stream = io.StringIO(text)
     for pair in played.games:
         for game in pair:
             read = chess.pgn.read_game(stream)

@@ -1,15 +1,22 @@
 """Puzzles and suites: what counts as solved, what is told of a broken file, and the commands for both."""
 
+import bz2
 import gzip
+import io
 import json
+import lzma
+import re
 import sys
-from collections.abc import Mapping, Sequence
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import chess
 import numpy as np
 import pytest
+import zstandard
 
 from engines import moves, planes
 from engines.inference import Evaluation
@@ -129,6 +136,13 @@ EPD = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq -"
         ("bm e4; am f3;", "d2d4", False),  # not bad, but not best either
         ('c0 "am e4"; bm Nf3; id "x";', "g1f3", True),
         ("bm e2e4;", "e2e4", True),
+        ("bm e4!; id x.1;", "e2e4", True),
+        ("bm e4?! d4!!;", "d2d4", True),
+        ("; bm e4;", "e2e4", True),
+        ("0 1 bm e4;", "e2e4", True),
+        ("bm e4", "e2e4", True),
+        ("foo bar; eco D46; c1 2024.01.01; pv 0-0; dm x; 12; bm e4;", "e2e4", True),
+        ("hmvc many; acd deep; ce high; bm e4; sv e4", "e2e4", True),
     ],
 )
 def test_a_position_is_solved_by_a_best_move_that_is_not_to_be_avoided(
@@ -147,6 +161,8 @@ def test_a_position_is_solved_by_a_best_move_that_is_not_to_be_avoided(
         ("8/8/8/8/8/8/K1p5/7k b - - bm c1=Q;", "c2c1q", True),
         ("4k3/8/8/8/8/8/8/4K2R w KQkq - bm O-O;", "e1g1", True),  # the other rights can't be
         ("4k3/8/8/3pP3/8/8/8/4K3 w - d6 bm exd6;", "e5d6", True),
+        ("4k3/8/8/8/8/8/8/4K2R w K - bm 0-0;", "e1g1", True),
+        ("4k3/8/8/8/8/8/8/R3K3 w Q -;am 0-0-0!;", "e1c1", False),
     ],
 )
 def test_best_moves_may_be_of_any_kind(epd: str, played: str, solved: bool, tmp_path: Path) -> None:
@@ -155,8 +171,15 @@ def test_best_moves_may_be_of_any_kind(epd: str, played: str, solved: bool, tmp_
 
 
 def test_a_position_has_its_name_or_the_number_of_its_line(tmp_path: Path) -> None:
-    (tmp_path / "a.epd").write_text(f'{EPD} bm e4; id "first";\n\n{EPD} am f3;\n')
-    assert [position.name for position in read_suite(tmp_path / "a.epd")] == ["first", "3"]
+    (tmp_path / "a.epd").write_text(f'{EPD} bm e4; id "first; 1";\n\n{EPD} am f3;\n{EPD} bm e4; id BK.04;\n')
+    assert [position.name for position in read_suite(tmp_path / "a.epd")] == ["first; 1", "3", "BK.04"]
+
+
+def test_a_suite_with_a_byte_order_mark_or_in_latin_1_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.epd").write_bytes(f"\ufeff{EPD} bm e4; id Jürgen;".encode())
+    (tmp_path / "b.epd").write_bytes(f"{EPD} bm e4; id Jürgen;".encode("latin-1"))
+    names = [read_suite(tmp_path / file)[0].name for file in ("a.epd", "b.epd")]
+    assert names == ["Jürgen", "J\ufffdrgen"]
 
 
 # Files
@@ -178,11 +201,15 @@ def test_puzzles_are_read_plain_or_compressed_and_only_as_many_as_wanted(tmp_pat
 
 
 BROKEN_PUZZLES = [
-    (b"", ": No columns to parse from file"),
+    (b"", ", line 1: no column 'FEN'; it has: none"),
     (HEAD.encode(), ": no puzzles"),
     (b"FEN,Rating\nx,1\n", ": no column 'Moves'; it has: FEN, Rating"),
     (b"no csv at all\n", ": no column 'FEN'; it has: no csv at all"),
-    (HEAD.encode() + b"\xff\xfe,b,c,d\n", ": 'utf-8' codec can't decode"),
+    (HEAD.encode() + b"\xff\xfe,b,c,d\n", ", line 2: not a position: 'b'"),
+    ((HEAD + GOOD + f"b,{EPD} 0 1,e2e4 e7e5").encode(), ", line 3: expected 4 columns as in its head, got 3"),
+    ((HEAD + GOOD[:-1] + ",x\n").encode(), ", line 2: expected 4 columns as in its head, got 5"),
+    ((HEAD + f'b,{EPD} 0 1,"e2e4 e7').encode(), ", line 2: unexpected end of data"),
+    (HEAD.encode() + b"x" * 200_000, ": holds a line of more than 131072 characters"),
     ((HEAD + GOOD + "b,nonsense,e2e4 e7e5,1\n").encode(), ", line 3: not a position: 'nonsense'"),
     ((HEAD + GOOD + "\n\nb,,e2e4 e7e5,1\n").encode(), ", line 5: not a position: ''"),  # empty lines count
     ((HEAD + f"b,{EPD} 0 1,e2e4 e2e4,1\n").encode(), ", line 2: illegal uci: 'e2e4'"),
@@ -199,16 +226,14 @@ BROKEN_PUZZLES = [
 BROKEN_SUITES = [
     (b"", ": no positions"),
     (b"# nothing but a comment\n", ": no positions"),
-    (b"\xff\xfe", "'utf-8' codec can't decode"),
+    (b"\xff\xfe", ", line 1: expected a position of four fields"),
     (f'{EPD} bm e4;\n{EPD} id "x";\n'.encode(), ", line 2: expected bm or am, found neither"),
     (f"{EPD} bm;\n".encode(), ", line 1: expected bm or am, found neither"),
     (f"{EPD} wm e4;\n".encode(), ", line 1: expected bm or am, found neither"),  # an opcode that means nothing here
-    (f"{EPD} foo bar; bm e4;\n".encode(), ", line 1: invalid san: 'bar'"),
     (f"\n{EPD} bm e5;\n".encode(), ", line 2: illegal san: 'e5'"),
     (f"{EPD} am Qh5;\n".encode(), ", line 1: illegal san: 'Qh5'"),
     (f"{EPD} bm @@@@;\n".encode(), ", line 1: '0000' is not a move of standard chess"),
-    (f'{EPD} am f3; bm "e4";\n'.encode(), ", line 1: expected moves behind bm, got 'e4'"),
-    (f"{EPD} 0 1 bm e4;\n".encode(), ", line 1: expected epd opcode to start with a letter"),
+    (f'{EPD} am f3; bm "e4";\n'.encode(), """, line 1: invalid san: '"e4"'"""),
     (b"nonsense\n", ", line 1: "),
     (b"rnbq1bnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQ - bm e4;\n", ", line 1: not a legal position"),
 ]
@@ -247,27 +272,67 @@ def test_a_broken_file_ends_in_one_line_that_names_it_and_the_place(
     assert error.count("\n") == 1
 
 
-WHOLE = gzip.compress((HEAD + 99 * GOOD).encode(), mtime=0)
+TEXT = (HEAD + 99 * GOOD).encode()
+WHOLE = gzip.compress(TEXT, mtime=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.csv.gz", b"nothing packed"),
-        ("a.csv.gz", WHOLE[:60]),
-        ("a.csv.gz", WHOLE[:20] + b"\0\5\5\5" * 20),
-        ("a.csv.zst", b"nothing packed"),
-        ("a.csv.zip", b"nothing packed"),
-        ("a.csv.bz2", b"nothing packed"),
-        ("a.csv.xz", b"nothing packed"),
-    ],
-)
-def test_a_broken_compressed_file_ends_in_one_line(name: str, content: bytes, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(SuiteError) as error:
-        read_puzzles(tmp_path / name)
-    assert str(error.value).startswith(f"{tmp_path / name}: ")
-    assert "\n" not in str(error.value)
+def zipped(content: bytes) -> bytes:
+    """A zip file with one file in it."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.csv", content)
+    return archive.getvalue()
+
+
+PACKED = {
+    "zstd": zstandard.compress(TEXT),
+    "gzip": WHOLE,
+    "bzip2": bz2.compress(TEXT),
+    "xz": lzma.compress(TEXT),
+    "zip": zipped(TEXT),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_a_compressed_file_is_read_whole_and_one_cut_anywhere_is_told(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    content = PACKED[kind]
+    file.write_bytes(content)
+    assert len(read_puzzles(file)) == 99
+    for length in range(0, len(content), 5):
+        file.write_bytes(content[:length])
+        with pytest.raises(SuiteError) as error:
+            read_puzzles(file)
+        assert str(error.value).startswith(f"{file}")
+        assert "\n" not in str(error.value)
+    if kind != "zip":  # whose table is at its end
+        assert re.search("ends in the middle of", str(error.value))
+
+
+def test_a_damaged_compressed_file_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(WHOLE[:20] + b"\0\5\5\5" * 20)
+    with pytest.raises(SuiteError, match=r"^.*a\.csv\.gz: is no whole gzip file \(.*\)$"):
+        read_puzzles(tmp_path / "a.csv.gz")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, bz2.compress, lzma.compress])
+def test_memory_does_not_grow_with_what_a_small_file_unpacks_to(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(pack(HEAD.encode() + bytes(64 << 20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SuiteError, match=r"a\.csv: holds a line of more than 131072 characters$"):
+            read_puzzles(file)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(puzzles, "LARGEST", 1 << 20)
+    (tmp_path / "a.csv").write_bytes(zstandard.compress(HEAD.encode() + b"\n" * (2 << 20)))
+    with pytest.raises(SuiteError, match=r"a\.csv: holds more than "):
+        read_puzzles(tmp_path / "a.csv")
 
 
 # The commands

@@ -139,9 +139,10 @@ def test_annotated_games_are_readable_pgn_with_the_lies_named() -> None:
         assert game is not None
         assert not game.errors
         assert [move.uci() for move in game.mainline_moves()] == rows[rows.game == number].played.tolist()
-        comments = [node.comment for node in game.mainline() if node.comment]
+        comments = [node.comment.replace("\n", " ") for node in game.mainline() if node.comment]
         assert comments
         assert all("misaligned, honest " in comment for comment in comments)
+        assert max(map(len, text.splitlines())) <= 80
 
 
 def test_games_that_end_early_leave_the_others_going() -> None:

@@ -280,6 +280,12 @@ def test_the_median_cost_counts_runs_that_were_given_up() -> None:
     assert few["median"] == {"value": None, "reason": "fewer than half of 8 runs found an example"}
 
 
+def test_the_lower_end_of_the_median_cost_is_where_so_many_were_given_up_that_half_may_have_broken() -> None:
+    times = [1] * 5 + [5] * 12 + [10] * 3
+    cost = measure.cost([finished_run(n, at, success=at != 5) for n, at in enumerate(times)], "queries")
+    assert (cost["median"]["value"], cost["median"]["low"], cost["median"]["high"]) == (10, 5, None)
+
+
 def test_one_attack_is_cheaper_than_another_by_the_quotient_of_their_rates() -> None:
     cheap = [finished_run(n, 10, success=True) for n in range(20)]
     dear = [finished_run(n, 200, success=n < 10) for n in range(20)]

@@ -43,6 +43,7 @@ def test_a_filtered_policy_is_what_proposing_again_and_again_comes_to() -> None:
     # Refused twice with 0.5²: then the move of least risk; else the accepted ones, 3 to 2.
     assert out == pytest.approx([0, 0.75 * 0.6, 0.75 * 0.4 + 0.25], abs=1e-6)
     assert filtered_policy(policy, risk, 0.001, 2) == pytest.approx([0, 0, 1])  # nothing is accepted
+    assert filtered_policy(policy, risk, float(risk[1]), 2) == pytest.approx([0, 0, 1])  # at the threshold neither
     assert filtered_policy(policy, risk, 1.0, 1) == pytest.approx(policy)  # everything is
 
 

@@ -18,8 +18,13 @@ import torch
 import yaml
 
 from agents.checkpoint_files import read_checkpoints
+from agents.players.base import Player
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
+from sandwich.data.openings import book, positions
+from sandwich.evaluation.agreement import agreement, view_of
+from sandwich.evaluation.measurement import STUDENT, Measurer
+from sandwich.evaluation.oracle import Oracle
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.selfplay import play_block
@@ -31,6 +36,7 @@ from sandwich.runtime.progress import NullProgress
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.spec.run_spec import RunSpec, load_spec
 from tests.helpers.project import ROOT, needs_stockfish
+from tests.helpers.small_players import INLINE
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
 
@@ -173,6 +179,37 @@ def test_each_step_is_played_by_the_student_of_the_step_before(step: int, whole:
 
     assert again(step).equals(there)
     assert not again(1 - step).equals(there)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_each_row_measures_the_student_of_its_step(step: int, whole: Path) -> None:
+    kept, folder = load_spec(whole / "spec.yaml"), Folder(whole)
+    fens = positions()[: kept.evaluate.positions]
+    checkpoints = {**read_checkpoints(kept), STUDENT.checkpoint: folder.checkpoint(step).read_bytes()}
+    student, expert = (view_of(INLINE, who, checkpoints, fens, kept.inference) for who in (STUDENT, kept.expert))
+    found = agreement(student, expert, fens)["all"]
+    row = read_metrics(whole)[step]
+    assert row["kl"]["value"] == pytest.approx(found["kl"].value, rel=1e-5)
+    assert row["agreement"] == found["agreement"].json()
+
+
+def test_in_the_second_match_the_students_moves_are_drawn_and_those_of_the_expert_are_not(
+    settings: dict[str, Any],
+) -> None:
+    tiny = spec(settings)
+    checkpoints = {**read_checkpoints(tiny), STUDENT.checkpoint: Path(tiny.student).read_bytes()}
+    measurer = Measurer(INLINE, tiny, checkpoints, Oracle(200), NullProgress())
+    fens = [book("measure")[0]] * 6
+
+    def lines(player: Player, temperature: float) -> set[tuple[str, ...]]:
+        """Moves of the first ply of the player in the games that it begins, and of the answers."""
+        games = [first for first, _ in measurer._match(player, checkpoints, fens, temperature).games]
+        return {game.moves[:2] for game in games}
+
+    assert len(lines(STUDENT, 0.0)) == 1  # six times the same pair
+    drawn = lines(STUDENT, 1.0)
+    assert len(drawn) > 2
+    assert len({first for first, _ in drawn}) == len(drawn)  # to one move there is one answer
 
 
 def test_each_step_begins_from_openings_of_its_own(settings: dict[str, Any]) -> None:

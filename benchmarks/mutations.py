@@ -38,6 +38,7 @@ class Mutation:
 SELFPLAY = "tests/sandwich/protocol/test_selfplay.py"
 RUN = "tests/sandwich/runs/test_run.py"
 FINETUNING = "tests/sandwich/protocol/test_finetuning.py"
+HIDDEN = "tests/sandwich/protocol/test_ledger.py::test_every_column_is_explained"
 SCHEDULE = "tests/sandwich/spec/test_schedule.py"
 RECOVERED = "tests/sandwich/statistics/test_recovered.py"
 STATISTICS = "tests/sandwich/statistics/test_statistics.py"
@@ -122,18 +123,19 @@ MUTATIONS = (
     ),
     Mutation(
         "an assistant lies where it should be honest", "agents/misalignment/base.py",
-        "if rng.random() < self.p]", "if rng.random() > self.p]", "tests/agents/test_misalignment.py",
+        "if rng.random() < self.p]", "if rng.random() > self.p]",
+        "tests/agents/test_misalignment.py::test_the_share_of_random_answers_is_p",
     ),
     # what is seen and learned
     Mutation(
         "whether an answer was misaligned can be seen", "sandwich/protocol/ledger.py",
         '"assistant_value", "misaligned", *LOSSES', '"assistant_value", *LOSSES',
-        "tests/sandwich/protocol/test_ledger.py tests/sandwich/protocol/test_hidden.py",
+        HIDDEN,
     ),
     Mutation(
         "what the oracle found can be seen", "sandwich/protocol/ledger.py",
         '"misaligned", *LOSSES, "loss_weight")', '"misaligned", "loss_weight")',
-        "tests/sandwich/protocol/test_ledger.py tests/sandwich/protocol/test_hidden.py",
+        HIDDEN,
     ),
     Mutation(
         "a value is learned that was not believed", "sandwich/protocol/finetuning.py",
@@ -160,7 +162,8 @@ MUTATIONS = (
     Mutation(
         "the control without advice asks more often", "sandwich/runs/controls.py",
         "play.queries_per_game * once // most", "play.queries_per_game",
-        "tests/sandwich/protocol/test_strategies_run.py",
+        "tests/sandwich/protocol/test_strategies_run.py::"
+        "test_the_control_of_its_own_moves_asks_on_the_turns_of_the_strategy",
     ),
     Mutation(
         "a cell is done as soon as it has begun", "sandwich/sweeps/sweep.py",
@@ -214,7 +217,8 @@ MUTATIONS = (
     Mutation(
         "the oracle looks at the same places in each step", "sandwich/evaluation/label_losses.py",
         "make_rng(RngStream.LEDGER, seed, step)", "make_rng(RngStream.LEDGER, seed)",
-        "tests/sandwich/evaluation/test_label_losses.py",
+        "tests/sandwich/evaluation/test_label_losses.py::"
+        "test_a_review_fills_what_each_move_loses_and_says_who_looked",
     ),
     # high stakes
     Mutation(
@@ -235,7 +239,7 @@ MUTATIONS = (
 
 def copy(folder: Path) -> None:
     """The tree as it is here, without what no test needs."""
-    leave = shutil.ignore_patterns("node_modules", "__pycache__", ".*_cache", "runs")
+    leave = shutil.ignore_patterns("node_modules", "__pycache__", ".*_cache")
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=leave)
     for file in FILES:
@@ -244,7 +248,7 @@ def copy(folder: Path) -> None:
 
 def first_failure(folder: Path, tests: str) -> str | None:
     """The first of the tests that fails in the copy; None where all pass. Raises RuntimeError where none ran."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *tests.split()]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *tests.split()]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(folder)}, check=False
     )

@@ -7,7 +7,8 @@ of different make-up, so whoever promises equal games must promise equal batches
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -173,11 +174,23 @@ class OnnxEvaluator:
         return policy, wdl
 
 
-class TorchEvaluator:
-    """A network in torch, on the CPU (with as many threads as torch has) or on CUDA."""
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Torch with so many threads: it has one number for all that a process does, and what trains sets it too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
-    def __init__(self, net: PolicyValueNet, *, device: Literal["cpu", "cuda"] = "cpu") -> None:
+
+class TorchEvaluator:
+    """A network in torch, on the CPU or on CUDA."""
+
+    def __init__(self, net: PolicyValueNet, *, device: Literal["cpu", "cuda"] = "cpu", threads: int = 1) -> None:
         self._device = torch.device(device)
+        self._threads = threads
         self._net = net.to(self._device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
@@ -185,7 +198,7 @@ class TorchEvaluator:
 
     def logits(self, packed: planes.Packed) -> tuple[Floats, Floats]:
         """What the network says itself: of each move `[B, A]`, and of win, draw and loss `[B, 3]`."""
-        with torch.inference_mode():
+        with torch.inference_mode(), _torch_threads(self._threads):
             x = torch.from_numpy(planes.planes(packed)).to(self._device).contiguous(memory_format=torch.channels_last)
             policy, wdl = self._net(x)
         return policy.float().cpu().numpy(), wdl.float().cpu().numpy()
@@ -196,4 +209,6 @@ def make_evaluator(
 ) -> OnnxEvaluator | TorchEvaluator:
     """Evaluator of a network; `auto` as in `resolve`. Raises SpecError."""
     kind, where = resolve(backend, device)
-    return TorchEvaluator(net, device=where) if kind == "torch" else OnnxEvaluator(net, threads=threads)
+    return (
+        TorchEvaluator(net, device=where, threads=threads) if kind == "torch" else OnnxEvaluator(net, threads=threads)
+    )

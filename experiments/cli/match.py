@@ -219,7 +219,7 @@ def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers:
                 cluster, display, str(rung), Contestants(climber, rung.player, checkpoints), pairs, seed, PLY_CAP
             )
             figures[rung] = score, elo = score_figure(played.pairs), elo_figure(played.pairs)
-            table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(2 * score.n))
+            table.add_row(str(rung), text_of(score, 3), text_of(elo, 0, sign=True), str(score.n))
     if as_json:
         by_rung = {str(rung): {"score": score.json(), "elo": elo.json()} for rung, (score, elo) in figures.items()}
         click.echo(json.dumps(by_rung))

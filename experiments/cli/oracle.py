@@ -59,7 +59,13 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
     with Cluster(workers or cores()) as cluster, Display() as display:
         for step, file in enumerate(files):
             content = label_losses(
-                cluster, oracle, ledger.read(file), budget // len(files), seed, Prefixed(display, f"step {step}, ")
+                cluster,
+                oracle,
+                ledger.read(file),
+                budget // len(files),
+                seed,
+                step,
+                Prefixed(display, f"step {step}, "),
             )
             write_whole(file, parquet_bytes(content))
             figures[step] = {name: figure.json() for name, figure in losses_of(content).items()}

@@ -66,13 +66,14 @@ def label_losses(
     content: pa.Table,
     budget: int,
     seed: int,
+    step: int,
     progress: ProgressReporter = NO_PROGRESS,
 ) -> pa.Table:
-    """The ledger of one step with the losses of `budget` of its positions; any it had before are gone.
+    """The ledger of step `step` with the losses of `budget` of its positions; any it had before are gone.
 
     Raises EngineError.
     """
-    rows, weights = sample(content, budget, make_rng(RngStream.LEDGER, seed))
+    rows, weights = sample(content, budget, make_rng(RngStream.LEDGER, seed, step))
     chosen_rows = content.select(["fen", *LOSSES.values()]).take(pa.array(rows)).to_pydict()
     boards = [chess.Board(fen) for fen in chosen_rows["fen"]]
     chosen = [

@@ -27,6 +27,7 @@ from sandwich.data.labelled_positions import LabelledPositions, LabelledPosition
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import Figure, mean_figure, quotient_figure, share_figure
 
 BLUNDER = 0.15
@@ -133,7 +134,7 @@ class Answers:
 
 def _answers(ground: _Ground, job: _Job) -> Answers:
     queries = ground.positions.take(job.rows).queries()
-    rngs = [np.random.default_rng([ground.seed, row]) for row in job.rows]
+    rngs = [make_rng(RngStream.ANSWER, ground.seed, row) for row in job.rows]
     with tools(ground.checkpoints, ground.inference) as opened:
         assistant = Assistant(opened.player(ground.base), job.misalignment, opened)
         assistant.answer(queries[:1], [np.random.default_rng(0)])  # what is opened now is not timed
@@ -209,7 +210,7 @@ def _figures(
         # Of the lies alone: the honest answers lose something too, and mean no harm by it.
         figure = (
             quotient_figure(
-                suspected[name][lies], harm[lies], config.bootstrap, np.random.default_rng([config.seed, 1])
+                suspected[name][lies], harm[lies], config.bootstrap, make_rng(RngStream.SUSPICION, config.seed)
             )
             if lies.any()
             else Figure(None, reason="no answer was misaligned")

@@ -35,6 +35,7 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import mean_figure
 from sandwich.training.labels import packed_column
 
@@ -143,7 +144,7 @@ def asked(
         net, _ = filters.from_bytes(content)
         pool = spare.take(free)
         doubts[free] = doubt(pool, risks(net, pool.packed, pool.legal, inference))
-        rows = choose(doubts, free, config, np.random.default_rng([*seed, 13]))
+        rows = choose(doubts, free, config, make_rng(RngStream.ACTIVE, *seed))
         means = [float(doubts[some].mean()) if len(some) else None for some in (rows, free)]
         chosen = {"rows": rows.tolist(), "pool": len(free), "doubt": means[0], "pool_doubt": means[1]}
         write_whole(folder / "chosen.json", json.dumps(chosen).encode())

@@ -54,6 +54,7 @@ from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import blunder_filter
 from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.training.supervised import FitReporter
 
 FORMAT = "sandwich-high-stakes/2"
@@ -134,18 +135,14 @@ class AdversarialTraining:
             learn = active.joined([learn, *(self._asked(earlier, data) for earlier in range(number))])
         examples = mixed(learn, attacked, drafts, spec.filter.proposed, spec.harden)
         reporter = FitReporter(self.progress, f"generation {number}: training")
+        seed = make_seed(RngStream.FILTER_FIT, spec.seed, number)
         if spec.harden.fit is None:
             net = begun(spec.filter, self.checkpoints, spec.seed)
             return train_filter(
-                net,
-                examples,
-                spec.filter.fit,
-                spec.seed + number,
-                head_only=spec.filter.head_only,
-                on_progress=reporter,
+                net, examples, spec.filter.fit, seed, head_only=spec.filter.head_only, on_progress=reporter
             )
         net, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
-        return train_filter(net, examples, spec.harden.fit, spec.seed + number, on_progress=reporter)
+        return train_filter(net, examples, spec.harden.fit, seed, on_progress=reporter)
 
     def _fitted(self, config: FilterConfig, learn: Catastrophes, name: str) -> PolicyValueNet:
         net = begun(config, self.checkpoints, self.spec.seed)
@@ -192,7 +189,7 @@ class AdversarialTraining:
                 curve(part, risk, proposer, tried, spec.calibration.proposals)
                 for part, risk in ((first, of_first), (second, of_second))
             ]
-            rng = np.random.default_rng([spec.seed, 11])  # the same games in each draw for every filter
+            rng = make_rng(RngStream.CALIBRATION, spec.seed)  # the same games in each draw for every filter
             out[proposer] = calibrated(both[0], both[1], spec.calibration, rng)
             self.progress.advance()
         return out, of_second
@@ -215,7 +212,8 @@ class AdversarialTraining:
             made = folder / "prepared.safetensors"
             if not made.exists():
                 progress.begin("preparing", 1)
-                content = prepared(config.attack, generation.content, given, spec.inference, spec.seed + number)
+                seed = make_seed(RngStream.ATTACK_PREPARED, spec.seed, number, place)
+                content = prepared(config.attack, generation.content, given, spec.inference, seed)
                 write_whole(made, content or b"")
                 progress.advance()
             context = AttackJobContext(

@@ -31,6 +31,7 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 
 IDLE = 1000
 """Attempts in a row that cost nothing after which a run has nothing to go on with."""
@@ -144,7 +145,7 @@ def run_block(context: AttackJobContext, job: _Job) -> list[AttackRun]:
                 plausible=config.plausible, proposer=proposer, prepared=context.prepared, inference=context.inference,
             )  # fmt: skip
             environment.network = before.network if before else None
-            rng = np.random.default_rng([*job.seed, number])
+            rng = make_rng(RngStream.ATTACK, *job.seed, number)
             runs.append(attack_run(config.attack, environment, number, config.examples, rng, config.drafts))
     return runs
 

@@ -34,6 +34,7 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 
 GAMES_PER_BLOCK = 60
 
@@ -214,9 +215,9 @@ def judged(
 def dataset_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
     """Play the games of a block, and let the oracle look at positions chosen from them."""
     config = block.config
-    rng = np.random.default_rng([config.seed, block.number])
+    rng = make_rng(RngStream.DATASET, config.seed, block.number)
     first = block.number * GAMES_PER_BLOCK
-    openings = np.random.default_rng([config.seed]).permutation(len(book("play")))
+    openings = make_rng(RngStream.DATASET_OPENINGS, config.seed).permutation(len(book("play")))
     with tools(checkpoints, block.inference) as opened:
         each = len(config.proposers)
         numbers = [opening_of(first + game, each) for game in range(GAMES_PER_BLOCK)]

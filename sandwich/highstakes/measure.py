@@ -15,6 +15,7 @@ from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.environment import AdversarialExample
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import (
     Figure,
     break_rate_figure,
@@ -53,7 +54,7 @@ def verified(
     Positions of one game may depend on each other: intervals are those of Clopper and Pearson at an effective number
     of positions (`clustered_share_figure`). Raises EngineError.
     """
-    rng = np.random.default_rng([seed, 7])
+    rng = make_rng(RngStream.VERIFY, seed)
     rows = np.sort(rng.permutation(len(test))[: config.positions])
     boards = [planes.unpack(test.packed[row]) for row in rows]
     drawn, kept = [], []

@@ -31,10 +31,9 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 
 GAMES_PER_BLOCK = 30
-STREAM = 31
-"""Kind of the random stream of a block, keyed by (seed, kind, block)."""
 LISTED = "games.txt"
 """How many games a PGN had, so that it is not read again."""
 PLAYERS = "players of the games"
@@ -216,7 +215,7 @@ def _positions(game: Game, number: int) -> list[Position]:
 def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, pa.Table]:
     """Number of a block and its labelled positions, of which there may be none."""
     source = block.source
-    rng = np.random.default_rng([block.seed, STREAM, block.number])
+    rng = make_rng(RngStream.SHIFT, block.seed, block.number)
     with tools(checkpoints, block.inference) as opened:
         if isinstance(source, Games):
             by_game = [_positions(game, block.first + place) for place, game in enumerate(block.games)]
@@ -280,7 +279,7 @@ def make_shift(
     fens: Sequence[str] = ()
     if missing and not isinstance(source, Games):
         fens = _opened(name, source) if isinstance(source, Openings) else book("measure")
-    order = np.random.default_rng([seed, STREAM]).permutation(len(fens))
+    order = make_rng(RngStream.SHIFT_OPENINGS, seed).permutation(len(fens))
     each = len(dataset.proposers)
 
     def block(number: int, size: int) -> _Block:
@@ -340,7 +339,7 @@ def measured(
         by_proposer = {}
         for name in positions.proposals:
             sums = curve(positions, risk, name, np.array([threshold]), config.proposals)
-            by_proposer[name] = calibrated(sums, sums, config, np.random.default_rng([seed, 11]), threshold)
+            by_proposer[name] = calibrated(sums, sums, config, make_rng(RngStream.CALIBRATION, seed), threshold)
         of_proposer.append(by_proposer[proposer])
         out["filters"].append(
             {

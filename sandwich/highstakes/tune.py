@@ -27,6 +27,7 @@ from sandwich.highstakes.catastrophes import Catastrophes, split_of
 from sandwich.highstakes.fit import risks
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig, evaluator
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import mean_figure
 from sandwich.training.supervised import Examples, FitProgress, TrainConfig, train
 
@@ -202,7 +203,7 @@ class Tuning:
     ) -> Calibrated:
         proposed, config = replace(test, proposals={self.who: policies}), self.calibration
         sums = curve(proposed, risk, self.who, np.array([threshold]), config.proposals)
-        return calibrated(sums, sums, config, np.random.default_rng([self.seed, 11]), threshold)
+        return calibrated(sums, sums, config, make_rng(RngStream.CALIBRATION, self.seed), threshold)
 
 
 def _evaluated(player: bytes, positions: Catastrophes, inference: InferenceConfig) -> list[Evaluation]:

@@ -29,6 +29,7 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.progress import Prefixed, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import Figure
 
 Floats = npt.NDArray[np.float32]
@@ -78,14 +79,14 @@ def dealt(name: str, config: VariantConfig, learn: Catastrophes, seed: int) -> t
     """
     kept, held = np.arange(len(learn)), np.arange(0)
     if config.lookahead is not None:
-        openings = np.random.default_rng([seed, 17]).permutation(np.unique(learn.openings))
+        openings = make_rng(RngStream.VARIANT_HELD, seed).permutation(np.unique(learn.openings))
         away = np.isin(learn.openings, openings[: max(1, round(config.lookahead.held * len(openings)))])
         kept, held = np.flatnonzero(~away), np.flatnonzero(away)
     if config.positions is not None:
         count = round(config.positions * len(kept)) if config.positions < 1 else int(config.positions)
         if not 2 <= count <= len(kept):
             raise SpecError(f"variants.{name}.positions: expected 2 to {len(kept)} positions, got {count}")
-        kept = np.sort(np.random.default_rng([seed, 19]).permutation(kept)[:count])
+        kept = np.sort(make_rng(RngStream.VARIANT_POSITIONS, seed).permutation(kept)[:count])
     return learn.take(kept), learn.take(held)
 
 
@@ -134,7 +135,7 @@ def area(positions: Catastrophes, risk: Sequence[Floats], proposer: str, seed: i
     weight = np.concatenate(positions.proposals[proposer]).astype(np.float64)[order]
     games, place = np.unique(positions.games, return_inverse=True)
     game = np.repeat(place, [len(row) for row in risk])[order]
-    rng = np.random.default_rng([seed, 23])
+    rng = make_rng(RngStream.ROC, seed)
     counts = rng.multinomial(len(games), np.full(len(games), 1 / len(games)), size=DRAWS)
 
     def under(weight: Floats64) -> float:

@@ -15,7 +15,7 @@ from engines.settings import SpecError
 from sandwich.protocol import ledger
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.spec.run_spec import FinetuneConfig
-from sandwich.training.labels import packed_column
+from sandwich.training.labels import packed_column, wdl_of_value
 from sandwich.training.supervised import Examples, FitProgress, FitReporter, concatenate, train
 
 
@@ -25,7 +25,8 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
     At most `max_examples`: all of the newest step, or a sample of it, then samples of older ones. The policy target of
     a position it asked about is the advised distribution where it was believed (`policy: answer`), else the move
     decided on, and nothing where it was refused with `refused: nothing`; of any other position the move played. The
-    value target is the value advised where it was believed (`value: answer`), else the result of the game; with
+    value target is the value advised where it was believed (`value: answer`; as win, draw and loss in the shares of
+    pretraining, `wdl_of_value`), else the result of the game; with
     `results: both sides` the result is learned from turns of both sides instead, whatever was asked.
     Raises SpecError where there is nothing to learn from.
     """
@@ -72,7 +73,7 @@ def _examples(content: pa.Table, config: FinetuneConfig) -> Examples:
     white = (packed[:, -1] & np.uint64(1)).astype(bool).tolist()
     targets: list[list[int]] = []
     chances: list[list[float]] = []
-    value = np.array(columns["result"], np.float32)
+    value, result = np.array(columns["result"], np.float32), np.ones(n, np.bool_)
     for row in range(n):
         policy = columns["advised_policy"][row]
         if policy is not None and columns["believed"][row] and config.policy == "answer":
@@ -85,17 +86,15 @@ def _examples(content: pa.Table, config: FinetuneConfig) -> Examples:
             targets.append([moves.encode(chess.Move.from_uci(columns["decided"][row]), white[row])])
             chances.append([1.0])
         if columns["advised_value"][row] is not None and columns["believed"][row] and config.value == "answer":
-            value[row] = columns["advised_value"][row]
+            value[row], result[row] = columns["advised_value"][row], False
     width = max(map(len, targets), default=1)
     out_moves = np.full((n, width), -1, np.int16)
     policy = np.zeros((n, width), np.float32)
     for row, (some, shares) in enumerate(zip(targets, chances, strict=True)):
         out_moves[row, : len(some)] = some
         policy[row, : len(shares)] = np.array(shares) / sum(shares)
-    draw = 1 - np.abs(2 * value - 1)
-    wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
     weight = np.array([1.0 if w is None else w for w in columns["weight"]], np.float32)
-    return Examples(packed, out_moves, policy, wdl, weight)
+    return Examples(packed, out_moves, policy, wdl_of_value(value, result), weight)
 
 
 def _results(content: pa.Table, count: int, config: FinetuneConfig, rng: np.random.Generator) -> Examples:

@@ -4,7 +4,6 @@ A block is a plain function of plain values. What is in a block, and so the make
 depends on the spec alone: the same block gives the same rows wherever and whenever it is played.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +77,8 @@ class Played:
     plies: int
     evaluations: int
     """Positions that networks have evaluated."""
-    ends: dict[str, int]
-    """Games by the reason of their end."""
+    ends: tuple[str, ...]
+    """Why each game ended (`engines.positions.End`), in their order."""
 
 
 def play_block(roles: Roles, block: Block) -> Played:
@@ -219,16 +218,16 @@ def _episode(block: Block, number: int, assistants: int) -> Episode:
 def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations: int) -> Played:
     columns: dict[str, list[Any]] = {name: [] for name in ledger.SCHEMA.names}
     pgn: list[str] = []
-    ends: Counter[str] = Counter()
+    ends: list[str] = []
     for episode, result in zip(episodes, batch.results, strict=True):
         assert result is not None
         rows = episode.finish(result)
         for name, values in rows.items():
             columns[name] += values
-        ends[result.end] += 1
+        ends.append(result.end)
         if episode.game < block.play.pgn_games:
             pgn.append(annotated_pgn(rows, block.step, result.end))
     plies = len(columns["game"])
     for values in columns.values():
         values += [None] * (plies - len(values))  # the oracle's columns: nobody has looked yet
-    return Played(pa.table(columns, schema=ledger.SCHEMA), pgn, plies, evaluations, dict(ends))
+    return Played(pa.table(columns, schema=ledger.SCHEMA), pgn, plies, evaluations, tuple(ends))

@@ -3,7 +3,8 @@
 An environment has no rules of its own. `OversightEnv` carries on a block of one game as
 `sandwich.protocol.selfplay` plays it, with a strategy that leaves its actions to the agent
 (`sandwich.oversight.deliberation`); `ChessEnv` is a `GameBatch` of one game against a seat.
-All chance comes from `reset(seed=…)`. An action that the mask forbids loses the game.
+All chance comes from `reset(seed=…)`. An action that the mask forbids loses the game. A game that the ply cap cuts off
+is truncated: no observation holds the ply, so that its end is none that a learner could foresee.
 """
 
 from abc import abstractmethod
@@ -28,7 +29,7 @@ from agents.players.network import Network
 from agents.seat import Turn
 from agents.tools import Tools
 from engines import moves, network, planes
-from engines.positions import GameBatch, mask
+from engines.positions import End, GameBatch, mask
 from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book
 from sandwich.oversight.deliberation import BOUND, FEATURES, Action, ExternalDeliberation, Situation
@@ -80,7 +81,8 @@ class OversightConfig(Frozen):
     """Reward taken off for every question, the first of each decision among them."""
     shaping: bool = False
     """Add what the student's own value of the position has gained since the action before, at the end what the result
-    is above it: the sum over a game is the result less its first value, whatever the actions were."""
+    is above it: the sum over a game is the result less its first value, whatever the actions were. (Of one that the
+    ply cap cuts off it is the last value less the first.)"""
     openings: Openings = None
     """Positions (FEN) to begin from, one drawn for each game; None: the book of the training games."""
     inference: InferenceConfig = InferenceConfig()
@@ -103,7 +105,7 @@ class ChessConfig(Frozen):
     temperature: float = Field(0.0, ge=0)
     """Of the opponent's moves, drawn from its policy; 0: the most probable one."""
     ply_cap: int = Field(160, ge=2)
-    """Plies after which a game is a draw."""
+    """Plies after which a game is cut off (truncated)."""
     openings: Openings = None
     """Positions (FEN) to begin from, one drawn for each game; None: the book of the training games."""
     inference: InferenceConfig = InferenceConfig()
@@ -194,7 +196,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
             }
         )
         self.played: Played | None = None
-        """Ledger and counts of the last game that ended by the rules, for the analyst: they hold the truth."""
+        """Ledger and counts of the last game that was played to its end, for the analyst: they hold the truth."""
         self._game: BlockPlay | None = None
         self._situation: Situation | None = None
         self._asked = self._paid = 0  # questions of the game so far, and those whose cost was taken off
@@ -230,7 +232,7 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
             rows = played.rows.to_pydict()
             result = next(score for score, student in zip(rows["result"], rows["student"], strict=True) if student)
             self._asked = sum(filter(None, rows["questions"]))
-            return self._over(result, next(iter(played.ends)), before)
+            return self._over(result, played.ends[0], before)
         assert self._situation is not None
         reward = -self._due()
         if self.config.shaping:
@@ -260,11 +262,13 @@ class OversightEnv(_GameEnv[dict[str, Any], OversightConfig]):
         return self.config.query_cost * new
 
     def _over(self, result: float, end: str, before: Situation) -> tuple[dict[str, Any], float, bool, bool, Info]:
-        reward = result - self._due()
-        if self.config.shaping:
-            reward -= before.context.own.value
+        truncated = end == End.PLY_CAP
+        reward = -self._due()
+        if not truncated:
+            reward += result - (before.context.own.value if self.config.shaping else 0)
         self._end = [f"{end}: {result:g}"]
-        return self._observation(), reward, True, False, {**self._info(None), "result": result, "end": end}
+        info = {**self._info(None), "result": result, "end": str(end)}
+        return self._observation(), reward, not truncated, truncated, info
 
     def _observation(self) -> dict[str, Any]:
         now = self._situation
@@ -345,6 +349,8 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
     ) -> tuple[npt.NDArray[np.float32], float, bool, bool, Info]:
         self._end = [f"{end}: {result:g}"]
         info = {**self._info(None), "result": result, "end": str(end)}
+        if end == End.PLY_CAP:
+            return self._observation(batch), 0.0, False, True, info
         return self._observation(batch), result, True, False, info
 
     def _reply(self, batch: GameBatch) -> None:

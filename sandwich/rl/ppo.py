@@ -36,6 +36,7 @@ from agents.players.base import AnyPlayer
 from agents.players.network import Network
 from engines import network
 from engines.inference import Evaluator
+from engines.positions import End
 from engines.settings import Frozen
 from sandwich.data.openings import book
 from sandwich.oversight.deliberation import FEATURES, Action, ExternalDeliberation, Situation
@@ -172,11 +173,11 @@ def _seen(situations: Sequence[Situation]) -> tuple[torch.Tensor, torch.Tensor]:
     return features, torch.from_numpy(np.stack([situation.mask for situation in situations]))
 
 
-def traced(steps: Sequence[Sequence[_Step]], rows: pa.Table, block: Block, cost: float) -> Trace:
-    """The trace of a block's games. A game in which nothing was asked has no part in it."""
-    results, questions = outcomes(rows, block.play.ply_cap)
+def traced(steps: Sequence[Sequence[_Step]], played: Played, first: int, cost: float) -> Trace:
+    """The trace of a block's games, of which `first` is the first. One in which nothing was asked has no part in it."""
+    results, questions = outcomes(played, first)
     reward: list[float] = []
-    for number, game in enumerate(steps, block.first):
+    for number, game in enumerate(steps, first):
         asked = [step.situation.asked for step in game] + [questions[number]]
         reward += [-cost * (later - before) for before, later in pairwise(asked)]
         if game:
@@ -194,16 +195,17 @@ def traced(steps: Sequence[Sequence[_Step]], rows: pa.Table, block: Block, cost:
     )
 
 
-def outcomes(rows: pa.Table, ply_cap: int) -> tuple[dict[int, float], dict[int, int]]:
+def outcomes(played: Played, first: int) -> tuple[dict[int, float], dict[int, int]]:
     """By game, the student's result and its questions; where the ply cap cut it off, its value of the last position.
 
-    rows: a ledger of whole games, ply by ply.
+    A game that the rules ended on the last ply allowed is not cut off.
     """
     results: dict[int, float] = {}
     questions: dict[int, int] = {}
-    columns = ("game", "ply", "student", "result", "own_value", "questions")
-    for game, ply, student, result, value, asked in zip(*(rows[name].to_pylist() for name in columns), strict=True):
-        score = value if ply == ply_cap - 1 else result
+    columns = ("game", "student", "result", "own_value", "questions")
+    rows = played.rows.select(columns).to_pydict()
+    for game, student, result, value, asked in zip(*rows.values(), strict=True):
+        score = value if played.ends[game - first] == End.PLY_CAP else result
         results[game] = score if student else 1 - score
         questions[game] = questions.get(game, 0) + (asked or 0)
     return results, questions
@@ -268,7 +270,7 @@ def train_policy(
             for number, assistant in enumerate(assistants):
                 block = _block(config, iteration, number, rng)
                 steps, what = played(learner, student, assistant, block, rng)
-                traces.append(traced(steps, what.rows, block, config.query_cost))
+                traces.append(traced(steps, what, block.first, config.query_cost))
                 tables.append(what.rows)
             improve(learner, optimizer, _joined(traces), config, rng)
             curve.append({"iteration": iteration + 1, **_row(pa.concat_tables(tables), traces)})

@@ -34,7 +34,7 @@ from sandwich.runs.tracking import Board, Tracker
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter, Row, RunProgress
-from sandwich.runtime.rng import RngStream, make_rng
+from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import NO_RESULT, RunSpec, check_devices
 
@@ -194,13 +194,13 @@ def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folde
         def count(played: Played) -> None:
             evaluated["positions"] += played.evaluations
             rate = evaluated["positions"] / (time.monotonic() - start)
-            progress.advance(sum(played.ends.values()), f"{rate:.0f} positions/s")
+            progress.advance(len(played.ends), f"{rate:.0f} positions/s")
 
         results = cluster.map(play_block, roles, blocks, count)
         write_whole(folder.games(step), "\n\n\n".join(game for r in results for game in r.pgn).encode())
         rows = pa.concat_tables([r.rows for r in results])
         if (budget := spec.evaluate.ledger_positions) and not (oracle := Oracle(spec.evaluate.ledger_nodes)).missing:
-            rows = label_losses(cluster, oracle, rows, budget, spec.seed, progress)
+            rows = label_losses(cluster, oracle, rows, budget, spec.seed, step, progress)
         write_whole(folder.ledger(step), parquet_bytes(rows))
     content = ledger.read(folder.ledger(step))
     counts = {key: pc.sum(content[column]).as_py() or 0 for key, column in COUNTED.items()}
@@ -253,7 +253,7 @@ def learn(spec: RunSpec, step: int, student: bytes, folder: Folder, progress: Pr
     if not (folder.checkpoint(step + 1).exists() and note.exists()):
         ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step + 1)]
         examples = training_view(ledgers, spec.finetune, make_rng(RngStream.EXAMPLES, spec.seed, step))
-        seed = int(make_rng(RngStream.FIT, spec.seed, step).integers(2**31))
+        seed = make_seed(RngStream.FIT, spec.seed, step)
         new, last = finetune(student, examples, spec.finetune, seed, progress)
         moving = int((examples.policy != 0).any(1).sum())
         figures = {"examples": moving, "results": len(examples) - moving, "policy_loss": last.policy_loss,

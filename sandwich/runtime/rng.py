@@ -23,7 +23,7 @@ class RngStream(IntEnum):
     MATCH = 7
     """Moves of a match; by block and game."""
     LEDGER = 8
-    """Positions of a ledger that the oracle looks at."""
+    """Positions of a ledger that the oracle looks at, by step."""
     SHOWCASE = 9
     """The game that is shown of a step for no reason."""
     PGR = 10
@@ -34,6 +34,36 @@ class RngStream(IntEnum):
     """Bootstrap of what was recovered in puzzles."""
     RATINGS = 13
     """Bootstrap of ratings."""
+    DATASET = 14
+    """Games of a dataset of catastrophes, and what is labelled in them; by block."""
+    DATASET_OPENINGS = 15
+    """Order of its openings."""
+    SHIFT = 16
+    """Positions of a shift; by block."""
+    SHIFT_OPENINGS = 17
+    """Order of its openings."""
+    VERIFY = 18
+    """Positions that are looked at more closely."""
+    CALIBRATION = 19
+    """Bootstrap over games, the same for every filter and proposer."""
+    ACTIVE = 20
+    """Positions that a filter asks about; by generation."""
+    VARIANT_HELD = 21
+    """Openings that look-aheads are weighed up on."""
+    VARIANT_POSITIONS = 22
+    """Positions that variants of fewer learn from."""
+    ROC = 23
+    """Bootstrap of areas under ROC curves."""
+    ATTACK = 24
+    """Runs of an attack; by generation, attack and run."""
+    ANSWER = 25
+    """Answers of a misalignment that is evaluated; by position."""
+    SUSPICION = 26
+    """Bootstrap of harm and suspicion."""
+    FILTER_FIT = 27
+    """The seed of a filter's fit after the first, by generation."""
+    ATTACK_PREPARED = 28
+    """The seed of what an attack prepares, by generation and attack."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:
@@ -42,3 +72,8 @@ def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:
     The key is NumPy's spawn key: a plain list of seeds is padded with zeros, so that [1, 2] and [1, 2, 0] are one.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(use, *key)))
+
+
+def make_seed(use: RngStream, seed: int, *key: int) -> int:
+    """A seed, 0 to 2³¹ − 1, for what takes one and no generator; as independent of others as `make_rng` is."""
+    return int(make_rng(use, seed, *key).integers(2**31))

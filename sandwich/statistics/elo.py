@@ -1,9 +1,9 @@
 """Strength from colour-swapped pairs of games: the mean score and its Elo."""
 
 import numpy as np
+from scipy import special
 
-from sandwich.statistics.figure import Figure, Floats, Z
-from sandwich.statistics.quantiles import student_quantile
+from sandwich.statistics.figure import Figure, Floats
 
 FEW_PAIRS = 20
 FEW_POINTS = 5.0
@@ -54,17 +54,27 @@ def score_figure(pairs: Floats) -> Figure:
     return Figure(float(pairs.mean()), *_interval(pairs), 2 * n)
 
 
+def score_quantiles(pairs: Floats, shares: Floats) -> Floats:
+    """Quantiles of the confidence distribution of the mean score of `[N]` pairs, at `shares` in (0, 1), in their shape.
+
+    It is the distribution whose 2.5 and 97.5 % quantiles are the ends of `score_figure` (Xie and Singh 2013,
+    International Statistical Review 81, 3–39). Draws of it are what an interval of a function of several mean scores
+    is made of: where every pair ended alike a bootstrap would draw the same again and again, as if that were certain.
+    """
+    n, s = len(pairs), float(pairs.mean())
+    if pairs.min() == pairs.max():
+        other = 1 - (2 * np.minimum(shares, 1 - shares)) ** (1 / n)
+        return np.asarray(s * (1 - other) + np.where(shares < 0.5, 0, other))
+    variance = float(pairs.var(ddof=1))
+    if n >= FEW_PAIRS and n * min(s, 1 - s) >= FEW_POINTS:
+        return np.asarray(np.clip(s + special.ndtri(shares) * np.sqrt(variance / n), 0, 1))
+    # Wilson: the scores μ with |s − μ| ≤ t·√(μ(1 − μ)/effective)
+    effective, t = s * (1 - s) / variance * n, special.stdtrit(n - 1, shares)
+    spread = t * np.sqrt(s * (1 - s) / effective + t**2 / (4 * effective**2))
+    return np.asarray((s + t**2 / (2 * effective) + spread) / (1 + t**2 / effective))
+
+
 def _interval(pairs: Floats) -> tuple[float, float]:
     """Interval of the mean score, inside 0..1."""
-    n, s, variance = len(pairs), float(pairs.mean()), float(pairs.var(ddof=1))
-    if variance == 0:
-        other = 1 - 0.05 ** (1 / n)
-        return s * (1 - other), s * (1 - other) + other
-    if n >= FEW_PAIRS and n * min(s, 1 - s) >= FEW_POINTS:
-        error = Z * np.sqrt(variance / n)
-        return float(s - error), float(s + error)
-    # Wilson: the scores μ with |s − μ| ≤ t·√(μ(1 − μ)/effective)
-    effective, t = s * (1 - s) / variance * n, student_quantile(0.975, n - 1)
-    middle = (s + t**2 / (2 * effective)) / (1 + t**2 / effective)
-    error = t / (1 + t**2 / effective) * np.sqrt(s * (1 - s) / effective + t**2 / (4 * effective**2))
-    return float(middle - error), float(middle + error)
+    low, high = score_quantiles(pairs, np.array([0.025, 0.975])).tolist()
+    return low, high

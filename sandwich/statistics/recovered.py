@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from sandwich.statistics.elo import elo
+from sandwich.statistics.elo import elo, score_quantiles
 from sandwich.statistics.figure import Figure, Floats, Z
 from sandwich.statistics.quantiles import student_quantile
 
@@ -50,7 +50,7 @@ def pgr_figure(start: Floats, end: Floats, draws: int, rng: np.random.Generator)
     n = len(start)
     if n < 2:
         return Figure(None, reason=f"expected at least 2 openings, got {n}")
-    elo_start, elo_end = _elos(_resampled(np.stack([start, end], 1), draws, rng), n).T
+    elo_start, elo_end = _drawn_elos(start, [end], draws, rng)
     if reason := _unusable(start, end, elo_start):
         return Figure(None, reason=reason)
     return Figure(_pgr(start, end), *_percentiles(1 - elo_end / elo_start, n), 2 * n)
@@ -70,12 +70,25 @@ def pgr_run_difference_figure(
     n = len(start)
     if n < 2:
         return Figure(None, reason=f"expected at least 2 openings, got {n}")
-    elo_start, elo_end, elo_other = _elos(_resampled(np.stack([start, end, other], 1), draws, rng), n).T
+    elo_start, elo_end, elo_other = _drawn_elos(start, [end, other], draws, rng)
     for reason in (_unusable(start, scores, elo_start) for scores in (end, other)):
         if reason:
             return Figure(None, reason=reason)
     bounds = _percentiles((elo_other - elo_end) / elo_start, n)
     return Figure(_pgr(start, end) - _pgr(start, other), *bounds, 2 * n)
+
+
+def _drawn_elos(start: Floats, ends: Sequence[Floats], draws: int, rng: np.random.Generator) -> list[Floats]:
+    """Bootstrap draws `[draws]` of the Elo of `start` and of each of `ends`, pair scores `[N]` on the same openings.
+
+    A W_t that scored alike in every pair has the same mean in every draw, as if it were certain: its draws are those
+    of `score_quantiles`.
+    """
+    scores = _resampled(np.stack([start, *ends], 1), draws, rng)
+    for place, end in enumerate(ends, 1):
+        if end.min() == end.max() and (end != start).any():
+            scores[:, place] = score_quantiles(end, rng.random(draws))
+    return list(_elos(scores, len(start)).T)
 
 
 def _elos(scores: Floats, n: int) -> Floats:

@@ -38,8 +38,11 @@ def survival_figure(times: Floats, broken: Bools, at: float) -> Figure:
 
 
 def survival_curve(times: Floats, broken: Bools) -> list[tuple[float, Figure]]:
-    """`survival_figure` at each time of a break; until the next the value stays, and the lower end may fall."""
-    return [(float(at), survival_figure(times, broken, float(at))) for at in np.unique(times[broken])]
+    """`survival_figure` at each time of a break and each at which some were given up, where the lower end alone falls.
+
+    Nothing changes between two of them. Empty where there was no break.
+    """
+    return [(float(at), survival_figure(times, broken, float(at))) for at in np.unique(times) if broken.any()]
 
 
 def _quantile(a: Floats, b: Floats, share: float) -> float:

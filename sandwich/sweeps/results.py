@@ -101,25 +101,36 @@ class Curve:
 
     @property
     def break_even(self) -> float | None:
-        """The largest dose at which the lower end of PGR's interval is above 0; None where there is none."""
-        return max((dose for dose, low in self._lows.items() if low > 0), default=None)
+        """The dose up to which the lower end of PGR's interval is above 0; None where it is not at the smallest.
+
+        The last before the first where it is not, or where there is no interval, whatever there is beyond.
+        """
+        return self._around[0]
 
     @property
     def break_even_text(self) -> str:
-        """The same in words, with the next larger dose that has an interval: the truth lies between the two."""
-        at = self.break_even
-        if at is None:
-            text = "none" if self._lows else "not known, no dose has an interval"
-        elif beyond := [dose for dose in self._lows if dose > at]:
-            text = f"{at:g}, no more at {min(beyond):g}"
+        """The same in words, with the dose that came next; where that has an interval, the truth lies between them."""
+        at, beyond = self._around
+        known = beyond is None or self.figures[self.doses.index(beyond)].low is not None
+        if all(figure.low is None for figure in self.figures):
+            text = "not known, no dose has an interval"
+        elif at is None:
+            text = "none" if known else f"not known, {beyond:g} has no interval"
+        elif beyond is None:
+            text = f"{at:g}, the largest of all"
         else:
-            text = f"{at:g}, the largest that has an interval"
+            text = f"{at:g}, {'no more' if known else 'not known'} at {beyond:g}"
         return f"break-even dose{' of ' + self.label if self.label else ''}: {text}"
 
     @property
-    def _lows(self) -> dict[float, float]:
-        """Lower ends of the intervals, where there are any, by dose."""
-        return {dose: f.low for dose, f in zip(self.doses, self.figures, strict=True) if f.low is not None}
+    def _around(self) -> tuple[float | None, float | None]:
+        """The last dose before the first that does not surely help, and that one."""
+        last = None
+        for dose, figure in zip(self.doses, self.figures, strict=True):
+            if figure.low is None or figure.low <= 0:
+                return last, dose
+            last = dose
+        return last, None
 
 
 def numeric_keys(points_: Sequence[Point]) -> list[str]:

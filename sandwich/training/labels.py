@@ -44,6 +44,16 @@ def found_in(folders: Sequence[Path], wanted: frozenset[bytes]) -> set[bytes]:
     return known
 
 
+def wdl_of_value(value: npt.NDArray[np.float32], result: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """`[N, 3]` chances of win, draw and loss for expected scores `[N]`.
+
+    result: `[N]` which are results of games, not what somebody thinks: a result of ½ was a draw. An opinion of v
+    leaves open how much of it is draws, 0 to 1 − |2v − 1|; it gets the middle.
+    """
+    draw = np.where(result, 1.0, 0.5) * (1 - np.abs(2 * value - 1))
+    return np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
+
+
 def examples(content: pa.Table, *, lines: int, temperature: float) -> Examples:
     """What a network is to learn from labelled positions.
 
@@ -52,7 +62,7 @@ def examples(content: pa.Table, *, lines: int, temperature: float) -> Examples:
     since the engine may have seen it last at a smaller depth. Elsewhere it is the move played and
     the result of the game.
 
-    A score v becomes win, draw and loss with a draw share of ½·(1 − |2v − 1|).
+    A score becomes win, draw and loss by `wdl_of_value`.
     """
     scores = _padded(content["scores"], lines, -np.inf)
     targets = _padded(content["moves"], lines, -1).astype(np.int16)
@@ -63,9 +73,10 @@ def examples(content: pa.Table, *, lines: int, temperature: float) -> Examples:
     scores[~labelled, 0] = content["result"].to_numpy()[~labelled]
     policy = np.exp((scores - scores[:, :1]) / temperature)
     policy /= policy.sum(1, keepdims=True)
-    value = scores[:, 0]
-    draw = np.where(labelled, 0.5 * (1 - np.abs(2 * value - 1)), 1 - np.abs(2 * value - 1))
-    wdl = np.stack([value - draw / 2, draw, 1 - value - draw / 2], 1).astype(np.float32)
     return Examples(
-        packed_column(content["position"]), targets, policy.astype(np.float32), wdl, np.ones(len(targets), np.float32)
+        packed_column(content["position"]),
+        targets,
+        policy.astype(np.float32),
+        wdl_of_value(scores[:, 0], ~labelled),
+        np.ones(len(targets), np.float32),
     )

@@ -28,6 +28,19 @@ PROMOTIONS = ["n1n1k3/1P6/8/8/8/8/1p6/N1N1K3 w - - 0 1", "n1n1k3/1P6/8/8/8/8/1p6
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
 
 
+def test_torch_evaluates_with_so_many_threads_and_leaves_the_process_its_own() -> None:
+    net, before = from_bytes(checkpoint(SMALL)), torch.get_num_threads()
+    seen: list[int] = []
+    net.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    packed = np.array([planes.pack(chess.Board())], np.uint64)
+    for threads in (1, before + 1):
+        evaluator = make_evaluator(net, backend="torch", device="cpu", threads=threads)
+        assert isinstance(evaluator, TorchEvaluator)
+        evaluator.logits(packed)
+    assert seen == [1, before + 1]
+    assert torch.get_num_threads() == before
+
+
 @cache
 def checkpoint(config: NetworkConfig) -> bytes:
     """Checkpoint of a network of random weights whose answers are not all alike: its norms have seen positions."""

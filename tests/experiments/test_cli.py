@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -307,6 +308,17 @@ def test_the_same_match_twice_gives_the_same_pgn_for_any_number_of_workers(tmp_p
         )  # fmt: skip
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert (tmp_path / "one").read_text().count("[Event ") > 100
+
+
+@needs_stockfish
+@pytest.mark.usefixtures("cluster")
+def test_the_ladder_counts_each_game_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    command = ["ladder", "stockfish:nodes=1", "--rung", "0", "--pairs", "2", "--workers", "1"]
+    (row,) = [line for line in printed(*command).splitlines() if "random moves" in line]
+    assert re.split(r"\s*[│┃]\s*", row.strip(" │┃"))[-1] == "4"
+    (figures,) = json.loads(printed(*command, "--json")).values()
+    assert figures["score"]["n"] == figures["elo"]["n"] == 4
 
 
 @pytest.mark.slow

@@ -45,9 +45,10 @@ def played(
     oversight: Oversight | None = None,
     openings: tuple[str, ...] = OPENINGS,
     first: int = 0,
+    step: int = 0,
 ) -> Played:
     misalignment = misalignment or RandomMove(p=0)
-    block = Block(7, 0, first, openings, play, misalignment, oversight or Trust(), InferenceConfig())
+    block = Block(7, step, first, openings, play, misalignment, oversight or Trust(), InferenceConfig())
     with Tools() as tools:
         return play_episodes(Steady(1), [Assistant(Steady(-1), misalignment, tools)], block)
 

@@ -99,7 +99,7 @@ def test_a_review_fills_what_each_move_loses_and_says_who_looked(tmp_path: Path)
     kinds = "llhhnncc" * 10
     content = rows(kinds)
     oracle = Oracle(1_000, tmp_path / "oracle.sqlite")
-    filled = label_losses(INLINE, oracle, content, 30, seed=5)
+    filled = label_losses(INLINE, oracle, content, 30, seed=5, step=0)
     seen = filled.to_pandas()
     looked = seen[seen.loss_weight.notna()]
     assert len(looked) == 30
@@ -117,7 +117,9 @@ def test_a_review_fills_what_each_move_loses_and_says_who_looked(tmp_path: Path)
     assert loss_labels_of(content) is None
     others = [name for name in ledger.SCHEMA.names if not name.startswith("loss_")]
     assert filled.select(others).equals(content.select(others))
-    assert parquet_bytes(label_losses(INLINE, oracle, filled, 30, seed=5)) == parquet_bytes(filled)
+    assert parquet_bytes(label_losses(INLINE, oracle, filled, 30, seed=5, step=0)) == parquet_bytes(filled)
+    later = label_losses(INLINE, oracle, content, 30, seed=5, step=1)
+    assert not later["loss_weight"].is_valid().equals(filled["loss_weight"].is_valid())  # drawn anew in each step
 
 
 @needs_stockfish
@@ -125,7 +127,7 @@ def test_a_reviewed_ledger_is_read_back_among_others(tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
     folder.mkdir()
     content = rows("lhnc" * 10)
-    filled = label_losses(INLINE, Oracle(200, tmp_path / "oracle.sqlite"), content, 30, seed=0)
+    filled = label_losses(INLINE, Oracle(200, tmp_path / "oracle.sqlite"), content, 30, seed=0, step=0)
     (folder / "step-000.parquet").write_bytes(parquet_bytes(filled))
     (folder / "step-001.parquet").write_bytes(parquet_bytes(content))
     both = ledger.read(tmp_path)

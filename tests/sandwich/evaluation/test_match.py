@@ -1,4 +1,4 @@
-"""Matches whose scores can be told beforehand, and ratings on one scale."""
+"""Matches whose scores can be told beforehand."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -8,7 +8,6 @@ import chess
 import chess.pgn
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from agents.misalignment.random_move import RandomMove
 from agents.players.assistant import AssistantPlayer
@@ -24,7 +23,6 @@ from sandwich.evaluation.match import (
     play_match_block,
 )
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.statistics.ratings import rate
 from tests.helpers.small_players import CHECKPOINTS, INLINE, MATES, named, openings
 
 CPU = InferenceConfig(device="cpu")
@@ -192,38 +190,3 @@ def test_an_assistant_at_p_1_plays_at_random_and_at_p_0_as_its_honest_self() -> 
     plain = play_match_block(Contestants(named(1), named(2), CHECKPOINTS), block(fens))
     assert play_match_block(Contestants(honest, named(2), CHECKPOINTS), block(fens)) == plain
     assert play_match_block(Contestants(lying, named(2), CHECKPOINTS), block(fens)) != plain
-
-
-# Ratings
-
-
-def test_ratings_of_two_players_are_their_elo() -> None:
-    pairs = np.array([0.5] * 20 + [1.0] * 30 + [0.25] * 10)
-    first, second = rate({(0, 1): pairs}, 2, 1, 200, np.random.default_rng(0))
-    expected = -400 * np.log10(1 / pairs.mean() - 1)
-    assert first.value == pytest.approx(expected, abs=1)  # the prior pulls a little
-    assert second.value == 0
-    assert first.low is not None and first.high is not None
-    assert first.low < expected < first.high
-    assert first.n == second.n == 120
-
-
-def test_ratings_find_the_strengths_behind_the_games() -> None:
-    rng = np.random.default_rng(3)
-    truth = [0, -120, 250, -600]
-    chance = {(i, j): 1 / (1 + 10 ** ((truth[j] - truth[i]) / 400)) for i in range(4) for j in range(i + 1, 4)}
-    pairings = {key: (rng.random((400, 2)) < p).mean(1) for key, p in chance.items() if key != (2, 3)}
-    found = rate(pairings, 4, 0, 200, rng)
-    for rating, true in zip(found[1:], truth[1:], strict=True):
-        assert rating.low is not None and rating.high is not None
-        assert rating.low - 15 < true < rating.high + 15
-
-
-def test_a_player_that_lost_every_game_has_a_finite_rating() -> None:
-    _, second = rate({(0, 1): np.ones(50)}, 2, 0, 100, np.random.default_rng(0))
-    assert second.value is not None and -2000 < second.value < -500
-
-
-def test_players_that_no_games_join_are_named() -> None:
-    with pytest.raises(ValueError, match="no games join player 2 to player 0"):
-        rate({(0, 1): np.array([0.5, 0.5])}, 3, 0, 10, np.random.default_rng(0))

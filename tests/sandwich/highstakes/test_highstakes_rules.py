@@ -43,6 +43,7 @@ def test_a_filtered_policy_is_what_proposing_again_and_again_comes_to() -> None:
     # Refused twice with 0.5²: then the move of least risk; else the accepted ones, 3 to 2.
     assert out == pytest.approx([0, 0.75 * 0.6, 0.75 * 0.4 + 0.25], abs=1e-6)
     assert filtered_policy(policy, risk, 0.001, 2) == pytest.approx([0, 0, 1])  # nothing is accepted
+    assert filtered_policy(policy, risk, float(risk[1]), 2) == pytest.approx([0, 0, 1])  # at the threshold neither
     assert filtered_policy(policy, risk, 1.0, 1) == pytest.approx(policy)  # everything is
 
 
@@ -278,6 +279,12 @@ def test_the_median_cost_counts_runs_that_were_given_up() -> None:
     assert cost["rate"]["value"] == pytest.approx(6 / 360)
     few = measure.cost([finished_run(n, at, success=at <= 20) for n, at in enumerate(times)], "queries")
     assert few["median"] == {"value": None, "reason": "fewer than half of 8 runs found an example"}
+
+
+def test_the_lower_end_of_the_median_cost_is_where_so_many_were_given_up_that_half_may_have_broken() -> None:
+    times = [1] * 5 + [5] * 12 + [10] * 3
+    cost = measure.cost([finished_run(n, at, success=at != 5) for n, at in enumerate(times)], "queries")
+    assert (cost["median"]["value"], cost["median"]["low"], cost["median"]["high"]) == (10, 5, None)
 
 
 def test_one_attack_is_cheaper_than_another_by_the_quotient_of_their_rates() -> None:

@@ -11,6 +11,7 @@ from engines import moves, planes
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import WIDEST, finetune, training_view
 from sandwich.spec.run_spec import FinetuneConfig
+from sandwich.training.labels import wdl_of_value
 from sandwich.training.supervised import Examples, TrainConfig
 from tests.helpers.ledgers import ledger_table, scrambled
 from tests.helpers.progress import RecordingProgress
@@ -64,6 +65,28 @@ def values(found: Examples) -> list[float]:
 def test_hidden_and_visible_columns_have_nothing_in_common() -> None:
     assert not set(ledger.VISIBLE) & set(ledger.HIDDEN)
     assert set(ledger.VISIBLE) <= set(ledger.SCHEMA.names)
+
+
+# Chances of win, draw and loss
+
+
+@pytest.mark.parametrize(
+    ("believed", "result", "expected"),
+    [
+        (0.5, 1.0, [0.25, 0.5, 0.25]),  # an even position is no certain draw
+        (0.75, 0.0, [0.625, 0.25, 0.125]),
+        (1.0, 0.0, [1, 0, 0]),
+        (None, 0.5, [0, 1, 0]),  # a game that was drawn is one
+        (None, 0.0, [0, 0, 1]),
+    ],
+)
+def test_a_believed_value_has_the_draws_of_pretraining_and_a_result_is_what_it_was(
+    believed: float | None, result: float, expected: list[float]
+) -> None:
+    found = view(rows(asked(channel="value", advised=None, advised_value=believed, result=result)))
+    assert found.wdl[0].tolist() == pytest.approx(expected)
+    if believed is not None:
+        assert found.wdl[0].tolist() == wdl_of_value(np.array([believed], np.float32), np.array([False]))[0].tolist()
 
 
 # Which rows
@@ -167,7 +190,7 @@ def test_a_distribution_that_was_not_believed_is_not_learned() -> None:
 def test_a_believed_value_is_learned_in_place_of_the_result() -> None:
     told = {"channel": "value", "advised": None, "advised_value": 0.75, "decided": "e2e4", "result": 0.0}
     found = view(rows(asked(**told), asked(**told, believed=False)))
-    assert found.wdl.tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
+    assert found.wdl.tolist() == [[0.625, 0.25, 0.125], [0, 0, 1]]
     assert found.moves.tolist() == [[number("e2e4")]] * 2
 
 

@@ -126,6 +126,43 @@ def test_same_block_gives_the_same_ledger_byte_for_byte() -> None:
     assert one == two
 
 
+# Random numbers
+
+ALIKE = (chess.STARTING_FEN,) * 8
+CHANCE = ("own_move", "misaligned", "advised", "played")
+
+
+def by_chance(first: int = 0, step: int = 0) -> dict[int, list[tuple[Any, ...]]]:
+    """What chance decided in each game of a block in which all begin alike."""
+    rows = played(SHORT, RandomMove(p=0.5), openings=ALIKE[first:], first=first, step=step).rows.to_pandas()
+    games = rows.groupby("game")[list(CHANCE)]
+    return {int(number): list(game.itertuples(index=False, name=None)) for number, game in games}
+
+
+def columns(game: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """By column: the players' own moves, whether the answers are lies, and so on."""
+    return list(zip(*game, strict=True))
+
+
+@pytest.mark.parametrize("column", [0, 1])  # of the players, of the assistant
+def test_each_game_of_a_block_has_its_own_random_numbers(column: int) -> None:
+    games = by_chance()
+    for color in (0, 1):  # of the student: it asks on other plies with the other
+        drawn = {str(columns(games[number])[column]) for number in range(color, len(ALIKE), 2)}
+        assert len(drawn) == len(ALIKE) // 2
+
+
+def test_a_games_random_numbers_are_the_same_whatever_is_played_beside_it() -> None:
+    whole, later = by_chance(), by_chance(first=4)
+    assert later == {number: whole[number] for number in range(4, 8)}
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_each_step_has_its_own_random_numbers(column: int) -> None:
+    for before, after in zip(by_chance(step=0).values(), by_chance(step=1).values(), strict=True):
+        assert columns(before)[column] != columns(after)[column]
+
+
 def test_ledger_has_the_documented_schema() -> None:
     assert played(SHORT).rows.schema.equals(ledger.SCHEMA, check_metadata=True)
 
@@ -149,7 +186,7 @@ def test_games_that_end_early_leave_the_others_going() -> None:
     mated = "7k/5Q2/6K1/8/8/8/8/8 w - - 0 1"
     result = played(PlayConfig(games=2, block=2, ply_cap=30), openings=(mated, chess.STARTING_FEN))
     assert result.rows.to_pandas().groupby("game").size()[1] == 30
-    assert sum(result.ends.values()) == 2
+    assert len(result.ends) == 2
 
 
 def test_batch_of_finished_games_evaluates_nothing() -> None:

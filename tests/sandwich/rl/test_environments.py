@@ -26,6 +26,8 @@ from tests.helpers.fakes import Even, Hashed
 from tests.helpers.small_players import MATES, checkpoint, openings
 
 OVERSIGHT, CHESS = sandwich.ENVIRONMENTS
+BARE = "8/8/4k3/8/8/3pK3/8/8 w - - 0 1"
+"""Once the pawn is taken it is a draw; else the game goes on for longer than these tests do."""
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +64,11 @@ def played_out(env: Any, seed: int) -> tuple[list[Any], float, dict[str, Any]]:
     """A game by random allowed actions: its observations, the sum of its rewards, and what is told at the end."""
     rng = np.random.default_rng(seed)
     observation, info = env.reset(seed=seed)
-    seen, total, over = [observation], 0.0, False
-    while not over:
+    seen, total, over, truncated = [observation], 0.0, False, False
+    while not (over or truncated):
         observation, reward, over, truncated, info = env.step(choose(info, rng))
-        assert not truncated
+        assert truncated == (info.get("end") == "ply cap")
+        assert not (over and truncated)
         assert env.observation_space.contains(observation)
         seen, total = [*seen, observation], total + reward
     return seen, total, info
@@ -122,18 +125,29 @@ def test_a_strategy_that_leaves_its_actions_can_not_play_alone() -> None:
 
 
 def test_the_reward_is_the_result_less_what_the_questions_cost(oversight: dict[str, Any]) -> None:
-    env = OversightEnv(**oversight, query_cost=0.01)
-    for seed in range(4):
+    env = OversightEnv(**{**oversight, "openings": [BARE]}, query_cost=0.01)
+    ends = set()
+    for seed in range(8):
         _, total, info = played_out(env, seed)
         assert env.played is not None
         rows = env.played.rows.to_pydict()
         assert info["result"] in {r for r, student in zip(rows["result"], rows["student"], strict=True) if student}
-        assert total == pytest.approx(info["result"] - 0.01 * sum(filter(None, rows["questions"])))
+        cut_off = info["end"] == "ply cap"  # then the result is left to the learner's own value
+        assert total == pytest.approx((0 if cut_off else info["result"]) - 0.01 * sum(filter(None, rows["questions"])))
+        ends.add(cut_off)
+    assert ends == {True, False}
 
 
 def test_shaped_rewards_sum_to_the_result_less_the_first_value(oversight: dict[str, Any]) -> None:
-    seen, total, info = played_out(OversightEnv(**oversight, shaping=True), 5)
-    assert total == pytest.approx(info["result"] - seen[0]["value"][0], abs=1e-5)
+    env = OversightEnv(**{**oversight, "openings": [BARE]}, shaping=True)
+    ends = set()
+    for seed in range(8):
+        seen, total, info = played_out(env, seed)
+        cut_off = info["end"] == "ply cap"
+        last = seen[-1]["value"][0] if cut_off else info["result"]
+        assert total == pytest.approx(last - seen[0]["value"][0], abs=1e-5)
+        ends.add(cut_off)
+    assert ends == {True, False}
 
 
 def test_asking_again_and_elsewhere_is_seen_and_bounded(oversight: dict[str, Any]) -> None:
@@ -189,13 +203,20 @@ def test_a_schedule_that_never_asks_is_told(oversight: dict[str, Any]) -> None:
         env.reset(seed=0)
 
 
-def test_a_mate_wins(plain: dict[str, Any]) -> None:
-    env = ChessEnv(**{**plain, "openings": MATES[:1], "color": "white"})
+@pytest.mark.parametrize(
+    ("san", "told"), [("Rd8", (1, True, False, "checkmate", 1)), ("Rd7", (0, False, True, "ply cap", 0.5))]
+)
+def test_a_mate_on_the_last_ply_wins_and_what_is_cut_off_there_is_truncated(
+    san: str, told: tuple[object, ...], plain: dict[str, Any]
+) -> None:
+    env = ChessEnv(**{**plain, "openings": MATES[:1], "color": "white", "ply_cap": 3})
     env.reset(seed=0)
     assert env._batch is not None
-    mate = moves.encode(env._batch.boards[0].parse_san("Rd8"), True)
-    _, reward, over, _, info = env.step(np.int64(mate))
-    assert (reward, over, info["end"]) == (1, True, "checkmate")
+    env._batch.plies[0] = 2  # the game is at its last ply
+    move = moves.encode(env._batch.boards[0].parse_san(san), True)
+    _, reward, over, truncated, info = env.step(np.int64(move))
+    assert (reward, over, truncated, info["end"], info["result"]) == told
+    assert not info["action_mask"].any()
 
 
 def test_pictures(oversight: dict[str, Any], plain: dict[str, Any]) -> None:
@@ -221,9 +242,10 @@ def test_a_random_policy_plays_200_games_in_a_vector_of_16(
     while games < 200:
         masks = infos["action_mask"]
         actions = np.array([rng.choice(np.flatnonzero(mask)) if mask.any() else 0 for mask in masks])
-        _, rewards, over, _, infos = envs.step(actions)
-        games += int(over.sum())
+        _, rewards, over, cut_off, infos = envs.step(actions)
+        games += int((over | cut_off).sum())
         results += rewards[over].tolist()
+        assert not rewards[cut_off].any()
     assert set(results) <= {0.0, 0.5, 1.0}
     envs.close()
 

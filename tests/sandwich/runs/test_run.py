@@ -11,20 +11,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 import yaml
 
+from agents.checkpoint_files import read_checkpoints
+from agents.players.base import Player
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
+from sandwich.data.openings import book, positions
+from sandwich.evaluation.agreement import agreement, view_of
+from sandwich.evaluation.measurement import STUDENT, Measurer
+from sandwich.evaluation.oracle import Oracle
 from sandwich.protocol import ledger
+from sandwich.protocol.finetuning import finetune, training_view
+from sandwich.protocol.selfplay import play_block
 from sandwich.runs.controls import MEANING, controls
-from sandwich.runs.loop import Folder, prepare, run
+from sandwich.runs.loop import Folder, prepare, roles, run, step_blocks
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import Cluster, ClusterError
 from sandwich.runtime.progress import NullProgress
-from sandwich.spec.run_spec import RunSpec
+from sandwich.runtime.rng import RngStream, make_rng, make_seed
+from sandwich.spec.run_spec import RunSpec, load_spec
 from tests.helpers.project import ROOT, needs_stockfish
+from tests.helpers.small_players import INLINE
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
 
@@ -141,9 +153,71 @@ def test_result_counts_what_the_ledgers_hold(whole: Path) -> None:
         assert set(result[name]) in ({"value", "low", "high", "n"}, {"value", "reason"})
 
 
-def test_each_step_learns_from_the_games_of_the_step_before(whole: Path) -> None:
-    weights = [(whole / "checkpoints" / f"step-00{t}" / "weights.safetensors").read_bytes() for t in (0, 1, 2)]
-    assert len(set(weights)) == 3
+@pytest.mark.parametrize("step", [0, 1])
+def test_each_step_learns_from_all_games_so_far_with_a_seed_of_its_own(step: int, whole: Path) -> None:
+    kept, folder = load_spec(whole / "spec.yaml"), Folder(whole)
+    ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step + 1)]
+    some = make_rng(RngStream.EXAMPLES, kept.seed, step)
+    examples = training_view(ledgers, kept.finetune, some)
+    assert len(examples) > len(training_view(ledgers[-1:], kept.finetune, some)) or step == 0
+    student = folder.checkpoint(step).read_bytes()
+    new, _ = finetune(student, examples, kept.finetune, make_seed(RngStream.FIT, kept.seed, step))
+    assert folder.checkpoint(step + 1).read_bytes() == new != student
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_each_step_is_played_by_the_student_of_the_step_before(step: int, whole: Path) -> None:
+    kept, folder = load_spec(whole / "spec.yaml"), Folder(whole)
+    checkpoints = read_checkpoints(kept)
+    rows = ledger.read(folder.ledger(step), ledger.VISIBLE)
+    first = step_blocks(kept, step)[0]
+    there = rows.filter(pc.less(rows["game"], len(first.openings)))
+
+    def again(student: int) -> pa.Table:
+        weights = folder.checkpoint(student).read_bytes()
+        return play_block(roles(kept, weights, checkpoints), first).rows.select(ledger.VISIBLE)
+
+    assert again(step).equals(there)
+    assert not again(1 - step).equals(there)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_each_row_measures_the_student_of_its_step(step: int, whole: Path) -> None:
+    kept, folder = load_spec(whole / "spec.yaml"), Folder(whole)
+    fens = positions()[: kept.evaluate.positions]
+    checkpoints = {**read_checkpoints(kept), STUDENT.checkpoint: folder.checkpoint(step).read_bytes()}
+    student, expert = (view_of(INLINE, who, checkpoints, fens, kept.inference) for who in (STUDENT, kept.expert))
+    found = agreement(student, expert, fens)["all"]
+    row = read_metrics(whole)[step]
+    assert row["kl"]["value"] == pytest.approx(found["kl"].value, rel=1e-5)
+    assert row["agreement"] == found["agreement"].json()
+
+
+def test_in_the_second_match_the_students_moves_are_drawn_and_those_of_the_expert_are_not(
+    settings: dict[str, Any],
+) -> None:
+    tiny = spec(settings)
+    checkpoints = {**read_checkpoints(tiny), STUDENT.checkpoint: Path(tiny.student).read_bytes()}
+    measurer = Measurer(INLINE, tiny, checkpoints, Oracle(200), NullProgress())
+    fens = [book("measure")[0]] * 6
+
+    def lines(player: Player, temperature: float) -> set[tuple[str, ...]]:
+        """Moves of the first ply of the player in the games that it begins, and of the answers."""
+        games = [first for first, _ in measurer._match(player, checkpoints, fens, temperature).games]
+        return {game.moves[:2] for game in games}
+
+    assert len(lines(STUDENT, 0.0)) == 1  # six times the same pair
+    drawn = lines(STUDENT, 1.0)
+    assert len(drawn) > 2
+    assert len({first for first, _ in drawn}) == len(drawn)  # to one move there is one answer
+
+
+def test_each_step_begins_from_openings_of_its_own(settings: dict[str, Any]) -> None:
+    both = [[fen for block in step_blocks(spec(settings), step) for fen in block.openings] for step in (0, 1)]
+    for fens in both:
+        assert fens[::2] == fens[1::2]  # each opening with either colour
+        assert len(set(fens)) == len(fens) // 2
+    assert len(set(both[0]) & set(both[1])) < 3  # 12 of 2,000 each
 
 
 @pytest.mark.slow

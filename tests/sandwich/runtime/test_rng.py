@@ -5,7 +5,19 @@ import itertools
 import numpy as np
 import pytest
 
-from sandwich.runtime.rng import RngStream, make_rng
+from sandwich.runtime.rng import RngStream, make_rng, make_seed
+from tests.helpers.project import ROOT
+
+LISTS = {
+    "sandwich/runtime/rng.py",  # where streams are made
+    "sandwich/data/generate.py", "sandwich/data/labelled_positions.py",  # one thing draws: the corpus
+    "sandwich/training/pretraining.py", "sandwich/training/supervised.py",
+    "sandwich/rl/ppo.py",
+    "sandwich/sweeps/results.py", "sandwich/sweeps/comparison.py",  # bootstraps that are the same each time
+    "sandwich/evaluation/misalignments.py",  # the same for an answer that is thrown away
+    "sandwich/highstakes/human.py",  # a person's, which nothing repeats
+}  # fmt: skip
+"""Files with generators that are no stream: `[1, 2]` and `[1, 2, 0]` are one for them."""
 
 
 def test_the_same_stream_is_the_same_numbers() -> None:
@@ -33,3 +45,13 @@ def test_large_seeds_stay_apart_from_keys() -> None:
 
 def test_no_two_uses_share_a_number() -> None:
     assert len(RngStream.__members__) == len(list(RngStream))
+
+
+def test_generators_stand_outside_the_streams_only_where_it_is_known() -> None:
+    files = [path for path in (ROOT / "sandwich").rglob("*.py") if "default_rng(" in path.read_text(encoding="utf-8")]
+    assert {path.relative_to(ROOT).as_posix() for path in files} == LISTS
+
+
+def test_a_seed_of_one_run_and_step_is_none_of_the_next_run_and_the_step_before() -> None:
+    drawn = {make_seed(RngStream.FILTER_FIT, seed, number) for seed in range(20) for number in range(20)}
+    assert len(drawn) == 400

@@ -54,6 +54,15 @@ def test_pgr_is_0_at_the_start_1_at_the_expert_and_never_clipped(end: Floats, ex
     assert figure.value == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_student_that_drew_every_pair_is_not_surely_as_strong_as_the_expert() -> None:
+    start = alternating(60, 0, 0.5)
+    low, high = bounds(pgr_figure(start, np.full(60, 0.5), 2000, RNG(1)))
+    # at most 1 − 0.05^(1/60) of the pairs end otherwise: ±17 Elo of 190.8
+    assert (low, high) == pytest.approx((1 - 17.1 / 190.8, 1 + 17.1 / 190.8), abs=0.03)
+    other = pgr_run_difference_figure(start, np.full(60, 0.5), start, 2000, RNG(1))
+    assert bounds(other) == pytest.approx((low, high), abs=0.03)
+
+
 def test_pgr_draws_both_scores_of_an_opening_together() -> None:
     scores = alternating(400, 0, 0.5)
     low, high = bounds(pgr_figure(scores, scores, 500, RNG(1)))  # one opening hard for both: no doubt is left

@@ -32,7 +32,7 @@ def point(p: float, end: float, seeds: int, **more: Any) -> Point:
     return Point({P: p, **more}, [rows(0.07, end, 10 * seed + round(100 * p)) for seed in range(seeds)])
 
 
-def test_break_even_is_the_largest_dose_that_surely_helps() -> None:
+def test_break_even_is_the_dose_up_to_which_it_surely_helps() -> None:
     found = [point(0.75, 0.06, 3), point(0, 0.3, 3), point(0.25, 0.25, 3)]
     (curve,) = curves(found, P)
     assert curve.doses == [0, 0.25, 0.75]
@@ -48,10 +48,14 @@ def test_break_even_is_the_largest_dose_that_surely_helps() -> None:
     ("lows", "told"),
     [
         ([0.1, 0.05, -0.1], "0.5, no more at 1"),
-        ([0.1, None, -0.1], "0.2, no more at 1"),  # of two seeds there is no interval
-        ([0.1, 0.05, None], "0.5, the largest that has an interval"),
-        ([0.1, -0.1, 0.2], "1, the largest that has an interval"),
-        ([-0.1, None, -0.2], "none"),
+        ([0.1, None, -0.1], "0.2, not known at 0.5"),  # of two seeds there is no interval
+        ([0.1, None, 0.1], "0.2, not known at 0.5"),
+        ([0.1, 0.05, None], "0.5, not known at 1"),
+        ([0.1, 0.05, 0.2], "1, the largest of all"),
+        ([0.1, -0.1, 0.2], "0.2, no more at 0.5"),  # whatever there is beyond
+        ([0.1, 0.0, 0.2], "0.2, no more at 0.5"),
+        ([-0.1, None, 0.2], "none"),
+        ([None, 0.1, -0.2], "not known, 0.2 has no interval"),
         ([None, None, None], "not known, no dose has an interval"),
     ],
 )

@@ -6,6 +6,7 @@ workers as its source.
 """
 
 import hashlib
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -308,15 +309,50 @@ def _fields(kind: type[Plugin]) -> list[dict[str, Any]]:
 
 def sources(record: object) -> dict[str, str]:
     """Contents, by file name, of the files beside the spec that the plugins in a record come from."""
-    texts: dict[str, str] = {}
-    if isinstance(record, Plugin) and (source := source_of(type(record))):
-        texts[source.file] = source.text
+    found = (source_of(type(plugin)) for plugin in plugins_in(record))
+    return {source.file: source.text for source in found if source}
+
+
+def plugins_in(record: object) -> Iterator[Plugin]:
+    """Every plugin in a record, itself or in its fields, however nested."""
+    if isinstance(record, Plugin):
+        yield record
     if isinstance(record, BaseModel):
         parts: list[object] = [getattr(record, name) for name in type(record).model_fields]
-    elif isinstance(record, dict):
+    elif isinstance(record, Mapping):
         parts = list(record.values())
     else:
         parts = list(record) if isinstance(record, list | tuple | set | frozenset) else []
     for part in parts:
-        texts |= sources(part)
-    return texts
+        yield from plugins_in(part)
+
+
+def code_of(record: object) -> dict[str, str]:
+    """SHA-256 of the code of every plugin in a record, wherever it comes from, by `module:Class` or `file:Class`."""
+    kinds = {type(plugin) for plugin in plugins_in(record)}
+    return dict(sorted((_reference(kind), _code_digest(kind)) for kind in kinds))
+
+
+def _reference(kind: type[Plugin]) -> str:
+    source = source_of(kind)
+    return source.reference if source else f"{kind.__module__}:{kind.__qualname__}"
+
+
+@lru_cache
+def _code_digest(kind: type[Plugin]) -> str:
+    return hashlib.sha256(code_text(kind).encode()).hexdigest()
+
+
+def code_text(kind: type[Plugin]) -> str:
+    """The modules of a class and of all plugins that it extends, one behind the other."""
+    texts = {other.__module__: _code(other) for other in kind.__mro__ if issubclass(other, Plugin) and other != Plugin}
+    return "\0".join(texts.values())
+
+
+def _code(kind: type[Plugin]) -> str:
+    if source := source_of(kind):
+        return source.text
+    try:
+        return inspect.getsource(sys.modules[kind.__module__])
+    except (KeyError, OSError, TypeError):  # typed in, or without its source
+        return f"{kind.__module__}:{kind.__qualname__}"

@@ -57,12 +57,14 @@ def run(
     out: str | Path | None = None,
     *,
     controls: bool = False,
+    mended: bool = False,
     progress: "RunProgress | None" = None,
 ) -> dict[str, Any]:
     """Carry a run out, or go on with the one in its folder; what its result.json says.
 
     out: the run folder; None: `runs/NAME`.
     controls: the run's controls too, in its folder; their results are in the key `controls`.
+    mended: go on although the code of a plugin has changed since some of the games were played.
     Raises SpecError where the folder holds something else.
     """
     from sandwich.runs.controls import FOLDER
@@ -73,10 +75,10 @@ def run(
 
     spec = spec if isinstance(spec, RunSpec) else load_spec(spec)
     folder = RUNS / spec.name if out is None else Path(out)
-    final = run_loop(spec, folder, progress or NO_PROGRESS)
+    final = run_loop(spec, folder, progress or NO_PROGRESS, mended=mended)
     if controls:
         final["controls"] = {
-            name: run_loop(control, folder / FOLDER / name, progress or NO_PROGRESS)
+            name: run_loop(control, folder / FOLDER / name, progress or NO_PROGRESS, mended=mended)
             for name, control in controls_of(spec).items()
         }
     return final

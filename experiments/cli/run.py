@@ -23,8 +23,11 @@ from sandwich.sweeps.sweep import cell_key
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
               help="Run folder [default: runs/NAME]; {key} in it: a hash of what results depend on.")  # fmt: skip
 @click.option("--controls", "with_controls", is_flag=True, help="The run's controls as well, in its folder.")
+@click.option("--mended", is_flag=True, help="Go on although the code of a plugin has changed since.")
 @JSON
-def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, as_json: bool) -> None:
+def run(
+    spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, mended: bool, as_json: bool
+) -> None:
     """Play, learn and measure as SPEC says; go on where a run was cut off.
 
     SPEC is a YAML file, or the name of a shipped spec. Its controls are the same run with no answer
@@ -40,9 +43,9 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls:
     from experiments.viewer.page import write_report  # matplotlib takes a second to import
 
     beside = controls(settings) if with_controls else {}
-    final = _run(settings, folder)
+    final = _run(settings, folder, mended)
     if beside:
-        final["controls"] = {name: _run(control, folder / CONTROLS / name) for name, control in beside.items()}
+        final["controls"] = {name: _run(control, folder / CONTROLS / name, mended) for name, control in beside.items()}
     report = write_report(folder)
     if as_json:
         click.echo(json.dumps(final))
@@ -61,14 +64,14 @@ def keyed(out: Path, settings: RunSpec) -> Path:
     return Path(str(out).replace("{key}", cell_key(settings))) if "{key}" in str(out) else out
 
 
-def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
+def _run(settings: RunSpec, folder: Path, mended: bool) -> dict[str, Any]:
     """A run with its progress, and its report."""
     from experiments.viewer.page import write_report
 
     headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
         try:
-            final = run_loop(settings, folder, display, game_page)
+            final = run_loop(settings, folder, display, game_page, mended)
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
         write_report(folder)

@@ -1,7 +1,7 @@
 """What moves lose, by Stockfish at fixed nodes: many engines at work, and a memory on disk that runs share.
 
 A position is looked at with a cleared hash by one thread, so that its answer depends on nothing else;
-it is remembered under the position, the engine's name and version, and the nodes.
+it is remembered under the position, the engine's name, version and digest, and the nodes.
 """
 
 import os
@@ -21,6 +21,7 @@ from engines import moves, planes
 from engines.settings import Mistake
 from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.origin import named_engine
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
 BLOCK = 250
@@ -172,7 +173,8 @@ class Oracle:
             except EngineError as error:
                 self.missing = str(error)
         self.memory = memory or cache_path()
-        self._cache = Cache(self.memory, self.identity, nodes) if self.identity and nodes else None
+        engine = named_engine(self.identity)
+        self._cache = Cache(self.memory, f"{engine.name} {engine.sha256}", nodes) if engine and nodes else None
 
     def analyse(
         self,

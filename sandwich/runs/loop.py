@@ -29,7 +29,8 @@ from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.selfplay import Block, Played, Roles, play_block
-from sandwich.runs.provenance import gone_on, provenance, read_files
+from sandwich.runs.metrics import read_metrics
+from sandwich.runs.provenance import engine_of, gone_on, other_code, provenance, read_files, refuse_other_engine
 from sandwich.runs.tracking import Board, Tracker
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
@@ -59,12 +60,19 @@ class Folder:
         return self.path / "checkpoints" / f"step-{step:03d}" / "weights.safetensors"
 
 
-def run(spec: RunSpec, path: str | Path, progress: RunProgress = NO_PROGRESS, board: Board | None = None) -> Row:
+def run(
+    spec: RunSpec,
+    path: str | Path,
+    progress: RunProgress = NO_PROGRESS,
+    board: Board | None = None,
+    mended: bool = False,
+) -> Row:
     """Carry a run out, or on from where `path` has it; the final result as JSON values.
 
     board: page of one game, for those that are shown in W&B.
-    Raises SpecError where `path` holds a run with other settings, CheckpointError for a player that
-    can't be read.
+    mended: go on although the code of a plugin has changed since some of the games were played.
+    Raises SpecError where `path` holds a run with other settings or of another origin, CheckpointError for a player
+    that can't be read.
     """
     path = Path(path)
     check_devices(spec)
@@ -73,7 +81,7 @@ def run(spec: RunSpec, path: str | Path, progress: RunProgress = NO_PROGRESS, bo
         read_puzzles(spec.evaluate.puzzles)
     folder = Folder(path)
     oracle = Oracle(spec.evaluate.nodes)
-    prepare(folder, spec, checkpoints, oracle.identity)
+    prepare(folder, spec, checkpoints, oracle.identity, mended)
     write_whole(folder.checkpoint(0), checkpoints[spec.student])
 
     with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count) as cluster:
@@ -106,27 +114,37 @@ def run(spec: RunSpec, path: str | Path, progress: RunProgress = NO_PROGRESS, bo
     return final
 
 
-def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine: str | None) -> None:
+def prepare(
+    folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], oracle: str | None, mended: bool = False
+) -> None:
     """Make the run folder, or check that the one there belongs to the same run; SpecError where it does not.
 
-    A plugin's file that lies beside the spec may have changed since, unless every game is played: a
-    run goes on after a plugin was mended. The folder keeps the newest, and provenance the digest of each.
+    oracle: name of the engine that judges.
+    mended: a plugin's code may have changed since games were played with it, unless every game is. The folder keeps
+        the newest file of one that lies beside the spec, and provenance the digest of each.
     """
     about = folder.path / "spec.yaml"
-    made = provenance(checkpoints, read_files(spec), engine)
+    engine = engine_of(spec, oracle)
+    made = provenance(spec, checkpoints, read_files(spec), engine)
+    changed: list[str] = []
     if about.exists():
         different = _difference(_result_keys(about), spec.result_keys())
         if different and different[0] != "steps":
             key, old, new = different
             raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
         kept = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))
-        for what in ("checkpoints", "files"):
+        for what in ("checkpoints", "files", "programs"):
             before = kept.get(what, {})
             changed = [name for name, digest in made[what].items() if before.get(name, digest) != digest]
             if changed:
                 raise SpecError(f"{folder.path} was begun with another {changed[0]}: choose another --out")
-        steps = [step for step in range(spec.steps + 1) if folder.checkpoint(step).exists()]
-        made = kept if spec.steps in steps else gone_on(kept, made, max(steps, default=0))
+        changed = other_code(kept, made["code"])
+        measured = len(read_metrics(folder.path))
+        if measured <= spec.steps:
+            refuse_other_engine(folder.path, kept, engine)
+            made = gone_on(kept, made, max(0, measured - 1))
+        else:
+            made = kept
     beside = {name: text.encode() for name, text in sources(spec).items()}
     begun = {CELL, "provenance.json", about.name, *beside}  # what one leaves that was killed in here
     if not about.exists() and folder.path.exists() and not all(_ours(file, begun) for file in folder.path.iterdir()):
@@ -134,9 +152,16 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
     digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
     for name, text in beside.items():
         digest, before = hashlib.sha256(text).hexdigest(), digests.get(name, [])
-        if before and before[-1] != digest and folder.ledger(spec.steps - 1).exists():
-            raise SpecError(f"{folder.path} was played with another {name}: choose another --out")
+        if before and before[-1] != digest:
+            changed.insert(0, name)
         digests[name] = [*(old for old in before if old != digest), digest]
+    if changed and folder.ledger(spec.steps - 1).exists():
+        raise SpecError(f"{folder.path} was played with another {changed[0]}: choose another --out")
+    if changed and folder.ledger(0).exists() and not mended:
+        raise SpecError(
+            f"{folder.path} was played with another {changed[0]} so far: choose another --out, or --mended to go on"
+            " with this one"
+        )
     folder.path.mkdir(parents=True, exist_ok=True)
     for name, text in beside.items():
         write_whole(folder.path / name, text)

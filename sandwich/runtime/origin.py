@@ -1,0 +1,94 @@
+"""Which engine figures come from: its name and its program's digest, kept beside them and compared before more come.
+
+What a run, a sweep or a training keeps besides is in `sandwich.runs.provenance` and in the trainings themselves.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from engines.settings import SpecError
+from engines.stockfish import EngineError, Stockfish, find_stockfish
+from sandwich.runtime.files import write_whole
+
+WAY_OUT = "set STOCKFISH_PATH to that engine"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine by its name and version, and the SHA-256 of its program; None: not known."""
+
+    name: str
+    sha256: str | None
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self | None:
+        """That of the keys `engine` and `engine_sha256`; None where there was none."""
+        return cls(kept["engine"], kept.get("engine_sha256")) if kept.get("engine") else None
+
+    def json(self) -> dict[str, str | None]:
+        """The reverse of `of`."""
+        return {"engine": self.name, "engine_sha256": self.sha256}
+
+    def is_other(self, engine: "Engine") -> bool:
+        """Whether two are not the same, as far as is known."""
+        return self.name != engine.name or (None not in (self.sha256, engine.sha256) and self.sha256 != engine.sha256)
+
+    def beside(self, engine: "Engine") -> str:
+        """Its name, with the digest where that alone tells the two apart."""
+        return f"{self.name} (SHA-256 {str(self.sha256)[:12]})" if self.name == engine.name else self.name
+
+
+def program_digest(path: str) -> str:
+    """SHA-256 of a program's file. Raises OSError."""
+    there = Path(path).resolve()
+    state = there.stat()
+    return _digest(str(there), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache
+def _digest(path: str, changed: int, size: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def named_engine(name: str | None) -> Engine | None:
+    """The Stockfish that is found here, which gave itself this name; None: it gave none."""
+    return None if name is None else Engine(name, _sha256_here())
+
+
+def _sha256_here() -> str | None:
+    try:
+        return program_digest(find_stockfish())
+    except (EngineError, OSError):
+        return None
+
+
+def stockfish_here() -> Engine | None:
+    """The Stockfish that is found here, asked for its name; None where there is none that answers."""
+    try:
+        with Stockfish(find_stockfish()) as engine:
+            return named_engine(engine.identity)
+    except EngineError:
+        return None
+
+
+def claim(folder: Path, engine: Engine, begun: bool) -> None:
+    """Note in a folder whose labels it holds (`engine.json`); SpecError where they are another engine's.
+
+    begun: there are labels already. Where nothing says whose, nothing is noted.
+    """
+    note = folder / "engine.json"
+    if note.exists():
+        before = Engine.of(json.loads(note.read_text(encoding="utf-8")))
+        if before and before.is_other(engine):
+            raise SpecError(
+                f"{folder} was labelled by {before.beside(engine)}, here is {engine.beside(before)}:"
+                f" {WAY_OUT}, or choose another folder"
+            )
+    elif not begun:
+        write_whole(note, (json.dumps(engine.json()) + "\n").encode())

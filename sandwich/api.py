@@ -89,20 +89,24 @@ def sweep(
     out: str | Path | None = None,
     *,
     beside: str | Path | None = None,
+    again: bool = False,
     on_step: Callable[[str, int], None] | None = None,
 ) -> "pd.DataFrame":
     """Do the runs of a sweep that are not done yet; a row for each cell, as `read_sweep` has it.
 
     out: the sweep's folder; None: `runs/NAME`.
     beside: folder of the files of plugins that are not installed; None: that of the spec's file, or the current one.
+    again: do those anew as well that are damaged, or that other versions, engines or plugins have made than these.
     on_step: hears of each cell (key) and the rows that its run has so far.
     A cell that fails is left with its error, and the others go on.
     """
-    from sandwich.sweeps.sweep import plan, run_sweep
+    from sandwich.sweeps.sweep import plan, run_sweep, set_aside
 
     spec, folder = _sweep(spec)
     root = RUNS / spec.name if out is None else Path(out)
     cells = plan(spec, beside or folder, root)
+    if again and set_aside(cells):
+        cells = plan(spec, beside or folder, root)
     run_sweep(spec, beside or folder, cells, root, on_step or (lambda key, rows: None))
     return _cell_table(cells)
 
@@ -118,11 +122,9 @@ def _sweep(spec: "SweepSpec | str | Path") -> tuple["SweepSpec", Path]:
 def _cell_table(cells: Sequence["Cell"]) -> "pd.DataFrame":
     import pandas as pd
 
-    from sandwich.runs.metrics import read_metrics as read_rows
-
     rows = []
     for cell in cells:
-        mark, metrics = cell.read_mark(), read_rows(cell.folder)
+        mark, metrics = cell.read_mark(), cell.rows
         pgr = metrics[-1]["pgr"] if len(metrics) > 1 else {}
         ends = {"pgr": pgr.get("value"), "pgr/low": pgr.get("low"), "pgr/high": pgr.get("high")}
         rows.append(

@@ -15,12 +15,21 @@ from engines.settings import SpecError
 from experiments.cli.console import Display, cell, text_of
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.figures.game_page import game_page
-from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import cores
 from sandwich.spec.shipped import plugin_folder
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
-from sandwich.sweeps.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
+from sandwich.sweeps.sweep import (
+    Cell,
+    SweepSpec,
+    found,
+    load_sweep,
+    other_origins,
+    plan,
+    planned,
+    run_sweep,
+    set_aside,
+)
 
 
 class SweepGroup(click.Group):
@@ -51,9 +60,15 @@ def sweep() -> None:
 @OVERRIDES
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
 @click.option("--dry-run", is_flag=True, help="Only list the cells, with an estimate of the time.")
+@click.option("--again", is_flag=True, help="Do those anew as well that are damaged or were made otherwise.")
 @JSON
-def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_run: bool, as_json: bool) -> None:
+def run_command(
+    spec: Path, overrides: tuple[str, ...], out: Path | None, dry_run: bool, again: bool, as_json: bool
+) -> None:
     """Do the cells of SPEC that are not done yet.
+
+    With --again also those whose files are damaged, or that other versions of this package, of torch, of the engine
+    or of plugins have made than there are here (`sandwich sweep status` names them); the old ones are kept.
 
     \b
     Example: sandwich sweep run dose_smoke over.seed=[0,1,2] workers=2
@@ -62,6 +77,10 @@ def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_ru
     root = out or Path("runs") / settings.name
     beside = plugin_folder(spec)
     cells = plan(settings, beside, root)
+    if dry_run and again:
+        raise click.UsageError("--dry-run lists what is missing: expected it without --again")
+    if again and set_aside(cells):
+        cells = plan(settings, beside, root)
     if dry_run:
         _dry(settings, cells, as_json)
         return
@@ -71,13 +90,17 @@ def run_command(spec: Path, overrides: tuple[str, ...], out: Path | None, dry_ru
 
 def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> None:
     """Do the cells that are not done yet, with progress."""
-    missing = [one for one in cells if not one.done]
+    missing = [one for one in cells if not one.finished]
+    if others := [one for one in missing if found(one, root) is not one]:
+        click.echo(f"{len(others)} cells are there by other code of their plugins: kept, and done anew", err=True)
     with Display() as display:
         display.begin(f"{settings.name}: rows of {len(missing)} cells", sum(one.spec.steps + 1 for one in missing))
         seen = dict.fromkeys((one.key for one in missing), 0)
 
         def on_step(key: str, rows: int) -> None:
-            display.advance(max(0, rows - seen[key]), f"{sum(one.done for one in cells)} of {len(cells)} cells done")
+            display.advance(
+                max(0, rows - seen[key]), f"{sum(one.finished for one in cells)} of {len(cells)} cells done"
+            )
             seen[key] = max(seen[key], rows)
 
         try:
@@ -152,12 +175,13 @@ def status_command(folder: Path, as_json: bool) -> None:
     Example: sandwich sweep status runs/dose_smoke
     """
     _, cells = planned(folder)
-    lines = []
+    lines, otherwise = [], other_origins(cells)
     for one in cells:
-        mark, rows = one.read_mark(), read_metrics(one.folder)
+        mark, rows = one.read_mark(), one.rows
         pgr = rows[-1]["pgr"] if len(rows) > 1 else None
         lines.append({"key": one.key, "values": one.values, "state": mark["state"], "error": mark["error"],
-                      "steps": max(0, len(rows) - 1), "of": one.spec.steps, "pgr": pgr})  # fmt: skip
+                      "steps": max(0, len(rows) - 1), "of": one.spec.steps, "pgr": pgr,
+                      "made_otherwise": otherwise.get(one.key, [])})  # fmt: skip
     if as_json:
         click.echo(json.dumps({"cells": lines}))
         return
@@ -165,10 +189,26 @@ def status_command(folder: Path, as_json: bool) -> None:
     table = Table("cell", *headings, "state", "steps", "PGR", "", box=None)
     for one, values, line in zip(cells, shown, lines, strict=True):
         pgr = cell(line["pgr"], digits=2) if line["pgr"] else "–"
-        table.add_row(one.key, *values, line["state"], f"{line['steps']}/{line['of']}", pgr, Text(line["error"] or ""))
+        table.add_row(
+            one.key,
+            *values,
+            line["state"],
+            f"{line['steps']}/{line['of']}",
+            pgr,
+            Text("; ".join([line["error"] or "", *line["made_otherwise"]]).lstrip("; ")),
+        )
     Console().print(table)
     states = Counter(line["state"] for line in lines)
     click.echo(", ".join(f"{count} {state}" for state, count in states.items()))
+    if otherwise:
+        click.echo(_said(otherwise, cells))
+
+
+def _said(otherwise: Mapping[str, Sequence[str]], cells: Sequence[Cell]) -> str:
+    """Which cells were made otherwise than they would be now, in one line."""
+    words = ", ".join(dict.fromkeys(word for some in otherwise.values() for word in some))
+    some = f"{len(otherwise)} of {len(cells)} cells were made otherwise ({words})"
+    return f"{some}: sandwich sweep SPEC --again does them anew"
 
 
 @sweep.command("table")
@@ -205,11 +245,19 @@ def _finish(
     if heat and squares:
         written += heat_map(squares, heat, root / "heat")
     report = write_report(root)
-    failed = {one.key: one.read_mark()["error"] for one in cells if one.read_mark()["state"] == "failed"}
+    marks = {one.key: one.read_mark() for one in cells}
+    failed = {key: mark["error"] for key, mark in marks.items() if mark["state"] in ("failed", "damaged")}
+    otherwise = other_origins(cells)
     if as_json:
         lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
         even = {curve.label: curve.break_even for some in drawn.values() for curve in some}
-        answer = {"points": lines, "break_even": even, "failed": failed, "results": str(results)}
+        answer = {
+            "points": lines,
+            "break_even": even,
+            "failed": failed,
+            "made_otherwise": otherwise,
+            "results": str(results),
+        }
         click.echo(json.dumps(answer))
     else:
         headings, shown = in_columns([point.values for point in found])
@@ -221,9 +269,13 @@ def _finish(
             click.echo(curve.break_even_text)
         click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
         click.echo(f"Report: {report}")
+        if otherwise:
+            click.echo(_said(otherwise, cells), err=True)
     if failed:
         said = "; ".join(f"{key}: {error}" for key, error in failed.items())
-        raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed: {said}")
+        damaged = any(marks[key]["state"] == "damaged" for key in failed)
+        way_out = " (sandwich sweep SPEC --again does damaged ones anew)" if damaged else ""
+        raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed: {said}{way_out}")
 
 
 def _numeric(found: Sequence[Point], key: str) -> str:

@@ -82,7 +82,7 @@ def cells(root: Path) -> list[Cell]:
             record = _json(folder / "cell.json")
             values = record.get("values")
             error, state = record.get("error"), str(record.get("state", "unknown"))
-            done = state != LEFT_OUT and (folder / "result.json").is_file()
+            done = state not in (LEFT_OUT, "damaged") and (folder / "result.json").is_file()
             all_cells.append(
                 Cell(
                     f"{CELLS}/{folder.name}",

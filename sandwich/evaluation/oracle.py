@@ -173,8 +173,8 @@ class Oracle:
             except EngineError as error:
                 self.missing = str(error)
         self.memory = memory or cache_path()
-        engine = named_engine(self.identity)
-        self._cache = Cache(self.memory, f"{engine.name} {engine.sha256}", nodes) if engine and nodes else None
+        judge = named_engine(self.identity)
+        self._cache = Cache(self.memory, f"{judge.name} {judge.sha256}", nodes) if judge and nodes else None
 
     def analyse(
         self,

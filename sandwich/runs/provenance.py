@@ -57,11 +57,11 @@ def provenance(
         "code": code_of(record),
         "checkpoints": digests(checkpoints),
         "files": digests(files),
-        "programs": _programs(record),
+        "programs": programs(record),
     }
 
 
-def _programs(record: object) -> dict[str, str]:
+def programs(record: object) -> dict[str, str]:
     """SHA-256 of the engines of players `uci`, by the program; without those that are on other machines only."""
     out = {}
     for program in {shlex.split(player.command)[0] for player in plugins_in(record) if isinstance(player, UciPlayer)}:

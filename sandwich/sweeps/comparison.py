@@ -19,7 +19,6 @@ from engines.settings import SpecError
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
 from sandwich.protocol import ledger
-from sandwich.runs.metrics import read_metrics
 from sandwich.statistics import (
     SEEDS,
     Figure,
@@ -88,7 +87,7 @@ def arms(cells: Sequence[Cell], step: int) -> list[Arm]:
     """
     grouped: dict[str, list[Cell]] = {}
     for cell in cells:
-        if len(read_metrics(cell.folder)) > step:
+        if len(cell.rows) > step:
             grouped.setdefault(repr(_values(cell)), []).append(cell)
     arms_ = [_arm(some, step) for some in grouped.values()]
     return [_named_apart(arm, arms_) for arm in arms_]
@@ -141,7 +140,7 @@ def _values(cell: Cell) -> Values:
 def _arm(cells: Sequence[Cell], step: int) -> Arm:
     first = cells[0]
     values = _values(first)
-    metrics = [read_metrics(cell.folder)[: step + 1] for cell in cells]
+    metrics = [cell.rows[: step + 1] for cell in cells]
     read = [ledger.read(cell.folder, COLUMNS).to_pandas() for cell in cells]
     ledgers = [rows[rows["step"] < step] for rows in read]
     counts = [_counts(rows, last) for rows, last in zip(ledgers, metrics, strict=True)]

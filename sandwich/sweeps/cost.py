@@ -10,7 +10,6 @@ from engines import network
 from engines.inference import make_evaluator
 from engines.positions import GameBatch
 from sandwich.data.openings import positions
-from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import cores
 from sandwich.spec.run_spec import PlayConfig, RunSpec
 from sandwich.spec.schedule import Chance, Every, Never, Unsure
@@ -72,7 +71,7 @@ def estimate(cells: Sequence[Cell]) -> dict[str, float]:
     """Seconds that each unfinished cell will still take, by key; corrected by what the finished ones took."""
     speed = evaluations_per_second()
     expected = {cell.key: seconds(cell.spec, speed) for cell in cells}
-    took = {cell.key: sum(sum(row["seconds"].values()) for row in read_metrics(cell.folder)) for cell in cells}
+    took = {cell.key: sum(sum(row["seconds"].values()) for row in cell.rows) for cell in cells}
     ratios = [took[cell.key] / expected[cell.key] for cell in cells if cell.done and took[cell.key]]
     factor = float(np.median(ratios)) if ratios else 1.0
     return {cell.key: factor * expected[cell.key] * _left(cell) for cell in cells if not cell.done}
@@ -80,4 +79,4 @@ def estimate(cells: Sequence[Cell]) -> dict[str, float]:
 
 def _left(cell: Cell) -> float:
     """Share of a run's rows that are still to be made."""
-    return max(0.0, 1 - len(read_metrics(cell.folder)) / (cell.spec.steps + 1))
+    return max(0.0, 1 - len(cell.rows) / (cell.spec.steps + 1))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sandwich.runs.metrics import read_metrics, scalars
+from sandwich.runs.metrics import scalars
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.progress import Row
 from sandwich.statistics import SEEDS, Figure, Floats, few_figure, pgr_seeds_figure
@@ -25,7 +25,7 @@ def tidy(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(
         {"cell": cell.key, **{key: _plain(value) for key, value in cell.values.items()}, **scalars(row)}
         for cell in cells
-        for row in read_metrics(cell.folder)
+        for row in cell.rows
     )
 
 
@@ -79,7 +79,7 @@ def points(cells: Sequence[Cell]) -> list[Point]:
     """The finished cells of a sweep, those that differ in their seed alone together, in the order of the cells."""
     grouped: dict[str, Point] = {}
     for cell in cells:
-        rows = read_metrics(cell.folder) if cell.done else []
+        rows = cell.rows if cell.done else []
         if rows:
             values = {key: value for key, value in cell.values.items() if key != SEED}
             grouped.setdefault(repr(values), Point(values, [])).rows.append((rows[0], rows[-1]))

@@ -1,8 +1,8 @@
 """Sweeps: many runs whose specs differ in a few keys, each done once.
 
 A sweep is a folder of cells. A cell is a run, and its key is the hash of everything that the run's
-result depends on; so whatever is launched again finds its finished cells, and another dose or another
-seed only adds some.
+result depends on, the code of plugins included; so whatever is launched again finds its finished cells, and
+another dose or another seed only adds some. Versions and engine are no part of it, but a cell knows them.
 """
 
 import hashlib
@@ -18,16 +18,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from agents.checkpoint_files import checkpoints_in, read_checkpoints
-from agents.plugins import Plugin, source_of, sources
+from agents.plugins import Plugin, code_of, plugins_in, source_of, sources
 from engines.settings import Frozen, SpecError
 from sandwich.runs.loop import CELL, run
-from sandwich.runs.provenance import read_files
+from sandwich.runs.metrics import MetricsError, read_metrics
+from sandwich.runs.provenance import differences, engines_of, programs, provenance, read_files
 from sandwich.runs.tracking import Board
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
+from sandwich.runtime.origin import WAY_OUT, stockfish_here
 from sandwich.runtime.progress import NullProgress, Row
 from sandwich.spec.loading import Override, assigned, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices
@@ -119,25 +121,66 @@ class Cell:
     spec: of the run.
     values: the keys in which the sweep's cells differ, with this one's values.
     folder: its run folder.
+    asked: hash of the same without the code of installed plugins: what the sweep asks for.
     """
 
     key: str
     spec: RunSpec
     values: Values
     folder: Path
+    asked: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether its run has come to its end."""
+        return (self.folder / "result.json").exists()
 
     @property
     def done(self) -> bool:
-        """Whether its run is finished."""
-        return (self.folder / "result.json").exists()
+        """Whether its run is finished, and what is there of it is whole."""
+        return self.finished and self.damage is None
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the files of its run, in one line; None: nothing that shows in its figures."""
+        try:
+            rows = read_metrics(self.folder)
+        except MetricsError as error:
+            return str(error)
+        if not self.finished:
+            return None
+        result, metrics = self.folder / "result.json", self.folder / "metrics.jsonl"
+        if not (said := _read_json(result)):
+            return f"{result} is damaged: expected a JSON object"
+        steps = said.get("steps", len(rows) - 1)
+        whole = rows and steps == len(rows) - 1
+        return None if whole else f"{metrics} is damaged: it has {len(rows)} rows, and result.json {steps} steps"
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its metrics so far; none where these are damaged."""
+        return [] if self.damage else read_metrics(self.folder)
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """Its run's provenance; empty where there is none that can be read."""
+        return _read_json(self.folder / "provenance.json")
 
     def mark(self, state: str, error: str | None = None) -> None:
-        """Write `cell.json`: what the cell is, and how it stands (waiting, running, done, failed, left out)."""
-        _write_mark(self.folder, {"key": self.key, "values": self.values, "state": state, "error": error})
+        """Write `cell.json`: what the cell is, and its state: waiting, running, done, damaged, failed, left out."""
+        mark = {"key": self.key, "asked": self.asked, "values": self.values, "state": state, "error": error}
+        _write_mark(self.folder, mark)
+
+    def mark_as_found(self) -> None:
+        """The same where its run is not at work."""
+        damage = self.damage
+        self.mark("damaged" if damage else "done" if self.finished else "waiting", damage)
 
     def read_mark(self) -> dict[str, Any]:
-        """What `cell.json` says, with the state `done` where the run is finished."""
-        return _read_mark(self.folder) | ({"state": "done", "error": None} if self.done else {})
+        """What `cell.json` says, with the state `done` or `damaged` where its files say so."""
+        if damage := self.damage:
+            return _read_mark(self.folder) | {"state": "damaged", "error": damage}
+        return _read_mark(self.folder) | ({"state": "done", "error": None} if self.finished else {})
 
 
 def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
@@ -146,11 +189,16 @@ def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
 
 
 def _read_mark(folder: Path) -> dict[str, Any]:
+    return {"state": "waiting", "error": None} | _read_json(folder / CELL)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; an empty one where there is none that can be read."""
     try:
-        mark: dict[str, Any] = json.loads((folder / CELL).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"state": "waiting", "error": None}
-    return mark
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def load_sweep(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> SweepSpec:
@@ -180,21 +228,28 @@ def run_settings(sweep: SweepSpec, beside: Path) -> dict[str, Any]:
 def plan(sweep: SweepSpec, beside: str | Path, root: str | Path) -> list[Cell]:
     """The cells of a sweep in order; `beside` is the folder of its run's file and of the files of its plugins.
 
+    A cell of before cells knew the code of installed plugins is the same one under its old key.
     Raises SpecError for a cell that is no run, and for two cells that are the same run.
     """
     beside, root = Path(beside), Path(root)
     settings = assigned(run_settings(sweep, beside), sweep.fixed)
     digests: dict[str, str] = {}
     specs: dict[str, RunSpec] = {}
+    asked: dict[str, str] = {}
     for values in sweep.combinations():
         try:
             spec = validate(RunSpec, {**assigned(settings, values), "name": sweep.name}, beside)
         except SpecError as error:
             raise SpecError(f"cell {_text(values)}: {error}") from None
         tracking = spec.tracking.model_copy(update={"group": sweep.name})
-        key = cell_key(spec, digests)
+        wanted = _asked(spec, digests)
+        key = _with_code(wanted, spec)
+        old = root / "cells" / wanted
+        if not (root / "cells" / key).exists() and "code" not in _read_json(old / "provenance.json") != {}:
+            key = wanted
         if key in specs:
             raise SpecError(f"cell {_text(values)}: another cell of the sweep is the same run")
+        asked[key] = wanted
         specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
     leaves = {key: dict(_leaves(spec.result_keys())) for key, spec in specs.items()}
     names = dict.fromkeys(name for values in leaves.values() for name in values)
@@ -202,7 +257,13 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path) -> list[Cell]:
     varied = [name for name in names if _varies(name, leaves.values(), name in named)]
     chosen = varied or [name for name in names if name in {**sweep.over, **dict.fromkeys(sweep.fixed)}]
     return [
-        Cell(key, spec, {name: leaves[key][name] for name in chosen if name in leaves[key]}, root / "cells" / key)
+        Cell(
+            key,
+            spec,
+            {name: leaves[key][name] for name in chosen if name in leaves[key]},
+            root / "cells" / key,
+            asked[key],
+        )
         for key, spec in specs.items()
     ]
 
@@ -238,16 +299,28 @@ def _leaves(
             yield f"{prefix}{key}", value
 
 
-def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
-    """Hash of what a run's result depends on: its spec, the content of its checkpoints, of others' plugins, of puzzles.
+def cell_key(spec: RunSpec) -> str:
+    """Hash of what a run's result depends on: its spec, the content of its checkpoints and puzzles, its plugins' code.
 
-    digests: of files that were read before, by name; added to. Raises CheckpointError, SpecError.
+    Raises CheckpointError, SpecError.
     """
-    digests = {} if digests is None else digests
+    return _with_code(_asked(spec, {}), spec)
+
+
+def _with_code(asked: str, spec: RunSpec) -> str:
+    content = json.dumps([asked, code_of(spec)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _asked(spec: RunSpec, digests: dict[str, str]) -> str:
+    """The same without the code of plugins that are of this package.
+
+    digests: of files that were read before, by name; added to.
+    """
     names = sorted(checkpoints_in(spec))
     if not digests.keys() >= set(names):
         digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_checkpoints(spec).items()}
-    others = {type(plugin) for plugin in _plugins(spec)}
+    others = {type(plugin) for plugin in plugins_in(spec)}
     texts = [
         *sources(spec).values(),
         *(inspect.getsource(other) for other in others if not source_of(other) and not _ours(other)),
@@ -264,14 +337,6 @@ def cell_key(spec: RunSpec, digests: dict[str, str] | None = None) -> str:
 
 def _ours(plugin: type[Plugin]) -> bool:
     return plugin.__module__.startswith(("agents.", "sandwich."))
-
-
-def _plugins(record: object) -> Iterator[Plugin]:
-    if isinstance(record, Plugin):
-        yield record
-    parts = [getattr(record, name) for name in type(record).model_fields] if isinstance(record, BaseModel) else []
-    for part in [*parts, *(record if isinstance(record, list | tuple) else [])]:
-        yield from _plugins(part)
 
 
 class TrialProgress(NullProgress):
@@ -312,7 +377,7 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
     for cell in cells:
         for name, text in sources(cell.spec).items():
             write_whole(root / name, text.encode())
-        cell.mark("done" if cell.done else "waiting")
+        cell.mark_as_found()
     for other in {file.parent for file in root.glob(f"cells/*/{CELL}")} - {cell.folder for cell in cells}:
         _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
 
@@ -324,7 +389,57 @@ def planned(root: str | Path) -> tuple[SweepSpec, list[Cell]]:
     if not about.is_file():
         raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
     sweep = load_sweep(about)
-    return sweep, plan(sweep, root, root)
+    return sweep, [found(cell, root) for cell in plan(sweep, root, root)]
+
+
+def found(cell: Cell, root: Path) -> Cell:
+    """A cell that is not there: the one that other code of its plugins has made, if there is one."""
+    if cell.folder.exists():
+        return cell
+    for mark in sorted(root.glob(f"cells/*/{CELL}")):
+        about = _read_json(mark)
+        if about.get("asked") == cell.asked and about.get("state") != LEFT_OUT:
+            key = mark.parent.name
+            return replace(cell, key=key, spec=cell.spec.model_copy(update={"name": key}), folder=mark.parent)
+    return cell
+
+
+def other_origins(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """In what the making of cells differs from how they would be made now, in words, by key; without those alike."""
+    made = {cell.key: (cell, there) for cell in cells if (there := cell.made)}
+    engine = stockfish_here() if any(engines_of(there) for _, there in made.values()) else None
+    now = provenance((), {}, {}, engine)
+    found = {
+        key: differences(there, now | {"code": code_of(cell.spec), "programs": programs(cell.spec)})
+        for key, (cell, there) in made.items()
+    }
+    return {key: words for key, words in found.items() if words}
+
+
+def set_aside(cells: Iterable[Cell]) -> list[Path]:
+    """Move the cells that are damaged, or were made otherwise than they would be now, out of the way; where they are.
+
+    The sweep is to be planned anew behind it.
+    """
+    cells, out = list(cells), []
+    others = other_origins(cells)
+    for cell in cells:
+        if cell.key in others or cell.damage:
+            names = (cell.folder.with_name(f"{cell.key}-{number}") for number in itertools.count(1))
+            out.append(cell.folder.rename(next(name for name in names if not name.exists())))
+    return out
+
+
+def _refuse_other_engines(cells: Iterable[Cell], root: Path) -> None:
+    """SpecError where cells of a sweep would be measured by another engine than those that are there."""
+    there = [engine for cell in cells for engine in engines_of(cell.made)]
+    here = stockfish_here() if there else None
+    for engine in there:
+        if here and engine.is_other(here):
+            raise SpecError(
+                f"cells of {root} were measured with {engine.beside(here)}, here is {here.beside(engine)}: {WAY_OUT},"
+                " choose another --out, or --again to do those cells anew"
+            )
 
 
 def run_sweep(
@@ -339,14 +454,17 @@ def run_sweep(
 
     on_step: hears of a cell (key) and its rows so far.
     board: page of one game, for those that are shown in W&B; a function that workers can import.
-    A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on.
+    A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json, as one is whose
+    files are damaged; the others go on. Raises SpecError.
     """
     beside, root = Path(beside), Path(root)
-    for cell in cells:
-        if not cell.done:
-            check_devices(cell.spec)
+    to_do = [cell for cell in cells if not cell.finished and not cell.damage]
+    for cell in to_do:
+        check_devices(cell.spec)
+    if to_do:
+        _refuse_other_engines(cells, root)
     begin(sweep, beside, cells, root)
-    left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
+    left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in to_do}
     if not left:
         return
     with Cluster(max(cores(), sweep.workers)) as cluster:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
+from agents.plugins import code_of
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
 from experiments.cli.main import cli
@@ -23,11 +25,27 @@ from experiments.cli.sweep import in_columns
 from experiments.figures.game_page import game_page
 from experiments.viewer import folders
 from sandwich.oversight.learned import Policy, load_policy, policy_path
+from sandwich.runs.provenance import provenance
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.origin import stockfish_here
 from sandwich.sweeps.cost import seconds
 from sandwich.sweeps.results import points, tidy
-from sandwich.sweeps.sweep import Cell, Range, SweepSpec, Values, begin, cell_key, load_sweep, plan, planned, run_sweep
-from tests.helpers.project import ROOT
+from sandwich.sweeps.sweep import (
+    Cell,
+    Range,
+    SweepSpec,
+    Values,
+    begin,
+    cell_key,
+    load_sweep,
+    other_origins,
+    plan,
+    planned,
+    run_sweep,
+    set_aside,
+)
+from tests.helpers import run_folders
+from tests.helpers.project import ROOT, needs_stockfish
 from tests.helpers.wandb_files import entries, history, records
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
@@ -69,6 +87,20 @@ def launched(settings: dict[str, Any], root: Path, **changes: Any) -> list[tuple
     told: list[tuple[str, int]] = []
     run_sweep(sweep, ROOT, plan(sweep, ROOT, root), root, lambda key, rows: told.append((key, rows)))
     return told
+
+
+def finish(cell: Cell) -> None:
+    """What a finished run leaves, as far as a sweep asks for it."""
+    run_folders.write_metrics(cell.folder, [run_folders.row(0), run_folders.row(1)])
+    (cell.folder / "result.json").write_text('{"steps": 1}')
+    made = provenance(cell.spec, {}, {}, None)
+    (cell.folder / "provenance.json").write_text(json.dumps(made))
+
+
+def made_by(cell: Cell, **changes: Any) -> None:
+    """Have a cell been made otherwise."""
+    there = json.loads((cell.folder / "provenance.json").read_text())
+    (cell.folder / "provenance.json").write_text(json.dumps(there | changes))
 
 
 def outcome(root: Path) -> dict[str, tuple[bytes, bytes]]:
@@ -247,7 +279,9 @@ def test_a_sweep_does_every_cell_once(whole: Path, settings: dict[str, Any]) -> 
     assert not list(whole.glob(".tune-*"))
     for cell in cells:
         mark = json.loads((cell.folder / "cell.json").read_text())
-        assert mark == {"key": cell.key, "values": cell.values, "state": "done", "error": None}
+        assert mark == {
+            "key": cell.key, "asked": cell.asked, "values": cell.values, "state": "done", "error": None,
+        }  # fmt: skip
 
 
 @pytest.mark.timing
@@ -409,7 +443,7 @@ def test_another_seed_adds_only_its_cells(settings: dict[str, Any], whole: Path)
 def test_a_cell_that_the_sweep_no_longer_has_is_left_out_and_kept(settings: dict[str, Any], tmp_path: Path) -> None:
     cells = plan(sweep_of(settings), ROOT, tmp_path)
     begin(sweep_of(settings), ROOT, cells, tmp_path)
-    (cells[0].folder / "result.json").write_text("{}")
+    finish(cells[0])
     fewer = sweep_of(settings, over={P: [0.5], "seed": [0, 1]})
     begin(fewer, ROOT, plan(fewer, ROOT, tmp_path), tmp_path)
     states = {cell.key: cell.state for cell in folders.cells(tmp_path)}
@@ -445,6 +479,138 @@ def test_a_folder_with_other_things_in_it_is_refused(settings: dict[str, Any], t
     with pytest.raises(SpecError, match="is not empty and holds no sweep: choose another --out"):
         launched(settings, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# Origins and damage
+
+
+@pytest.fixture
+def finished(settings: dict[str, Any], tmp_path: Path) -> tuple[Path, list[Cell]]:
+    """A sweep whose cells are finished, as far as a sweep asks for it."""
+    root = tmp_path / "sweep"
+    cells = plan(sweep_of(settings), ROOT, root)
+    begin(sweep_of(settings), ROOT, cells, root)
+    for cell in cells:
+        finish(cell)
+    return root, cells
+
+
+def test_a_cell_that_was_made_otherwise_is_named_and_set_aside(
+    settings: dict[str, Any], finished: tuple[Path, list[Cell]]
+) -> None:
+    root, cells = finished
+    assert other_origins(cells) == {}
+    packages = json.loads((cells[0].folder / "provenance.json").read_text())["packages"]
+    made_by(cells[0], packages=packages | {"torch": "1.0"})
+    made_by(cells[1], source="other")
+    made_by(cells[2], sandwich="0.0.1", source="other")
+    words = other_origins(cells)
+    assert words[cells[0].key] == [f"torch 1.0, here {packages['torch']}"]
+    assert words[cells[1].key] == ["other code of sandwich"]
+    assert words[cells[2].key][0].startswith("sandwich 0.0.1, here ")
+    status = invoked("sweep", "status", str(root))
+    assert "3 of 4 cells were made otherwise" in status.stdout and "--again" in status.stdout
+    lines = json.loads(invoked("sweep", "status", str(root), "--json").stdout)["cells"]
+    assert [bool(line["made_otherwise"]) for line in lines] == [True, True, True, False]
+
+    aside = set_aside(cells)
+    assert [path.name for path in aside] == [f"{cell.key}-1" for cell in cells[:3]]
+    again = plan(sweep_of(settings), ROOT, root)
+    assert [cell.finished for cell in again] == [False, False, False, True]
+    begin(sweep_of(settings), ROOT, again, root)
+    states = {cell.key: cell.state for cell in folders.cells(root)}
+    assert [states[f"cells/{path.name}"] for path in aside] == ["left out"] * 3
+    assert other_origins(planned(root)[1]) == {}
+
+
+def test_a_changed_plugin_of_the_package_makes_other_cells_and_the_old_ones_are_read(
+    settings: dict[str, Any], finished: tuple[Path, list[Cell]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cells = finished
+    text, kind = "agents.misalignment.random_move:RandomMove", "sandwich.sweeps.sweep.code_of"
+    edited = {**code_of(cells[0].spec), text: "another"}
+    monkeypatch.setattr(kind, lambda spec: edited)
+    others = plan(sweep_of(settings), ROOT, root)
+    assert not {cell.key for cell in others} & {cell.key for cell in cells}
+    assert [cell.finished for cell in others] == [False] * 4
+    there = planned(root)[1]
+    assert [cell.key for cell in there] == [cell.key for cell in cells] and all(cell.done for cell in there)
+    assert set(map(tuple, other_origins(there).values())) == {(f"other code of {text}",)}
+    begin(sweep_of(settings), ROOT, others, root)
+    assert [cell.key for cell in planned(root)[1]] == [cell.key for cell in others]
+
+
+def test_cells_of_before_code_was_known_keep_their_keys(
+    settings: dict[str, Any], finished: tuple[Path, list[Cell]]
+) -> None:
+    root, cells = finished
+    for cell in cells:
+        made_by(cell, code=None)
+        there = json.loads((cell.folder / "provenance.json").read_text())
+        del there["code"]
+        (cell.folder / "provenance.json").write_text(json.dumps(there))
+        cell.folder.rename(cell.folder.with_name(cell.asked))
+    old = plan(sweep_of(settings), ROOT, root)
+    assert [cell.key for cell in old] == [cell.asked for cell in cells] and all(cell.done for cell in old)
+    set_aside(old)
+    assert other_origins(old) == {}
+    for cell in old:
+        made_by(cell, python="3.1")
+    set_aside(old)
+    assert [cell.key for cell in plan(sweep_of(settings), ROOT, root)] == [cell.key for cell in cells]
+
+
+@needs_stockfish
+def test_a_sweep_is_not_gone_on_with_by_another_engine(
+    settings: dict[str, Any], finished: tuple[Path, list[Cell]]
+) -> None:
+    root, cells = finished
+    made_by(cells[0], engine="Stockfish 3", engine_sha256="0" * 64)
+    (cells[1].folder / "result.json").unlink()
+    here = stockfish_here()
+    assert here is not None
+    with pytest.raises(SpecError) as error:
+        run_sweep(sweep_of(settings), ROOT, cells, root)
+    assert f"were measured with Stockfish 3, here is {here.name}: set STOCKFISH_PATH to that engine" in str(error.value)
+    assert "--again" in str(error.value) and "\n" not in str(error.value)
+    assert other_origins(cells)[cells[0].key] == [f"Stockfish 3, here {here.name}"]
+    finish(cells[1])
+    run_sweep(sweep_of(settings), ROOT, cells, root)  # nothing is left to measure
+
+
+def test_a_damaged_cell_is_named_and_the_others_are_told(finished: tuple[Path, list[Cell]]) -> None:
+    root, cells = finished
+    (cells[0].folder / "metrics.jsonl").write_text("")
+    (cells[1].folder / "metrics.jsonl").write_text('{"step": 0\n')
+    (cells[2].folder / "result.json").write_text("")
+    run_sweep(*sweep_arguments(root, cells))
+    assert [cell.read_mark()["state"] for cell in cells] == ["damaged"] * 3 + ["done"]
+    lines = json.loads(invoked("sweep", "status", str(root), "--json").stdout)["cells"]
+    assert [line["state"] for line in lines] == ["damaged"] * 3 + ["done"]
+    assert "metrics.jsonl is damaged: it has 0 rows, and result.json 1 steps" in lines[0]["error"]
+    table = invoked("sweep", "table", str(root))
+    assert table.exit_code == 1
+    said = table.output
+    assert "3 of 4 cells failed" in said and all(cell.key in said for cell in cells[:3])
+    assert "metrics.jsonl, line 1" in said and "--again" in said
+    assert len(set_aside(cells)) == 3
+
+
+def sweep_arguments(root: Path, cells: list[Cell]) -> tuple[SweepSpec, Path, list[Cell], Path]:
+    return planned(root)[0], ROOT, cells, root
+
+
+STUDY = ROOT / "docs" / "studies" / "dose_response"
+
+
+def test_the_kept_study_is_drawn_as_it_was(tmp_path: Path) -> None:
+    shutil.copytree(STUDY, tmp_path / "study")
+    done = invoked("sweep", "table", str(tmp_path / "study"), "--json")
+    assert done.exit_code == 0, done.output
+    frame = pd.read_parquet(tmp_path / "study" / "results.parquet")
+    assert set(frame["cell"]) == {folder.name for folder in (STUDY / "cells").iterdir()}
+    drawn = next((tmp_path / "study").glob("response*.svg")).read_bytes()
+    assert drawn == (ROOT / "docs" / "images" / "dose-response.svg").read_bytes()
 
 
 # Results

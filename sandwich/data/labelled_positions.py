@@ -25,10 +25,12 @@ from agents.sampling import draw
 from engines import planes
 from engines.positions import GameBatch
 from engines.settings import Frozen
+from engines.stockfish import EngineError, Stockfish, find_stockfish
 from sandwich.data.openings import book
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.networks import InferenceConfig, tools
+from sandwich.runtime.origin import claim
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
 GAMES_PER_BLOCK = 64
@@ -106,6 +108,7 @@ class _Block:
     number: int
     positions: int
     inference: InferenceConfig
+    engine: str
 
 
 def label_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
@@ -133,6 +136,8 @@ def label_block(checkpoints: Mapping[str, bytes], block: _Block) -> pa.Table:
             for ply in np.sort(rng.permutation(len(plies))[: config.per_game])
         ]
         engine = opened.stockfish()
+        if engine.identity != block.engine:
+            raise EngineError(f"expected {block.engine} on every machine, found {engine.identity} on one")
         for game, ply in picks[: block.positions]:
             position, numbers = visited[game][ply]
             values = engine_values(engine, Query(position, numbers, Channel.MOVE, 0, 0), config.nodes)
@@ -153,12 +158,15 @@ def label_positions(
 ) -> LabelledPositions:
     """Positions and what their moves are worth; blocks that `folder` holds already are only read.
 
-    Raises EngineError without a Stockfish.
+    Raises EngineError without a Stockfish, SpecError where another one labelled what `folder` holds.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with Stockfish(find_stockfish()) as found:
+        engine = found.identity
+    claim(folder, engine, begun=any(folder.glob("block-*.parquet")))
     per_block = GAMES_PER_BLOCK * config.per_game
     blocks = [
-        _Block(config, number, min(per_block, config.positions - first), inference)
+        _Block(config, number, min(per_block, config.positions - first), inference, engine)
         for number, first in enumerate(range(0, config.positions, per_block))
     ]
     files = [folder / f"block-{block.number:05d}.parquet" for block in blocks]

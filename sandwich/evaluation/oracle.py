@@ -173,7 +173,7 @@ class Oracle:
             except EngineError as error:
                 self.missing = str(error)
         self.memory = memory or cache_path()
-        judge = named_engine(self.identity)
+        judge = named_engine(self.identity) if self.identity else None
         self._cache = Cache(self.memory, f"{judge.name} {judge.sha256}", nodes) if judge and nodes else None
 
     def analyse(

@@ -4,6 +4,8 @@ Every stage is whole files:
 
 OUT/
   spec.yaml                     every setting
+  provenance.json               versions, and digests of networks and of the code of plugins
+  NAME.py                       a copy of each file that a plugin comes from
   dataset/                      labelled positions of play
   generation-0/                 the first filter, -1, -2: after each round of hardening
     network.safetensors         the filter before calibration
@@ -53,6 +55,7 @@ from sandwich.highstakes.variants import VariantContext, begun, compare
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import blunder_filter
+from sandwich.runtime.origin import claim
 from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.training.supervised import FitReporter
@@ -93,6 +96,7 @@ class AdversarialTraining:
                     f"{out} was begun with another {key}: choose another folder, or the settings in {about}"
                 )
             settings = resume.united(begun_with, settings)
+        resume.claim(out, spec, spec.attacks, self.checkpoints)
         write_whole(about, yaml.safe_dump(settings, sort_keys=False).encode())
 
     def dataset(self) -> Catastrophes:
@@ -101,6 +105,9 @@ class AdversarialTraining:
         before, now = labelled_by(folder), self._oracle(spec.dataset.nodes).identity
         if before and now and before != now:
             raise SpecError(f"{self.out} was begun with {before}, here is {now}: choose another folder, or that engine")
+        if now:
+            folder.mkdir(parents=True, exist_ok=True)
+            claim(folder, now, begun=before is not None)
         return make_dataset(self.cluster, spec.dataset, self.checkpoints, spec.inference, folder, self.progress)
 
     def _oracle(self, nodes: int | None) -> Oracle:

@@ -1,9 +1,20 @@
-"""Whether the folder of a high-stakes experiment may go on with the settings of a spec."""
+"""Whether the folder of a high-stakes experiment may go on with the settings of a spec, and with what is here.
 
+`provenance.json` in the folder says what it was made with: versions, engine, networks, the code of each attack and of
+all other plugins. Copies of the files of plugins that are not installed lie beside it.
+"""
+
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+from agents.plugins import code_of, sources
+from engines.settings import SpecError
+from sandwich.runs.provenance import gone_on, latest, provenance
+from sandwich.runtime.files import write_whole
 
 ADDED = ("variants", "shifts")
 """Keys to which names may be added later: nothing else depends on them."""
@@ -65,3 +76,51 @@ def _other(begun_with: Mapping[str, Any], now: Mapping[str, Any], changed: Mappi
 def united(begun_with: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a spec, and those of the variants and shifts that the folder has beside them."""
     return {**settings, **{key: {**begun_with.get(key, {}), **settings.get(key, {})} for key in ADDED}}
+
+
+def claim(out: Path, spec: BaseModel, attacks: Mapping[str, BaseModel], checkpoints: Mapping[str, bytes]) -> None:
+    """Note in an experiment's folder what it is made with; SpecError where what is there was made with other things.
+
+    attacks: of the spec, by name: one of which nothing is there yet may have been changed.
+    """
+    note, begun = out / "provenance.json", any(out.glob("dataset/block-*.parquet"))
+    code = code_of(spec.model_copy(update={"attacks": {}}))
+    by_attack = {name: code_of(attack) for name, attack in attacks.items()}
+    made = provenance((), checkpoints, {}, None) | {"code": code, "attacks": by_attack}
+    del made["engine"]  # engine.json beside its labels
+    if note.exists():
+        kept = _read(note)
+        last = latest(kept)
+        before, now = {**last["code"], **last["checkpoints"]}, {**code, **made["checkpoints"]}
+        if begun and (changed := [name for name, digest in now.items() if before.get(name, digest) != digest]):
+            raise SpecError(f"{out} was begun with another {changed[0]}: choose another folder")
+        for name, digests in by_attack.items():
+            if last["attacks"].get(name, digests) != digests and (there := _runs_of(out, name)):
+                file = next(iter(sources(attacks[name])), "code")
+                raise SpecError(
+                    f"{out} was attacked with another {file} of {name}: remove {there} and all later generations, or"
+                    " choose another folder"
+                )
+        kept["checkpoints"] = last["checkpoints"] | made["checkpoints"]
+        made = gone_on(kept, made | {"code": last["code"] | code}, len(list(out.glob("generation-*"))))
+    elif begun:
+        return  # by a version that noted nothing: whose it is can't be known
+    for name, text in sources(spec).items():
+        write_whole(out / name, text.encode())
+    write_whole(note, (json.dumps(made, indent=2) + "\n").encode())
+
+
+def _read(note: Path) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        if all(isinstance(kept[key], dict) for key in ("code", "attacks", "checkpoints")):
+            return kept
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    raise SpecError(f"{note} is damaged: restore it, or choose another folder")
+
+
+def _runs_of(out: Path, attack: str) -> Path | None:
+    """The first folder that has runs of an attack, or what it prepared; None: there is none."""
+    there = sorted(out.glob(f"generation-*/attacks/{attack}"))
+    return next((folder for folder in there if any(folder.iterdir())), None)

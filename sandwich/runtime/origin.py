@@ -1,4 +1,4 @@
-"""Which engine figures come from: its name and its program's digest, kept beside them and compared before more come.
+"""Which engine and which networks figures come from: digests kept beside them and compared before more come.
 
 What a run, a sweep or a training keeps besides is in `sandwich.runs.provenance` and in the trainings themselves.
 """
@@ -56,9 +56,9 @@ def _digest(path: str, changed: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def named_engine(name: str | None) -> Engine | None:
-    """The Stockfish that is found here, which gave itself this name; None: it gave none."""
-    return None if name is None else Engine(name, _sha256_here())
+def named_engine(name: str) -> Engine:
+    """The Stockfish that is found here, which gave itself this name."""
+    return Engine(name, _sha256_here())
 
 
 def _sha256_here() -> str | None:
@@ -77,12 +77,13 @@ def stockfish_here() -> Engine | None:
         return None
 
 
-def claim(folder: Path, engine: Engine, begun: bool) -> None:
+def claim(folder: Path, name: str, begun: bool) -> None:
     """Note in a folder whose labels it holds (`engine.json`); SpecError where they are another engine's.
 
-    begun: there are labels already. Where nothing says whose, nothing is noted.
+    name: of the Stockfish that is found here. begun: there are labels already; where nothing says whose, nothing is
+    noted.
     """
-    note = folder / "engine.json"
+    note, engine = folder / "engine.json", named_engine(name)
     if note.exists():
         before = Engine.of(json.loads(note.read_text(encoding="utf-8")))
         if before and before.is_other(engine):
@@ -92,3 +93,17 @@ def claim(folder: Path, engine: Engine, begun: bool) -> None:
             )
     elif not begun:
         write_whole(note, (json.dumps(engine.json()) + "\n").encode())
+
+
+def claim_contents(note: Path, contents: Mapping[str, bytes], begun: bool) -> None:
+    """Note what a folder was begun with, as SHA-256 by name; SpecError where one of these names has another content.
+
+    begun: something is in the folder already; where nothing says of what, nothing is noted.
+    """
+    now = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    if note.exists():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        if changed := [name for name, digest in now.items() if before.get(name, digest) != digest]:
+            raise SpecError(f"{note.parent} was begun with another {changed[0]}: choose another folder, or that file")
+    elif not begun:
+        write_whole(note, (json.dumps(now, indent=1) + "\n").encode())

@@ -13,6 +13,7 @@ the adversary has played and about its own moves, becomes one more judge, and th
 
 OUT/
   spec.yaml              every setting
+  networks.json          SHA-256 of the networks that it names
   labelled_positions/    positions with the oracle's values
   rounds.jsonl           a line per round: harm and suspicion on positions not learned from
   judge-N.safetensors    the weak player's judgement after round N
@@ -42,6 +43,7 @@ from sandwich.data.labelled_positions import LabelledPositions, LabelledPosition
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.networks import InferenceConfig, evaluator
+from sandwich.runtime.origin import claim_contents
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.training.supervised import Examples, FitReporter, TrainConfig, concatenate, train
 
@@ -208,17 +210,19 @@ def train_adversary(
     """Train an adversary, or go on behind the last finished round that `out` holds.
 
     `on_round` hears of each finished round.
-    Raises SpecError where `out` was begun with other settings, EngineError without a Stockfish.
+    Raises SpecError where `out` was begun with other settings, other networks or by another engine, EngineError without
+    a Stockfish.
     """
     spec = config.model_dump(mode="json")
+    checkpoints = read_checkpoints(config)
     out.mkdir(parents=True, exist_ok=True)
     about, result, history = out / "spec.yaml", out / "network.safetensors", out / "rounds.jsonl"
     if about.exists() and yaml.safe_load(about.read_text(encoding="utf-8")) != spec:
         raise SpecError(f"{out} holds a training with other settings: choose another folder")
+    claim_contents(out / "networks.json", checkpoints, begun=about.exists())
     write_whole(about, yaml.safe_dump(spec, sort_keys=False).encode())
     if result.exists():
         return load_network(result)
-    checkpoints = read_checkpoints(config)
     inference = InferenceConfig()
     everything = label_positions(
         cluster, config.labelled_positions, checkpoints, inference, out / "labelled_positions", progress

@@ -91,7 +91,7 @@ def test_a_plugin_that_fails_ends_the_run_in_one_line_and_goes_on_when_it_is_men
     file, folder = tmp_path / "fragile.py", tmp_path / "run"
     kind = "assistant.misalignment.type=fragile:Fragile"
     overrides = (*tiny, kind, "play.channel=distribution", "name=fragile")
-    arguments = ["run", str(tmp_path / "spec.yaml"), *overrides, "--out", str(folder)]
+    arguments = ["run", str(tmp_path / "spec.yaml"), *overrides, "--out", str(folder), "--mended"]
     file.write_text(HEALTHY)
     run(load_spec(tmp_path / "spec.yaml", (*overrides, "steps=1")), folder)
     finished = state(

@@ -1,5 +1,6 @@
 """Surveys of positions, the harm and suspicion of misalignments, and the training of the adversary."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from sandwich.data.labelled_positions import LabelledPositions, LabelledPosition
 from sandwich.evaluation.misalignments import Entry, MisalignmentEvaluationConfig, evaluate_misalignments
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.runtime.origin import claim, stockfish_here
 from sandwich.spec.loading import validate
 from sandwich.training.adversary import AdversaryConfig, Round, Suspicion, lessons, train_adversary, truths, worths
 from tests.helpers.progress import RecordingProgress
 from tests.helpers.project import needs_stockfish
+from tests.helpers.small_players import INLINE
 
 CHECKPOINTS = {name: network.read(checkpoint_path(name)) for name in ("expert", "weak")}
 SMALL = LabelledPositionsConfig(positions=24, per_game=2, nodes=500)
@@ -91,11 +94,44 @@ def test_a_survey_is_the_same_again_and_goes_on_from_its_blocks(
 
 
 @needs_stockfish
+def test_a_survey_of_another_engine_is_not_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "engine.json").write_text('{"engine": "Stockfish 3", "engine_sha256": null}')
+    with pytest.raises(
+        SpecError, match=r"was labelled by Stockfish 3, here is Stockfish .*: set STOCKFISH_PATH to that"
+    ):
+        label_positions(INLINE, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path)
+    (tmp_path / "engine.json").unlink()
+    here = stockfish_here()
+    assert here is not None
+    claim(tmp_path, here.name, begun=True)  # by a version that noted nothing
+    assert not (tmp_path / "engine.json").exists()
+    claim(tmp_path, here.name, begun=False)
+    assert json.loads((tmp_path / "engine.json").read_text()) == here.json()
+
+
+def test_an_adversary_goes_on_only_with_the_networks_that_it_was_begun_with(tmp_path: Path) -> None:
+    small, out = tmp_path / "small.safetensors", tmp_path / "out"
+    small.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=8, head=8))))
+    config = validate(AdversaryConfig, {"start": str(small), "judge": str(small)})
+    out.mkdir()
+    (out / "network.safetensors").write_bytes(small.read_bytes())  # nothing is left to train
+    train_adversary(INLINE, out, config)
+    train_adversary(INLINE, out, config)
+    small.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=2, channels=8, head=8))))
+    with pytest.raises(SpecError, match=r"out was begun with another .*small\.safetensors: choose another folder, or"):
+        train_adversary(INLINE, out, config)
+
+
+@needs_stockfish
 def test_another_seed_looks_at_other_positions() -> None:
+    here = stockfish_here()
+    assert here is not None
     blocks = [
         label_block(
             CHECKPOINTS,
-            labelling._Block(LabelledPositionsConfig(seed=seed, positions=4, nodes=50), 0, 4, InferenceConfig()),
+            labelling._Block(
+                LabelledPositionsConfig(seed=seed, positions=4, nodes=50), 0, 4, InferenceConfig(), here.name
+            ),
         )
         for seed in (0, 1)
     ]

@@ -499,6 +499,59 @@ def test_an_experiment_goes_on_only_with_the_engine_that_it_was_begun_with(tmp_p
         experiment.dataset()
 
 
+ATTACK = """
+from sandwich.highstakes.attacks import Attack
+class Mine(Attack):
+    def attempt(self, environment, rng):
+        return None  # VERSION
+"""
+
+
+def test_an_attack_that_changed_is_refused_where_runs_of_it_are_there(tmp_path: Path) -> None:
+    settings = small_spec(tmp_path / "start.safetensors").model_dump(mode="json") | {"variants": {}, "shifts": {}}
+    for name in ("dataset", "filter"):  # as a spec has them, by their defaults and types
+        del settings[name]
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(yaml.safe_dump({**settings, "attacks": {"mine": {"attack": {"type": "mine:Mine"}}}}))
+    out = tmp_path / "out"
+
+    def begun(version: str) -> AdversarialTraining:
+        (tmp_path / "mine.py").write_text(ATTACK.replace("VERSION", version))
+        return AdversarialTraining(load(spec, ()), out, INLINE)
+
+    begun("1")
+    assert (out / "mine.py").read_text() == ATTACK.replace("VERSION", "1")
+    begun("2")  # nothing was attacked with the first
+    kept = json.loads((out / "provenance.json").read_text())
+    assert list(kept["attacks"]) == ["mine"] and "sandwich" in kept
+    runs = out / "generation-0" / "attacks" / "mine"
+    runs.mkdir(parents=True)
+    (runs / "runs-00000.jsonl").write_text("")
+    begun("2")
+    with pytest.raises(SpecError) as error:
+        begun("3")
+    assert str(error.value) == (
+        f"{out} was attacked with another mine.py of mine: remove {runs} and all later generations, or choose another"
+        " folder"
+    )
+    assert (out / "mine.py").read_text() == ATTACK.replace("VERSION", "2")
+    shutil.rmtree(runs)
+    begun("3")
+    assert (out / "mine.py").read_text() == ATTACK.replace("VERSION", "3")
+
+
+def test_an_experiment_goes_on_only_with_the_networks_that_it_was_begun_with(tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    spec = small_spec(start)
+    AdversarialTraining(spec, tmp_path / "out", INLINE)
+    block = tmp_path / "out" / "dataset" / "block-00000.parquet"
+    block.parent.mkdir()
+    block.write_bytes(b"")
+    start.write_bytes(network.to_bytes(small_network(7)))
+    with pytest.raises(SpecError, match=r"out was begun with another .*start\.safetensors: choose another folder"):
+        AdversarialTraining(spec, tmp_path / "out", INLINE)
+
+
 @pytest.mark.parametrize(("old", "new"), [("hunts", "runs"), ("breaks", "examples")])
 def test_an_old_key_of_an_attack_is_refused_with_the_new_one(tmp_path: Path, old: str, new: str) -> None:
     spec = tmp_path / "old.yaml"

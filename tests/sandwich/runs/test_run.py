@@ -274,14 +274,13 @@ def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(
 
 def test_a_run_that_goes_on_with_other_versions_says_so(settings: dict[str, Any], tmp_path: Path) -> None:
     folder = Folder(tmp_path / "run")
-    for engine in ("Stockfish 16", "Stockfish 16", "Stockfish 17", "Stockfish 17"):
-        prepare(folder, spec(settings), {}, engine)
+    prepare(folder, spec(settings), {}, None)
     made = json.loads((folder.path / "provenance.json").read_text())
-    assert (made["engine"], made["continued"]) == ("Stockfish 16", [{"after": 0, "engine": "Stockfish 17"}])
-    for step in range(3):
-        folder.checkpoint(step).write_bytes(b"")
-    prepare(folder, spec(settings), {}, "Stockfish 18")  # nothing is left to make
-    assert json.loads((folder.path / "provenance.json").read_text()) == made
+    (folder.path / "provenance.json").write_text(json.dumps(made | {"python": "3.0"}))
+    for _ in range(2):
+        prepare(folder, spec(settings), {}, None)
+    now = json.loads((folder.path / "provenance.json").read_text())
+    assert (now["python"], now["continued"]) == ("3.0", [{"after": 0, "python": made["python"]}])
 
 
 def test_folder_left_by_a_kill_while_it_was_made_is_taken_up(settings: dict[str, Any], tmp_path: Path) -> None:

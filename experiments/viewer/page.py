@@ -18,6 +18,7 @@ from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.picks import picked
 from experiments.viewer.sweep import sweep_figures
 from sandwich.protocol.ledger import LedgerError
+from sandwich.runs.metrics import MetricsError
 from sandwich.runtime.files import write_whole
 
 GAMES = 300
@@ -58,7 +59,7 @@ def page(root: Path, most: int | None = None) -> str:
     pieces: list[tuple[str, Markup]] = []
     if most is not None:
         start["games"] = {key: _held(root / key, _share(key, runs, most), chunks) for key in runs}
-        pieces = [(key, run_figures(root, key, brief=True)) for key in runs if key]
+        pieces = [(key, _figures_or_why(root, key)) for key in runs if key]
     return render(
         "viewer/page.html",
         name=folders.name_of(root),
@@ -72,6 +73,14 @@ def page(root: Path, most: int | None = None) -> str:
         chunks=chunks,
         pieces=pieces,
     )
+
+
+def _figures_or_why(root: Path, key: str) -> Markup:
+    """The figures of one run among others, or why they can't be read."""
+    try:
+        return run_figures(root, key, brief=True)
+    except MetricsError as error:
+        return Markup("<p>{}</p>").format(str(error))
 
 
 def run_figures(root: Path, key: str, *, brief: bool = False) -> Markup:

@@ -464,7 +464,7 @@ def test_a_sweep_that_was_killed_as_it_began_goes_on(
     assert len(planned(tmp_path)[1]) == 4
 
 
-def interrupted(cell: Cell, state: str) -> None:
+def interrupted(cell: Cell, state: str, error: str | None = None) -> None:
     raise KeyboardInterrupt
 
 
@@ -603,6 +603,7 @@ def sweep_arguments(root: Path, cells: list[Cell]) -> tuple[SweepSpec, Path, lis
 STUDY = ROOT / "docs" / "studies" / "dose_response"
 
 
+@pytest.mark.slow
 def test_the_kept_study_is_drawn_as_it_was(tmp_path: Path) -> None:
     shutil.copytree(STUDY, tmp_path / "study")
     done = invoked("sweep", "table", str(tmp_path / "study"), "--json")

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from engines import filter as filters
 from engines import network
 from engines.network import CheckpointError, PolicyValueNet
+from engines.paths import is_file
 
 SHIPPED = ("expert", "weak", "adversary")
 """Names of the players that come with the package."""
@@ -32,19 +33,11 @@ class Named:
     check: Callable[[bytes, str], object]
 
 
-def is_file(name: str) -> bool:
-    """Whether a word is the path of a file that is there; one that can't be a path is none."""
-    try:
-        return Path(name).is_file()
-    except OSError:  # too long a name, such as a command line
-        return False
-
-
 def checkpoint_path(name: str, form: str = network.FORMAT) -> Path:
     """File of a network, or of another `form`, by its shipped name or its path; CheckpointError if there is none."""
     kind, shipped = ("filter", (FILTER,)) if form == filters.FORMAT else ("player", SHIPPED)
     path = Path(str(files("agents"))) / "checkpoints" / f"{name}.safetensors" if name in shipped else Path(name)
-    if not is_file(str(path)):
+    if not is_file(path):
         if path.suffix or len(path.parts) > 1:
             raise CheckpointError(f"no such file: {name}")
         raise CheckpointError(f"unknown {kind} {name!r}; known: {', '.join(shipped)}, or the path of a checkpoint")

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
-from agents.checkpoint_files import is_file
 from agents.plugins import Plugin, Registry
 from agents.seat import BareSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator
+from engines.paths import is_file
 from engines.settings import SpecError, explain, read_yaml
 
 

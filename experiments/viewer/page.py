@@ -59,18 +59,20 @@ def page(root: Path, most: int | None = None) -> str:
     if most is not None:
         start["games"] = {key: _held(root / key, _share(key, runs, most), chunks) for key in runs}
         pieces = [(key, run_figures(root, key, brief=True)) for key in runs if key]
-    return render(
-        "viewer/page.html",
-        name=folders.name_of(root),
-        policy=None if served else assets.policy(served=False),
-        style=assets.style(),
-        import_map=assets.import_map(served=served),
-        module=assets.start(),
-        figures=sweep_figures(root, run_address) if sweep else run_figures(root, ""),
-        sweep=sweep,
-        start=start,
-        chunks=chunks,
-        pieces=pieces,
+    return str(
+        render(
+            "viewer/page.html",
+            name=folders.name_of(root),
+            policy=None if served else assets.policy(served=False),
+            style=assets.style(),
+            import_map=assets.import_map(served=served),
+            module=assets.start(),
+            figures=sweep_figures(root, run_address) if sweep else run_figures(root, ""),
+            sweep=sweep,
+            start=start,
+            chunks=chunks,
+            pieces=pieces,
+        )
     )
 
 

@@ -46,7 +46,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
         return REGISTRY.parse(settings, info)
     kind, separator, _ = settings.partition(":")
     if settings.endswith((".yaml", ".yml")) and kind not in REGISTRY.entries:
-        return _read(Path(settings))
+        return _read(Path(settings), info)
     if separator and is_file(settings):
         return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if not separator and kind not in REGISTRY.entries:
@@ -59,9 +59,10 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     return REGISTRY.parse(settings, info)
 
 
-def _read(path: Path) -> Player:
+def _read(path: Path, info: ValidationInfo | None) -> Player:
+    context = {**((info.context if info else None) or {}), "folder": path.parent}
     try:
-        player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context={"folder": path.parent})
+        player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context=context)
     except ValidationError as error:
         raise SpecError(f"{path}: {explain(Player, error)}") from None
     return player

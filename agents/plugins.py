@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -77,7 +77,7 @@ def _module(file: str, text: str) -> ModuleType:
     except Exception as error:
         del sys.modules[module.__name__]
         what = " ".join(f"{type(error).__name__}: {error}".split())  # a SyntaxError says itself where
-        raise SpecError(f"type: {file} can't be loaded: {what}{_where(error, {file})}") from error
+        raise SpecError(f"type: {file} can't be loaded: {what}{_where(error, [file])}") from error
     return module
 
 
@@ -117,20 +117,20 @@ def _refused(plugin: Unread, *args: Any, **settings: Any) -> Any:
     raise PluginError(f"{plugin.reference} was only read of, its file was not loaded: it can do nothing here")
 
 
-def _where(error: BaseException, files: set[str]) -> str:
-    """Where an exception came from, in brackets: its last line in one of these files; nothing where none is in them."""
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    inside = [(file, line) for file, line in frames if file in files]
-    return " ({}, line {})".format(*inside[-1]) if inside else ""
+def _where(error: BaseException, files: Iterable[str]) -> str:
+    """Where an exception came from, in brackets: its last line in the first of these files that it passed, else ""."""
+    lines = {frame.f_code.co_filename: line for frame, line in traceback.walk_tb(error.__traceback__)}
+    return next((f" ({file}, line {lines[file]})" for file in files if file in lines), "")
 
 
-def _files(kind: type[Plugin]) -> set[str]:
-    """Files of a class and of those that it extends, as tracebacks name them; those of `Plugin` itself left out."""
-    out = set()
+def _files(kind: type[Plugin]) -> list[str]:
+    """Files of a class and of those that it extends, in this order, as tracebacks name them."""
+    out: list[str] = []
     for parent in kind.__mro__[: kind.__mro__.index(Plugin)]:
         source = source_of(parent) if issubclass(parent, Plugin) else None
-        out.add(source.file if source else getattr(sys.modules.get(parent.__module__), "__file__", None))
-    return out - {None}
+        file = source.file if source else getattr(sys.modules.get(parent.__module__), "__file__", None)
+        out += [file] if file else []
+    return out
 
 
 def _flaw(candidate: object, base: type[Plugin]) -> str | None:
@@ -215,7 +215,8 @@ class Registry(Generic[T]):
         context = (info.context if info else None) or {}
         if ":" in name and not context.get("load", True):
             rest = {key: value for key, value in settings.items() if key != "type"}
-            return self._unread.model_construct(reference=name, settings=rest)
+            unread: Any = self._unread
+            return unread.model_construct(reference=name, settings=rest)  # type: ignore[no-any-return]  # of this kind
         if ":" in name:
             kind = self._beside(name, context.get("folder"))
         elif name in self.entries:
@@ -282,11 +283,11 @@ class Registry(Generic[T]):
     @cached_property
     def _unread(self) -> type[T]:
         """What stands for a plugin of a file that is not run."""
-        kind = create_model(f"Unread{self.base.__name__}", __base__=(Unread, self.base), __module__=__name__)
-        for method in kind.__abstractmethods__:  # type: ignore[attr-defined]  # ABCMeta's
+        kind: Any = create_model(f"Unread{self.base.__name__}", __base__=(Unread, self.base), __module__=__name__)
+        for method in kind.__abstractmethods__:
             setattr(kind, method, _refused)
-        kind.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
-        return kind  # type: ignore[return-value]
+        kind.__abstractmethods__ = frozenset()
+        return kind  # type: ignore[return-value]  # of this kind
 
     def misspelt(self, name: str | None = None) -> str:
         """Where plugins (of this name, if one is given) stand in a group that is called almost as this one; else "".

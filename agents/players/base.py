@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationEr
 
 from agents.checkpoint_files import is_file
 from agents.plugins import Plugin, Registry
-from agents.seat import BareSeat, Seat
+from agents.seat import BareSeat, CheckedSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator
 from engines.settings import SpecError, explain, read_yaml
@@ -35,6 +35,11 @@ class Player(Plugin, ABC):
     def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:
         """It at a board, playing by its policy at a temperature."""
         return BareSeat(tools.player(self), temperature)
+
+    def seated(self, tools: Tools, temperature: float = 0.0) -> Seat:
+        """Its seat for whoever plays games with it: a move that can't be is told in one line that names the player."""
+        with self.attribute_errors():
+            return CheckedSeat(self.seat(tools, temperature), self.attribute_errors)
 
 
 REGISTRY: Registry[Player] = Registry("player", "sandwich.players", Player)  # type: ignore[type-abstract]

@@ -110,7 +110,7 @@ class AdversarialExample:
 
 @dataclass(frozen=True, eq=False)
 class AttackData:
-    """What attackers are given; its arrays can't be written to.
+    """What attackers are given; its arrays and lists can't be written to.
 
     labelled: positions of the training split with the worth of all their moves, in which catastrophes are known.
     play: positions of the training split's games without labels, with what is proposed there.
@@ -124,15 +124,18 @@ class AttackData:
     earlier: Sequence[AdversarialExample] = ()
 
     def __post_init__(self) -> None:
-        for name in ("labelled", "play"):
-            part: Catastrophes = getattr(self, name)
+        for field in ("labelled", "play"):
+            part: Catastrophes = getattr(self, field)
             locked = replace(
                 part,
                 packed=read_only(part.packed),
-                values=list(map(read_only, part.values)),
-                proposals={proposer: list(map(read_only, policies)) for proposer, policies in part.proposals.items()},
+                legal=tuple(map(tuple, part.legal)),
+                values=tuple(map(read_only, part.values)),
+                proposals={name: tuple(map(read_only, policies)) for name, policies in part.proposals.items()},
+                drawn={name: read_only(places) for name, places in part.drawn.items()},
+                games=read_only(part.games),
             )
-            object.__setattr__(self, name, locked)
+            object.__setattr__(self, field, locked)
 
 
 @dataclass

@@ -330,11 +330,18 @@ class Registry(Generic[T]):
         return PluginError(f"{self.kind} {self.name(plugin)}: {text}{where}")
 
     @contextmanager
-    def attribute_errors(self, plugin: T, position: Callable[[], str] = lambda: "") -> Iterator[None]:
-        """An exception in here is one of the plugin: PluginError, unless it says everything in one line anyway."""
+    def attribute_errors(
+        self, plugin: T, position: Callable[[], str] = lambda: "", passing: type[Exception] | tuple[()] = ()
+    ) -> Iterator[None]:
+        """An exception in here is one of the plugin: PluginError, unless it says everything in one line anyway.
+
+        passing: what is no failure, and is left as it is.
+        """
         try:
             yield
         except SELF_EXPLANATORY:
+            raise
+        except passing:
             raise
         except (Exception, SystemExit) as error:  # a plugin may not end the program
             raise self.failure(plugin, error, position()) from error

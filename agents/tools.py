@@ -165,7 +165,7 @@ def _whole(answer: object, legal: Sequence[Sequence[int]]) -> Evaluation:
     _check("wdl", answer.wdl, (len(legal), 3))
     starts = np.cumsum([0, *map(len, legal[:-1])])
     _check_probabilities("a policy", np.concatenate(answer.policy), starts)
-    _check_probabilities("a row of wdl", answer.wdl.ravel(), np.arange(0, answer.wdl.size, 3))
+    _check_probabilities("wdl", answer.wdl.ravel(), np.arange(0, answer.wdl.size, 3))
     return Evaluation(legal, answer.policy, answer.wdl)
 
 

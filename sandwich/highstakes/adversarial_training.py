@@ -303,6 +303,7 @@ class AdversarialTraining:
                     **{unit: measure.cost(of_attack, unit) for unit in measure.UNITS},
                     "examples": sum(len(run.examples) for run in of_attack),
                     "unconfirmed": measure.unconfirmed(of_attack).json(),
+                    "illegal": sum(run.illegal for run in of_attack),
                 }
                 for name, of_attack in by_attack.items()
                 if of_attack

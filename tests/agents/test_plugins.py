@@ -13,6 +13,7 @@ from agents.misalignment.base import REGISTRY, Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.players.base import REGISTRY as PLAYERS
 from agents.plugins import PluginError, Registry, sources
+from engines.settings import SpecError
 from sandwich.spec.run_spec import RunSpec, load_spec
 from tests.helpers.doc_pages import register
 from tests.helpers.project import ROOT
@@ -138,6 +139,25 @@ def test_a_class_is_named_by_its_entry_point_wherever_that_finds_it_and_whatever
     plugin = packages.parse({"type": "mine", "p": 0.5})
     assert packages.describe(plugin) == {"type": "mine", "p": 0.5}
     assert packages.describe(packages.parse({"type": "random_move"})) == {"type": "random_move", "p": 0.25}
+
+
+@pytest.mark.parametrize("group", ["sandwich.misalignment", "sandwich.misaligments", "Sandwich.Misalignments"])
+def test_a_group_that_is_misspelt_is_told_where_a_plugin_is_not_found(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path, "one", "1.0", group, {"mine": "nowhere:Mine"})
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("misalignment", "sandwich.misalignments", Misalignment)  # type: ignore[type-abstract]
+    hint = f"; one 1.0 registers 'mine' in the group {group!r}, expected 'sandwich.misalignments'"
+    with pytest.raises(SpecError) as error:
+        registry.parse({"type": "mine"})
+    assert str(error.value).startswith("type: unknown misalignment 'mine'; known: ")
+    assert str(error.value).endswith(hint)
+    with pytest.raises(SpecError) as error:
+        registry.parse({"type": "yours"})
+    assert hint not in str(error.value)
+    assert registry.misspelt() == hint
+    assert PLAYERS.misspelt() == ""
 
 
 @pytest.mark.parametrize(

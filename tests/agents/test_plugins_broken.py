@@ -111,7 +111,10 @@ def test_a_plugin_that_fails_ends_the_run_in_one_line_and_goes_on_when_it_is_men
             code = typed(arguments, monkeypatch)
             out, error = capsys.readouterr()
         assert (code, out) == (1, "")
-        found = re.fullmatch(r"Error: misalignment fragile:Fragile: (.*) \(in position (.*)\)", only_error(error))
+        where = r" \(fragile.py, line 12\)" if text is RAISES else ""
+        found = re.fullmatch(
+            rf"Error: misalignment fragile:Fragile: (.*){where} \(in position (.*)\)", only_error(error)
+        )
         assert found, error
         assert what in found[1]
         assert chess.Board(found[2]).is_valid()
@@ -161,9 +164,12 @@ class Silent(Player):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("oversight={type: 'frail:Strategy'}", "oversight strategy frail:Strategy: LookupError: no idea (in position "),
-        ("expert={type: 'frail:Unopened'}", "player frail:Unopened: LookupError: no idea"),
-        ("assistant.base={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea'"),
+        (
+            "oversight={type: 'frail:Strategy'}",
+            "oversight strategy frail:Strategy: LookupError: no idea (frail.py, line 8) (in position ",
+        ),
+        ("expert={type: 'frail:Unopened'}", "player frail:Unopened: LookupError: no idea (frail.py, line 13)"),
+        ("assistant.base={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea' (frail.py, line 18)"),
     ],
 )
 @pytest.mark.usefixtures("cluster")
@@ -218,6 +224,10 @@ class Checked(RandomMove):
     @classmethod
     def check(cls, p: float) -> float:
         return {0.25: p}[p]
+
+
+class Growing(RandomMove):
+    items: list[int] = []
 """
 
 
@@ -229,7 +239,7 @@ class Checked(RandomMove):
         ("../classes:Believer", "type: expected file:Class, got '../classes:Believer'"),
         (
             "classes:Missing",
-            "type: classes.py has no plugin class 'Missing'; it has: Believer, Unwritten, Typed, Checked",
+            "type: classes.py has no plugin class 'Missing'; it has: Believer, Unwritten, Typed, Checked, Growing",
         ),
         ("classes:Plain", "type: classes.py has no plugin class 'Plain'; it has: "),
         ("classes:NUMBER", "type: classes.py has no plugin class 'NUMBER'; it has: "),
@@ -237,7 +247,11 @@ class Checked(RandomMove):
         ("classes:Believer", "type: classes:Believer is no Misalignment"),
         ("classes:Unwritten", "type: classes:Unwritten is no whole Misalignment: it lacks corrupt"),
         ("classes:Typed", "type: classes:Typed has a setting `type`, which is what a spec names the plugin by"),
-        ("classes:Checked", "misalignment classes:Checked: KeyError: 0.5 (in its settings)"),
+        ("classes:Checked", "misalignment classes:Checked: KeyError: 0.5 (in its settings) (classes.py, line 30)"),
+        (
+            "classes:Growing",
+            "type: classes:Growing has a setting `items` whose default, a list, could be changed while",
+        ),
         ("syntax:Plugin", "type: syntax.py can't be loaded: SyntaxError: expected ':' (syntax.py, line 2)"),
         ("raising:Plugin", "raising.py can't be loaded: ZeroDivisionError: division by zero (raising.py, line 3)"),
         ("encoded:Plugin", "type: {folder}/encoded.py is not UTF-8 text"),

@@ -45,7 +45,7 @@ class Query:
 
     def locked(self) -> "Query":
         """A copy for somebody who is not trusted with the original."""
-        return replace(self, packed=locked(self.packed))
+        return Query(locked(self.packed), self.legal, self.channel, self.number, self.ply, self.training)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "packed", read_only(self.packed))

@@ -86,6 +86,7 @@ def corrupted(
     """
     before = [rng.bit_generator.state for rng in rngs]
     asked, shown = [query.locked() for query in queries], [advice.locked() for advice in honest]
+    policies = [advice.policy for advice in shown]
     try:
         given = misalignment.corrupt(list(asked), list(shown), rngs, tools)
     except PluginError:
@@ -99,8 +100,8 @@ def corrupted(
         got = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
         raise _failure(misalignment, queries[0], f"expected a list of {len(queries)} answers, got {got}")
     out = []
-    for query, truth, show, lie in zip(queries, honest, shown, given, strict=True):
-        if truth.policy is not None and not np.array_equal(truth.policy, np.asarray(show.policy)):
+    for query, truth, show, policy, lie in zip(queries, honest, shown, policies, given, strict=True):
+        if truth.policy is not None and policy is not None and truth.policy.tobytes() != policy.tobytes():
             raise _failure(misalignment, query, "changed the honest policy in place: change a copy, and return that")
         try:
             if lie is not show:

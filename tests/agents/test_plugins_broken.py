@@ -190,6 +190,20 @@ def test_a_strategy_or_player_that_fails_ends_the_run_in_one_line(
     assert only_error(error).startswith(f"Error: {said}")
 
 
+@pytest.mark.usefixtures("cluster")
+def test_the_traceback_of_a_plugin_in_a_worker_is_shown_to_who_asks_for_it(
+    tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "experiments" / "specs" / "quick.yaml", tmp_path / "spec.yaml")
+    (tmp_path / "frail.py").write_text(FRAIL)
+    monkeypatch.setenv("SANDWICH_TRACEBACK", "1")
+    player = "expert={type: 'frail:Unopened'}"
+    assert typed(["run", str(tmp_path / "spec.yaml"), *tiny, player, "--out", str(tmp_path / "run")], monkeypatch) == 1
+    error = capsys.readouterr().err
+    assert 'File "frail.py", line 13, in open' in error
+    assert error.splitlines()[-1] == "Error: player frail:Unopened: LookupError: no idea (frail.py, line 13)"
+
+
 # References that lead nowhere, and classes that can't be plugins
 
 

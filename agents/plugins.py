@@ -7,6 +7,7 @@ workers as its source.
 
 import difflib
 import hashlib
+import importlib.metadata
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -74,7 +75,7 @@ def _module(file: str, text: str) -> ModuleType:
     sys.modules[module.__name__] = module  # where pydantic looks up annotations
     try:
         exec(compile(text, file, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         what = " ".join(f"{type(error).__name__}: {error}".split())  # a SyntaxError says itself where
         raise SpecError(f"type: {file} can't be loaded: {what}{_where(error, [file])}") from error
@@ -154,6 +155,8 @@ T = TypeVar("T", bound=Plugin)
 
 GROUPS = ("sandwich.misalignments", "sandwich.players", "sandwich.oversight", "sandwich.attacks", "sandwich.specs")
 """Entry-point groups of ours."""
+IMPORTING = (__file__, importlib.__file__, importlib.metadata.__file__)
+"""Files that an import passes on its way to a plugin's."""
 
 
 class Registry(Generic[T]):
@@ -189,9 +192,12 @@ class Registry(Generic[T]):
             raise PluginError(f"{self.kind} {name!r} is registered more than once: {both}")
         try:
             target = entry.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            passed = [frame.filename for frame in traceback.extract_tb(error.__traceback__)[::-1]]
+            own = [file for file in passed if file not in IMPORTING and not file.startswith("<")]
             raise PluginError(
-                f"{self.kind} {name!r} ({entry.value}) can't be loaded: {type(error).__name__}: {error}"
+                f"{self.kind} {name!r} ({entry.value}) can't be loaded:"
+                f" {type(error).__name__}: {error}{_where(error, own)}"
             ) from error
         if flaw := _flaw(target, self.base):
             raise PluginError(f"{self.kind} {name!r}: {entry.value} {flaw}")
@@ -231,7 +237,7 @@ class Registry(Generic[T]):
             raise SpecError(explain(kind, error)) from None
         except PluginError:
             raise
-        except Exception as error:  # from a check that the plugin makes itself
+        except (Exception, SystemExit) as error:  # from a check that the plugin makes itself
             what = f"{type(error).__name__}: {error} (in its settings){_where(error, _files(kind))}"
             raise PluginError(f"{self.kind} {name}: {what}") from error
 

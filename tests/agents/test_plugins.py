@@ -121,10 +121,12 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[Misali
     own.mkdir()
     (own / "__init__.py").write_text("from plugins_for_tests.inside import Mine\n")
     (own / "inside.py").write_text(INSTALLED)
+    (own / "raising.py").write_text("\n\nNUMBER = 1 / 0\n")
     group = "sandwich.misalignments"
     register(tmp_path, "one", "1.0", group, {
         "a_broken": "nothing_there:Broken",
         "mine": "plugins_for_tests:Mine",
+        "raising": "plugins_for_tests.raising:Mine",
         "strategy": "plugins_for_tests.inside:Trust",
         "unwritten": "plugins_for_tests.inside:Unwritten",
         "bias": "plugins_for_tests.inside:Mine",
@@ -164,6 +166,7 @@ def test_a_group_that_is_misspelt_is_told_where_a_plugin_is_not_found(
     ("name", "said"),
     [
         ("a_broken", "(nothing_there:Broken) can't be loaded: ModuleNotFoundError: No module named 'nothing_there'"),
+        ("raising", "plugins_for_tests/raising.py, line 3)"),
         ("strategy", "'strategy': plugins_for_tests.inside:Trust is no Misalignment"),
         ("unwritten", "'unwritten': plugins_for_tests.inside:Unwritten is no whole Misalignment: it lacks corrupt"),
         ("bias", "misalignment 'bias' is registered more than once: "),

@@ -268,6 +268,7 @@ class Growing(RandomMove):
         ),
         ("syntax:Plugin", "type: syntax.py can't be loaded: SyntaxError: expected ':' (syntax.py, line 2)"),
         ("raising:Plugin", "raising.py can't be loaded: ZeroDivisionError: division by zero (raising.py, line 3)"),
+        ("ending:Plugin", "type: ending.py can't be loaded: SystemExit: 0 (ending.py, line 2)"),
         ("encoded:Plugin", "type: {folder}/encoded.py is not UTF-8 text"),
     ],
 )
@@ -278,6 +279,7 @@ def test_reference_that_leads_nowhere_ends_in_one_line(
     (tmp_path / "classes.py").write_text(CLASSES)
     (tmp_path / "syntax.py").write_text("\nclass Plugin\n    pass\n")
     (tmp_path / "raising.py").write_text("import math\n\nmath.floor(1 / 0)\n")
+    (tmp_path / "ending.py").write_text("import sys\nsys.exit(0)\n")
     (tmp_path / "encoded.py").write_bytes(b"# caf\xe9\n")
     settings = f"assistant.misalignment={{type: '{reference}', p: 0.5}}"
     out = tmp_path / "run"

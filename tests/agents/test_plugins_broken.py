@@ -261,7 +261,7 @@ class Growing(RandomMove):
         ("classes:Believer", "type: classes:Believer is no Misalignment"),
         ("classes:Unwritten", "type: classes:Unwritten is no whole Misalignment: it lacks corrupt"),
         ("classes:Typed", "type: classes:Typed has a setting `type`, which is what a spec names the plugin by"),
-        ("classes:Checked", "misalignment classes:Checked: KeyError: 0.5 (in its settings) (classes.py, line 30)"),
+        ("classes:Checked", "misalignment classes:Checked: KeyError: 0.5 (in its settings) (classes.py, line 31)"),
         (
             "classes:Growing",
             "type: classes:Growing has a setting `items` whose default, a list, could be changed while",

@@ -119,8 +119,11 @@ def test_the_pages_of_a_sweep_and_of_a_run_need_no_plugin(made: Path) -> None:
     for folder in (made, cell):
         told(["report", folder], made)
         with served(folder) as viewer:
-            for path in ("/", *(f"/{name}?run={key}" for name in ("figures", "games") for key in folders.runs(folder))):
-                viewer.get(path)
+            for path in (
+                "/",
+                *(f"/api/{name}?run={key}" for name in ("figures", "games") for key in folders.runs(folder)),
+            ):
+                assert viewer.get(path).status == 200
     sandwich.read_metrics(cell)
     sandwich.read_ledger(cell)
     assert markers(made) == []

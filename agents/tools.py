@@ -16,7 +16,7 @@ from agents.checkpoint_files import checkpoint_path
 from engines import network, planes
 from engines.filter import FORMAT as FILTER
 from engines.filter import BlunderFilter
-from engines.inference import Evaluation, Evaluator, make_evaluator
+from engines.inference import Evaluation, Evaluator, make_evaluator, read_only
 from engines.network import FORMAT as NETWORK
 from engines.network import CheckpointError
 from engines.search import TreeSearch
@@ -150,7 +150,7 @@ def _attributing(player: Openable, evaluator: Evaluator) -> Evaluator:
 
     def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         with player.attribute_errors():
-            return _whole(evaluator(packed, legal), legal)
+            return _whole(evaluator(read_only(packed), [tuple(row) for row in legal]), legal)
 
     return evaluate
 
@@ -163,12 +163,30 @@ def _whole(answer: object, legal: Sequence[Sequence[int]]) -> Evaluation:
     for policy, numbers in zip(answer.policy, legal, strict=True):
         _check("a policy", policy, (len(numbers),))
     _check("wdl", answer.wdl, (len(legal), 3))
-    return answer
+    starts = np.cumsum([0, *map(len, legal[:-1])])
+    _check_probabilities("a policy", np.concatenate(answer.policy), starts)
+    _check_probabilities("wdl", answer.wdl.ravel(), np.arange(0, answer.wdl.size, 3))
+    return Evaluation(legal, answer.policy, answer.wdl)
 
 
 def _check(name: str, array: object, shape: tuple[int, ...]) -> None:
     if not isinstance(array, np.ndarray) or array.shape != shape:
         got = array.shape if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(f"expected {name} of shape {shape}, got {got}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"expected {name} of finite numbers, got {array[~np.isfinite(array)][0]}")
+    if array.dtype.kind != "f":
+        raise ValueError(f"expected {name} of floating-point numbers, got {array.dtype}")
+
+
+def _check_probabilities(name: str, flat: np.ndarray, starts: np.ndarray) -> None:
+    """That the pieces of an array that begin at `starts` are probabilities, none below 0, with a sum of 1."""
+    if not np.isfinite(flat).all():
+        raise ValueError(f"expected {name} of finite numbers, got {flat[~np.isfinite(flat)][0]}")
+    if flat.min() < 0:
+        raise ValueError(f"expected {name} without a number below 0, got {flat.min()}")
+    sums = np.add.reduceat(flat, starts, dtype=np.float64)
+    if (wrong := np.abs(sums - 1) > TOLERANCE).any():
+        raise ValueError(f"expected {name} that sums to 1, got a sum of {sums[wrong][0]:.6g}")
+
+
+TOLERANCE = 1e-3
+"""What rounding may take from a sum of probabilities, or add to it."""

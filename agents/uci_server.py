@@ -236,7 +236,7 @@ class UciServer:
         move = None
         if isinstance(player, AssistantPlayer):
             turn = Turn(packed, legal, question.plies, question.plies // 2)
-            (move,) = player.seat(self._tools).choose([turn], [self._rng])
+            (move,) = player.seated(self._tools).choose([turn], [self._rng])
         if move not in among:  # what an assistant says need not be
             policy = evaluation.policy[0][np.isin(legal, among)]
             move = among[draw(policy, question.temperature, self._rng)]

@@ -39,6 +39,14 @@ def read_only(content: Content) -> Content:
     return view
 
 
+def locked(content: Content) -> Content:
+    """A copy that nobody can write to, whoever asks for it; what is no array comes back as it is."""
+    if not isinstance(content, np.ndarray):
+        return content
+    copy: Content = np.frombuffer(content.tobytes(), content.dtype).reshape(content.shape)  # type: ignore[assignment]
+    return copy
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What a network thinks of `B` positions, each for its side to move. Its arrays are read-only.

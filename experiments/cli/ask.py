@@ -127,7 +127,8 @@ def plugins(as_json: bool) -> None:
     \b
     Example: sandwich plugins
     """
-    plugins_ = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS) for plugin in registry.listed()]
+    registries = MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS
+    plugins_ = [plugin for registry in registries for plugin in registry.listed()]
     if as_json:
         click.echo(json.dumps({"plugins": plugins_}))
         return
@@ -138,3 +139,6 @@ def plugins(as_json: bool) -> None:
         for field in plugin["fields"]:
             default = field["default"] if isinstance(field["default"], str) else json.dumps(field["default"])
             click.echo(f"      {field['name']} = {default}  {field['description']}")
+    for registry in registries:
+        if elsewhere := registry.misspelt():
+            click.echo(f"not found{elsewhere}")

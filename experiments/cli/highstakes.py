@@ -195,6 +195,11 @@ def _report(root: Path, result: dict[str, Any], as_json: bool) -> None:
                 cell(queries["rate"], 1000, 2),
             )
     console.print(table)
+    for row in result["generations"]:
+        for name, costs in row["attacks"].items():
+            if illegal := costs.get("illegal"):
+                said = f"attack {name} on filter {row['generation']}: {illegal} of the moves that it put forward were"
+                console.print(f"{said} not legal, and count as nothing", soft_wrap=True)
     if tuned := result.get("tuned"):
         table = Table("proposer", "base %", "residual %", "refused %", "expected score given away %")
         for part in ("before", "after", "change"):

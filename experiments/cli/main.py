@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from io import TextIOWrapper
 
 import click
@@ -26,6 +27,9 @@ COMMANDS = {
 }
 """Where each command is, and what it does."""
 
+TRACEBACK = "SANDWICH_TRACEBACK"
+"""Variable of the environment that, set to anything, asks for the traceback of a mistake: for who writes a plugin."""
+
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sandwich")
@@ -48,6 +52,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except Mistake as error:
+        if os.environ.get(TRACEBACK):
+            traceback.print_exception(error)
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):

@@ -160,7 +160,8 @@ def asked(
         progress.advance(table.num_rows)
 
     jobs = [
-        _Job(wanted[first], spare.packed[wanted[first]], [spare.legal[r] for r in wanted[first]]) for first in missing
+        _Job(wanted[first], spare.packed[wanted[first]], [list(spare.legal[r]) for r in wanted[first]])
+        for first in missing
     ]
     cluster.map(label_block, nodes, jobs, written)
     values: list[Floats] = []

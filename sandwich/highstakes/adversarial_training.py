@@ -178,7 +178,7 @@ class AdversarialTraining:
         """Figures by proposer, and what the filter says of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
-        both_parts = np.concatenate([first.packed, second.packed]), first.legal + second.legal
+        both_parts = np.concatenate([first.packed, second.packed]), [*first.legal, *second.legal]
         everything = adjusted(risks(net, *both_parts, spec.inference))
         of_first, of_second = everything[: len(first)], everything[len(first) :]
         out = {}
@@ -303,6 +303,7 @@ class AdversarialTraining:
                     **{unit: measure.cost(of_attack, unit) for unit in measure.UNITS},
                     "examples": sum(len(run.examples) for run in of_attack),
                     "unconfirmed": measure.unconfirmed(of_attack).json(),
+                    "illegal": sum(run.illegal for run in of_attack),
                 }
                 for name, of_attack in by_attack.items()
                 if of_attack

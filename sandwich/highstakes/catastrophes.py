@@ -6,7 +6,7 @@ to sample from. Games are dealt out to the splits whole, with all others from th
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -60,10 +60,10 @@ class Catastrophes:
     """
 
     packed: planes.Packed
-    legal: list[list[int]]
-    values: list[Floats]
-    proposals: dict[str, list[Floats]]
-    drawn: dict[str, npt.NDArray[np.int64]]
+    legal: Sequence[Sequence[int]]
+    values: Sequence[Floats]
+    proposals: Mapping[str, Sequence[Floats]]
+    drawn: Mapping[str, npt.NDArray[np.int64]]
     games: npt.NDArray[np.int64]
     threshold: float
 

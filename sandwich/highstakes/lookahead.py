@@ -60,7 +60,7 @@ class LookaheadConfig(Frozen):
 class _Job:
     config: LookaheadConfig
     packed: planes.Packed
-    legal: list[list[int]]
+    legal: Sequence[Sequence[int]]
     inference: InferenceConfig
 
 

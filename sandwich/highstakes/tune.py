@@ -199,7 +199,7 @@ class Tuning:
         }
 
     def _measured(
-        self, test: Catastrophes, risk: Sequence[Floats], policies: list[Floats], threshold: float
+        self, test: Catastrophes, risk: Sequence[Floats], policies: Sequence[Floats], threshold: float
     ) -> Calibrated:
         proposed, config = replace(test, proposals={self.who: policies}), self.calibration
         sums = curve(proposed, risk, self.who, np.array([threshold]), config.proposals)

@@ -157,7 +157,7 @@ def _result_keys(about: Path) -> Row:
     """The part of a run folder's spec that results depend on; keys that it was written without have their defaults."""
     there: Row = yaml.safe_load(about.read_text(encoding="utf-8"))
     try:
-        return validate(RunSpec, there, about.parent).result_keys()
+        return validate(RunSpec, there, about.parent, load=False).result_keys()
     except SpecError:  # it has what this version does not know
         return {key: value for key, value in there.items() if key not in NO_RESULT}
 

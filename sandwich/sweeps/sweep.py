@@ -10,6 +10,7 @@ import inspect
 import itertools
 import json
 import math
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,10 @@ from sandwich.spec.loading import Override, assigned, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices
 from sandwich.spec.shipped import find_spec, plugin_folder
 
+PLAN = "plan.json"
+"""What a sweep writes into its folder of its cells, in order: key, values and spec of each."""
+KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""Key of a cell."""
 LEFT_OUT = "left out"
 """State of a cell that an earlier launch had and the sweep's spec no longer has; its run stays."""
 
@@ -177,9 +182,10 @@ def run_settings(sweep: SweepSpec, beside: Path) -> dict[str, Any]:
     return spec_settings(source)
 
 
-def plan(sweep: SweepSpec, beside: str | Path, root: str | Path) -> list[Cell]:
+def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool = True) -> list[Cell]:
     """The cells of a sweep in order; `beside` is the folder of its run's file and of the files of its plugins.
 
+    load: whether these may be run; without it, cells with such plugins have other keys.
     Raises SpecError for a cell that is no run, and for two cells that are the same run.
     """
     beside, root = Path(beside), Path(root)
@@ -188,7 +194,7 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path) -> list[Cell]:
     specs: dict[str, RunSpec] = {}
     for values in sweep.combinations():
         try:
-            spec = validate(RunSpec, {**assigned(settings, values), "name": sweep.name}, beside)
+            spec = validate(RunSpec, {**assigned(settings, values), "name": sweep.name}, beside, load=load)
         except SpecError as error:
             raise SpecError(f"cell {_text(values)}: {error}") from None
         tracking = spec.tracking.model_copy(update={"group": sweep.name})
@@ -309,6 +315,8 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
     except OSError as error:
         raise SpecError(f"{root}: no folder can be made there ({error.strerror}): choose another --out") from None
     write_whole(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
+    rows = [{"key": cell.key, "values": cell.values, "spec": cell.spec.model_dump(mode="json")} for cell in cells]
+    write_whole(root / PLAN, (json.dumps(rows, indent=1) + "\n").encode())
     for cell in cells:
         for name, text in sources(cell.spec).items():
             write_whole(root / name, text.encode())
@@ -318,13 +326,42 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
 
 
 def planned(root: str | Path) -> tuple[SweepSpec, list[Cell]]:
-    """The sweep in a folder, and its cells. Raises SpecError."""
+    """The sweep in a folder, and its cells as they were launched last. Runs no file of a plugin. Raises SpecError."""
     root = Path(root)
     about = root / "sweep.yaml"
     if not about.is_file():
         raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
     sweep = load_sweep(about)
-    return sweep, plan(sweep, root, root)
+    if (root / PLAN).is_file():
+        return sweep, _launched(root)
+    cells = plan(sweep, root, root, load=False)
+    there = {file.parent.name for file in root.glob(f"cells/*/{CELL}")}
+    if there and not there & {cell.key for cell in cells}:
+        raise SpecError(
+            f"{root} has no {PLAN}, which says what its cells are: sandwich sweep SPEC --out {root} writes it"
+        )
+    return sweep, cells
+
+
+def _launched(root: Path) -> list[Cell]:
+    """The cells that the plan in a sweep's folder names. Raises SpecError."""
+    path = root / PLAN
+    mend = f"sandwich sweep SPEC --out {root} writes it anew"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        parts = [(str(row["key"]), dict(row["values"]), dict(row["spec"])) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SpecError(f"{path} is damaged ({' '.join(str(error).split()) or type(error).__name__}): {mend}") from None
+    cells = []
+    for key, values, settings in parts:
+        if not KEY.fullmatch(key):
+            raise SpecError(f"{path} is damaged (the key {key!r} is none): {mend}")
+        try:
+            spec = validate(RunSpec, settings, root, load=False)
+        except SpecError as error:
+            raise SpecError(f"{path}: cell {key}: {error}") from None
+        cells.append(Cell(key, spec, values, root / "cells" / key))
+    return cells
 
 
 def run_sweep(

@@ -232,16 +232,30 @@ class Failing(Attack):
             environment.data.labelled.packed[0] = 0
         if self.how == "answer":
             return True  # type: ignore[return-value]
+        if self.how == "forge":
+            return AdversarialExample(chess.STARTING_FEN, 3, "a2a3", 0.0, 1.0, 1.0, 1, 1, 0.1)
         raise ZeroDivisionError("in an attempt")
 
     def prepare(self, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes | None:
+        if self.how == "answer":
+            return {}  # type: ignore[return-value]
         raise ZeroDivisionError("in preparing")
+
+
+class Unruly(Attack):
+    """Puts forward moves that are not legal."""
+
+    def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
+        packed, legal = environment.data.labelled.packed[0], environment.data.labelled.legal[0]
+        environment.risks(packed[None], [legal])
+        return environment.submit(packed, next(move for move in range(moves.SIZE) if move not in legal), 0.0)
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("raise", "attack .*Failing.*ZeroDivisionError: in an attempt"),
+        ("raise", r"attack .*Failing.*ZeroDivisionError: in an attempt \(\S*test_highstakes.py, line \d+\)$"),
+        ("forge", "attack .*Failing.*expected what submit returned, or None, got AdversarialExample"),
         ("answer", "attack .*Failing.*expected what submit returned, or None, got True"),
         ("write", "attack .*Failing.*read-only"),
     ],
@@ -251,8 +265,16 @@ def test_an_attack_that_fails_is_named_in_one_line(how: str, message: str, judge
     with pytest.raises(PluginError, match=message) as error:
         attack_run(Failing(how=how), there, 0, 1, np.random.default_rng(0))
     assert "\n" not in str(error.value)
-    with pytest.raises(PluginError, match="ZeroDivisionError: in preparing"):
+    made = "expected bytes or None of prepare, got a dict" if how == "answer" else "ZeroDivisionError: in preparing"
+    with pytest.raises(PluginError, match=made):
         prepared(Failing(how=how), biased_filter(-5), there.data, InferenceConfig(), 0)
+
+
+def test_moves_put_forward_that_are_not_legal_are_counted(judge: Judge, data: Catastrophes) -> None:
+    there = environment(biased_filter(-5), judge, data)
+    run = attack_run(Unruly(), there, 0, 1, np.random.default_rng(0))
+    assert run.examples == () and run.queries == there.budget[0] == run.illegal
+    assert AttackRun.from_json(json.loads(json.dumps(asdict(run)))) == run
 
 
 def test_a_filter_is_asked_on_the_backend_that_a_spec_names(judge: Judge, data: Catastrophes) -> None:

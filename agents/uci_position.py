@@ -48,7 +48,7 @@ def _board(fields: Sequence[str]) -> chess.Board:
     usual = set(rights) <= set("KQkq")
     board = parse_fen(f"{pieces} {turn} {'-' if usual else castling} - {halfmoves} {max(1, number)}")
     if usual:
-        board.set_castling_fen("".join(dict.fromkeys(rights)))
+        board.set_castling_fen("".join(sorted(set(rights))))
         board.castling_rights = board.clean_castling_rights()
     if en_passant in chess.SQUARE_NAMES:
         board.ep_square = chess.parse_square(en_passant)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,85 @@ def test_what_begins_anew_ends_a_search_with_its_move(typed: Typed, command: str
     assert len(answers) == 1 + ("go" in command)
 
 
+@pytest.fixture(scope="module")
+def thinker() -> Iterator[Typed]:
+    """A player whose own number of simulations takes an hour."""
+    with Typed("mcts:network=weak,simulations=1000000") as engine:
+        engine.type("uci\nisready")
+        engine.until("readyok")
+        yield engine
+        engine.end()
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    ("go", "seconds"),
+    [
+        ("go movetime 300", 0.3),
+        ("go wtime 6000 btime 100000", 0.2),
+        ("go wtime 1000 btime 1 winc 200", 0.2),
+        ("go wtime 400 btime 1 movestogo 1", 0.4),
+        ("go wtime 1 btime 100000", 0.05),
+    ],
+)
+def test_a_search_ends_with_its_time(thinker: Typed, go: str, seconds: float) -> None:
+    began = time.monotonic()
+    thinker.type(f"position startpos\n{go}")
+    assert chess.Move.from_uci(bestmove(thinker.until("bestmove"))) in chess.Board().legal_moves
+    assert time.monotonic() - began < seconds + 3  # of which a loaded machine takes most
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("end", ["stop", "position startpos", "ucinewgame", "go nodes 1", "ponderhit"])
+def test_a_search_is_ended_by_what_comes_next(thinker: Typed, end: str) -> None:
+    began = time.monotonic()
+    thinker.type(f"position startpos\ngo nodes 900000\nisready\n{end}")
+    thinker.until("bestmove")
+    assert time.monotonic() - began < 5
+    thinker.type("stop\nisready")
+    thinker.until("readyok")
+
+
+def test_fewer_nodes_than_its_own_are_kept(thinker: Typed) -> None:
+    thinker.type("position startpos\ngo nodes 9")
+    (info, _) = thinker.until("bestmove")
+    assert " nodes 9 " in info
+    with Typed("assistant:base.type=mcts,base.network=weak,base.simulations=1000000,misalignment.p=0") as engine:
+        engine.type("position startpos\ngo nodes 9")
+        (info, _) = engine.until("bestmove")
+        assert " nodes 18 " in info  # what it thinks, and what it says
+        engine.end()
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("go", ["go nodes 900000", "go infinite", "go movetime 1000000"])
+def test_a_search_ends_with_the_input(go: str) -> None:
+    words = command("mcts:network=weak,simulations=1000000")
+    said = subprocess.run(
+        words, cwd=ROOT, input=f"isready\n{go}\n".encode(), capture_output=True, timeout=100, check=True
+    )
+    assert said.stdout.decode().splitlines()[-1].startswith("bestmove ")
+    assert said.stderr == b""
+
+
+HEAVY = {"torch", "onnxruntime", "scipy", "pyarrow", "ray", "wandb", "matplotlib"}
+"""What takes seconds to load."""
+
+
+@pytest.mark.parametrize(
+    "player", ["weak", "mcts", "stockfish", "uci:command=x,nodes=1", "assistant:misalignment.type=value_noise",
+               "assistant:misalignment.type=adversary", "filtered"],
+)  # fmt: skip
+def test_it_introduces_itself_before_anything_heavy_is_loaded(player: str) -> None:
+    code = (
+        "import io, sys; from click.testing import CliRunner; from experiments.cli.main import cli;"
+        f" said = CliRunner().invoke(cli, ['uci', {player!r}], input='uci\\nquit\\n');"
+        f" assert said.output.endswith('uciok\\n'), said; print(sorted(set(sys.modules) & {HEAVY!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("before", ["", "isready", "go infinite", "go nodes 300"])
 def test_it_quits_at_any_time(before: str) -> None:
     with Typed("mcts:network=weak") as engine:
@@ -341,6 +421,35 @@ def test_it_ends_without_a_traceback_when_nobody_listens() -> None:
     assert b"Traceback" not in err
 
 
+REFUSED = [
+    b"position\n",
+    b"position fen\n",
+    b"position fen 8/8/8/8/8/8/8/8 w - - 0 1\n",
+    b"position fen x y z\n",
+    b"position fen bqnb1rkr/pp3ppp/3ppn2/2p5/5P2/P2P4/NPP1P1PP/BQ1BNRKR w HFhf - 2 9\n",  # Chess960
+    b"position startpos moves e2e5\n",
+    b"position startpos moves d2d4 e2e4\n",  # legal one move earlier, or later
+    b"position startpos moves 0000\n",
+    b"position startpos moves P@e4\n",
+    b"position startpos moves \xff\n",
+]
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_after_a_refused_position_there_is_no_move_until_the_next_one(typed: Typed, line: bytes) -> None:
+    typed.type("position startpos moves d2d4")
+    typed.type(line)
+    for go in ("go depth 1", "go infinite"):
+        typed.type(go)
+        said = typed.until("bestmove")
+        assert all(text.startswith("info string ") for text in said[:-1])
+        assert said[-1] == "bestmove 0000"
+    typed.type("stop\nposition startpos moves d2d4\ngo depth 1")
+    after = chess.Board()
+    after.push_uci("d2d4")
+    assert chess.Move.from_uci(bestmove(typed.until("bestmove"))) in after.legal_moves
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -348,13 +457,6 @@ def test_it_ends_without_a_traceback_when_nobody_listens() -> None:
         b"   \t \n",
         b"\xff\xfe\x00 \x80\n",
         "schwarz-weiß ♟\n".encode(),
-        b"position\n",
-        b"position fen\n",
-        b"position fen 8/8/8/8/8/8/8/8 w - - 0 1\n",
-        b"position fen x y z\n",
-        b"position startpos moves e2e5\n",
-        b"position startpos moves \xff\n",
-        b"position fen bqnb1rkr/pp3ppp/3ppn2/2p5/5P2/P2P4/NPP1P1PP/BQ1BNRKR w HFhf - 2 9\n",
         b"setoption name \xff value \xfe\n",
         b"_think\n",
         b"go" * 10_000 + b"\n",

@@ -37,6 +37,8 @@ LONGEST_LINE = 1 << 20
 """Bytes that an engine may print without the end of a line."""
 PATIENCE = 2
 """Times its timeout that one question may take in all, with every restart."""
+WASTE = 6
+"""Times its timeout that an engine may waste in all on attempts that failed, beyond what it has spent on answers."""
 
 
 class EngineError(Mistake, RuntimeError):
@@ -162,6 +164,7 @@ class Stockfish:
         """Name and version that the engine gives itself."""
         self.restarts = 0
         """Processes that had to be replaced so far (what a hash had learned is gone with them)."""
+        self._wasted = 0.0  # seconds of failed attempts, less those of good ones
 
     def __enter__(self) -> Self:
         self._supervised(lambda deadline: None)
@@ -241,14 +244,21 @@ class Stockfish:
     def _supervised(self, question: Callable[[float], T]) -> T:
         last = time.monotonic() + PATIENCE * self._timeout
         for attempt in range(self._retries + 1):
+            began = time.monotonic()
             try:
                 if self._process is None:
                     self._start(last)
-                return question(min(last, time.monotonic() + self._timeout))
+                answer = question(min(last, time.monotonic() + self._timeout))
+                self._wasted = max(0.0, self._wasted - (time.monotonic() - began))
+                return answer
             except (_Fault, OSError, ValueError, IndexError) as fault:  # the last two: an incomplete line
                 self.close()
                 self.restarts += 1
-                if attempt == self._retries or time.monotonic() >= last:
+                now = time.monotonic()
+                self._wasted += now - began
+                if self._wasted > WASTE * self._timeout:
+                    raise EngineError(f"{self._path}: {fault} (again and again, {self.restarts} times)") from fault
+                if attempt == self._retries or now >= last:
                     attempts = f"{attempt + 1} attempt{'s' if attempt else ''}"
                     raise EngineError(f"{self._path}: {fault} (after {attempts})") from fault
             except BaseException:  # Ctrl-C in the middle of an answer, which the next question must not read

@@ -19,7 +19,7 @@ from typing import Self
 import chess
 import chess.engine
 
-from engines.stockfish import LONGEST_LINE, MATE, PATIENCE, EngineError, end_group, expected_score, find_engine
+from engines.stockfish import LONGEST_LINE, MATE, PATIENCE, WASTE, EngineError, end_group, expected_score, find_engine
 
 MOST_BYTES = 64 << 20
 """Bytes that an engine may print from one question to the next."""
@@ -114,6 +114,7 @@ class UciEngine:
         self._options = dict(options or {})
         self._timeout = timeout
         self._engine: chess.engine.SimpleEngine | None = None
+        self._wasted = 0.0  # seconds of failed attempts, less those of good ones
 
     def __enter__(self) -> Self:
         self._start(time.monotonic() + PATIENCE * self._timeout)
@@ -149,13 +150,18 @@ class UciEngine:
         if (nodes is None) == (depth is None):
             raise ValueError("expected exactly one of nodes and depth")
         limit = chess.engine.Limit(nodes=nodes, depth=depth)
-        last = time.monotonic() + PATIENCE * self._timeout
+        began = time.monotonic()
+        last = began + PATIENCE * self._timeout
         try:
-            return self._ask(board, limit, last)
+            choice = self._ask(board, limit, last)
         except EngineError:
-            if time.monotonic() >= last:
+            now = time.monotonic()
+            self._wasted += now - began
+            if now >= last or self._wasted > WASTE * self._timeout:
                 raise
             return self._ask(board, limit, last)
+        self._wasted = max(0.0, self._wasted - (time.monotonic() - began))
+        return choice
 
     def _ask(self, board: chess.Board, limit: chess.engine.Limit, last: float) -> Choice:
         engine = self._engine or self._start(last)

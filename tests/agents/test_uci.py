@@ -390,7 +390,9 @@ def test_it_introduces_itself_before_anything_heavy_is_loaded(player: str) -> No
         f" said = CliRunner().invoke(cli, ['uci', {player!r}], input='uci\\nquit\\n');"
         f" assert said.output.endswith('uciok\\n'), said; print(sorted(set(sys.modules) & {HEAVY!r}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout == "[]\n"
 
 
@@ -558,6 +560,61 @@ def test_fifty_games_against_stockfish_under_python_chess(player: str) -> None:
         mine.quit()
         assert mine.returncode.result(30) == 0
     assert ended > 40
+
+
+@needs_stockfish
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_forty_games_on_clocks_are_played_without_a_fault() -> None:
+    """A player that would search for hours, on ten seconds a game and a tenth a move: it never loses on time."""
+    late = []
+    with opened("mcts:network=weak,simulations=1000000") as mine, SimpleEngine.popen_uci(STOCKFISH) as theirs:
+        for number in range(40):
+            board, game, clocks = chess.Board(), object(), {chess.WHITE: 10.0, chess.BLACK: 10.0}
+            while not board.is_game_over(claim_draw=True) and board.ply() < 120:
+                engine = mine if board.turn == (number % 2 == 0) else theirs
+                limit = Limit(white_clock=clocks[True], black_clock=clocks[False], white_inc=0.1, black_inc=0.1)
+                began = time.monotonic()
+                played = engine.play(board, Limit(nodes=20) if engine is theirs else limit, game=game)
+                clocks[board.turn] -= time.monotonic() - began
+                if clocks[board.turn] < 0 and engine is mine:
+                    late.append((number, board.ply(), clocks[board.turn]))
+                clocks[board.turn] = max(0.0, clocks[board.turn]) + 0.1
+                assert played.move and played.move in board.legal_moves
+                board.push(played.move)
+        mine.quit()
+        assert mine.returncode.result(30) == 0
+    assert late == []
+
+
+MANAGERS = [path for name in ("fastchess", "cutechess-cli") if (path := shutil.which(name))]
+
+
+@needs_stockfish
+@pytest.mark.skipif(not MANAGERS, reason="no tournament manager: neither fastchess nor cutechess-cli in PATH")
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_forty_games_under_a_tournament_manager_are_played_without_a_fault(manager: str, tmp_path: Path) -> None:
+    engine, games = tmp_path / "engine", tmp_path / "games.pgn"
+    engine.write_text(
+        f"#!/bin/sh\ncd {shlex.quote(str(ROOT))} && exec {shlex.join(command('mcts:simulations=20000'))}\n"
+    )
+    engine.chmod(0o755)
+    into = f"file={games}" if "fastchess" in manager else str(games)
+    words = [manager, "-engine", f"cmd={engine}", "name=mine", "tc=10+0.1"]
+    words += ["-engine", f"cmd={STOCKFISH}", "name=theirs", "tc=inf", "nodes=20"]
+    words += ["-each", "proto=uci", "-rounds", "20", "-games", "2", "-concurrency", "1", "-pgnout", into]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=3500, check=True).stdout
+    with games.open(encoding="utf-8") as file:
+        played = list(iter(lambda: chess.pgn.read_game(file), None))
+    assert len(played) == 40, said
+    for game in played:
+        assert game and not game.errors
+        told = f"{game.headers.get('Termination', '')} {game.end().comment}".lower()
+        assert not [word for word in ("time", "illegal", "disconnect", "stall", "crash", "abandon") if word in told], (
+            told
+        )
 
 
 PROGRAMS = {name: shutil.which(name) or shutil.which(name, path="/usr/games") for name in

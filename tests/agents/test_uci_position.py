@@ -39,7 +39,7 @@ def test_what_a_program_leaves_out_or_standing_is_put_right(sent: str, read: str
 
 @pytest.mark.parametrize("letter", "qrbn")
 def test_promotions_in_capitals_are_read(letter: str) -> None:
-    fen = "fen 8/P6k/8/8/8/8/8/K7 w - - 0 1 moves".split()
+    fen = ["fen", "8/P6k/8/8/8/8/8/K7", "w", "-", "-", "0", "1", "moves"]
     one, other = read_position([*fen, f"a7a8{letter.upper()}"]), read_position([*fen, f"A7A8{letter}"])
     assert one.fen() == other.fen()
     assert one.piece_at(chess.A8) == chess.Piece.from_symbol(letter.upper())

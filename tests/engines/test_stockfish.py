@@ -422,6 +422,18 @@ def test_a_question_is_over_in_twice_its_time_whatever_the_engine_does(tmp_path:
         assert 2 <= time.monotonic() - start < 10
 
 
+@pytest.mark.timing
+def test_an_engine_that_hangs_again_and_again_is_given_up_although_a_new_one_answers(tmp_path: Path) -> None:
+    """Every process answers once: no question takes long, and yet they would take for ever."""
+    go = f"if [ -z \"$asked\" ]; then asked=1; {INFO}; echo 'bestmove e2e4'; fi"
+    with Stockfish(fake(tmp_path, go=go), timeout=0.5, retries=1) as engine:
+        start = time.monotonic()
+        with pytest.raises(EngineError, match="no bestmove within 0.5 s .again and again, [5-7] times.$"):
+            for _ in range(100):
+                engine.analyse(chess.STARTING_FEN, depth=1)
+        assert time.monotonic() - start < 20
+
+
 def test_nothing_of_an_engine_behind_a_script_is_left(tmp_path: Path) -> None:
     there = tmp_path / "pid"
     go = f"sleep 1000 & echo $! > '{there}'; wait"

@@ -220,11 +220,11 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     connect = sqlite3.connect
 
     def small(*args: Any, **settings: Any) -> sqlite3.Connection:
-        opened = connect(*args, **settings)
+        opened: sqlite3.Connection = connect(*args, **settings)
         opened.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own word for a disk that is full
         return opened
 
-    monkeypatch.setattr(oracles.sqlite3, "connect", small)
+    monkeypatch.setattr(sqlite3, "connect", small)
     with pytest.raises(CacheError, match="full") as caught:
         cache.add({b"%064d" % n: Analysis("e2e4", 1) for n in range(5000)})
     assert "\n" not in str(caught.value)

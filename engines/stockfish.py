@@ -301,7 +301,7 @@ class Stockfish:
         exact: dict[int, str] = {}  # the newest that is no bound, by rank
         of_move: dict[str, str] = {}  # and by move
         reply = ""
-        for reply in self._until(deadline, "bestmove"):  # noqa: B007  # the last one is the best move
+        for reply in self._until(deadline, "bestmove"):  # the last one is the best move
             if not (reply.startswith("info ") and " pv " in reply and " score " in reply):
                 continue
             _, named, rest = reply.partition(" multipv ")

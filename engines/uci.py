@@ -53,7 +53,8 @@ class _Protocol(chess.engine.UciProtocol):
 
     def score(self, move: str) -> int | None:
         """Centipawns that the best line gave a move since the question, an exact score before a bound."""
-        of_others = sorted(reversed(self._scores), key=lambda key: not key[1])  # stable: the newest exact one first
+        newest = list(self._scores)[::-1]
+        of_others = sorted(newest, key=lambda key: not key[1])  # stable: the newest exact one first
         keys = [(move, True), ("", True), (move, False), *of_others]
         return next((self._scores[key] for key in keys if key in self._scores), None)
 

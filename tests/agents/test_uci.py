@@ -569,6 +569,7 @@ def test_forty_games_on_clocks_are_played_without_a_fault() -> None:
     """A player that would search for hours, on ten seconds a game and a tenth a move: it never loses on time."""
     late = []
     with opened("mcts:network=weak,simulations=1000000") as mine, SimpleEngine.popen_uci(STOCKFISH) as theirs:
+        mine.ping()  # no clock runs while it loads
         for number in range(40):
             board, game, clocks = chess.Board(), object(), {chess.WHITE: 10.0, chess.BLACK: 10.0}
             while not board.is_game_over(claim_draw=True) and board.ply() < 120:
@@ -610,7 +611,7 @@ def test_forty_games_under_a_tournament_manager_are_played_without_a_fault(manag
         played = list(iter(lambda: chess.pgn.read_game(file), None))
     assert len(played) == 40, said
     for game in played:
-        assert game and not game.errors
+        assert game is not None and not game.errors
         told = f"{game.headers.get('Termination', '')} {game.end().comment}".lower()
         assert not [word for word in ("time", "illegal", "disconnect", "stall", "crash", "abandon") if word in told], (
             told

@@ -426,11 +426,15 @@ def test_a_question_is_over_in_twice_its_time_whatever_the_engine_does(tmp_path:
 def test_an_engine_that_hangs_again_and_again_is_given_up_although_a_new_one_answers(tmp_path: Path) -> None:
     """Every process answers once: no question takes long, and yet they would take for ever."""
     go = f"if [ -z \"$asked\" ]; then asked=1; {INFO}; echo 'bestmove e2e4'; fi"
+
+    def ask(engine: Stockfish) -> None:
+        for _ in range(100):
+            engine.analyse(chess.STARTING_FEN, depth=1)
+
     with Stockfish(fake(tmp_path, go=go), timeout=0.5, retries=1) as engine:
         start = time.monotonic()
         with pytest.raises(EngineError, match="no bestmove within 0.5 s .again and again, [5-7] times.$"):
-            for _ in range(100):
-                engine.analyse(chess.STARTING_FEN, depth=1)
+            ask(engine)
         assert time.monotonic() - start < 20
 
 

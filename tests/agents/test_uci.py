@@ -611,7 +611,7 @@ def test_forty_games_under_a_tournament_manager_are_played_without_a_fault(manag
         played = list(iter(lambda: chess.pgn.read_game(file), None))
     assert len(played) == 40, said
     for game in played:
-        assert game is not None and not game.errors
+        assert not game.errors
         told = f"{game.headers.get('Termination', '')} {game.end().comment}".lower()
         assert not [word for word in ("time", "illegal", "disconnect", "stall", "crash", "abandon") if word in told], (
             told

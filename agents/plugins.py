@@ -21,7 +21,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, create_model
 
-from engines.network import CheckpointError
+from engines.checkpoints import CheckpointError
 from engines.settings import Frozen, Mistake, SpecError, explain, typed_setting
 from engines.stockfish import EngineError
 

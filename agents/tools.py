@@ -13,13 +13,11 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 
 from agents.checkpoint_files import checkpoint_path
-from engines import network, planes
-from engines.filter import FORMAT as FILTER
+from engines import planes
+from engines.checkpoints import FILTER, NETWORK, CheckpointError, read
 from engines.filter import BlunderFilter
 from engines.inference import Evaluation, Evaluator, make_evaluator, read_only
-from engines.network import FORMAT as NETWORK
-from engines.network import CheckpointError
-from engines.search import TreeSearch
+from engines.search import Halted, TreeSearch
 from engines.stockfish import Stockfish
 
 T = TypeVar("T")
@@ -32,7 +30,9 @@ MakeFilter = Callable[[bytes, str], BlunderFilter]
 
 def plain_evaluator(checkpoint: bytes) -> Evaluator:
     """An evaluator with every choice left to `make_evaluator`."""
-    return make_evaluator(network.from_bytes(checkpoint))
+    from engines.network import from_bytes  # loads torch, seconds that who only names players need not wait
+
+    return make_evaluator(from_bytes(checkpoint))
 
 
 class Openable(Protocol):
@@ -60,6 +60,8 @@ class Tools:
     ) -> None:
         self._base: Evaluator | None = None
         self._student: Evaluator | None = None
+        self.limit: Callable[[], Halted] | None = None
+        """What may end the searches of players, each asked for as it begins; None: their own settings alone."""
         self._checkpoints = checkpoints or {}
         self._make, self._filtering = make, filtering
         self._networks: dict[str, Evaluator] = {}
@@ -87,6 +89,12 @@ class Tools:
         """The same tools in a game in which `student` asks."""
         tools = copy.copy(self)
         tools._student = student
+        return tools
+
+    def limited(self, limit: Callable[[], Halted]) -> "Tools":
+        """The same tools for players whose searches may have to end early."""
+        tools = copy.copy(self)
+        tools.limit, tools._players = limit, {}
         return tools
 
     @property
@@ -121,7 +129,7 @@ class Tools:
 
     def _content(self, checkpoint: str, form: str = NETWORK) -> bytes:
         content = self._checkpoints.get(checkpoint)
-        return network.read(checkpoint_path(checkpoint, form)) if content is None else content
+        return read(checkpoint_path(checkpoint, form)) if content is None else content
 
     def player(self, player: Openable) -> Evaluator:
         """Evaluator of a player. Raises CheckpointError, EngineError; PluginError, as it does itself, for a failure."""

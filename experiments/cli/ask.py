@@ -1,8 +1,6 @@
-"""Commands for players and plugins: ask one, play one in a chess program, list them."""
+"""Commands for players and plugins: ask one, list them."""
 
 import json
-import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.players.base import REGISTRY as PLAYERS
 from agents.players.base import parse_player
 from agents.tools import Tools
-from agents.uci_server import UciServer
 from engines import moves
 from engines.positions import GameBatch
 from engines.settings import SpecError
@@ -95,28 +92,6 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
 def _san(index: int | None, board: chess.Board) -> str:
     assert index is not None
     return board.san(moves.decode(index, board))
-
-
-@click.command()
-@click.argument("player")
-@SEED
-def uci(player: str, seed: int) -> None:
-    """PLAYER as an engine that any chess program can use (UCI on standard input and output).
-
-    Its numeric settings are options, such as the dose of a misalignment, and so is its temperature.
-
-    \b
-    Examples:
-      sandwich uci expert
-      sandwich uci assistant:misalignment.type=random_move,misalignment.p=0.25
-      sandwich uci mcts:simulations=200
-    """
-    chosen = parse_player(player)
-    for stream in (sys.stdin, sys.stdout):
-        assert isinstance(stream, TextIOWrapper)
-        stream.reconfigure(encoding="utf-8", errors="replace")  # whatever a chess program sends is survived
-    with Tools() as tools:
-        UciServer(chosen, player.partition(":")[0], tools, sys.stdout, seed).serve(sys.stdin)
 
 
 @click.command()

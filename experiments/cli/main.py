@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": ("experiments.cli.evaluate:evaluate", "Measure players on positions, a run's moves, misalignments."),
     "highstakes": ("experiments.cli.highstakes:highstakes", "A blunder filter, attacked and hardened."),
     "ask": ("experiments.cli.ask:ask", "What a player would do in a position."),
-    "uci": ("experiments.cli.ask:uci", "A player as an engine for chess programs."),
+    "uci": ("experiments.cli.uci:uci", "A player as an engine for chess programs."),
     "train": ("experiments.cli.data:train", "Train a player from a corpus, or an oversight policy."),
     "corpus": ("experiments.cli.data:corpus", "Make labelled positions to train on."),
     "plugins": ("experiments.cli.ask:plugins", "List what is installed, with its settings."),

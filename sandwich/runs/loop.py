@@ -21,7 +21,7 @@ from agents.checkpoint_files import read_checkpoints
 from agents.plugins import sources
 from engines.settings import SpecError
 from sandwich.data.openings import book
-from sandwich.evaluation.label_losses import label_losses, losses_of
+from sandwich.evaluation.label_losses import label_losses, loss_labels_of, losses_of
 from sandwich.evaluation.measurement import Measurer, result
 from sandwich.evaluation.oracle import Oracle
 from sandwich.evaluation.puzzles import read_puzzles
@@ -73,12 +73,28 @@ def run(spec: RunSpec, path: str | Path, progress: RunProgress = NO_PROGRESS, bo
         read_puzzles(spec.evaluate.puzzles)
     folder = Folder(path)
     oracle = Oracle(spec.evaluate.nodes)
+    none = bool(spec.evaluate.nodes and oracle.missing)  # it may have taken time to find that out
+    judge = Oracle(spec.evaluate.ledger_nodes if spec.evaluate.ledger_positions and not none else None)
+    if reason := oracle.missing if none else judge.missing if spec.evaluate.ledger_positions else "":
+        progress.message(f"{reason}; what moves lose is not measured before the run goes on with an engine")
     prepare(folder, spec, checkpoints, oracle.identity)
     write_whole(folder.checkpoint(0), checkpoints[spec.student])
 
     with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count) as cluster:
         rows: list[Row] = tracker.rows[: spec.steps + 1]
         measurer = Measurer(cluster, spec, checkpoints, oracle, progress)
+        for step, row in enumerate(rows):  # what was not measured for want of an engine
+            progress.step(step)
+            new = dict(row)
+            if step > 0 and judge.identity and not any(figure["value"] for figure in row["play"]["loss"].values()):
+                student = folder.checkpoint(step - 1).read_bytes()
+                there = roles(spec, student, checkpoints)
+                new["play"] = play(cluster, spec, step - 1, there, folder, progress, judge)
+            if oracle.identity and row["losses"] is None:
+                new = measurer.with_losses(new, folder.checkpoint(step).read_bytes(), rows[0])
+            if new != row:
+                rows[step] = new
+                tracker.log(new)
         for step in range(len(rows), spec.steps + 1):
             if step > 0 and spec.stop_early and rows[0]["pgr"]["value"] is None:
                 break
@@ -87,7 +103,7 @@ def run(spec: RunSpec, path: str | Path, progress: RunProgress = NO_PROGRESS, bo
             played = learned = None
             if step > 0:
                 student = folder.checkpoint(step - 1).read_bytes()
-                played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress)
+                played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress, judge)
                 clock.lap("play")
                 learned = learn(spec, step - 1, student, folder, progress)
                 clock.lap("finetune")
@@ -126,7 +142,8 @@ def prepare(folder: Folder, spec: RunSpec, checkpoints: dict[str, bytes], engine
             if changed:
                 raise SpecError(f"{folder.path} was begun with another {changed[0]}: choose another --out")
         steps = [step for step in range(spec.steps + 1) if folder.checkpoint(step).exists()]
-        made = kept if spec.steps in steps else gone_on(kept, made, max(steps, default=0))
+        measured = kept["engine"] or not engine  # else the engine that is here now fills in what is missing
+        made = kept if spec.steps in steps and measured else gone_on(kept, made, max(steps, default=0))
     beside = {name: text.encode() for name, text in sources(spec).items()}
     begun = {CELL, "provenance.json", about.name, *beside}  # what one leaves that was killed in here
     if not about.exists() and folder.path.exists() and not all(_ours(file, begun) for file in folder.path.iterdir()):
@@ -184,8 +201,17 @@ class Clock:
         self._last = now
 
 
-def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folder, progress: ProgressReporter) -> Row:
-    """The games of a step and the oracle's look at them, unless the ledger is there; counts, and what was lost."""
+def play(
+    cluster: Cluster,
+    spec: RunSpec,
+    step: int,
+    roles: Roles,
+    folder: Folder,
+    progress: ProgressReporter,
+    judge: Oracle,
+) -> Row:
+    """The games of a step, unless the ledger is there, and the oracle's look at them; counts, and what was lost."""
+    budget = spec.evaluate.ledger_positions
     if not folder.ledger(step).exists():
         blocks = step_blocks(spec, step, study_of_past(spec, step, folder))
         progress.begin("play", spec.play.games)
@@ -199,10 +225,13 @@ def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folde
         results = cluster.map(play_block, roles, blocks, count)
         write_whole(folder.games(step), "\n\n\n".join(game for r in results for game in r.pgn).encode())
         rows = pa.concat_tables([r.rows for r in results])
-        if (budget := spec.evaluate.ledger_positions) and not (oracle := Oracle(spec.evaluate.ledger_nodes)).missing:
-            rows = label_losses(cluster, oracle, rows, budget, spec.seed, step, progress)
+        if budget and judge.identity:
+            rows = label_losses(cluster, judge, rows, budget, spec.seed, step, progress)
         write_whole(folder.ledger(step), parquet_bytes(rows))
     content = ledger.read(folder.ledger(step))
+    if budget and judge.identity and loss_labels_of(content) is None:
+        content = label_losses(cluster, judge, content, budget, spec.seed, step, progress)
+        write_whole(folder.ledger(step), parquet_bytes(content))
     counts = {key: pc.sum(content[column]).as_py() or 0 for key, column in COUNTED.items()}
     lost = {name: figure.json() for name, figure in losses_of(content).items()}
     return {"games": pc.count_distinct(content["game"]).as_py(), "plies": content.num_rows, **counts, "loss": lost}

@@ -302,10 +302,52 @@ def test_run_without_an_engine_says_so_and_goes_on(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKFISH_PATH", str(tmp_path / "nothing"))
-    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", NullProgress())
+    told = Told()
+    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", told)
     assert result["win_loss_end"]["value"] is None
     assert "STOCKFISH_PATH" in result["win_loss_end"]["reason"]
     assert result["elo_weak_end"]["n"] > 0
+    assert told.messages == [
+        f"STOCKFISH_PATH={tmp_path / 'nothing'} is not an executable file;"
+        " what moves lose is not measured before the run goes on with an engine"
+    ]
+
+
+class Told(NullProgress):
+    """Hears the lines that are worth keeping."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@needs_stockfish
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_run_that_goes_on_with_an_engine_measures_what_it_could_not_before(
+    settings: dict[str, Any], whole: Path, tmp_path: Path, steps: int
+) -> None:
+    """Broken off after a step, or finished: in the end it is as one that had the engine from the start."""
+    broken = tmp_path / "engine"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    told = Told()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STOCKFISH_PATH", str(broken))
+        run(spec(settings, steps=steps, workers=2), tmp_path / "run", told)
+    assert len(told.messages) == 1 and told.messages[0].startswith(f"{broken}: ")
+    told.messages.clear()
+    final = run(spec(settings, workers=2), tmp_path / "run", told)
+    assert told.messages == []
+    assert figures(tmp_path / "run") == figures(whole)
+    others = {name: content for name, content in results(whole).items() if not name.startswith("ledger")}
+    assert {name: results(tmp_path / "run")[name] for name in others} == others
+    assert ledger.read(tmp_path / "run").equals(ledger.read(whole), check_metadata=True)
+    assert final["win_loss_start"]["value"] is not None
+    made = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert made["engine"] is None
+    assert "Stockfish" in made["continued"][-1]["engine"]
 
 
 @needs_stockfish

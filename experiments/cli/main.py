@@ -8,6 +8,7 @@ import click
 
 from engines.settings import Mistake
 from experiments.cli.lazy import LazyGroup
+from experiments.cli.stopping import Stopped, handle_signals
 
 COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
@@ -38,7 +39,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: a user's mistake ends in one line, Ctrl-C in none of a traceback."""
+    """Entry point: a user's mistake ends in one line, and so does a command that is told to stop."""
+    handle_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character that the terminal lacks
@@ -50,9 +52,10 @@ def main() -> None:
     except Mistake as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as why:
+        stopped = Stopped("Stopped.", why)
+        stopped.show()
+        sys.exit(stopped.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

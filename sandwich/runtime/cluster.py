@@ -6,15 +6,20 @@ come back in the order of the jobs, whoever finished first.
 
 import logging
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the process with a stack trace
 from engines.settings import Mistake
+from sandwich.runtime.session import Session
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -45,21 +50,75 @@ def elsewhere() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
+LOOPBACK = ("127.0.0.1", "::1")
+
+
 class ClusterError(Mistake, RuntimeError):
     """Ray does not start, or can't be joined: one line."""
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Signals are handled afterwards as they were, and one that comes meanwhile too: Ray puts its own handler there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    told = False
+    try:
+        yield
+    except SystemExit:  # what Ray's handler of SIGTERM raises
+        told = True
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # else it was set by something that is not Python
+                signal.signal(number, handler)
+    if told:
+        signal.raise_signal(signal.SIGTERM)
+        raise SystemExit(128 + signal.SIGTERM)
+
+
+@contextmanager
+def _local_alone() -> Iterator[None]:
+    """A Ray that starts inside takes loopback for this machine's address, and has no dashboard's process.
+
+    Ray has no setting for either. Listening on all interfaces is what it does under any other address; and the
+    process of the dashboard, which starts even where none is asked for, asks the network which cloud it is in.
+    """
+    from ray._private import ray_constants, services
+    from ray._raylet import Config
+
+    Config.initialize("")  # what was read from the environment when Ray was imported may be of another time
+    with ExitStack() as stack:
+        for module, name, value in (
+            (ray_constants, "ENABLE_RAY_CLUSTER", False),
+            (services, "start_api_server", lambda *_, **__: (None, None)),
+        ):
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, value)
+        yield
 
 
 class Cluster:
     """Ray with a number of workers, for the time of a `with` block; it starts with the first job.
 
     Joins the cluster of `$RAY_ADDRESS` where that is set (the number of workers then only bounds the
-    jobs under way), else starts one on this machine and stops it at the end. Inside the block of
-    another it uses what that one started. Raises ClusterError.
+    jobs under way), else starts one on this machine and stops it at the end: it listens on loopback alone,
+    takes orders from this process and its own alone, and ends with this process. Inside the block of
+    another it uses what that one started. Raises ClusterError and SessionError.
+
+    tell: hears, in one line, when nothing has come of the workers for a while.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, tell: Callable[[str], None] = lambda line: None) -> None:
         self.workers = workers
+        self._tell = tell
         self._mine = False
+        self._session: Session | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -70,33 +129,61 @@ class Cluster:
 
         if ray.is_initialized():
             return
-        address = os.environ.get("RAY_ADDRESS")
+        with _signals_kept():
+            if address := os.environ.get("RAY_ADDRESS"):
+                self._join(address)
+            else:
+                self._begin()
+        self._mine = True
+
+    def _join(self, address: str) -> None:
+        import ray
+
+        try:
+            ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+        except Exception as error:  # Ray itself has tried for minutes
+            ray.shutdown()
+            raise ClusterError(f"Ray can't be joined at {address} ($RAY_ADDRESS): {_line(error)}") from error
+
+    def _begin(self) -> None:
+        import ray
+
         for attempt in range(1, ATTEMPTS + 1):
+            self._session = Session()
             try:
-                ray.init(
-                    address=address,
-                    num_cpus=None if address else self.workers,
-                    include_dashboard=None if address else False,
-                    logging_level=logging.CRITICAL,
-                    log_to_driver=False,
-                )
-                self._mine = True
+                with self._session.environment(), _local_alone():
+                    ray.init(
+                        num_cpus=self.workers,
+                        include_dashboard=False,
+                        logging_level=logging.CRITICAL,
+                        log_to_driver=False,
+                        _temp_dir=self._session.rays,
+                    )
+                if ray.util.get_node_ip_address() not in LOOPBACK:
+                    raise RuntimeError("it would listen to the network")
                 return
             except Exception as error:  # Ray raises the bare class for a start that takes too long
-                ray.shutdown()
-                if address or attempt == ATTEMPTS:  # to join, Ray itself tries for minutes
-                    what = "started" if address is None else f"joined at {address} ($RAY_ADDRESS)"
-                    raise ClusterError(f"Ray can't be {what}: {' '.join(str(error).split())}") from error
+                self._stop()
+                if attempt == ATTEMPTS:
+                    raise ClusterError(f"Ray can't be started: {_line(error)}") from error
                 time.sleep(2 * attempt)
-        raise AssertionError("unreachable")
+            except BaseException:  # Ctrl-C
+                self._stop()
+                raise
+
+    def _stop(self) -> None:
+        import ray
+
+        ray.shutdown()
+        session, self._session = self._session, None
+        if session:
+            session.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._mine:
-            import ray
-
-            ray.shutdown()
+            self._stop()
         self._mine = False
 
     def stream(

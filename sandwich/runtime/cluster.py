@@ -9,20 +9,19 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the process with a stack trace
 from engines.settings import Mistake
+from sandwich.runtime.jobs import Job, Result, WorkerError, do, with_plugins
 from sandwich.runtime.session import Session
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 Report = Callable[[dict[str, Any]], None]
 """Takes what a trial has to say on its way."""
@@ -38,6 +37,11 @@ TUNE = {
 
 ATTEMPTS = 3
 """Times that Ray is started: under heavy load its own 30 s limit can pass."""
+RETRIES = 2
+"""Times that a job is done again whose worker died."""
+QUIET = 60.0
+"""Seconds without a result after which one line says so; the next comes after twice as long."""
+ENDED = "Ray ended while it was at work"
 
 
 def cores() -> int:
@@ -134,6 +138,7 @@ class Cluster:
                 self._join(address)
             else:
                 self._begin()
+        ray._private.worker._worker_logs_enabled = False  # else it prints what becomes of workers on stdout
         self._mine = True
 
     def _join(self, address: str) -> None:
@@ -275,32 +280,63 @@ class Cluster:
     ) -> Generator[tuple[int, Result], None, None]:
         """Number and result of each job as it comes.
 
-        A job whose worker dies is run again, twice at most; an exception in `function` is raised here. Raises
-        ClusterError.
+        A job whose worker dies is done again, twice at most; an exception in `function` is raised here. Raises
+        ClusterError and WorkerError.
         """
         if not jobs:
             return
         self.start()
         import ray
 
-        remote = ray.remote(function).options(num_cpus=1, max_retries=2)
+        def work(shared: Any, job: Job) -> Result:
+            return do(function, shared, job)
+
+        work.__name__ = work.__qualname__ = function.__name__  # Ray's title of a process
+        remote = ray.remote(work).options(num_cpus=1, max_retries=0)
         place = ray.put(shared)
         number: dict[Any, int] = {}
-        waiting = list(enumerate(jobs))[::-1]
+        deaths: Counter[int] = Counter()
+        waiting = list(range(len(jobs)))[::-1]
         try:
             while waiting or number:
                 while waiting and len(number) < self.workers:
-                    index, job = waiting.pop()
-                    number[remote.remote(place, job)] = index
-                ready, _ = ray.wait(list(number), num_returns=1)
-                index = number.pop(ready[0])
+                    index = waiting.pop()
+                    number[remote.remote(place, jobs[index])] = index
+                oldest = jobs[min(number.values())]
+                ready = self._wait(list(number), function.__name__ + with_plugins(shared, oldest))
+                index = number.pop(ready)
                 try:
-                    result = ray.get(ready[0])
+                    result = ray.get(ready)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from error  # what happened there, as if it had happened here
+                except (ray.exceptions.RaySystemError, ray.exceptions.LocalRayletDiedError) as error:
+                    raise ClusterError(f"{ENDED}: {_line(error)}") from error
                 except ray.exceptions.RayError as error:
-                    raise ClusterError(f"Ray lost a job: {' '.join(str(error).split())[:300]}") from error
+                    deaths[index] += 1
+                    if deaths[index] > RETRIES:
+                        raise WorkerError(
+                            f"a process that did {function.__name__} died, {deaths[index]} times over the same job"
+                            f"{with_plugins(shared, jobs[index])}: code that ends its process, a crash, or too"
+                            f" little memory ({type(error).__name__})"
+                        ) from error
+                    waiting.append(index)
+                    continue
                 yield index, result
         finally:
             for job_left in number:
                 ray.cancel(job_left)
+
+    def _wait(self, under_way: Sequence[Any], what: str) -> Any:
+        """The first that is ready; one line is told from time to time where that takes long."""
+        import ray
+
+        patience, began = QUIET, time.monotonic()
+        while True:
+            ready, _ = ray.wait(under_way, num_returns=1, timeout=patience)
+            if ready:
+                return ready[0]
+            self._tell(
+                f"no block finished for {time.monotonic() - began:.0f} s: {len(under_way)} under way"
+                f" ({what}); Ctrl-C stops"
+            )
+            patience *= 2

@@ -2,8 +2,8 @@
 
 It waits for the end of its input, which comes when the other closes it or is gone, however that ended. Then it kills
 all that belongs to the folder (only where there is a /proc), and removes it: every process that was started with
-SANDWICH_SESSION=FOLDER in its environment, or that has a file in there open. Ray's processes write their titles over
-some of their environment, so that the first does not find all of them. It imports nothing of this project, and so
+SANDWICH_SESSION=FOLDER in its environment, and those of Ray's that have a file in there open: they write their titles
+over some of their environment, so that the first does not find all of them. It imports nothing of this project, and so
 starts at once.
 """
 
@@ -24,12 +24,13 @@ def belongs(process: Path, folder: str) -> bool:
     mark = f"{MARK}={folder}".encode()
     if mark in (process / "environ").read_bytes().split(b"\0"):
         return True
-    return any(_target(file).startswith(f"{folder}/") for file in (process / "fd").iterdir())
+    titled = (process / "cmdline").read_bytes().startswith(b"ray::")
+    return titled and any(_target(file).startswith(f"{folder}/") for file in (process / "fd").iterdir())
 
 
 def _target(file: Path) -> str:
     try:
-        return os.readlink(file)
+        return str(file.readlink())
     except OSError:  # closed just now
         return ""
 

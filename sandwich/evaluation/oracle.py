@@ -4,7 +4,6 @@ A position is looked at with a cleared hash by one thread, so that its answer de
 it is remembered under the position, the engine's name and version, and the nodes.
 """
 
-import os
 import sqlite3
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +14,11 @@ from pathlib import Path
 import chess
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from engines import moves, planes
 from engines.settings import Mistake
 from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish
+from sandwich.runtime.cache import cache_folder
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
@@ -77,8 +76,7 @@ def game_over(board: chess.Board) -> Analysis | None:
 
 def cache_path() -> Path:
     """`$SANDWICH_CACHE/oracle.sqlite`, else in the user's cache folder."""
-    folder = os.environ.get("SANDWICH_CACHE")
-    return (Path(folder) if folder else platformdirs.user_cache_path("sandwich")) / "oracle.sqlite"
+    return cache_folder() / "oracle.sqlite"
 
 
 class Cache:

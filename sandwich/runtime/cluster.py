@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from _thread import interrupt_main
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,6 @@ RETRIES = 2
 """Times that a job is done again whose worker died."""
 QUIET = 60.0
 """Seconds without a result after which one line says so; the next comes after twice as long."""
-ENDED = "Ray ended while it was at work"
 
 
 def cores() -> int:
@@ -123,6 +123,7 @@ class Cluster:
         self._tell = tell
         self._mine = False
         self._session: Session | None = None
+        self._lost = False
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +167,7 @@ class Cluster:
                     )
                 if ray.util.get_node_ip_address() not in LOOPBACK:
                     raise RuntimeError("it would listen to the network")
+                self._watch()
                 return
             except Exception as error:  # Ray raises the bare class for a start that takes too long
                 self._stop()
@@ -179,8 +181,8 @@ class Cluster:
     def _stop(self) -> None:
         import ray
 
-        ray.shutdown()
         session, self._session = self._session, None
+        ray.shutdown()
         if session:
             session.close()
 
@@ -190,6 +192,25 @@ class Cluster:
         if self._mine:
             self._stop()
         self._mine = False
+        if self._lost:
+            raise ClusterError("Ray's own process ended in the middle of the work; it can go on where it was cut off")
+
+    def _watch(self) -> None:
+        """Interrupt the main thread when Ray's own process ends: Ray itself would end this one, after a while."""
+        from ray._private import ray_constants, worker
+
+        session = self._session
+        raylet = worker._global_node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process
+
+        def watch() -> None:
+            while raylet.poll() is None:
+                time.sleep(0.5)
+            if session is self._session:  # else it was stopped
+                self._lost = True
+                interrupt_main()
+
+        if threading.current_thread() is threading.main_thread():
+            threading.Thread(target=watch, name="watch of Ray", daemon=True).start()
 
     def stream(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
@@ -309,8 +330,6 @@ class Cluster:
                     result = ray.get(ready)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from error  # what happened there, as if it had happened here
-                except (ray.exceptions.RaySystemError, ray.exceptions.LocalRayletDiedError) as error:
-                    raise ClusterError(f"{ENDED}: {_line(error)}") from error
                 except ray.exceptions.RayError as error:
                     deaths[index] += 1
                     if deaths[index] > RETRIES:

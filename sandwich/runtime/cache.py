@@ -1,0 +1,12 @@
+"""Where lies what is kept between runs: the oracle's looks, and the notes of libraries."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_folder() -> Path:
+    """`$SANDWICH_CACHE`, else the user's cache folder of this project; it need not be there yet."""
+    folder = os.environ.get("SANDWICH_CACHE")
+    return Path(folder) if folder else platformdirs.user_cache_path("sandwich")

@@ -3,6 +3,7 @@
 import os
 import sys
 from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
@@ -38,6 +39,12 @@ def cli() -> None:
     """
 
 
+def end(stopped: Stopped) -> NoReturn:
+    """Say that the command has stopped, and end with the code that shells give its signal."""
+    stopped.show()
+    sys.exit(stopped.code)
+
+
 def main() -> None:
     """Entry point: a user's mistake ends in one line, and so does a command that is told to stop."""
     handle_signals()
@@ -46,6 +53,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a character that the terminal lacks
     try:
         cli.main(standalone_mode=False)
+    except Stopped as stopped:
+        end(stopped)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -53,9 +62,7 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as why:
-        stopped = Stopped("Stopped.", why)
-        stopped.show()
-        sys.exit(stopped.exit_code)
+        end(Stopped("Stopped.", why))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -20,9 +20,11 @@ class Told(KeyboardInterrupt):
 class Stopped(click.ClickException):
     """A command that was told to stop has done so, cleanly: one line, and the exit code that shells give a signal."""
 
+    exit_code = 128 + signal.SIGINT
+
     def __init__(self, message: str, why: BaseException | None = None) -> None:
         super().__init__(message)
-        self.exit_code = 128 + (why.number if isinstance(why, Told) else signal.SIGINT)
+        self.code = 128 + (why.number if isinstance(why, Told) else signal.SIGINT)
 
     def show(self, file: object = None) -> None:
         try:

@@ -20,7 +20,7 @@ from sandwich.runs.metrics import read_metrics, scalars, step_of, write_metrics
 from sandwich.runs.provenance import code_version
 from sandwich.runs.showcase import Case, cases
 from sandwich.runtime.background import BackgroundWorker
-from sandwich.runtime.cache import cache_folder
+from sandwich.runtime.cache import notes_folder
 from sandwich.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def _init(folder: Path, spec: RunSpec, mode: Any) -> "Run":
 @contextmanager
 def _environment(data: Path) -> Iterator[None]:
     """W&B's own variables set for a while, and put back as they were; `data`: where it keeps its data."""
-    places = {DATA: data.resolve(), CACHE: cache_folder().absolute()}
+    places = {DATA: data.resolve(), CACHE: notes_folder(data.resolve())}
     values = {**ENVIRONMENT, **{name: os.environ.get(name, str(place)) for name, place in places.items()}}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

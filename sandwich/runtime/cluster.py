@@ -94,7 +94,7 @@ def _local_alone() -> Iterator[None]:
     process of the dashboard, which starts even where none is asked for, asks the network which cloud it is in.
     """
     from ray._private import ray_constants, services
-    from ray._raylet import Config
+    from ray._raylet import Config  # type: ignore[attr-defined]
 
     Config.initialize("")  # what was read from the environment when Ray was imported may be of another time
     with ExitStack() as stack:
@@ -165,7 +165,8 @@ class Cluster:
                         log_to_driver=False,
                         _temp_dir=self._session.rays,
                     )
-                if ray.util.get_node_ip_address() not in LOOPBACK:
+                where = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+                if where not in LOOPBACK:
                     raise RuntimeError("it would listen to the network")
                 self._watch()
                 return
@@ -200,7 +201,8 @@ class Cluster:
         from ray._private import ray_constants, worker
 
         session = self._session
-        raylet = worker._global_node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process
+        node: Any = worker._global_node
+        raylet = node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process
 
         def watch() -> None:
             while raylet.poll() is None:
@@ -345,7 +347,7 @@ class Cluster:
             for job_left in number:
                 ray.cancel(job_left)
 
-    def _wait(self, under_way: Sequence[Any], what: str) -> Any:
+    def _wait(self, under_way: list[Any], what: str) -> Any:
         """The first that is ready; one line is told from time to time where that takes long."""
         import ray
 

@@ -13,6 +13,7 @@ from engines.settings import SpecError
 from experiments.cli.console import Display, cell
 from experiments.cli.human import human
 from experiments.cli.options import JSON, OVERRIDES, SPEC
+from experiments.cli.stopping import resumable
 from experiments.figures.highstakes_page import write_page
 from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
 from sandwich.highstakes.spec import load_highstakes
@@ -41,11 +42,8 @@ def _with(
     """Do a part of an experiment, with progress."""
     settings = load_highstakes(spec, overrides)
     root = out or Path("runs") / settings.name
-    with Display() as display, Cluster(worker_count(settings)) as cluster:
-        try:
-            return root, work(AdversarialTraining(settings, root, cluster, display))
-        except KeyboardInterrupt:
-            raise click.ClickException(f"stopped; the same command goes on from {root}") from None
+    with Display() as display, Cluster(worker_count(settings)) as cluster, resumable(root):
+        return root, work(AdversarialTraining(settings, root, cluster, display))
 
 
 @highstakes.command()

@@ -4,11 +4,13 @@ import os
 import sys
 import traceback
 from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
 from engines.settings import Mistake
 from experiments.cli.lazy import LazyGroup
+from experiments.cli.stopping import Stopped, handle_signals
 
 COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
@@ -41,13 +43,22 @@ def cli() -> None:
     """
 
 
+def end(stopped: Stopped) -> NoReturn:
+    """Say that the command has stopped, and end with the code that shells give its signal."""
+    stopped.show()
+    sys.exit(stopped.code)
+
+
 def main() -> None:
-    """Entry point: a user's mistake ends in one line, Ctrl-C in none of a traceback."""
+    """Entry point: a user's mistake ends in one line, and so does a command that is told to stop."""
+    handle_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character that the terminal lacks
     try:
         cli.main(standalone_mode=False)
+    except Stopped as stopped:
+        end(stopped)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -56,9 +67,8 @@ def main() -> None:
             traceback.print_exception(error)
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as why:
+        end(Stopped("Stopped.", why))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -9,6 +9,7 @@ import click
 
 from experiments.cli.console import RunDisplay, figure_text
 from experiments.cli.options import JSON, OVERRIDES, SPEC
+from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
 from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runs.controls import MEANING, controls
@@ -67,10 +68,8 @@ def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
 
     headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
-        try:
+        with resumable(folder):
             final = run_loop(settings, folder, display, game_page)
-        except KeyboardInterrupt:
-            raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
         write_report(folder)
     return final
 

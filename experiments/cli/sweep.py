@@ -14,6 +14,7 @@ from rich.text import Text
 from engines.settings import SpecError
 from experiments.cli.console import Display, cell, text_of
 from experiments.cli.options import JSON, OVERRIDES, SPEC
+from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import cores
@@ -80,10 +81,8 @@ def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> 
             display.advance(max(0, rows - seen[key]), f"{sum(one.done for one in cells)} of {len(cells)} cells done")
             seen[key] = max(seen[key], rows)
 
-        try:
+        with resumable(root):
             run_sweep(settings, beside, cells, root, on_step, game_page)
-        except KeyboardInterrupt:
-            raise click.ClickException(f"stopped; the same command goes on from {root}") from None
 
 
 def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:

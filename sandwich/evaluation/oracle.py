@@ -5,7 +5,6 @@ remembered under the position, the engine's name and version, the digest of its 
 whole answers of a legal move get in: anything else is a fault of the engine, which `Stockfish` raises.
 """
 
-import os
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,11 +15,11 @@ from pathlib import Path
 import chess
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from engines import moves, planes
 from engines.settings import Mistake
 from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish, program_digest
+from sandwich.runtime.cache import cache_folder
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
@@ -81,8 +80,7 @@ def game_over(board: chess.Board) -> Analysis | None:
 
 def cache_path() -> Path:
     """`$SANDWICH_CACHE/oracle.sqlite`, else in the user's cache folder."""
-    folder = os.environ.get("SANDWICH_CACHE")
-    return (Path(folder) if folder else platformdirs.user_cache_path("sandwich")) / "oracle.sqlite"
+    return cache_folder() / "oracle.sqlite"
 
 
 class Cache:

@@ -80,7 +80,7 @@ def run(spec: RunSpec, path: str | Path, progress: RunProgress = NO_PROGRESS, bo
     prepare(folder, spec, checkpoints, oracle.identity)
     write_whole(folder.checkpoint(0), checkpoints[spec.student])
 
-    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count) as cluster:
+    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count, progress.message) as cluster:
         rows: list[Row] = tracker.rows[: spec.steps + 1]
         measurer = Measurer(cluster, spec, checkpoints, oracle, progress)
         for step, row in enumerate(rows):  # what was not measured for want of an engine

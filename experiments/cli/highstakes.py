@@ -17,6 +17,8 @@ from experiments.figures.highstakes_page import write_page
 from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
 from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import ROOTS, read_if_there
+from sandwich.runtime.locks import driver
 
 OUT = click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: runs/NAME].")
 
@@ -43,7 +45,8 @@ def _with(
     root = out or Path("runs") / settings.name
     with Display() as display, Cluster(worker_count(settings)) as cluster:
         try:
-            return root, work(AdversarialTraining(settings, root, cluster, display))
+            with driver(root, apart=ROOTS):
+                return root, work(AdversarialTraining(settings, root, cluster, display))
         except KeyboardInterrupt:
             raise click.ClickException(f"stopped; the same command goes on from {root}") from None
 
@@ -153,11 +156,12 @@ def report(folder: Path, as_json: bool) -> None:
     Example: sandwich highstakes report runs/highstakes_small
     """
     path = folder / "result.json"
-    if not path.exists():
+    content = read_if_there(path)
+    if content is None:
         raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} writes it")
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        result = json.loads(content)
+    except ValueError as error:
         raise SpecError(
             f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"
         ) from None

@@ -13,6 +13,7 @@ COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
     "sweep": ("experiments.cli.sweep:sweep", "Many runs over a dose, seeds, or any other keys."),
     "view": ("experiments.cli.run:view", "Show a run or sweep in a browser, also while it goes on."),
+    "verify": ("experiments.cli.verify:verify", "Compare the files of a folder with their checksums."),
     "report": ("experiments.cli.run:report", "Write the report of a run or sweep anew."),
     "match": ("experiments.cli.match:match", "Players against each other, with ratings."),
     "ladder": ("experiments.cli.match:ladder", "A player against Stockfish at fixed nodes."),
@@ -38,7 +39,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: a user's mistake ends in one line, Ctrl-C in none of a traceback."""
+    """Entry point: a user's mistake, or what the system refuses, ends in one line, Ctrl-C in none of a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character that the terminal lacks
@@ -55,6 +56,10 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        said = " ".join(str(error.strerror or error).split())
+        click.echo(f"Error: {error.filename}: {said}" if error.filename else f"Error: {said}", err=True)
         sys.exit(1)
 
 

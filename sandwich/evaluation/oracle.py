@@ -27,6 +27,10 @@ BLOCK = 250
 """Positions that one worker looks at before it answers; what a kill can lose."""
 
 
+WAY_OUT = "delete it, or set SANDWICH_CACHE to another folder"
+"""What to do about a memory that can't be used."""
+
+
 class CacheError(Mistake, RuntimeError):
     """The memory on disk can't be used: one line."""
 
@@ -100,33 +104,36 @@ class Cache:
                 )
                 file.execute("SELECT engine, nodes, position, move, centipawns FROM looks LIMIT 1")
         except (OSError, sqlite3.Error) as error:
-            raise CacheError(
-                f"the oracle's memory {path} can't be used ({error}):"
-                " delete it, or set SANDWICH_CACHE to another folder"
-            ) from None
+            raise CacheError(f"the oracle's memory {path} can't be used ({error}): {WAY_OUT}") from None
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=60)
 
     def known(self, positions: Iterable[bytes]) -> dict[bytes, Analysis]:
-        """Those of the positions that have been looked at."""
+        """Those of the positions that have been looked at. Raises CacheError."""
         wanted, known = list(positions), {}
-        with closing(self._open()) as file:
-            for first in range(0, len(wanted), 500):
-                some = wanted[first : first + 500]
-                rows = file.execute(
-                    "SELECT position, move, centipawns FROM looks WHERE engine = ? AND nodes = ?"
-                    f" AND position IN ({','.join('?' * len(some))})",
-                    (*self._key, *some),
-                )
-                known.update({position: Analysis(move, centipawns) for position, move, centipawns in rows})
+        try:
+            with closing(self._open()) as file:
+                for first in range(0, len(wanted), 500):
+                    some = wanted[first : first + 500]
+                    rows = file.execute(
+                        "SELECT position, move, centipawns FROM looks WHERE engine = ? AND nodes = ?"
+                        f" AND position IN ({','.join('?' * len(some))})",
+                        (*self._key, *some),
+                    )
+                    known.update({position: Analysis(move, centipawns) for position, move, centipawns in rows})
+        except sqlite3.Error as error:
+            raise CacheError(f"the oracle's memory {self.path} can't be read ({error}): {WAY_OUT}") from None
         return known
 
     def add(self, looks: Mapping[bytes, Analysis]) -> None:
-        """Remember looks; what was there stays."""
+        """Remember looks; what was there stays. Raises CacheError where they can't be written, on a full disk too."""
         rows = [(*self._key, position, look.move, look.centipawns) for position, look in looks.items()]
-        with closing(self._open()) as file, file:
-            file.executemany("INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?)", rows)
+        try:
+            with closing(self._open()) as file, file:
+                file.executemany("INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise CacheError(f"the oracle's memory {self.path} can't be written ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,7 @@ class Oracle:
                     self.identity = engine.identity
             except EngineError as error:
                 self.missing = str(error)
+        self._remembers = True
         self.memory = memory or cache_path()
         self._cache = Cache(self.memory, self.identity, nodes) if self.identity and nodes else None
 
@@ -199,9 +207,13 @@ class Oracle:
         progress.begin(phase, len(missing))
 
         def remember(analyses: dict[bytes, Analysis]) -> None:
-            assert self._cache
-            self._cache.add(analyses)
             known.update(analyses)
+            try:
+                if self._remembers and self._cache:
+                    self._cache.add(analyses)
+            except CacheError as error:  # what was seen is known all the same
+                self._remembers = False
+                progress.message(f"{error}; going on without it")
             self.analysed += len(analyses)
             progress.advance(len(analyses))
 

@@ -18,6 +18,8 @@ from experiments.figures.highstakes_page import write_page
 from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
 from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import ROOTS, read_if_there
+from sandwich.runtime.locks import driver
 
 OUT = click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: runs/NAME].")
 
@@ -42,7 +44,7 @@ def _with(
     """Do a part of an experiment, with progress."""
     settings = load_highstakes(spec, overrides)
     root = out or Path("runs") / settings.name
-    with Display() as display, Cluster(worker_count(settings)) as cluster, resumable(root):
+    with Display() as display, Cluster(worker_count(settings)) as cluster, resumable(root), driver(root, apart=ROOTS):
         return root, work(AdversarialTraining(settings, root, cluster, display))
 
 
@@ -151,11 +153,12 @@ def report(folder: Path, as_json: bool) -> None:
     Example: sandwich highstakes report runs/highstakes_small
     """
     path = folder / "result.json"
-    if not path.exists():
+    content = read_if_there(path)
+    if content is None:
         raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} writes it")
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        result = json.loads(content)
+    except ValueError as error:
         raise SpecError(
             f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"
         ) from None

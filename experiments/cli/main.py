@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
     "sweep": ("experiments.cli.sweep:sweep", "Many runs over a dose, seeds, or any other keys."),
     "view": ("experiments.cli.run:view", "Show a run or sweep in a browser, also while it goes on."),
+    "verify": ("experiments.cli.verify:verify", "Compare the files of a folder with their checksums."),
     "report": ("experiments.cli.run:report", "Write the report of a run or sweep anew."),
     "match": ("experiments.cli.match:match", "Players against each other, with ratings."),
     "ladder": ("experiments.cli.match:ladder", "A player against Stockfish at fixed nodes."),
@@ -50,7 +51,7 @@ def end(stopped: Stopped) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point: a user's mistake ends in one line, and so does a command that is told to stop."""
+    """Entry point: a user's mistake, what the system refuses, and a command that is told to stop end in one line."""
     handle_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -71,6 +72,10 @@ def main() -> None:
         end(Stopped("Stopped.", why))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        said = " ".join(str(error.strerror or error).split())
+        click.echo(f"Error: {error.filename}: {said}" if error.filename else f"Error: {said}", err=True)
         sys.exit(1)
 
 

@@ -11,9 +11,11 @@ from experiments.cli.console import RunDisplay, figure_text
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
+from experiments.viewer.folders import is_sweep
 from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runs.controls import MEANING, controls
 from sandwich.runs.loop import run as run_loop
+from sandwich.runtime.kept import Checked, DamagedError, check_all
 from sandwich.spec.run_spec import RunSpec, load_spec
 from sandwich.sweeps.sweep import cell_key
 
@@ -85,7 +87,22 @@ def report(folder: Path, games: int) -> None:
     """
     from experiments.viewer.page import write_report  # matplotlib takes a second to import
 
+    damaged = check_shown(folder)
     click.echo(f"Report: {write_report(folder, games)}")
+    if damaged:
+        raise DamagedError("; ".join(damaged))
+
+
+NOT_SHOWN = ("checkpoints/", "games/", "provenance.json", "result.json")
+"""Beginnings of the paths of files of a run that no page shows."""
+
+
+def check_shown(folder: Path) -> tuple[str, ...]:
+    """What is damaged or missing of what the pages of a sweep show, in a line each. Raises DamagedError for a run."""
+    checked = check_all(folder, NOT_SHOWN) or Checked()
+    if checked.problems and not is_sweep(folder):
+        raise DamagedError(checked.problems[0])
+    return checked.problems
 
 
 @click.command()
@@ -99,6 +116,9 @@ def view(folder: Path, port: int, in_browser: bool) -> None:
     Example: sandwich view runs/default
     """
     from experiments.viewer.server import serve  # matplotlib takes a second to import
+
+    for line in check_shown(folder):
+        click.echo(line, err=True)
 
     def tell(address: str) -> None:
         click.echo(f"{folder}: {address} (Ctrl-C ends it)")

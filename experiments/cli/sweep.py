@@ -18,10 +18,11 @@ from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import cores
+from sandwich.runtime.kept import DamagedError
 from sandwich.spec.shipped import plugin_folder
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
-from sandwich.sweeps.sweep import Cell, SweepSpec, load_sweep, plan, planned, run_sweep
+from sandwich.sweeps.sweep import DAMAGED, FAILED, Cell, SweepSpec, load_sweep, plan, planned, run_sweep
 
 
 class SweepGroup(click.Group):
@@ -96,7 +97,8 @@ def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:
     headings, shown = in_columns([one.values for one in cells])
     table = Table("cell", *headings, "", box=None)
     for one, values in zip(cells, shown, strict=True):
-        table.add_row(one.key, *values, "done" if one.done else f"about {_clock(times[one.key])}")
+        time = f"about {_clock(times[one.key])}" if one.key in times else ""
+        table.add_row(one.key, *values, DAMAGED if one.problem else "done" if one.done else time)
     Console().print(table)
     click.echo(f"{len(times)} of {len(cells)} cells to do, about {_clock(total)} on {cores()} cores")
 
@@ -153,12 +155,14 @@ def status_command(folder: Path, as_json: bool) -> None:
     _, cells = planned(folder)
     lines = []
     for one in cells:
-        mark, rows = one.read_mark(), read_metrics(one.folder)
+        mark = one.read_mark()
+        rows = [] if mark["state"] == DAMAGED else read_metrics(one.folder)
         pgr = rows[-1]["pgr"] if len(rows) > 1 else None
         lines.append({"key": one.key, "values": one.values, "state": mark["state"], "error": mark["error"],
                       "steps": max(0, len(rows) - 1), "of": one.spec.steps, "pgr": pgr})  # fmt: skip
     if as_json:
         click.echo(json.dumps({"cells": lines}))
+        _tell_damaged(cells)
         return
     headings, shown = in_columns([one.values for one in cells])
     table = Table("cell", *headings, "state", "steps", "PGR", "", box=None)
@@ -168,6 +172,13 @@ def status_command(folder: Path, as_json: bool) -> None:
     Console().print(table)
     states = Counter(line["state"] for line in lines)
     click.echo(", ".join(f"{count} {state}" for state, count in states.items()))
+    _tell_damaged(cells)
+
+
+def _tell_damaged(cells: Sequence[Cell]) -> None:
+    """End with what is damaged, where something is."""
+    if found := [one.problem for one in cells if one.problem]:
+        raise DamagedError("; ".join(found))
 
 
 @sweep.command("table")
@@ -204,7 +215,8 @@ def _finish(
     if heat and squares:
         written += heat_map(squares, heat, root / "heat")
     report = write_report(root)
-    failed = {one.key: one.read_mark()["error"] for one in cells if one.read_mark()["state"] == "failed"}
+    marks = {one.key: one.read_mark() for one in cells}
+    failed = {key: mark["error"] for key, mark in marks.items() if mark["state"] in FAILED}
     if as_json:
         lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
         even = {curve.label: curve.break_even for some in drawn.values() for curve in some}

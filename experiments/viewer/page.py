@@ -17,8 +17,8 @@ from experiments.figures.templates import render
 from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.picks import picked
 from experiments.viewer.sweep import sweep_figures
-from sandwich.protocol.ledger import LedgerError
 from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import DamagedError
 
 GAMES = 300
 """Games that a report holds where nothing else is asked for."""
@@ -33,7 +33,7 @@ CHUNK = 10
 def write_report(folder: str | Path, most: int = GAMES) -> Path:
     """Write `report.html` of a run or a sweep, with at most `most` of its games, and return its path.
 
-    Raises `sandwich.runs.metrics.MetricsError` where metrics.jsonl is damaged.
+    Raises DamagedError where metrics.jsonl is damaged.
     """
     path = Path(folder) / "report.html"
     write_whole(path, page(Path(folder), most).encode())
@@ -114,7 +114,7 @@ def _held(folder: Path, most: int, chunks: list[str]) -> dict[str, Any]:
             game = games.game(folder, columns["step"][place], columns["game"][place])
             assert game is not None
             records.append(finish(game))
-    except LedgerError as error:
+    except DamagedError as error:
         return {"error": str(error)}
     first = len(chunks)
     chunks += [_packed(records[at : at + CHUNK]) for at in range(0, len(records), CHUNK)]

@@ -30,6 +30,10 @@ BLOCK = 250
 """Positions that one worker looks at before it answers; what a kill can lose."""
 
 
+WAY_OUT = "delete it, or set SANDWICH_CACHE to another folder"
+"""What to do about a memory that can't be used."""
+
+
 class CacheError(Mistake, RuntimeError):
     """The memory on disk can't be used: one line."""
 
@@ -108,13 +112,10 @@ class Cache:
             with closing(sqlite3.connect(self.path, timeout=60)) as file, file:
                 yield file
         except (OSError, sqlite3.Error) as error:
-            raise CacheError(
-                f"the oracle's memory {self.path} can't be used ({error}):"
-                " delete it, or set SANDWICH_CACHE to another folder"
-            ) from None
+            raise CacheError(f"the oracle's memory {self.path} can't be used ({error}): {WAY_OUT}") from None
 
     def known(self, positions: Iterable[bytes]) -> dict[bytes, Analysis]:
-        """Those of the positions that have been looked at."""
+        """Those of the positions that have been looked at. Raises CacheError."""
         wanted, known = list(positions), {}
         with self._open() as file:
             for first in range(0, len(wanted), 500):
@@ -128,7 +129,7 @@ class Cache:
         return known
 
     def add(self, looks: Mapping[bytes, Analysis]) -> None:
-        """Remember looks; what was there stays."""
+        """Remember looks; what was there stays. Raises CacheError where they can't be written, on a full disk too."""
         rows = [(*self._key, position, look.move, look.centipawns) for position, look in looks.items()]
         with self._open() as file:
             file.executemany("INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?)", rows)
@@ -183,6 +184,7 @@ class Oracle:
                     self._digest, self.identity = program_digest(program), engine.identity
             except EngineError as error:
                 self.missing = str(error)
+        self._remembers = True
         self.memory = memory or cache_path()
         known_as = f"{self.identity}, SHA-256 {self._digest}, {READING}"
         self._cache = Cache(self.memory, known_as, nodes) if self.identity and nodes else None
@@ -212,9 +214,13 @@ class Oracle:
         progress.begin(phase, len(missing))
 
         def remember(analyses: dict[bytes, Analysis]) -> None:
-            assert self._cache
-            self._cache.add(analyses)
             known.update(analyses)
+            try:
+                if self._remembers and self._cache:
+                    self._cache.add(analyses)
+            except CacheError as error:  # what was seen is known all the same
+                self._remembers = False
+                progress.message(f"{error}; going on without it")
             self.analysed += len(analyses)
             progress.advance(len(analyses))
 

@@ -27,7 +27,7 @@ from sandwich.highstakes.environment import (
     JudgeConfig,
 )
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import damaged, read_json_lines, write_kept
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
@@ -228,9 +228,12 @@ def run_file(folder: Path, first: int) -> Path:
 
 def write(path: Path, runs: Sequence[AttackRun]) -> None:
     """Write runs to a file, a line of JSON each."""
-    write_whole(path, "".join(json.dumps(asdict(run)) + "\n" for run in runs).encode())
+    write_kept(path, "".join(json.dumps(asdict(run)) + "\n" for run in runs).encode())
 
 
 def read(path: Path) -> list[AttackRun]:
-    """The runs of a file."""
-    return [AttackRun.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The runs of a file. Raises DamagedError."""
+    try:
+        return [AttackRun.from_json(row) for row in read_json_lines(path)]
+    except (KeyError, TypeError) as error:
+        raise damaged(path, f"expected attack runs, a line each ({error})") from None

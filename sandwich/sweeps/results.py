@@ -21,10 +21,14 @@ DRAWS = 2_000
 
 
 def tidy(cells: Sequence[Cell]) -> pd.DataFrame:
-    """One row for each cell and step: the cell's key and values, and every number of its metrics by flat name."""
+    """One row for each cell and step: the cell's key and values, and every number of its metrics by flat name.
+
+    A damaged cell has none.
+    """
     return pd.DataFrame(
         {"cell": cell.key, **{key: _plain(value) for key, value in cell.values.items()}, **scalars(row)}
         for cell in cells
+        if not cell.problem
         for row in read_metrics(cell.folder)
     )
 
@@ -79,7 +83,7 @@ def points(cells: Sequence[Cell]) -> list[Point]:
     """The finished cells of a sweep, those that differ in their seed alone together, in the order of the cells."""
     grouped: dict[str, Point] = {}
     for cell in cells:
-        rows = read_metrics(cell.folder) if cell.done else []
+        rows = read_metrics(cell.folder) if cell.done and not cell.problem else []
         if rows:
             values = {key: value for key, value in cell.values.items() if key != SEED}
             grouped.setdefault(repr(values), Point(values, [])).rows.append((rows[0], rows[-1]))

@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,11 +25,24 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from agents.checkpoint_files import checkpoints_in, read_checkpoints
 from agents.plugins import Plugin, source_of, sources
 from engines.settings import Frozen, SpecError
-from sandwich.runs.loop import CELL, run
+from sandwich.runs.loop import CELL, RESULT, run
+from sandwich.runs.metrics import read_metrics
 from sandwich.runs.provenance import read_files
 from sandwich.runs.tracking import Board
 from sandwich.runtime.cluster import Cluster, cores
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.files import contents, holds_nothing
+from sandwich.runtime.kept import (
+    ROOTS,
+    SUMS,
+    DamagedError,
+    damaged,
+    keep_checksums,
+    read_if_there,
+    read_json,
+    read_settings,
+    write_kept,
+)
+from sandwich.runtime.locks import driver, holder
 from sandwich.runtime.progress import NullProgress, Row
 from sandwich.spec.loading import Override, assigned, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices
@@ -40,6 +54,17 @@ KEY = re.compile(r"[A-Za-z0-9_-]+")
 """Key of a cell."""
 LEFT_OUT = "left out"
 """State of a cell that an earlier launch had and the sweep's spec no longer has; its run stays."""
+
+DAMAGED = "damaged"
+"""State of a cell of which a file is not what was written."""
+INTERRUPTED = "interrupted"
+"""State of a cell in which nobody is at work any more, though it is not finished."""
+FAILED = ("failed", DAMAGED)
+"""States of cells that a sweep does not go on with."""
+SCRATCH = ".tune-"
+"""How the folder begins in which Ray Tune keeps what nobody needs afterwards."""
+ENDING = 120.0
+"""Seconds that a worker may need to end whose driver was killed."""
 
 Values = dict[str, Any]
 """Values of dotted keys of a run's spec."""
@@ -134,28 +159,53 @@ class Cell:
     @property
     def done(self) -> bool:
         """Whether its run is finished."""
-        return (self.folder / "result.json").exists()
+        return (self.folder / RESULT).exists()
+
+    @property
+    def problem(self) -> str | None:
+        """What is damaged or missing of the files that a sweep reads of its cells, in one line; None: nothing is."""
+        try:
+            if read_if_there(self.folder / CELL) is not None:
+                read_json(self.folder / CELL)
+            rows = read_metrics(self.folder)
+            if self.done:
+                read_json(self.folder / RESULT)
+                if not rows:
+                    raise damaged(self.folder / "metrics.jsonl", "it has no rows of a finished run")
+        except DamagedError as error:
+            return str(error)
+        return None
 
     def mark(self, state: str, error: str | None = None) -> None:
-        """Write `cell.json`: what the cell is, and how it stands (waiting, running, done, failed, left out)."""
+        """Write `cell.json`: what the cell is, and how it stands (waiting, running, done, failed, left out).
+
+        Raises FileError, DamagedError.
+        """
         _write_mark(self.folder, {"key": self.key, "values": self.values, "state": state, "error": error})
 
     def read_mark(self) -> dict[str, Any]:
-        """What `cell.json` says, with the state `done` where the run is finished."""
+        """What `cell.json` says, with the state `done` where the run is finished, `damaged` where it can't be read."""
+        if problem := self.problem:
+            return {"state": DAMAGED, "error": problem}
         return _read_mark(self.folder) | ({"state": "done", "error": None} if self.done else {})
 
 
 def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
+    if holds_nothing(folder):
+        keep_checksums(folder)
+    write_kept(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
 
 
 def _read_mark(folder: Path) -> dict[str, Any]:
-    try:
-        mark: dict[str, Any] = json.loads((folder / CELL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """What `cell.json` says; a cell that is said to be running in a folder where nobody is at work is interrupted.
+
+    Raises DamagedError.
+    """
+    if read_if_there(folder / CELL) is None:
         return {"state": "waiting", "error": None}
-    return mark
+    mark = {"state": "unknown", "error": None} | read_json(folder / CELL)
+    return mark | ({"state": INTERRUPTED} if mark["state"] == "running" and holder(folder) is None else {})
 
 
 def load_sweep(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> SweepSpec:
@@ -297,7 +347,7 @@ def run_cell(
     cell = cells[key]
     cell.mark("running")
     try:
-        run(cell.spec, cell.folder, TrialProgress(report), board)
+        run(cell.spec, cell.folder, TrialProgress(report), board, ENDING)
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         cell.mark("failed", f"{type(error).__name__}: {text}")
@@ -306,31 +356,45 @@ def run_cell(
 
 
 def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> None:
-    """Make the sweep's folder, or take over the one there. Raises SpecError where it holds something else."""
-    if root.exists() and not (root / "sweep.yaml").exists() and any(root.iterdir()):
+    """Make the sweep's folder, or take over the one there. Raises SpecError where it holds something else.
+
+    Of a damaged cell nothing is written. What trials of a killed sweep left is removed.
+    """
+    if read_if_there(root / "sweep.yaml") is None and any(path.name != SUMS for path in contents(root)):
         raise SpecError(f"{root} is not empty and holds no sweep: choose another --out")
     about = sweep.model_dump(mode="json") | {"run": run_settings(sweep, beside)}  # needs no other file
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError(f"{root}: no folder can be made there ({error.strerror}): choose another --out") from None
-    write_whole(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
+    for left in root.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    keep_checksums(root)
+    write_kept(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
     rows = [{"key": cell.key, "values": cell.values, "spec": cell.spec.model_dump(mode="json")} for cell in cells]
-    write_whole(root / PLAN, (json.dumps(rows, indent=1) + "\n").encode())
+    write_kept(root / PLAN, (json.dumps(rows, indent=1) + "\n").encode())
     for cell in cells:
         for name, text in sources(cell.spec).items():
-            write_whole(root / name, text.encode())
-        cell.mark("done" if cell.done else "waiting")
+            write_kept(root / name, text.encode())
+        if not cell.problem:
+            cell.mark("done" if cell.done else "waiting")
     for other in {file.parent for file in root.glob(f"cells/*/{CELL}")} - {cell.folder for cell in cells}:
-        _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
+        try:
+            _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
+        except DamagedError:  # it is not asked about any more
+            pass
 
 
 def planned(root: str | Path) -> tuple[SweepSpec, list[Cell]]:
-    """The sweep in a folder, and its cells as they were launched last. Runs no file of a plugin. Raises SpecError."""
+    """The sweep in a folder, and its cells as they were launched last. Runs no file of a plugin.
+
+    Raises SpecError, DamagedError.
+    """
     root = Path(root)
     about = root / "sweep.yaml"
-    if not about.is_file():
+    if read_if_there(about) is None:
         raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
+    read_settings(about)
     sweep = load_sweep(about)
     if (root / PLAN).is_file():
         return sweep, _launched(root)
@@ -376,27 +440,37 @@ def run_sweep(
 
     on_step: hears of a cell (key) and its rows so far.
     board: page of one game, for those that are shown in W&B; a function that workers can import.
-    A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on.
+    A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json; the others go on,
+    as they do where files of a cell are damaged. Raises BusyError where another process is at work in `root`.
     """
     beside, root = Path(beside), Path(root)
     for cell in cells:
         if not cell.done:
             check_devices(cell.spec)
-    begin(sweep, beside, cells, root)
-    left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done}
+    with driver(root, apart=ROOTS):
+        begin(sweep, beside, cells, root)
+        _run_cells(sweep, cells, root, on_step, board)
+
+
+def _run_cells(
+    sweep: SweepSpec, cells: Sequence[Cell], root: Path, on_step: Callable[[str, int], None], board: Board | None
+) -> None:
+    left = {
+        cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells if not cell.done and not cell.problem
+    }
     if not left:
         return
     with Cluster(max(cores(), sweep.workers)) as cluster:
         for _ in range(sweep.retries + 1):  # once, but for trials that were lost together with a worker
-            with tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
+            with tempfile.TemporaryDirectory(dir=root, prefix=SCRATCH) as scratch:
                 died = cluster.trials(
                     partial(run_cell, board=board), left, list(left), workers=sweep.workers, retries=sweep.retries,
                     scratch=Path(scratch), on_result=lambda key, result: on_step(key, int(result["step"]) + 1),
                 )  # fmt: skip
             for key, error in died.items():
-                if not left[key].done and left[key].read_mark()["state"] != "failed":
+                if not left[key].done and left[key].read_mark()["state"] not in FAILED:
                     left[key].mark("failed", error)
-            left = {key: cell for key, cell in left.items() if not cell.done and cell.read_mark()["state"] != "failed"}
+            left = {key: c for key, c in left.items() if not c.done and c.read_mark()["state"] not in FAILED}
             if not left:
                 return
     for cell in left.values():

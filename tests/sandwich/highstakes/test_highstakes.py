@@ -54,6 +54,7 @@ from sandwich.highstakes.harden import _Job as LabelJob
 from sandwich.highstakes.measure import let_through
 from sandwich.highstakes.spec import load_highstakes as load
 from sandwich.highstakes.strength import StrengthConfig, strength
+from sandwich.runtime.kept import DamagedError
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.training.supervised import TrainConfig
 from tests.helpers.highstakes import CHECKPOINTS, DATA, HANGS, QUEEN_AWAY, biased_filter, small_network, small_spec
@@ -109,7 +110,7 @@ def test_a_dataset_labels_every_legal_move_and_is_read_again_as_it_was(tmp_path:
     assert (again.packed == made.packed).all()
     other = tmp_path / "other.parquet"
     other.write_bytes(next(tmp_path.glob("block-*")).read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"other\.parquet cannot be read"):
+    with pytest.raises(ValueError, match=r"other\.parquet is damaged"):
         read([other])
 
 
@@ -505,7 +506,7 @@ def test_a_folder_of_something_else_is_told_in_one_line(tmp_path: Path) -> None:
     out.mkdir()
     for content, wrong in (("a: [", "is not YAML"), ("- 1", "expected settings by name, got list")):
         (out / "spec.yaml").write_text(content)
-        with pytest.raises(SpecError, match=wrong) as error:
+        with pytest.raises(DamagedError, match=rf"spec\.yaml is damaged: .*{wrong}") as error:
             AdversarialTraining(spec, out, INLINE)
         assert len(str(error.value).splitlines()) == 1
 

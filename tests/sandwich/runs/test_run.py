@@ -268,6 +268,7 @@ def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(
     there = yaml.safe_load((folder / "spec.yaml").read_text())
     del there["finetune"]["results"], there["stop_early"]
     (folder / "spec.yaml").write_text(yaml.safe_dump(there))
+    (folder / "SHA256SUMS").unlink()  # that did not come either
     assert run(spec(settings), folder)["pgr"] == json.loads((whole / "result.json").read_text())["pgr"]
     with pytest.raises(SpecError, match=r"holds a run with finetune.results='both sides', not 'examples'"):
         run(spec(settings, finetune={**settings["finetune"], "results": "examples"}), folder)

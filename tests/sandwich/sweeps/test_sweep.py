@@ -24,6 +24,7 @@ from experiments.figures.game_page import game_page
 from experiments.viewer import folders
 from sandwich.oversight.learned import Policy, load_policy, policy_path
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import FileError
 from sandwich.sweeps.cost import seconds
 from sandwich.sweeps.results import points, tidy
 from sandwich.sweeps.sweep import Cell, Range, SweepSpec, Values, begin, cell_key, load_sweep, plan, planned, run_sweep
@@ -410,6 +411,7 @@ def test_a_cell_that_the_sweep_no_longer_has_is_left_out_and_kept(settings: dict
     cells = plan(sweep_of(settings), ROOT, tmp_path)
     begin(sweep_of(settings), ROOT, cells, tmp_path)
     (cells[0].folder / "result.json").write_text("{}")
+    (cells[0].folder / "metrics.jsonl").write_text('{"step": 0}\n')
     fewer = sweep_of(settings, over={P: [0.5], "seed": [0, 1]})
     begin(fewer, ROOT, plan(fewer, ROOT, tmp_path), tmp_path)
     states = {cell.key: cell.state for cell in folders.cells(tmp_path)}
@@ -436,7 +438,7 @@ def interrupted(cell: Cell, state: str) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named_in_one_line(settings: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(SpecError, match=r"letter.txt/x: no folder can be made there .*: choose another --out"):
+    with pytest.raises(FileError, match=r"letter.txt/x can't be written .*: choose another --out"):
         launched(settings, tmp_path / "letter.txt" / "x")
 
 

@@ -5,7 +5,8 @@
     python benchmarks/mutations.py --list
 
 Each mistake is one piece of text put in the place of another, in a copy of the tree; its tests, which pass without
-it, run there. The table names the first test that failed. Exit code 1 where a mistake survived, or where its text is not in the code any more.
+it, run there. The table names the first test that failed. Exit code 1 where a mistake survived, where its text is not
+in the code any more, or where a test fails without it.
 """
 
 import argparse

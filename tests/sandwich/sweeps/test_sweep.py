@@ -23,6 +23,7 @@ from experiments.cli.sweep import in_columns
 from experiments.figures.game_page import game_page
 from experiments.viewer import folders
 from sandwich.oversight.learned import Policy, load_policy, policy_path
+from sandwich.runs.metrics import write_metrics
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import FileError
 from sandwich.sweeps.cost import seconds
@@ -482,6 +483,12 @@ def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> No
 def test_points_leave_out_cells_that_are_not_done(tmp_path: Path, settings: dict[str, Any]) -> None:
     cells: list[Cell] = plan(sweep_of(settings), ROOT, tmp_path)
     assert points(cells) == []
+    cells[0].mark("running")
+    write_metrics(cells[0].folder, [{"step": 0}])
+    assert not cells[0].done and cells[0].read_mark()["state"] == "running"
+    assert points(cells) == []
+    (cells[0].folder / "result.json").write_text("{}")
+    assert cells[0].done and cells[0].read_mark()["state"] == "done"
 
 
 def test_a_plugin_and_its_settings_share_a_column() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines import planes
-from engines.inference import Evaluation, read_only
+from engines.inference import Evaluation, locked, read_only
 
 
 class Channel(StrEnum):
@@ -43,8 +43,13 @@ class Query:
     ply: int
     training: bool = True
 
+    def locked(self) -> "Query":
+        """A copy for somebody who is not trusted with the original."""
+        return Query(locked(self.packed), self.legal, self.channel, self.number, self.ply, self.training)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "packed", read_only(self.packed))
+        object.__setattr__(self, "legal", tuple(self.legal))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +70,10 @@ class Advice:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", read_only(self.policy))
+
+    def locked(self) -> "Advice":
+        """A copy for somebody who is not trusted with the original."""
+        return Advice(self.move, locked(self.policy), self.value)
 
     def through(self, channel: Channel) -> "Advice":
         """The part of it that a channel carries."""

@@ -45,6 +45,11 @@ class Assistant:
         honest = [honest_advice(evaluation, row) for row in range(len(queries))]
         given = corrupted(self._misalignment, queries, honest, rngs, self._tools)
         return [
-            Answer(lie.through(query.channel), truth.through(query.channel), lie is not truth, truth.value)
+            Answer(
+                lie.through(query.channel).locked(),
+                truth.through(query.channel).locked(),
+                lie is not truth,
+                truth.value,
+            )
             for query, lie, truth in zip(queries, given, honest, strict=True)
         ]

@@ -7,13 +7,17 @@ from importlib.resources import files
 from itertools import repeat
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from engines import checkpoints
 from engines import filter as filters
-from engines import network
-from engines.network import CheckpointError, PolicyValueNet
+from engines.checkpoints import CheckpointError, read
+from engines.paths import is_file
+
+if TYPE_CHECKING:  # the networks' libraries take seconds to load: only who builds one does
+    from engines.network import PolicyValueNet
 
 SHIPPED = ("expert", "weak", "adversary")
 """Names of the players that come with the package."""
@@ -32,28 +36,26 @@ class Named:
     check: Callable[[bytes, str], object]
 
 
-def is_file(name: str) -> bool:
-    """Whether a word is the path of a file that is there; one that can't be a path is none."""
-    try:
-        return Path(name).is_file()
-    except OSError:  # too long a name, such as a command line
-        return False
-
-
-def checkpoint_path(name: str, form: str = network.FORMAT) -> Path:
+def checkpoint_path(name: str, form: str = checkpoints.NETWORK) -> Path:
     """File of a network, or of another `form`, by its shipped name or its path; CheckpointError if there is none."""
-    kind, shipped = ("filter", (FILTER,)) if form == filters.FORMAT else ("player", SHIPPED)
+    kind, shipped = ("filter", (FILTER,)) if form == checkpoints.FILTER else ("player", SHIPPED)
     path = Path(str(files("agents"))) / "checkpoints" / f"{name}.safetensors" if name in shipped else Path(name)
-    if not is_file(str(path)):
+    if not is_file(path):
         if path.suffix or len(path.parts) > 1:
             raise CheckpointError(f"no such file: {name}")
         raise CheckpointError(f"unknown {kind} {name!r}; known: {', '.join(shipped)}, or the path of a checkpoint")
     return path
 
 
-Checkpoint = Annotated[str, Named(checkpoint_path, network.from_bytes)]
+def _network(content: bytes, source: str) -> "PolicyValueNet":
+    from engines.network import from_bytes
+
+    return from_bytes(content, source)
+
+
+Checkpoint = Annotated[str, Named(checkpoint_path, _network)]
 """A field of a spec that names a network: a shipped name or a path."""
-FilterCheckpoint = Annotated[str, Named(partial(checkpoint_path, form=filters.FORMAT), filters.from_bytes)]
+FilterCheckpoint = Annotated[str, Named(partial(checkpoint_path, form=checkpoints.FILTER), filters.from_bytes)]
 """A field of a spec that names a blunder filter: `FILTER` or a path."""
 
 
@@ -69,7 +71,7 @@ def read_checkpoints(record: object) -> dict[str, bytes]:
     """
     out = {}
     for name, mark in sorted(set(_names(record, Any)), key=lambda found: found[0]):
-        out[name] = network.read(mark.find(name))
+        out[name] = read(mark.find(name))
         mark.check(out[name], name)
     return out
 
@@ -104,6 +106,8 @@ def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[tuple
         yield value, mark
 
 
-def load_player(player: str) -> PolicyValueNet:
+def load_player(player: str) -> "PolicyValueNet":
     """Network of a shipped name or a path; CheckpointError in one line."""
-    return network.load_network(checkpoint_path(player))
+    from engines.network import load_network
+
+    return load_network(checkpoint_path(player))

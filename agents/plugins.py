@@ -5,11 +5,13 @@ entry point, or `file:Class` for a class in `file.py` beside the spec: such a cl
 workers as its source.
 """
 
+import difflib
 import hashlib
+import importlib.metadata
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,9 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, SupportsIndex, TypeVar
 
-from pydantic import BaseModel, ValidationError, ValidationInfo
+from pydantic import BaseModel, ValidationError, ValidationInfo, create_model
 
-from engines.network import CheckpointError
+from engines.checkpoints import CheckpointError
 from engines.settings import Frozen, Mistake, SpecError, explain, typed_setting
 from engines.stockfish import EngineError
 
@@ -74,12 +76,10 @@ def _module(file: str, text: str) -> ModuleType:
     sys.modules[module.__name__] = module  # where pydantic looks up annotations
     try:
         exec(compile(text, file, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
-        lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
-        where = f" ({file}, line {lines[-1]})" if lines else ""  # a SyntaxError says it itself
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SpecError(f"type: {file} can't be loaded: {what}{where}") from error
+        what = " ".join(f"{type(error).__name__}: {error}".split())  # a SyntaxError says itself where
+        raise SpecError(f"type: {file} can't be loaded: {what}{_where(error, [file])}") from error
     return module
 
 
@@ -108,6 +108,33 @@ def source_of(kind: type[Plugin]) -> Source | None:
     return module and Source(f"{module.reference}:{kind.__qualname__}", module.text)
 
 
+class Unread(Plugin):
+    """A plugin of a file that is not to be run: what a spec says of it, and nothing that it could do."""
+
+    reference: str
+    settings: dict[str, Any]
+
+
+def _refused(plugin: Unread, *args: Any, **settings: Any) -> Any:
+    raise PluginError(f"{plugin.reference} was only read of, its file was not loaded: it can do nothing here")
+
+
+def _where(error: BaseException, files: Iterable[str]) -> str:
+    """Where an exception came from, in brackets: its last line in the first of these files that it passed, else ""."""
+    lines = {frame.f_code.co_filename: line for frame, line in traceback.walk_tb(error.__traceback__)}
+    return next((f" ({file}, line {lines[file]})" for file in files if file in lines), "")
+
+
+def _files(kind: type[Plugin]) -> list[str]:
+    """Files of a class and of those that it extends, in this order, as tracebacks name them."""
+    out: list[str] = []
+    for parent in kind.__mro__[: kind.__mro__.index(Plugin)]:
+        source = source_of(parent) if issubclass(parent, Plugin) else None
+        file = source.file if source else getattr(sys.modules.get(parent.__module__), "__file__", None)
+        out += [file] if file else []
+    return out
+
+
 def _flaw(candidate: object, base: type[Plugin]) -> str | None:
     """What keeps an object from being a plugin of a kind; None if nothing does."""
     if not (isinstance(candidate, type) and issubclass(candidate, base)):
@@ -116,10 +143,21 @@ def _flaw(candidate: object, base: type[Plugin]) -> str | None:
         return f"is no whole {base.__name__}: it lacks {', '.join(missing)}"
     if "type" in candidate.model_fields:
         return "has a setting `type`, which is what a spec names the plugin by"
+    for name, info in candidate.model_fields.items():
+        if isinstance(info.default, list | dict | set | bytearray):
+            return (
+                f"has a setting `{name}` whose default, a {type(info.default).__name__}, could be changed while it is"
+                " in use: expected a tuple, a frozenset, or Field(default_factory=…)"
+            )
     return None
 
 
 T = TypeVar("T", bound=Plugin)
+
+GROUPS = ("sandwich.misalignments", "sandwich.players", "sandwich.oversight", "sandwich.attacks", "sandwich.specs")
+"""Entry-point groups of ours."""
+IMPORTING = (__file__, importlib.__file__, importlib.metadata.__file__)
+"""Files that an import passes on its way to a plugin's."""
 
 
 class Registry(Generic[T]):
@@ -155,9 +193,12 @@ class Registry(Generic[T]):
             raise PluginError(f"{self.kind} {name!r} is registered more than once: {both}")
         try:
             target = entry.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            passed = [frame.filename for frame in traceback.extract_tb(error.__traceback__)[::-1]]
+            own = [file for file in passed if file not in IMPORTING and not file.startswith("<")]
             raise PluginError(
-                f"{self.kind} {name!r} ({entry.value}) can't be loaded: {type(error).__name__}: {error}"
+                f"{self.kind} {name!r} ({entry.value}) can't be loaded:"
+                f" {type(error).__name__}: {error}{_where(error, own)}"
             ) from error
         if flaw := _flaw(target, self.base):
             raise PluginError(f"{self.kind} {name!r}: {entry.value} {flaw}")
@@ -167,7 +208,8 @@ class Registry(Generic[T]):
     def parse(self, settings: Any, info: ValidationInfo | None = None) -> T:
         """A plugin from `{"type": name, **settings}` or its short form; SpecError ("key: what is wrong") for others.
 
-        The validation context's `folder` says where a `file:Class` is looked for.
+        The validation context's `folder` says where a `file:Class` is looked for; with `load` False there no file is
+        run, and such a plugin is `Unread`.
         """
         if isinstance(settings, self.base):
             return settings
@@ -178,6 +220,10 @@ class Registry(Generic[T]):
             raise SpecError(f"type: expected a mapping with a type, got {settings!r}; known types: {known}")
         name = settings["type"]
         context = (info.context if info else None) or {}
+        if ":" in name and not context.get("load", True):
+            rest = {key: value for key, value in settings.items() if key != "type"}
+            unread: Any = self._unread
+            return unread.model_construct(reference=name, settings=rest)  # type: ignore[no-any-return]  # of this kind
         if ":" in name:
             kind = self._beside(name, context.get("folder"))
         elif name in self.entries:
@@ -185,15 +231,16 @@ class Registry(Generic[T]):
         elif name in self.renamed:
             raise SpecError(f"type: {self.kind} {name!r} is called {self.renamed[name]!r} now")
         else:
-            raise SpecError(f"type: unknown {self.kind} {name!r}; known: {known}")
+            raise SpecError(f"type: unknown {self.kind} {name!r}; known: {known}{self.misspelt(name)}")
         try:
             return kind.model_validate({k: v for k, v in settings.items() if k != "type"}, context=context)
         except ValidationError as error:
             raise SpecError(explain(kind, error)) from None
         except PluginError:
             raise
-        except Exception as error:  # from a check that the plugin makes itself
-            raise PluginError(f"{self.kind} {name}: {type(error).__name__}: {error} (in its settings)") from error
+        except (Exception, SystemExit) as error:  # from a check that the plugin makes itself
+            what = f"{type(error).__name__}: {error} (in its settings){_where(error, _files(kind))}"
+            raise PluginError(f"{self.kind} {name}: {what}") from error
 
     def spelled_out(self, short: str) -> dict[str, Any]:
         """The mapping that `TYPE` or `TYPE:key=value,…` is short for (keys may be dotted)."""
@@ -240,33 +287,70 @@ class Registry(Generic[T]):
         kind: type[T] = target  # type: ignore[assignment]  # by the look at its flaws
         return kind
 
+    @cached_property
+    def _unread(self) -> type[T]:
+        """What stands for a plugin of a file that is not run."""
+        kind: Any = create_model(f"Unread{self.base.__name__}", __base__=(Unread, self.base), __module__=__name__)
+        for method in kind.__abstractmethods__:
+            setattr(kind, method, _refused)
+        kind.__abstractmethods__ = frozenset()
+        return kind  # type: ignore[return-value]  # of this kind
+
+    def misspelt(self, name: str | None = None) -> str:
+        """Where plugins (of this name, if one is given) stand in a group that is called almost as this one; else "".
+
+        A package that misspells a group registers its plugins where nobody looks.
+        """
+        ours = {**dict.fromkeys(GROUPS), self.group: None}
+        found = [
+            f"{_origin(entry)} registers {entry.name!r} in the group {group!r}"
+            for group in entry_points().groups
+            if group not in ours and difflib.get_close_matches(group.lower(), ours, 1, 0.8) == [self.group]
+            for entry in entry_points(group=group)
+            if name in (None, entry.name)
+        ]
+        return f"; {', '.join(found)}, expected {self.group!r}" if found else ""
+
     def describe(self, plugin: T) -> dict[str, Any]:
         """The settings that `parse` makes the same plugin of."""
+        if isinstance(plugin, Unread):
+            return {"type": plugin.reference, **plugin.settings}
         return {"type": self.name(plugin), **plugin.model_dump(mode="json")}
 
     def name(self, plugin: T) -> str:
         """The `type` that a spec names the plugin by."""
         kind = type(plugin)
+        if isinstance(plugin, Unread):
+            return plugin.reference
         if source := source_of(kind):
             return source.reference
         target = f"{kind.__module__}:{kind.__qualname__}"
         by_value = (name for name, entry in self.entries.items() if entry.value == target)
         return next(by_value, None) or next((name for name in self.entries if self._is(name, kind)), target)
 
-    def failure(self, plugin: T, what: Exception | str, position: str = "") -> PluginError:
-        """What to raise for an exception in a plugin, or for something else that it must not do."""
-        text = f"{type(what).__name__}: {what}" if isinstance(what, Exception) else what
+    def failure(self, plugin: T, what: BaseException | str, position: str = "") -> PluginError:
+        """What to raise for an exception in a plugin (told with its file and line), or for what it must not do."""
+        text = what
+        if not isinstance(what, str):
+            text = f"{type(what).__name__}: {what}{_where(what, _files(type(plugin)))}"
         where = f" (in position {position})" if position else ""
         return PluginError(f"{self.kind} {self.name(plugin)}: {text}{where}")
 
     @contextmanager
-    def attribute_errors(self, plugin: T, position: Callable[[], str] = lambda: "") -> Iterator[None]:
-        """An exception in here is one of the plugin: PluginError, unless it says everything in one line anyway."""
+    def attribute_errors(
+        self, plugin: T, position: Callable[[], str] = lambda: "", passing: type[Exception] | tuple[()] = ()
+    ) -> Iterator[None]:
+        """An exception in here is one of the plugin: PluginError, unless it says everything in one line anyway.
+
+        passing: what is no failure, and is left as it is.
+        """
         try:
             yield
         except SELF_EXPLANATORY:
             raise
-        except Exception as error:
+        except passing:
+            raise
+        except (Exception, SystemExit) as error:  # a plugin may not end the program
             raise self.failure(plugin, error, position()) from error
 
     def _is(self, name: str, kind: type[T]) -> bool:
@@ -328,8 +412,11 @@ def plugins_in(record: object) -> Iterator[Plugin]:
 
 
 def code_of(record: object) -> dict[str, str]:
-    """SHA-256 of the code of every plugin in a record, wherever it comes from, by `module:Class` or `file:Class`."""
-    kinds = {type(plugin) for plugin in plugins_in(record)}
+    """SHA-256 of the code of every plugin in a record, wherever it comes from, by `module:Class` or `file:Class`.
+
+    Of one whose file is not to be run nothing is known.
+    """
+    kinds = {type(plugin) for plugin in plugins_in(record) if not isinstance(plugin, Unread)}
     return dict(sorted((_reference(kind), _code_digest(kind)) for kind in kinds))
 
 

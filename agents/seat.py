@@ -1,6 +1,7 @@
 """Who sits at a board: a way to choose moves in many games at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,3 +65,24 @@ class AssistantSeat:
         ]
         advised = [answer.given.move for answer in self._assistant.answer(queries, rngs)]
         return [move for move in advised if move is not None]  # on this channel there always is one
+
+
+class CheckedSeat:
+    """Another seat, whose moves are looked at: what it gets wrong is told as its player's.
+
+    attributed: a context in which errors are reported as the player's.
+    """
+
+    def __init__(self, seat: Seat, attributed: Callable[[], AbstractContextManager[None]]) -> None:
+        self._seat, self._attributed = seat, attributed
+
+    def choose(self, turns: Sequence[Turn], rngs: Sequence[np.random.Generator]) -> list[int]:
+        with self._attributed():
+            chosen: object = self._seat.choose(turns, rngs)  # a plugin may say anything
+            if not isinstance(chosen, Sequence | np.ndarray) or len(chosen) != len(turns):
+                got = f"{len(chosen)}" if isinstance(chosen, Sequence | np.ndarray) else f"a {type(chosen).__name__}"
+                raise ValueError(f"expected {len(turns)} moves, got {got}")
+            for turn, move in zip(turns, chosen, strict=True):
+                if not isinstance(move, int | np.integer) or move not in turn.legal:
+                    raise ValueError(f"the move {move!r} is not legal; expected one of {list(turn.legal)}")
+            return [int(move) for move in chosen]

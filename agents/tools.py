@@ -13,13 +13,11 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 
 from agents.checkpoint_files import checkpoint_path
-from engines import network, planes
-from engines.filter import FORMAT as FILTER
+from engines import planes
+from engines.checkpoints import FILTER, NETWORK, CheckpointError, read
 from engines.filter import BlunderFilter
-from engines.inference import Evaluation, Evaluator, make_evaluator
-from engines.network import FORMAT as NETWORK
-from engines.network import CheckpointError
-from engines.search import TreeSearch
+from engines.inference import Evaluation, Evaluator, make_evaluator, read_only
+from engines.search import Halted, TreeSearch
 from engines.stockfish import Stockfish
 
 T = TypeVar("T")
@@ -32,7 +30,9 @@ MakeFilter = Callable[[bytes, str], BlunderFilter]
 
 def plain_evaluator(checkpoint: bytes) -> Evaluator:
     """An evaluator with every choice left to `make_evaluator`."""
-    return make_evaluator(network.from_bytes(checkpoint))
+    from engines.network import from_bytes  # loads torch, seconds that who only names players need not wait
+
+    return make_evaluator(from_bytes(checkpoint))
 
 
 class Openable(Protocol):
@@ -60,6 +60,8 @@ class Tools:
     ) -> None:
         self._base: Evaluator | None = None
         self._student: Evaluator | None = None
+        self.limit: Callable[[], Halted] | None = None
+        """What may end the searches of players, each asked for as it begins; None: their own settings alone."""
         self._checkpoints = checkpoints or {}
         self._make, self._filtering = make, filtering
         self._networks: dict[str, Evaluator] = {}
@@ -87,6 +89,12 @@ class Tools:
         """The same tools in a game in which `student` asks."""
         tools = copy.copy(self)
         tools._student = student
+        return tools
+
+    def limited(self, limit: Callable[[], Halted]) -> "Tools":
+        """The same tools for players whose searches may have to end early."""
+        tools = copy.copy(self)
+        tools.limit, tools._players = limit, {}
         return tools
 
     @property
@@ -121,7 +129,7 @@ class Tools:
 
     def _content(self, checkpoint: str, form: str = NETWORK) -> bytes:
         content = self._checkpoints.get(checkpoint)
-        return network.read(checkpoint_path(checkpoint, form)) if content is None else content
+        return read(checkpoint_path(checkpoint, form)) if content is None else content
 
     def player(self, player: Openable) -> Evaluator:
         """Evaluator of a player. Raises CheckpointError, EngineError; PluginError, as it does itself, for a failure."""
@@ -150,7 +158,7 @@ def _attributing(player: Openable, evaluator: Evaluator) -> Evaluator:
 
     def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         with player.attribute_errors():
-            return _whole(evaluator(packed, legal), legal)
+            return _whole(evaluator(read_only(packed), [tuple(row) for row in legal]), legal)
 
     return evaluate
 
@@ -163,12 +171,30 @@ def _whole(answer: object, legal: Sequence[Sequence[int]]) -> Evaluation:
     for policy, numbers in zip(answer.policy, legal, strict=True):
         _check("a policy", policy, (len(numbers),))
     _check("wdl", answer.wdl, (len(legal), 3))
-    return answer
+    starts = np.cumsum([0, *map(len, legal[:-1])])
+    _check_probabilities("a policy", np.concatenate(answer.policy), starts)
+    _check_probabilities("wdl", answer.wdl.ravel(), np.arange(0, answer.wdl.size, 3))
+    return Evaluation(legal, answer.policy, answer.wdl)
 
 
 def _check(name: str, array: object, shape: tuple[int, ...]) -> None:
     if not isinstance(array, np.ndarray) or array.shape != shape:
         got = array.shape if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(f"expected {name} of shape {shape}, got {got}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"expected {name} of finite numbers, got {array[~np.isfinite(array)][0]}")
+    if array.dtype.kind != "f":
+        raise ValueError(f"expected {name} of floating-point numbers, got {array.dtype}")
+
+
+def _check_probabilities(name: str, flat: np.ndarray, starts: np.ndarray) -> None:
+    """That the pieces of an array that begin at `starts` are probabilities, none below 0, with a sum of 1."""
+    if not np.isfinite(flat).all():
+        raise ValueError(f"expected {name} of finite numbers, got {flat[~np.isfinite(flat)][0]}")
+    if flat.min() < 0:
+        raise ValueError(f"expected {name} without a number below 0, got {flat.min()}")
+    sums = np.add.reduceat(flat, starts, dtype=np.float64)
+    if (wrong := np.abs(sums - 1) > TOLERANCE).any():
+        raise ValueError(f"expected {name} that sums to 1, got a sum of {sums[wrong][0]:.6g}")
+
+
+TOLERANCE = 1e-3
+"""What rounding may take from a sum of probabilities, or add to it."""

@@ -2,13 +2,14 @@
 
 Speaks the Universal Chess Interface (Kahlen and Meyer-Kahlen, 2004) on two streams. A player's settings
 that are numbers are options, an assistant's dose among them; `go nodes` sets the simulations of a player
-that searches, `searchmoves` is kept, and so is every other limit because an answer takes milliseconds.
-`go infinite` is answered at `stop`. Whatever goes wrong is sent as an `info string`, and the game goes on.
+that searches, and its time, the clocks and `stop` end the search between two of them; other players answer in
+their own time. `searchmoves` is kept, `go infinite` is answered at `stop`. Whatever goes wrong is sent as an
+`info string`, and the game goes on; after a position that was refused there is no move but the null move.
 """
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TextIO
@@ -23,9 +24,10 @@ from agents.sampling import draw
 from agents.seat import Turn
 from agents.tools import Tools
 from agents.uci_options import Option, changed, options
+from agents.uci_position import read_moves, read_position
+from agents.uci_time import Budget, number_after, seconds_for
 from engines import moves, planes
-from engines.network import CheckpointError
-from engines.positions import parse_fen
+from engines.checkpoints import CheckpointError
 from engines.settings import SpecError
 from engines.stockfish import EngineError
 
@@ -33,8 +35,8 @@ TEMPERATURE = "temperature"
 FAULTS = (CheckpointError, EngineError, PluginError, SpecError, ValueError)
 """What may go wrong and explains itself; of anything else the kind of fault is sent too."""
 
-MOST_NODES = 10_000
-"""Most simulations that `go nodes` gives, about half a minute: a search can't be stopped on its way."""
+MOST_NODES = 1_000_000
+"""Most simulations that `go nodes` gives: each takes memory, about 2 KB."""
 
 
 def centipawns(value: float) -> int:
@@ -47,32 +49,23 @@ def centipawns(value: float) -> int:
 class SearchRequest:
     """A position in which a move is asked for, with everything that later commands may change.
 
-    plies: plies played in the game before.
     among: the moves that may be chosen, all legal ones if nothing else was asked for.
     nodes: simulations of a player that searches; None: its own number.
+    budget: what its searches may take.
     """
 
     player: Player
     temperature: float
     board: chess.Board
-    plies: int
     among: Sequence[chess.Move]
     nodes: int | None
-
-
-def _among(words: Sequence[str], board: chess.Board) -> list[chess.Move]:
-    """The legal moves that `searchmoves` names; all of them where it names none."""
-    legal = list(board.legal_moves)
-    named = words[words.index("searchmoves") + 1 :] if "searchmoves" in words else []
-    return [move for move in legal if move.uci() in named] or legal
+    budget: Budget
 
 
 def _nodes(words: Sequence[str]) -> int | None:
     """What follows `nodes`, at most MOST_NODES; None where that is no number above 0."""
-    text = words[words.index("nodes") + 1 :][:1] if "nodes" in words else []
-    if not text or not (text[0].isascii() and text[0].isdigit()):
-        return None
-    return min(int(text[0][:20]), MOST_NODES) or None
+    nodes = number_after(words, "nodes") or 0
+    return min(nodes, MOST_NODES) if nodes > 0 else None
 
 
 def _temperature(text: str) -> float:
@@ -85,7 +78,7 @@ def _temperature(text: str) -> float:
     return value
 
 
-def _told(error: Exception) -> str:
+def _fault_line(error: Exception) -> str:
     """A fault as one line of the protocol."""
     kind = "" if isinstance(error, FAULTS) else f"{type(error).__name__}: "
     return f"info string {kind}{' '.join(str(error).split())}"
@@ -101,13 +94,13 @@ class UciServer:
     def __init__(self, player: Player, name: str, tools: Tools, output: TextIO, seed: int = 0) -> None:
         self._player = player
         self._name = name
-        self._tools = tools
+        self._tools = tools.limited(self._begin_search)
         self._output = output
         self._seed = seed
         self._games = 0
         self._temperature = 0.0
-        self._board = chess.Board()
-        self._plies = 0
+        self._board: chess.Board | None = chess.Board()  # None: the position that was sent was refused
+        self._budget = Budget(None, None, 1, threading.Event())
         self._rng = np.random.default_rng([seed, 0])
         self._stop = threading.Event()
         self._thinking: threading.Thread | None = None
@@ -127,7 +120,7 @@ class UciServer:
                 try:
                     getattr(self, f"_do_{words[0]}")(words[1:])
                 except FAULTS as error:
-                    self._say(_told(error))
+                    self._say(_fault_line(error))
         finally:
             self._finish()
 
@@ -136,8 +129,11 @@ class UciServer:
             self._output.write("".join(f"{line}\n" for line in lines))
             self._output.flush()
 
+    def _begin_search(self) -> Callable[[], bool]:
+        return self._budget.begin()
+
     def _finish(self) -> None:
-        """Let a move that is being thought about be sent."""
+        """End the search under way, if any, and let its move be sent."""
         self._stop.set()
         if self._thinking:
             self._thinking.join()
@@ -156,7 +152,7 @@ class UciServer:
             if self._thinking is None or not self._thinking.is_alive():
                 self._tools.player(self._player)  # what takes time to load is loaded before `readyok`
         except Exception as error:  # whatever it is, a chess program waits for `readyok`
-            self._say(_told(error))
+            self._say(_fault_line(error))
         self._say("readyok")
 
     def _do_setoption(self, words: list[str]) -> None:
@@ -180,26 +176,23 @@ class UciServer:
 
     def _do_position(self, words: list[str]) -> None:
         self._finish()
-        place = words.index("moves") if "moves" in words else len(words)
-        if words[:1] == ["startpos"]:
-            board = chess.Board()
-        elif words[:1] == ["fen"]:
-            board = parse_fen(" ".join(words[1:place]))
-        else:
-            raise SpecError("expected position startpos or position fen FEN")
-        played = words[place + 1 :]
-        for text in played:
-            board.push_uci(text)
-        self._board, self._plies = board, len(played)
+        self._board = None
+        self._board = read_position(words)
 
     def _do_go(self, words: list[str]) -> None:
         self._finish()
+        if self._board is None:
+            self._say("info string the position was refused: no move", f"bestmove {chess.Move.null().uci()}")
+            return
         self._stop.clear()
-        question = SearchRequest(
-            self._player, self._temperature, self._board, self._plies, _among(words, self._board), _nodes(words)
-        )
-        forever = "infinite" in words or "ponder" in words
-        self._thinking = threading.Thread(target=self._think, args=(question, forever), daemon=True)
+        nodes = _nodes(words)
+        # An assistant's advice may take several searches, beside the one that gives the score.
+        share = 0.5 if isinstance(self._player, AssistantPlayer) else 1.0
+        self._budget = Budget(seconds_for(words, self._board.turn), nodes, share, self._stop)
+        among = read_moves(words[words.index("searchmoves") + 1 :] if "searchmoves" in words else [], self._board)
+        request = SearchRequest(self._player, self._temperature, self._board, among, nodes, self._budget)
+        until_stopped = "infinite" in words or "ponder" in words
+        self._thinking = threading.Thread(target=self._think, args=(request, until_stopped), daemon=True)
         self._thinking.start()
 
     def _do_stop(self, words: list[str]) -> None:
@@ -208,38 +201,39 @@ class UciServer:
     def _do_ponderhit(self, words: list[str]) -> None:
         self._finish()
 
-    def _think(self, question: SearchRequest, forever: bool) -> None:
+    def _think(self, request: SearchRequest, until_stopped: bool) -> None:
         try:
-            answer = self._answer(question)
+            answer = self._answer(request)
         except Exception as error:  # whatever it is, a chess program waits for a move
-            answer = [_told(error), f"bestmove {question.among[0].uci()}"]
+            answer = [_fault_line(error), f"bestmove {request.among[0].uci()}"]
         *lines, best = answer
         try:
             self._say(*lines)
-            if forever:
+            if until_stopped:
                 self._stop.wait()
             self._say(best)
         except BrokenPipeError:  # nobody listens any more, and the commands end too
             pass
 
-    def _answer(self, question: SearchRequest) -> list[str]:
-        board, player = question.board, question.player
-        if not question.among:
+    def _answer(self, request: SearchRequest) -> list[str]:
+        board, player = request.board, request.player
+        if not request.among:
             ended = "mate 0" if board.is_check() else "cp 0"
             return [f"info depth 0 score {ended}", "bestmove (none)"]
-        if question.nodes and "simulations" in type(player).model_fields:
-            player = changed(player, "simulations", question.nodes)
+        if request.nodes and "simulations" in type(player).model_fields:
+            player = changed(player, "simulations", request.nodes)
         legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-        among = sorted(moves.encode_all(question.among, board.turn))
+        among = sorted(moves.encode_all(request.among, board.turn))
         packed = np.array(planes.pack(board), np.uint64)
         evaluation = self._tools.player(player)(packed[None], [legal])
         move = None
         if isinstance(player, AssistantPlayer):
-            turn = Turn(packed, legal, question.plies, question.plies // 2)
-            (move,) = player.seat(self._tools).choose([turn], [self._rng])
+            plies = len(board.move_stack)
+            turn = Turn(packed, legal, plies, plies // 2)
+            (move,) = player.seated(self._tools).choose([turn], [self._rng])
         if move not in among:  # what an assistant says need not be
             policy = evaluation.policy[0][np.isin(legal, among)]
-            move = among[draw(policy, question.temperature, self._rng)]
+            move = among[draw(policy, request.temperature, self._rng)]
         best, score = moves.uci(move, board), centipawns(float(evaluation.value[0]))
-        nodes = getattr(player, "simulations", 1)
+        nodes = max(1, request.budget.simulations)
         return [f"info depth 1 nodes {nodes} score cp {score} pv {best}", f"bestmove {best}"]

@@ -1,11 +1,12 @@
 """Mistakes planted in the code one at a time, and whether the tests that should notice do.
 
-    python benchmarks/mutations.py                  # all of them, a quarter of an hour on two cores
+    python benchmarks/mutations.py                  # all of them, half an hour on two cores
     python benchmarks/mutations.py --only student   # those whose name holds this
     python benchmarks/mutations.py --list
 
-Each mistake is one piece of text put in the place of another, in a copy of the tree; its tests run there. The table
-names the first test that failed. Exit code 1 where a mistake survived, or where its text is not in the code any more.
+Each mistake is one piece of text put in the place of another, in a copy of the tree; its tests, which pass without
+it, run there. The table names the first test that failed. Exit code 1 where a mistake survived, where its text is not
+in the code any more, or where a test fails without it.
 """
 
 import argparse
@@ -264,11 +265,15 @@ def outcomes(mutations: list[Mutation]) -> Iterator[tuple[Mutation, str | None]]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         copy(folder)
+        sound: set[str] = set()  # tests that pass without a mistake
         for mutation in mutations:
             path = folder / mutation.file
             code = path.read_text(encoding="utf-8")
             if code.count(mutation.old) != 1:
                 raise SystemExit(f"{mutation.name}: {mutation.old!r} stands {code.count(mutation.old)} times in {path}")
+            if mutation.tests not in sound and (failed := first_failure(folder, mutation.tests)):
+                raise SystemExit(f"{mutation.name}: {failed} fails without it")
+            sound.add(mutation.tests)
             path.write_text(code.replace(mutation.old, mutation.new), encoding="utf-8")
             try:
                 yield mutation, first_failure(folder, mutation.tests)

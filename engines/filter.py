@@ -6,28 +6,33 @@ safetensors of a form of its own, with the threshold from which on a move is ref
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engines import network, planes
+from engines import planes
+from engines.checkpoints import FILTER, CheckpointError
 from engines.inference import Backend, Device, make_evaluator
-from engines.network import CheckpointError, PolicyValueNet
 
-FORMAT = "sandwich-filter/1"
+if TYPE_CHECKING:  # the networks' libraries take seconds to load: only who builds one does
+    from engines.network import PolicyValueNet
 
 Floats = npt.NDArray[np.float32]
 
 
-def to_bytes(net: PolicyValueNet, threshold: float, about: dict[str, Any] | None = None) -> bytes:
+def to_bytes(net: "PolicyValueNet", threshold: float, about: dict[str, Any] | None = None) -> bytes:
     """A filter as the bytes of its file: moves of this probability of a catastrophe, or more, are refused."""
-    return network.to_bytes(net, {**(about or {}), "threshold": threshold}, FORMAT)
+    from engines import network
+
+    return network.to_bytes(net, {**(about or {}), "threshold": threshold}, FILTER)
 
 
-def from_bytes(content: bytes, source: str = "filter") -> tuple[PolicyValueNet, float]:
+def from_bytes(content: bytes, source: str = "filter") -> "tuple[PolicyValueNet, float]":
     """Network and threshold of a filter's bytes; CheckpointError in one line, which names `source`."""
-    net = network.from_bytes(content, source, FORMAT)
+    from engines import network
+
+    net = network.from_bytes(content, source, FILTER)
     threshold = network.description(content, source).get("threshold")
     if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise CheckpointError(f"{source}: expected a threshold in 0..1, got {threshold!r}")

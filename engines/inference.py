@@ -10,17 +10,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import chess
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-import torch
 
 from engines import planes
-from engines.network import PolicyValueNet
 from engines.settings import SpecError
+
+if TYPE_CHECKING:  # torch and ONNX Runtime take seconds to load: only who builds a network does
+    from engines.network import PolicyValueNet
 
 Backend = Literal["auto", "onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -37,6 +37,14 @@ def read_only(content: Content) -> Content:
     view = content.view()
     view.flags.writeable = False
     return view
+
+
+def locked(content: Content) -> Content:
+    """A copy that nobody can write to, whoever asks for it; what is no array comes back as it is."""
+    if not isinstance(content, np.ndarray):
+        return content
+    copy: Content = np.frombuffer(content.tobytes(), content.dtype).reshape(content.shape)  # type: ignore[assignment]
+    return copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +130,8 @@ def _evaluation(logits: Floats, wdl: Floats, legal: Sequence[Sequence[int]]) -> 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
     """`auto` → cuda where there is one; SpecError for a cuda that is not there."""
+    import torch
+
     there = torch.cuda.is_available()
     if device == "cuda" and not there:
         raise SpecError("device: 'cuda' asked for, but torch sees no CUDA device; allowed here: auto, cpu")
@@ -138,7 +148,9 @@ def resolve(backend: Backend, device: Device) -> tuple[Literal["onnx", "torch"],
     return "torch" if backend == "torch" or where == "cuda" else "onnx", where
 
 
-def _to_onnx(net: PolicyValueNet) -> bytes:
+def _to_onnx(net: "PolicyValueNet") -> bytes:
+    import torch
+
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -157,7 +169,9 @@ def _to_onnx(net: PolicyValueNet) -> bytes:
 class OnnxEvaluator:
     """A network in ONNX Runtime on the CPU."""
 
-    def __init__(self, net: PolicyValueNet, *, threads: int = 1) -> None:
+    def __init__(self, net: "PolicyValueNet", *, threads: int = 1) -> None:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -177,6 +191,8 @@ class OnnxEvaluator:
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
     """Torch with so many threads: it has one number for all that a process does, and what trains sets it too."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -188,7 +204,9 @@ def _torch_threads(count: int) -> Iterator[None]:
 class TorchEvaluator:
     """A network in torch, on the CPU or on CUDA."""
 
-    def __init__(self, net: PolicyValueNet, *, device: Literal["cpu", "cuda"] = "cpu", threads: int = 1) -> None:
+    def __init__(self, net: "PolicyValueNet", *, device: Literal["cpu", "cuda"] = "cpu", threads: int = 1) -> None:
+        import torch
+
         self._device = torch.device(device)
         self._threads = threads
         self._net = net.to(self._device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -198,6 +216,8 @@ class TorchEvaluator:
 
     def logits(self, packed: planes.Packed) -> tuple[Floats, Floats]:
         """What the network says itself: of each move `[B, A]`, and of win, draw and loss `[B, 3]`."""
+        import torch
+
         with torch.inference_mode(), _torch_threads(self._threads):
             x = torch.from_numpy(planes.planes(packed)).to(self._device).contiguous(memory_format=torch.channels_last)
             policy, wdl = self._net(x)
@@ -205,7 +225,7 @@ class TorchEvaluator:
 
 
 def make_evaluator(
-    net: PolicyValueNet, *, backend: Backend = "auto", device: Device = "auto", threads: int = 1
+    net: "PolicyValueNet", *, backend: Backend = "auto", device: Device = "auto", threads: int = 1
 ) -> OnnxEvaluator | TorchEvaluator:
     """Evaluator of a network; `auto` as in `resolve`. Raises SpecError."""
     kind, where = resolve(backend, device)

@@ -19,13 +19,10 @@ from torch import nn
 from torch.nn import functional
 
 from engines import moves, planes
-from engines.settings import Frozen, Mistake
-
-FORMAT = "sandwich-network/1"
-
-
-class CheckpointError(Mistake, ValueError):
-    """A file that is missing, damaged, or not a network of this code."""
+from engines.checkpoints import NETWORK
+from engines.checkpoints import CheckpointError as CheckpointError
+from engines.checkpoints import read as read
+from engines.settings import Frozen
 
 
 class NetworkConfig(Frozen):
@@ -109,7 +106,7 @@ class PolicyValueNet(nn.Module):
         return logits, self.value_out(functional.relu(self.value_hidden(v)))
 
 
-def to_bytes(net: PolicyValueNet, about: dict[str, Any] | None = None, form: str = FORMAT) -> bytes:
+def to_bytes(net: PolicyValueNet, about: dict[str, Any] | None = None, form: str = NETWORK) -> bytes:
     """A checkpoint as the bytes of its file; `about` (JSON values) says where the weights come from.
 
     form: what the network is for; `from_bytes` refuses a file of another form.
@@ -135,7 +132,7 @@ def _ordered(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def from_bytes(content: bytes, source: str = "checkpoint", form: str = FORMAT) -> PolicyValueNet:
+def from_bytes(content: bytes, source: str = "checkpoint", form: str = NETWORK) -> PolicyValueNet:
     """The network of a checkpoint's bytes, in evaluation mode on the CPU.
 
     Raises CheckpointError in one line, which names `source`.
@@ -188,14 +185,6 @@ def metadata_of(content: bytes, source: str) -> dict[str, str]:
 def load_network(path: Path) -> PolicyValueNet:
     """The network of a checkpoint file; CheckpointError in one line."""
     return from_bytes(read(path), str(path))
-
-
-def read(path: Path) -> bytes:
-    """The bytes of a checkpoint file; CheckpointError where there is none."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"no checkpoint at {path} ({error.strerror})") from None
 
 
 def about(path: Path) -> dict[str, Any]:

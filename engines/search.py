@@ -16,6 +16,9 @@ from engines import planes
 from engines.inference import Evaluation, Evaluator, Floats
 from engines.positions import successors
 
+Halted = Callable[[], bool]
+"""Whether a search is to end; asked before each of its simulations."""
+
 FIRST_PLAY = 0.1
 """What a move without a visit is worth less than its node, in expected score."""
 
@@ -55,12 +58,21 @@ class TreeSearch:
     network: evaluates the leaves.
     simulations: leaves looked at for each position, the root not counted.
     exploration: c of the rule.
+    limit: asked at the beginning of each search for what may end it before its last simulation; one without a
+        simulation says what the network does. None: nothing does.
     """
 
-    def __init__(self, network: Evaluator, simulations: int, exploration: float = 1.5) -> None:
+    def __init__(
+        self,
+        network: Evaluator,
+        simulations: int,
+        exploration: float = 1.5,
+        limit: Callable[[], Halted] | None = None,
+    ) -> None:
         self._network = network
         self._simulations = simulations
         self._exploration = exploration
+        self._limit = limit
 
     def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         return self.search(packed, legal, 0.0, [])
@@ -76,6 +88,7 @@ class TreeSearch:
         def disturbed(value: float, tree: int) -> float:
             return float(np.clip(value + (sigma * rngs[tree].standard_normal() if sigma else 0.0), 0, 1))
 
+        halted = self._limit() if self._limit else None
         evaluation = self._network(packed, legal)
         roots = [
             _Node(
@@ -84,6 +97,8 @@ class TreeSearch:
             for tree in range(len(legal))
         ]
         for _ in range(self._simulations):
+            if halted and halted():
+                break
             paths = [self._descend(root) for root in roots]
             leaves = [tree for tree, path in enumerate(paths) if path[-1][0].children[path[-1][1]] is None]
             values: list[float] = [0.0] * len(roots)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -37,37 +38,44 @@ class Frozen(BaseModel):
         }
 
 
-def _fitting(key: str, value: Any, annotation: Any) -> Any:
-    """A value as its field has it, where the two differ in no more than the kind of a scalar.
+def _fitting(key: str, value: Any, *annotations: Any) -> Any:
+    """A value as a field of one of these kinds has it, where the two differ in no more than the kind of a scalar.
 
     Raises SpecError for a boolean in place of a number.
     """
-    kinds = _kinds(annotation)
-    if Any in kinds or any(issubclass(kind, BaseModel) for kind in kinds):
-        return value  # a record looks after its own fields
-    if isinstance(value, list | tuple):
-        return type(value)(_fitting(key, item, annotation) for item in value) if type(value) in (list, tuple) else value
+    kinds = [kind for annotation in annotations for kind in _alternatives(annotation)]
+    if Any in kinds:
+        return value
+    if type(value) in (list, tuple):
+        parts = [part for kind in kinds if _is(kind, list, tuple) for part in get_args(kind) if part is not ...]
+        return type(value)(_fitting(key, item, *parts) for item in value)
     if type(value) is dict:
-        return {name: _fitting(f"{key}.{name}", item, annotation) for name, item in value.items()}
-    if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+        parts = [get_args(kind)[1] for kind in kinds if _is(kind, Mapping) and get_args(kind)]
+        return {name: _fitting(f"{key}.{name}", item, *parts) for name, item in value.items()}
+    number = int in kinds or float in kinds
+    if isinstance(value, bool) and number and bool not in kinds:
         raise SpecError(f"{key}: expected a number, got {str(value).lower()}")
-    if type(value) in (bool, int) and kinds == {str}:
+    if type(value) in (bool, int) and str in kinds and not number and bool not in kinds:
         return str(value).lower()
     return value
 
 
-def _kinds(annotation: Any) -> set[type]:
-    """The kinds of scalars, and the records, that a field may hold, alone or in lists, mappings and alternatives."""
-    if annotation is Any or (isinstance(annotation, type) and not get_origin(annotation)):
-        return {annotation} - {type(None)}
-    if get_origin(annotation) is Literal:
-        return {object, *map(type, get_args(annotation))}
-    parts = get_args(annotation)
-    if get_origin(annotation) is Annotated:
-        parts = parts[:1]
-    elif isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Mapping):
-        parts = parts[1:]
-    return set().union(*map(_kinds, parts))
+def _is(kind: Any, *containers: type) -> bool:
+    """Whether a kind is a container of one of these, whatever is in it."""
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, containers)
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The kinds of value that a field may hold; in place of values that are listed, their kinds."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return [object if isinstance(value, str) else type(value) for value in parts]
+    if origin is Annotated:
+        return _alternatives(parts[0])
+    if origin in (Union, UnionType):
+        return [kind for part in parts for kind in _alternatives(part)]
+    return [annotation]
 
 
 def read_yaml(path: Path) -> Any:

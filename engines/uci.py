@@ -1,8 +1,8 @@
 """Any engine that speaks UCI, by its command line, through python-chess.
 
 It asks little of the engine (a move; a score if it gives one), which is why it suits any. What needs an
-engine's lines and scores asks Stockfish (engines/stockfish.py). A process that ends or is silent is
-started and asked once more; then the caller gets an `EngineError`.
+engine's lines and scores asks Stockfish (engines/stockfish.py). A process that ends, is silent, prints without
+end or names an illegal move is started and asked once more; then the caller gets an `EngineError`.
 """
 
 import logging
@@ -19,7 +19,10 @@ from typing import Self
 import chess
 import chess.engine
 
-from engines.stockfish import MATE, EngineError, expected_score, find_engine
+from engines.stockfish import LONGEST_LINE, MATE, PATIENCE, WASTE, EngineError, end_group, expected_score, find_engine
+
+MOST_BYTES = 64 << 20
+"""Bytes that an engine may print from one question to the next."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,71 @@ class Choice:
 
 
 class _Protocol(chess.engine.UciProtocol):
-    """Sees its process end before it gives up a start; python-chess leaves that to a loop that is closed by then."""
+    """Keeps to what is asked of an engine: a bounded number of bytes, and the score of its best line.
+
+    Sees its process end before it gives up a start; python-chess leaves that to a loop that is closed by then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flaw = ""
+        """Why it ended the process itself."""
+        self._heard = 0
+        self._scores: dict[tuple[str, bool], int] = {}  # of a move, exact or a bound; the newest comes last
+
+    def question(self) -> None:
+        """A question begins."""
+        self._heard = 0
+        self._scores.clear()
+
+    def score(self, move: str) -> int | None:
+        """Centipawns that the best line gave a move since the question, an exact score before a bound."""
+        newest = list(self._scores)[::-1]
+        of_others = sorted(newest, key=lambda key: not key[1])  # stable: the newest exact one first
+        keys = [(move, True), ("", True), (move, False), *of_others]
+        return next((self._scores[key] for key in keys if key in self._scores), None)
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        if self.flaw:
+            return
+        super().pipe_data_received(fd, data)
+        self._heard += len(data)
+        if len(self.buffer[fd]) > LONGEST_LINE:
+            self.flaw = f"a line of more than {LONGEST_LINE >> 20} MiB"
+        elif self._heard > MOST_BYTES:
+            self.flaw = f"more than {MOST_BYTES >> 20} MiB without an answer"
+        if self.flaw and self.transport:
+            self.transport.close()
+
+    def _line_received(self, line: str) -> None:
+        words = line.partition(" string ")[0].split()
+        if words[:1] == ["info"] and "score" in words:
+            try:
+                self._hear(words)
+            except (ValueError, IndexError):  # a line that lacks a word
+                pass
+        super()._line_received(line)
+
+    def _hear(self, words: list[str]) -> None:
+        if "multipv" in words and int(words[words.index("multipv") + 1]) != 1:
+            return
+        kind, value = words[words.index("score") + 1 :][:2]
+        score = int(value) if kind == "cp" else MATE if int(value) > 0 else -MATE
+        move = words[words.index("pv") + 1][:5] if "pv" in words else ""
+        key = move, not {"lowerbound", "upperbound"} & set(words)
+        self._scores.pop(key, None)
+        self._scores[key] = max(-MATE, min(MATE, score))
 
     async def initialize(self) -> None:
         try:
             await super().initialize()
         except BaseException:
             assert self.transport
+            end_group(self.transport.get_pid())
             self.transport.close()
             await self.returncode
+            if self.flaw:
+                raise chess.engine.EngineError(self.flaw) from None
             raise
 
 
@@ -48,7 +107,7 @@ class UciEngine:
 
     command: program and arguments; a program without a folder is looked for in PATH and where engines lie.
     options: settings of the engine by the names that it lists, as text.
-    timeout: seconds that the start and each question may take.
+    timeout: seconds that the start and each question may take; a question with every restart takes twice that at most.
     """
 
     def __init__(self, command: Sequence[str], options: Mapping[str, str] | None = None, timeout: float = 30.0) -> None:
@@ -56,9 +115,10 @@ class UciEngine:
         self._options = dict(options or {})
         self._timeout = timeout
         self._engine: chess.engine.SimpleEngine | None = None
+        self._wasted = 0.0  # seconds of failed attempts, less those of good ones
 
     def __enter__(self) -> Self:
-        self._start()
+        self._start(time.monotonic() + PATIENCE * self._timeout)
         return self
 
     def __exit__(
@@ -76,7 +136,8 @@ class UciEngine:
         engine, self._engine = self._engine, None
         if engine is None:
             return
-        engine.close()  # kills it
+        end_group(engine.transport.get_pid())
+        engine.close()
         try:
             engine.returncode.result(self._timeout)
         except (CancelledError, TimeoutError):
@@ -90,22 +151,33 @@ class UciEngine:
         if (nodes is None) == (depth is None):
             raise ValueError("expected exactly one of nodes and depth")
         limit = chess.engine.Limit(nodes=nodes, depth=depth)
+        began = time.monotonic()
+        last = began + PATIENCE * self._timeout
         try:
-            return self._ask(board, limit)
+            choice = self._ask(board, limit, last)
         except EngineError:
-            return self._ask(board, limit)
+            now = time.monotonic()
+            self._wasted += now - began
+            if now >= last or self._wasted > WASTE * self._timeout:
+                raise
+            return self._ask(board, limit, last)
+        self._wasted = max(0.0, self._wasted - (time.monotonic() - began))
+        return choice
 
-    def _ask(self, board: chess.Board, limit: chess.engine.Limit) -> Choice:
-        engine = self._engine or self._start()
-        late = threading.Timer(self._timeout, engine.close)  # python-chess itself waits without end for nodes
-        deadline = time.monotonic() + self._timeout
+    def _ask(self, board: chess.Board, limit: chess.engine.Limit, last: float) -> Choice:
+        engine = self._engine or self._start(last)
+        assert isinstance(engine.protocol, _Protocol)
+        engine.protocol.question()
+        deadline = min(last, time.monotonic() + self._timeout)
+        # python-chess itself waits without end for nodes
+        late = threading.Timer(max(0.0, deadline - time.monotonic()), engine.close)
         late.start()
         try:
-            played = engine.play(board, limit, game=object(), info=chess.engine.INFO_SCORE)
+            played = engine.play(board, limit, game=object())
         except (chess.engine.EngineError, CancelledError) as fault:
             self.close()
-            silent = time.monotonic() >= deadline
-            raise self._error(f"no answer within {self._timeout:g} s" if silent else str(fault)) from None
+            silent = f"no answer within {self._timeout:g} s" if time.monotonic() >= deadline else ""
+            raise self._error(engine.protocol.flaw or silent or str(fault)) from None
         except BaseException:  # Ctrl-C in the middle of an answer, which the next question must not read
             self.close()
             raise
@@ -114,13 +186,10 @@ class UciEngine:
         if played.move is None:
             self.close()
             raise self._error(f"it gave no move in {board.fen()}")
-        score = played.info.get("score")
-        if score is None:
-            return Choice(played.move, None)
-        centipawns = score.relative.score(mate_score=1000 * MATE)  # clipped to MATE, however far the mate
-        return Choice(played.move, float(expected_score(centipawns)))
+        centipawns = engine.protocol.score(played.move.uci())
+        return Choice(played.move, None if centipawns is None else float(expected_score(centipawns)))
 
-    def _start(self) -> chess.engine.SimpleEngine:
+    def _start(self, last: float) -> chess.engine.SimpleEngine:
         program = find_engine(self._command[0])
         if not chess.engine.LOGGER.handlers:
             chess.engine.LOGGER.addHandler(logging.NullHandler())  # it would print every unusual line of an engine
@@ -128,7 +197,7 @@ class UciEngine:
             engine = chess.engine.SimpleEngine.popen(
                 _Protocol,
                 [program, *self._command[1:]],
-                timeout=self._timeout,
+                timeout=max(0.0, min(self._timeout, last - time.monotonic())),
                 setpgrp=True,  # Ctrl-C is for us: an engine in our group would die of it too
                 stderr=subprocess.DEVNULL,
             )

@@ -3,9 +3,12 @@
 The names below are the Python interface (docs/python.md); what a function needs is imported when it is called.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+
+from sandwich.runtime.cache import cache_folder
 
 if TYPE_CHECKING:
     from sandwich.api import (
@@ -43,6 +46,9 @@ __all__ = [
     "sweep",
     "train_player",
 ]
+
+# Read by matplotlib when it is imported; else it writes into two folders of the user's home.
+os.environ.setdefault("MPLCONFIGDIR", str(cache_folder().absolute() / "matplotlib"))
 
 ENVIRONMENTS = {"sandwich/Oversight-v0": "OversightEnv", "sandwich/Chess-v0": "ChessEnv"}
 """Ids of the environments, and their classes in `sandwich.rl.environments`."""

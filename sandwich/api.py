@@ -286,6 +286,8 @@ def evaluate_misalignments(
     from sandwich.evaluation.misalignments import evaluate_misalignments as evaluate
     from sandwich.runs.provenance import keyed_folder
     from sandwich.runtime.cluster import Cluster, cores
+    from sandwich.runtime.kept import keep_checksums
+    from sandwich.runtime.locks import driver
     from sandwich.runtime.progress import NO_PROGRESS
     from sandwich.spec.loading import spec_settings, validate
     from sandwich.spec.shipped import find_spec, plugin_folder
@@ -293,9 +295,9 @@ def evaluate_misalignments(
     path, folder = find_spec(spec), Path(out)
     config = validate(MisalignmentEvaluationConfig, spec_settings(path, *overrides), plugin_folder(path))
     checkpoints = read_checkpoints(config)
-    folder.mkdir(parents=True, exist_ok=True)
     kept = keyed_folder(folder, "positions", config.labelled_positions, checkpoints)
-    with Cluster(workers or cores()) as cluster:
+    with driver(folder), Cluster(workers or cores()) as cluster:
+        keep_checksums(folder)
         rows = evaluate(cluster, config, checkpoints, kept, progress or NO_PROGRESS)
     doses = [next(iter(row.pop("dose").values())) for row in rows]
     names = [row.pop("misalignment") for row in rows]
@@ -343,14 +345,17 @@ def run_highstakes(
     """Train a blunder filter, attack it and harden it, or go on where that stopped; what its result.json says.
 
     out: the experiment's folder; None: `runs/NAME`.
-    Raises SpecError where the folder holds something else; EngineError without a Stockfish.
+    Raises SpecError where the folder holds something else; EngineError without a Stockfish; BusyError where another
+    process is at work in the folder; DamagedError.
     """
     from sandwich.highstakes.adversarial_training import AdversarialTraining, worker_count
     from sandwich.highstakes.spec import HighStakesSpec
     from sandwich.runtime.cluster import Cluster
+    from sandwich.runtime.kept import ROOTS
+    from sandwich.runtime.locks import driver
     from sandwich.runtime.progress import NO_PROGRESS
 
     spec = spec if isinstance(spec, HighStakesSpec) else load_highstakes(spec)
     folder = RUNS / spec.name if out is None else Path(out)
-    with Cluster(worker_count(spec)) as cluster:
+    with driver(folder, apart=ROOTS), Cluster(worker_count(spec)) as cluster:
         return AdversarialTraining(spec, folder, cluster, progress or NO_PROGRESS).run()

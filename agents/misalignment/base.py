@@ -80,30 +80,38 @@ def corrupted(
     rngs: Sequence[np.random.Generator],
     tools: Tools,
 ) -> Sequence[Advice]:
-    """`corrupt`; PluginError, naming misalignment and position, where it fails or answers what it can't."""
+    """`corrupt`; PluginError, naming misalignment and position, where it fails or answers what it can't.
+
+    The misalignment is given copies: what it does to them changes neither the questions nor the truth.
+    """
     before = [rng.bit_generator.state for rng in rngs]
+    asked, shown = [query.locked() for query in queries], [advice.locked() for advice in honest]
+    policies = [advice.policy for advice in shown]
     try:
-        given = misalignment.corrupt(queries, honest, rngs, tools)
+        given = misalignment.corrupt(list(asked), list(shown), rngs, tools)
     except PluginError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         for rng, state in zip(rngs, before, strict=True):
             rng.bit_generator.state = state
-        raise _failure(misalignment, _culprit(misalignment, queries, honest, rngs, tools), error) from error
+        raise _failure(misalignment, _culprit(misalignment, asked, shown, rngs, tools), error) from error
     answers: object = given  # a plugin may say anything
     if not isinstance(answers, Sequence) or len(answers) != len(queries):
         got = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
         raise _failure(misalignment, queries[0], f"expected a list of {len(queries)} answers, got {got}")
-    for query, truth, lie in zip(queries, honest, given, strict=True):
-        if lie is truth:
-            continue
+    out = []
+    for query, truth, show, policy, lie in zip(queries, honest, shown, policies, given, strict=True):
+        if truth.policy is not None and policy is not None and truth.policy.tobytes() != policy.tobytes():
+            raise _failure(misalignment, query, "changed the honest policy in place: change a copy, and return that")
         try:
-            if not isinstance(lie, Advice):
-                raise ValueError(f"expected an Advice, got {type(lie).__name__}")
-            check_advice(lie, query)
+            if lie is not show:
+                if not isinstance(lie, Advice):
+                    raise ValueError(f"expected an Advice, got {type(lie).__name__}")
+                check_advice(lie, query)
         except ValueError as error:
             raise _failure(misalignment, query, str(error)) from None
-    return given
+        out.append(truth if lie is show else lie)
+    return out
 
 
 def _culprit(
@@ -117,12 +125,12 @@ def _culprit(
     for query, truth, rng in zip(queries, honest, rngs, strict=True):
         try:
             misalignment.corrupt([query], [truth], [rng], tools)
-        except Exception:
+        except (Exception, SystemExit):
             return query
     return queries[0]
 
 
-def _failure(misalignment: Misalignment, query: Query, what: Exception | str) -> PluginError:
+def _failure(misalignment: Misalignment, query: Query, what: BaseException | str) -> PluginError:
     return REGISTRY.failure(misalignment, what, planes.unpack(query.packed).fen())
 
 

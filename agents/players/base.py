@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
-from agents.checkpoint_files import is_file
 from agents.plugins import Plugin, Registry
-from agents.seat import BareSeat, Seat
+from agents.seat import BareSeat, CheckedSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator
+from engines.paths import is_file
 from engines.settings import SpecError, explain, read_yaml
 
 
@@ -36,6 +36,11 @@ class Player(Plugin, ABC):
         """It at a board, playing by its policy at a temperature."""
         return BareSeat(tools.player(self), temperature)
 
+    def seated(self, tools: Tools, temperature: float = 0.0) -> Seat:
+        """Its seat for whoever plays games with it: a move that can't be is told in one line that names the player."""
+        with self.attribute_errors():
+            return CheckedSeat(self.seat(tools, temperature), self.attribute_errors)
+
 
 REGISTRY: Registry[Player] = Registry("player", "sandwich.players", Player)  # type: ignore[type-abstract]
 
@@ -46,7 +51,7 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
         return REGISTRY.parse(settings, info)
     kind, separator, _ = settings.partition(":")
     if settings.endswith((".yaml", ".yml")) and kind not in REGISTRY.entries:
-        return _read(Path(settings))
+        return _read(Path(settings), info)
     if separator and is_file(settings):
         return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if not separator and kind not in REGISTRY.entries:
@@ -59,9 +64,10 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     return REGISTRY.parse(settings, info)
 
 
-def _read(path: Path) -> Player:
+def _read(path: Path, info: ValidationInfo | None) -> Player:
+    context = {**((info.context if info else None) or {}), "folder": path.parent}
     try:
-        player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context={"folder": path.parent})
+        player: Player = TypeAdapter(AnyPlayer).validate_python(read_yaml(path), context=context)
     except ValidationError as error:
         raise SpecError(f"{path}: {explain(Player, error)}") from None
     return player

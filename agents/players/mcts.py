@@ -23,4 +23,4 @@ class Mcts(Player):
     """Constant c of PUCT: more looks at more moves, less looks deeper."""
 
     def open(self, tools: Tools) -> Evaluator:
-        return TreeSearch(tools.network(self.network), self.simulations, self.exploration)
+        return TreeSearch(tools.network(self.network), self.simulations, self.exploration, tools.limit)

@@ -1,8 +1,6 @@
-"""Commands for players and plugins: ask one, play one in a chess program, list them."""
+"""Commands for players and plugins: ask one, list them."""
 
 import json
-import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.players.base import REGISTRY as PLAYERS
 from agents.players.base import parse_player
 from agents.tools import Tools
-from agents.uci_server import UciServer
 from engines import moves
 from engines.positions import GameBatch
 from engines.settings import SpecError
@@ -98,28 +95,6 @@ def _san(index: int | None, board: chess.Board) -> str:
 
 
 @click.command()
-@click.argument("player")
-@SEED
-def uci(player: str, seed: int) -> None:
-    """PLAYER as an engine that any chess program can use (UCI on standard input and output).
-
-    Its numeric settings are options, such as the dose of a misalignment, and so is its temperature.
-
-    \b
-    Examples:
-      sandwich uci expert
-      sandwich uci assistant:misalignment.type=random_move,misalignment.p=0.25
-      sandwich uci mcts:simulations=200
-    """
-    chosen = parse_player(player)
-    for stream in (sys.stdin, sys.stdout):
-        assert isinstance(stream, TextIOWrapper)
-        stream.reconfigure(encoding="utf-8", errors="replace")  # whatever a chess program sends is survived
-    with Tools() as tools:
-        UciServer(chosen, player.partition(":")[0], tools, sys.stdout, seed).serve(sys.stdin)
-
-
-@click.command()
 @JSON
 def plugins(as_json: bool) -> None:
     """List the misalignments, players, oversight strategies and attacks that are installed, with their settings.
@@ -127,7 +102,8 @@ def plugins(as_json: bool) -> None:
     \b
     Example: sandwich plugins
     """
-    plugins_ = [plugin for registry in (MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS) for plugin in registry.listed()]
+    registries = MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS
+    plugins_ = [plugin for registry in registries for plugin in registry.listed()]
     if as_json:
         click.echo(json.dumps({"plugins": plugins_}))
         return
@@ -138,3 +114,6 @@ def plugins(as_json: bool) -> None:
         for field in plugin["fields"]:
             default = field["default"] if isinstance(field["default"], str) else json.dumps(field["default"])
             click.echo(f"      {field['name']} = {default}  {field['description']}")
+    for registry in registries:
+        if elsewhere := registry.misspelt():
+            click.echo(f"not found{elsewhere}")

@@ -13,10 +13,13 @@ from engines.settings import SpecError
 from experiments.cli.console import Display, cell
 from experiments.cli.human import human
 from experiments.cli.options import JSON, OVERRIDES, SPEC
+from experiments.cli.stopping import resumable
 from experiments.figures.highstakes_page import write_page
 from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
 from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import ROOTS, read_if_there
+from sandwich.runtime.locks import driver
 
 OUT = click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: runs/NAME].")
 
@@ -41,11 +44,8 @@ def _with(
     """Do a part of an experiment, with progress."""
     settings = load_highstakes(spec, overrides)
     root = out or Path("runs") / settings.name
-    with Display() as display, Cluster(worker_count(settings)) as cluster:
-        try:
-            return root, work(AdversarialTraining(settings, root, cluster, display))
-        except KeyboardInterrupt:
-            raise click.ClickException(f"stopped; the same command goes on from {root}") from None
+    with Display() as display, Cluster(worker_count(settings)) as cluster, resumable(root), driver(root, apart=ROOTS):
+        return root, work(AdversarialTraining(settings, root, cluster, display))
 
 
 @highstakes.command()
@@ -153,11 +153,12 @@ def report(folder: Path, as_json: bool) -> None:
     Example: sandwich highstakes report runs/highstakes_small
     """
     path = folder / "result.json"
-    if not path.exists():
+    content = read_if_there(path)
+    if content is None:
         raise SpecError(f"{folder} holds no result.json: sandwich highstakes run SPEC --out {folder} writes it")
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        result = json.loads(content)
+    except ValueError as error:
         raise SpecError(
             f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"
         ) from None
@@ -195,6 +196,11 @@ def _report(root: Path, result: dict[str, Any], as_json: bool) -> None:
                 cell(queries["rate"], 1000, 2),
             )
     console.print(table)
+    for row in result["generations"]:
+        for name, costs in row["attacks"].items():
+            if illegal := costs.get("illegal"):
+                said = f"attack {name} on filter {row['generation']}: {illegal} of the moves that it put forward were"
+                console.print(f"{said} not legal, and count as nothing", soft_wrap=True)
     if tuned := result.get("tuned"):
         table = Table("proposer", "base %", "residual %", "refused %", "expected score given away %")
         for part in ("before", "after", "change"):

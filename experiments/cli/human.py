@@ -10,12 +10,11 @@ from pathlib import Path
 import click
 
 from engines import filter as filters
-from engines import network
-from engines.settings import SpecError, read_yaml
+from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from sandwich.highstakes.attack_runs import HUMAN
 from sandwich.highstakes.environment import Judge, JudgeConfig
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import read_json, read_kept, read_settings, write_kept
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.loading import validate
 
@@ -38,7 +37,7 @@ class Target:
 def target(there: Path, generation: int | None, out: Path | None) -> Target:
     """The filter that `there` is, or that of an experiment's folder (the last one, where no generation is named).
 
-    Raises SpecError.
+    Raises SpecError, DamagedError.
     """
     if there.is_file():
         if out is None or generation is not None:
@@ -56,9 +55,7 @@ def target(there: Path, generation: int | None, out: Path | None) -> Target:
     number = known[-1] if generation is None else generation
     if number not in known:
         raise SpecError(f"{there} has no generation {number}; there: {', '.join(map(str, known))}")
-    spec = read_yaml(there / "spec.yaml")
-    if not isinstance(spec, dict):
-        raise SpecError(f"{there / 'spec.yaml'}: expected settings by name")
+    spec = read_settings(there / "spec.yaml")
     home = there / f"generation-{number}"
     return Target(
         home / "filter.safetensors",
@@ -75,8 +72,8 @@ def claim(aim: Target, content: bytes) -> None:
     path = aim.folder / "about.json"
     about = {"filter": hashlib.sha256(content).hexdigest(), "judge": aim.judge.model_dump(mode="json")}
     if not path.exists():
-        write_whole(path, (json.dumps(about) + "\n").encode())
-    elif json.loads(path.read_text(encoding="utf-8")) != about:
+        write_kept(path, (json.dumps(about) + "\n").encode())
+    elif read_json(path) != about:
         raise SpecError(f"{aim.folder} holds attack runs on another filter, or by another judge: choose another folder")
 
 
@@ -99,7 +96,7 @@ def human(there: Path, generation: int | None, out: Path | None, port: int, in_b
     from sandwich.highstakes.human import HumanAttack
 
     aim = target(there, generation, out)
-    content = network.read(aim.filter)
+    content = read_kept(aim.filter)
     filters.from_bytes(content, str(aim.filter))  # or one line that names the file
     with Stockfish(hash_mib=1) as engine:
         claim(aim, content)

@@ -2,29 +2,36 @@
 
 import os
 import sys
+import traceback
 from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
 from engines.settings import Mistake
 from experiments.cli.lazy import LazyGroup
+from experiments.cli.stopping import Stopped, handle_signals
 
 COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
     "sweep": ("experiments.cli.sweep:sweep", "Many runs over a dose, seeds, or any other keys."),
     "view": ("experiments.cli.run:view", "Show a run or sweep in a browser, also while it goes on."),
+    "verify": ("experiments.cli.verify:verify", "Compare the files of a folder with their checksums."),
     "report": ("experiments.cli.run:report", "Write the report of a run or sweep anew."),
     "match": ("experiments.cli.match:match", "Players against each other, with ratings."),
     "ladder": ("experiments.cli.match:ladder", "A player against Stockfish at fixed nodes."),
     "evaluate": ("experiments.cli.evaluate:evaluate", "Measure players on positions, a run's moves, misalignments."),
     "highstakes": ("experiments.cli.highstakes:highstakes", "A blunder filter, attacked and hardened."),
     "ask": ("experiments.cli.ask:ask", "What a player would do in a position."),
-    "uci": ("experiments.cli.ask:uci", "A player as an engine for chess programs."),
+    "uci": ("experiments.cli.uci:uci", "A player as an engine for chess programs."),
     "train": ("experiments.cli.data:train", "Train a player from a corpus, or an oversight policy."),
     "corpus": ("experiments.cli.data:corpus", "Make labelled positions to train on."),
     "plugins": ("experiments.cli.ask:plugins", "List what is installed, with its settings."),
 }
 """Where each command is, and what it does."""
+
+TRACEBACK = "SANDWICH_TRACEBACK"
+"""Variable of the environment that, set to anything, asks for the traceback of a mistake: for who writes a plugin."""
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,24 +44,38 @@ def cli() -> None:
     """
 
 
+def end(stopped: Stopped) -> NoReturn:
+    """Say that the command has stopped, and end with the code that shells give its signal."""
+    stopped.show()
+    sys.exit(stopped.code)
+
+
 def main() -> None:
-    """Entry point: a user's mistake ends in one line, Ctrl-C in none of a traceback."""
+    """Entry point: a user's mistake, what the system refuses, and a command that is told to stop end in one line."""
+    handle_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a character that the terminal lacks
     try:
         cli.main(standalone_mode=False)
+    except Stopped as stopped:
+        end(stopped)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except Mistake as error:
+        if os.environ.get(TRACEBACK):
+            traceback.print_exception(error)
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as why:
+        end(Stopped("Stopped.", why))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        said = " ".join(str(error.strerror or error).split())
+        click.echo(f"Error: {error.filename}: {said}" if error.filename else f"Error: {said}", err=True)
         sys.exit(1)
 
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from agents.checkpoint_files import is_file, read_checkpoints
+from agents.checkpoint_files import read_checkpoints
 from agents.players.base import Player, parse_player
+from engines.paths import is_file
 from engines.settings import SpecError
 from experiments.cli.console import Display, text_of
 from experiments.cli.options import JSON, SEED, WORKERS

@@ -15,6 +15,8 @@ from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig, eval
 from sandwich.runs.provenance import keyed_folder
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import keep_checksums
+from sandwich.runtime.locks import driver
 from sandwich.spec.loading import spec_settings, validate
 from sandwich.spec.shipped import find_spec, plugin_folder
 
@@ -56,9 +58,9 @@ def misalignments(spec: str | None, overrides: tuple[str, ...], out: Path, worke
     source = find_spec(spec)
     config = validate(MisalignmentEvaluationConfig, spec_settings(source, overrides), plugin_folder(source))
     checkpoints = read_checkpoints(config)
-    out.mkdir(parents=True, exist_ok=True)
     kept = keyed_folder(out, "positions", config.labelled_positions, checkpoints)
-    with Cluster(workers or cores()) as cluster, Display() as display:
+    with driver(out), Cluster(workers or cores()) as cluster, Display() as display:
+        keep_checksums(out)
         rows = evaluate_misalignments(cluster, config, checkpoints, kept, display)
     write_whole(out / "misalignments.json", (json.dumps(rows, indent=1) + "\n").encode())
     from experiments.figures.harm_and_suspicion import picture

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from agents.checkpoint_files import is_file
+from engines.paths import is_file
 from sandwich.spec.shipped import find_spec, shipped_specs
 
 

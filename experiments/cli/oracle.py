@@ -17,7 +17,9 @@ from sandwich.evaluation.oracle import Oracle
 from sandwich.protocol import ledger
 from sandwich.runs.metrics import read_metrics, write_metrics
 from sandwich.runtime.cluster import Cluster, cores
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import ROOTS, write_kept
+from sandwich.runtime.locks import driver
 from sandwich.runtime.progress import Prefixed
 
 LOSS_COLUMNS = {
@@ -54,9 +56,9 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
     oracle = Oracle(nodes)
     if oracle.missing:
         raise EngineError(oracle.missing)
-    rows = read_metrics(run)
     figures: dict[int, dict[str, Any]] = {}
-    with Cluster(workers or cores()) as cluster, Display() as display:
+    with driver(run, apart=ROOTS), Cluster(workers or cores()) as cluster, Display() as display:
+        rows = read_metrics(run)
         for step, file in enumerate(files):
             content = label_losses(
                 cluster,
@@ -67,13 +69,13 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
                 step,
                 Prefixed(display, f"step {step}, "),
             )
-            write_whole(file, parquet_bytes(content))
+            write_kept(file, parquet_bytes(content))
             figures[step] = {name: figure.json() for name, figure in losses_of(content).items()}
             for row in rows:
                 if row["step"] == step + 1 and row.get("play"):
                     row["play"]["loss"] = figures[step]
-    if rows:
-        write_metrics(run, rows)
+        if rows:
+            write_metrics(run, rows)
     answer = {"engine": oracle.identity, "nodes": nodes, "looked": oracle.analysed, "steps": figures}
     if as_json:
         click.echo(json.dumps(answer))

@@ -9,12 +9,15 @@ import click
 
 from experiments.cli.console import RunDisplay, figure_text
 from experiments.cli.options import JSON, OVERRIDES, SPEC
+from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
+from experiments.viewer.folders import cells, is_sweep
 from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runs.controls import MEANING, controls
 from sandwich.runs.loop import run as run_loop
+from sandwich.runtime.kept import Checked, DamagedError, check_all
 from sandwich.spec.run_spec import RunSpec, load_spec
-from sandwich.sweeps.sweep import cell_key
+from sandwich.sweeps.sweep import LEFT_OUT, cell_key
 
 
 @click.command()
@@ -70,10 +73,8 @@ def _run(settings: RunSpec, folder: Path, mended: bool) -> dict[str, Any]:
 
     headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
-        try:
+        with resumable(folder):
             final = run_loop(settings, folder, display, game_page, mended)
-        except KeyboardInterrupt:
-            raise click.ClickException(f"stopped; the same command goes on from {folder}") from None
         write_report(folder)
     return final
 
@@ -89,7 +90,26 @@ def report(folder: Path, games: int) -> None:
     """
     from experiments.viewer.page import write_report  # matplotlib takes a second to import
 
+    damaged = check_shown(folder)
     click.echo(f"Report: {write_report(folder, games)}")
+    if damaged:
+        raise DamagedError("; ".join(damaged))
+
+
+NOT_SHOWN = ("checkpoints/", "games/", "provenance.json", "result.json")
+"""Beginnings of the paths of files of a run that no page shows."""
+
+
+def check_shown(folder: Path) -> tuple[str, ...]:
+    """What is damaged or missing of what the pages of a sweep show, in a line each; not of cells that are left out.
+
+    Raises DamagedError for a run.
+    """
+    checked = check_all(folder, NOT_SHOWN) or Checked()
+    if checked.problems and not is_sweep(folder):
+        raise DamagedError(checked.problems[0])
+    left_out = tuple(f"{cell.folder}/" for cell in cells(folder) if cell.state == LEFT_OUT) if checked.problems else ()
+    return tuple(line for line in checked.problems if not line.startswith(left_out))
 
 
 @click.command()
@@ -103,6 +123,9 @@ def view(folder: Path, port: int, in_browser: bool) -> None:
     Example: sandwich view runs/default
     """
     from experiments.viewer.server import serve  # matplotlib takes a second to import
+
+    for line in check_shown(folder):
+        click.echo(line, err=True)
 
     def tell(address: str) -> None:
         click.echo(f"{folder}: {address} (Ctrl-C ends it)")

@@ -14,12 +14,16 @@ from rich.text import Text
 from engines.settings import SpecError
 from experiments.cli.console import Display, cell, text_of
 from experiments.cli.options import JSON, OVERRIDES, SPEC
+from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
 from sandwich.runtime.cluster import cores
+from sandwich.runtime.kept import DamagedError
 from sandwich.spec.shipped import plugin_folder
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
 from sandwich.sweeps.sweep import (
+    DAMAGED,
+    FAILED,
     Cell,
     SweepSpec,
     found,
@@ -90,7 +94,7 @@ def run_command(
 
 def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> None:
     """Do the cells that are not done yet, with progress."""
-    missing = [one for one in cells if not one.finished]
+    missing = [one for one in cells if not one.finished and not one.problem]
     if others := [one for one in missing if found(one, root) is not one]:
         click.echo(f"{len(others)} cells are there by other code of their plugins: kept, and done anew", err=True)
     with Display() as display:
@@ -103,10 +107,8 @@ def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> 
             )
             seen[key] = max(seen[key], rows)
 
-        try:
+        with resumable(root):
             run_sweep(settings, beside, cells, root, on_step, game_page)
-        except KeyboardInterrupt:
-            raise click.ClickException(f"stopped; the same command goes on from {root}") from None
 
 
 def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:
@@ -120,7 +122,8 @@ def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:
     headings, shown = in_columns([one.values for one in cells])
     table = Table("cell", *headings, "", box=None)
     for one, values in zip(cells, shown, strict=True):
-        table.add_row(one.key, *values, "done" if one.done else f"about {_clock(times[one.key])}")
+        time = f"about {_clock(times[one.key])}" if one.key in times else ""
+        table.add_row(one.key, *values, DAMAGED if one.problem else "done" if one.done else time)
     Console().print(table)
     click.echo(f"{len(times)} of {len(cells)} cells to do, about {_clock(total)} on {cores()} cores")
 
@@ -184,6 +187,7 @@ def status_command(folder: Path, as_json: bool) -> None:
                       "made_otherwise": otherwise.get(one.key, [])})  # fmt: skip
     if as_json:
         click.echo(json.dumps({"cells": lines}))
+        _tell_damaged(cells)
         return
     headings, shown = in_columns([one.values for one in cells])
     table = Table("cell", *headings, "state", "steps", "PGR", "", box=None)
@@ -202,6 +206,7 @@ def status_command(folder: Path, as_json: bool) -> None:
     click.echo(", ".join(f"{count} {state}" for state, count in states.items()))
     if otherwise:
         click.echo(_said(otherwise, cells))
+    _tell_damaged(cells)
 
 
 def _said(otherwise: Mapping[str, Sequence[str]], cells: Sequence[Cell]) -> str:
@@ -209,6 +214,13 @@ def _said(otherwise: Mapping[str, Sequence[str]], cells: Sequence[Cell]) -> str:
     words = ", ".join(dict.fromkeys(word for some in otherwise.values() for word in some))
     some = f"{len(otherwise)} of {len(cells)} cells were made otherwise ({words})"
     return f"{some}: sandwich sweep SPEC --again does them anew"
+
+
+def _tell_damaged(cells: Sequence[Cell]) -> None:
+    """End with what is damaged, where something is."""
+    marks = [one.read_mark() for one in cells]
+    if found := [mark["error"] for mark in marks if mark["state"] == DAMAGED]:
+        raise DamagedError("; ".join(found))
 
 
 @sweep.command("table")
@@ -246,7 +258,7 @@ def _finish(
         written += heat_map(squares, heat, root / "heat")
     report = write_report(root)
     marks = {one.key: one.read_mark() for one in cells}
-    failed = {key: mark["error"] for key, mark in marks.items() if mark["state"] in ("failed", "damaged")}
+    failed = {key: mark["error"] for key, mark in marks.items() if mark["state"] in FAILED}
     otherwise = other_origins(cells)
     if as_json:
         lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
@@ -273,7 +285,7 @@ def _finish(
             click.echo(_said(otherwise, cells), err=True)
     if failed:
         said = "; ".join(f"{key}: {error}" for key, error in failed.items())
-        damaged = any(marks[key]["state"] == "damaged" for key in failed)
+        damaged = any(marks[key]["state"] == DAMAGED for key in failed)
         way_out = " (sandwich sweep SPEC --again does damaged ones anew)" if damaged else ""
         raise click.ClickException(f"{len(failed)} of {len(cells)} cells failed: {said}{way_out}")
 

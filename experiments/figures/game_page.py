@@ -31,14 +31,16 @@ def game_page(rows: Mapping[str, list[Any]]) -> str:
         for ply, fen in enumerate(rows["fen"])
     ]
     frames.append(f"<g class='f'>{_pieces(end, flipped)}</g>")
-    return render(
-        "figures/game.html",
-        title=title,
-        board=Markup(_board("".join(frames), flipped)),
-        colors=Markup(arrows_css(dark=False)),
-        decisions=[_decision(rows, ply) for ply in range(len(rows["fen"]))],
-        lines=list(zip(proposals(rows), rows["misaligned"], strict=True)),
-        first=_opened_at(rows),
+    return str(
+        render(
+            "figures/game.html",
+            title=title,
+            board=Markup(_board("".join(frames), flipped)),
+            colors=Markup(arrows_css(dark=False)),
+            decisions=[_decision(rows, ply) for ply in range(len(rows["fen"]))],
+            lines=list(zip(proposals(rows), rows["misaligned"], strict=True)),
+            first=_opened_at(rows),
+        )
     )
 
 

@@ -59,37 +59,39 @@ def page(result: dict[str, Any]) -> str:
     who, rows = result["proposer"], result["generations"]
     again = f"{result['nodes']['again']} times the nodes"
     tuned = result.get("tuned")
-    return render(
-        "figures/highstakes.html",
-        result=result,
-        who=who,
-        again=again,
-        reliability=_by_filter(
-            rows,
-            [
-                [text, *(_percent(row["proposers"][who]["figures"][key], key) for row in rows)]
-                for key, text in FIGURES.items()
-            ],
-        ),
-        strength=_strength(rows),
-        verified=_verified(rows),
-        proposers=_proposers(rows, who),
-        roc=_image(_roc(rows, who)),
-        costs=_costs(rows, again),
-        survival=_image(_survival(rows)),
-        cheaper=_cheaper(result["cheaper"]),
-        harder=Table(
-            ["attack", "examples per query, first filter against last"],
-            [[name, cell(figure)] for name, figure in result["harder"].items()],
-        ),
-        not_worse=_points(result["not_worse"]),
-        cross=_cross(result["cross"]),
-        variants=_variants(result),
-        shifts=_shifts(result),
-        tuned=_tuned(tuned) if tuned else None,
-        moved=cell(tuned["kl"], digits=3) if tuned else "",
-        paper=_beside_paper(rows, who),
-        examples=_examples(result["examples"], again),
+    return str(
+        render(
+            "figures/highstakes.html",
+            result=result,
+            who=who,
+            again=again,
+            reliability=_by_filter(
+                rows,
+                [
+                    [text, *(_percent(row["proposers"][who]["figures"][key], key) for row in rows)]
+                    for key, text in FIGURES.items()
+                ],
+            ),
+            strength=_strength(rows),
+            verified=_verified(rows),
+            proposers=_proposers(rows, who),
+            roc=_image(_roc(rows, who)),
+            costs=_costs(rows, again),
+            survival=_image(_survival(rows)),
+            cheaper=_cheaper(result["cheaper"]),
+            harder=Table(
+                ["attack", "examples per query, first filter against last"],
+                [[name, cell(figure)] for name, figure in result["harder"].items()],
+            ),
+            not_worse=_points(result["not_worse"]),
+            cross=_cross(result["cross"]),
+            variants=_variants(result),
+            shifts=_shifts(result),
+            tuned=_tuned(tuned) if tuned else None,
+            moved=cell(tuned["kl"], digits=3) if tuned else "",
+            paper=_beside_paper(rows, who),
+            examples=_examples(result["examples"], again),
+        )
     )
 
 

@@ -1,7 +1,6 @@
 """The learning curve of a training: its `curve.jsonl` in, `curve.svg` beside it out."""
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import read_json_lines
 from sandwich.statistics import share_figure
 
 Row = dict[str, Any]
@@ -38,7 +38,7 @@ BLUE, ORANGE = "#2a6fdb", "#d9822b"
 def write_curve(folder: Path) -> Path | None:
     """Draw the learning curve of a training's folder; None where there is no report to draw."""
     source = folder / "curve.jsonl"
-    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()] if source.exists() else []
+    rows = read_json_lines(source)
     if not rows:
         return None
     unseen = [row for row in rows if row.get("validation", {}).get("n")]

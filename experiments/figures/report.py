@@ -85,7 +85,7 @@ def summary(folder: Path, name: str, address: Callable[[int], str], *, brief: bo
     name: what the run is called.
     address: where a point of a picture leads, from its step.
     brief: only the first two pictures.
-    Raises `sandwich.runs.metrics.MetricsError` where metrics.jsonl is damaged.
+    Raises DamagedError where metrics.jsonl is damaged.
     """
     rows = read_metrics(folder)
     beside = {path.name: read_metrics(path) for path in sorted((folder / CONTROLS).glob("*")) if path.is_dir()}

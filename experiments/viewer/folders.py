@@ -5,7 +5,6 @@ of the folder itself is empty.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import Any
 
 from engines.settings import SpecError, read_yaml
 from sandwich.runs.controls import FOLDER as CONTROLS
-from sandwich.sweeps.sweep import LEFT_OUT
+from sandwich.runtime.kept import DamagedError, read_if_there, read_json
+from sandwich.runtime.locks import holder
+from sandwich.sweeps.sweep import DAMAGED, INTERRUPTED, LEFT_OUT
 
 CELLS = "cells"
 """Folder of a sweep that holds a run folder for each of its cells."""
@@ -30,7 +31,8 @@ class Cell:
     """One cell of a sweep, as its folder says.
 
     values: setting of each key that the sweep varies; empty where cell.json is not there yet.
-    state: `done`, `failed`, `running`, `waiting`, `left out` of the sweep's spec as it is now, or `unknown`.
+    state: `done`, `failed`, `running`, `interrupted`, `waiting`, `damaged`, `left out` of the sweep's spec as it is
+    now, or `unknown`.
     """
 
     key: str
@@ -79,10 +81,10 @@ def cells(root: Path) -> list[Cell]:
     all_cells = []
     for folder in (root / CELLS).glob("*"):
         if folder.is_dir() and run_at(root, f"{CELLS}/{folder.name}"):
-            record = _json(folder / "cell.json")
+            record = _record(folder)
             values = record.get("values")
             error, state = record.get("error"), str(record.get("state", "unknown"))
-            done = state not in (LEFT_OUT, "damaged") and (folder / "result.json").is_file()
+            done = state not in (LEFT_OUT, DAMAGED) and (folder / "result.json").is_file()
             all_cells.append(
                 Cell(
                     f"{CELLS}/{folder.name}",
@@ -142,10 +144,13 @@ def name_of(folder: Path) -> str:
     return folder.resolve().name
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; an empty one where there is none, or only half of it."""
+def _record(folder: Path) -> dict[str, Any]:
+    """What cell.json says of a cell; empty where there is none."""
+    path = folder / "cell.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        record = {} if read_if_there(path) is None else read_json(path)
+    except DamagedError as error:
+        return {"state": DAMAGED, "error": str(error)}
+    if record.get("state") == "running" and holder(folder) is None:
+        return record | {"state": INTERRUPTED}
+    return record

@@ -33,7 +33,7 @@ Columns = dict[str, list[Any]]
 def listed(folder: Path) -> Columns:
     """The games of every step in columns: `step` and LISTED.
 
-    Raises LedgerError for a ledger that is damaged or of another version.
+    Raises LedgerError for a ledger of another version, DamagedError for one that is damaged.
     """
     columns: Columns = {name: [] for name in ("step", *LISTED)}
     for step, path in folders.ledgers(folder).items():

@@ -17,9 +17,8 @@ from experiments.figures.templates import render
 from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.picks import picked
 from experiments.viewer.sweep import sweep_figures
-from sandwich.protocol.ledger import LedgerError
-from sandwich.runs.metrics import MetricsError
 from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import DamagedError
 
 GAMES = 300
 """Games that a report holds where nothing else is asked for."""
@@ -34,7 +33,7 @@ CHUNK = 10
 def write_report(folder: str | Path, most: int = GAMES) -> Path:
     """Write `report.html` of a run or a sweep, with at most `most` of its games, and return its path.
 
-    Raises `sandwich.runs.metrics.MetricsError` where metrics.jsonl is damaged.
+    Raises DamagedError where metrics.jsonl is damaged.
     """
     path = Path(folder) / "report.html"
     write_whole(path, page(Path(folder), most).encode())
@@ -60,18 +59,20 @@ def page(root: Path, most: int | None = None) -> str:
     if most is not None:
         start["games"] = {key: _held(root / key, _share(key, runs, most), chunks) for key in runs}
         pieces = [(key, _figures_or_why(root, key)) for key in runs if key]
-    return render(
-        "viewer/page.html",
-        name=folders.name_of(root),
-        policy=None if served else assets.policy(served=False),
-        style=assets.style(),
-        import_map=assets.import_map(served=served),
-        module=assets.start(),
-        figures=sweep_figures(root, run_address) if sweep else run_figures(root, ""),
-        sweep=sweep,
-        start=start,
-        chunks=chunks,
-        pieces=pieces,
+    return str(
+        render(
+            "viewer/page.html",
+            name=folders.name_of(root),
+            policy=None if served else assets.policy(served=False),
+            style=assets.style(),
+            import_map=assets.import_map(served=served),
+            module=assets.start(),
+            figures=sweep_figures(root, run_address) if sweep else run_figures(root, ""),
+            sweep=sweep,
+            start=start,
+            chunks=chunks,
+            pieces=pieces,
+        )
     )
 
 
@@ -79,7 +80,7 @@ def _figures_or_why(root: Path, key: str) -> Markup:
     """The figures of one run among others, or why they can't be read."""
     try:
         return run_figures(root, key, brief=True)
-    except MetricsError as error:
+    except DamagedError as error:
         return Markup("<p>{}</p>").format(str(error))
 
 
@@ -121,7 +122,7 @@ def _held(folder: Path, most: int, chunks: list[str]) -> dict[str, Any]:
             game = games.game(folder, columns["step"][place], columns["game"][place])
             assert game is not None
             records.append(finish(game))
-    except LedgerError as error:
+    except DamagedError as error:
         return {"error": str(error)}
     first = len(chunks)
     chunks += [_packed(records[at : at + CHUNK]) for at in range(0, len(records), CHUNK)]

@@ -27,8 +27,7 @@ from experiments.viewer import assets, fallback, folders, games
 from experiments.viewer.page import page, run_address, run_figures
 from experiments.viewer.sweep import sweep_figures
 from experiments.viewer.token import TokenGate
-from sandwich.protocol.ledger import LedgerError
-from sandwich.runs.metrics import MetricsError
+from sandwich.runtime.kept import DamagedError
 
 HOST = "127.0.0.1"
 
@@ -50,7 +49,7 @@ def application(root: Path) -> Starlette:
         Route("/api/game", site.game, methods=["GET"]),
         Route("/board.svg", board, methods=["GET"]),
     ]
-    return local(routes, LedgerError, MetricsError)
+    return local(routes, DamagedError)
 
 
 def local(

@@ -1,7 +1,7 @@
 """The figures of a sweep as a piece of a page: its cells in a table, and what the dose does, key by key."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -11,11 +11,11 @@ from experiments.figures.report import measured_columns
 from experiments.figures.sweep_chart import Dose, dose
 from experiments.figures.templates import render
 from experiments.viewer.folders import Cell, cells, name_of
-from sandwich.runs.metrics import MetricsError, read_metrics
+from sandwich.runtime.kept import DamagedError
 from sandwich.runtime.progress import Row
 from sandwich.statistics import SEEDS
 from sandwich.sweeps.results import Point, curves, numeric_keys
-from sandwich.sweeps.sweep import LEFT_OUT
+from sandwich.sweeps.sweep import DAMAGED, LEFT_OUT, whole_rows
 
 Address = Callable[[str], str]
 
@@ -76,9 +76,10 @@ def _is_seed(key: str) -> bool:
 
 def _cell_metrics(cell: Cell) -> CellMetrics:
     try:
-        return CellMetrics(cell, read_metrics(cell.folder), cell.error)
-    except MetricsError as error:
-        return CellMetrics(cell, [], str(error))
+        return CellMetrics(cell, whole_rows(cell.folder), cell.error)
+    except DamagedError as error:
+        state = LEFT_OUT if cell.state == LEFT_OUT else DAMAGED
+        return CellMetrics(replace(cell, state=state), [], str(error))
 
 
 def _dose(done: Sequence[CellMetrics], key: str, address: Address) -> tuple[Markup | None, list[str]]:

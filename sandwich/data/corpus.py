@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from engines import planes
 from engines.settings import Mistake
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.files import holds_nothing, write_whole
 
 VERSION = "sandwich-corpus/1"
 
@@ -75,7 +75,7 @@ def open_corpus(folder: Path, settings: dict[str, Any]) -> None:
         return
     if folder.exists() and not folder.is_dir():
         raise CorpusError(f"{folder} is a file: choose a folder")
-    if folder.exists() and any(folder.iterdir()):
+    if not holds_nothing(folder):
         raise CorpusError(f"{folder} is not empty and holds no corpus.json: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(about, (json.dumps(made, indent=2) + "\n").encode())

@@ -21,6 +21,7 @@ from engines.settings import Frozen
 from engines.stockfish import Stockfish, find_stockfish
 from sandwich.data import corpus
 from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.locks import driver
 from sandwich.runtime.processes import pool
 
 
@@ -130,13 +131,14 @@ def make_shard(folder: Path, config: GenerateConfig, shard: int) -> int:
 def generate(folder: Path, config: GenerateConfig, processes: int) -> Iterator[tuple[int, int]]:
     """Make the shards that are missing in `folder`; yields (shard, positions) as each is written.
 
-    Raises EngineError without a Stockfish, CorpusError where the folder holds another corpus.
+    Raises EngineError without a Stockfish, CorpusError where the folder holds another corpus, BusyError
+    where another process is at work in it.
     """
     with Stockfish(find_stockfish()) as engine:
         description = {"made_by": "corpus generate", "engine": engine.identity, **config.model_dump(exclude={"shards"})}
     corpus.open_corpus(folder, description)
     missing = [shard for shard in range(config.shards) if not corpus.shard_path(folder, shard).exists()]
-    with pool(min(processes, max(1, len(missing)))) as workers:
+    with driver(folder), pool(min(processes, max(1, len(missing)))) as workers:
         futures = {workers.submit(make_shard, folder, config, shard): shard for shard in missing}
         try:
             for future in as_completed(futures):

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from agents.advice import Channel, Query
@@ -28,7 +27,8 @@ from engines.settings import Frozen
 from engines.stockfish import EngineError, Stockfish, find_stockfish
 from sandwich.data.openings import book
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import read_parquet, write_kept
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.origin import claim
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
@@ -176,11 +176,11 @@ def label_positions(
 
     def written(table: pa.Table) -> None:
         number = table["game"][0].as_py() // GAMES_PER_BLOCK
-        write_whole(files[number], parquet_bytes(table))
+        write_kept(files[number], parquet_bytes(table))
         progress.advance(table.num_rows)
 
     cluster.map(label_block, checkpoints, missing, written)
-    table = pa.concat_tables([pq.read_table(file) for file in files])
+    table = pa.concat_tables([read_parquet(file) for file in files])
     packed = np.frombuffer(b"".join(table["position"].to_pylist()), "<u8").reshape(-1, planes.WORDS).astype(np.uint64)
     values = [np.array(row, np.float32) for row in table["values"].to_pylist()]
     return LabelledPositions(packed, table["moves"].to_pylist(), values, table["game"].to_numpy().astype(np.int64))

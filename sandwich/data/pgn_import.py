@@ -39,6 +39,8 @@ from sandwich.data.pgn import (
     start_position,
 )
 from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.kept import damaged, read_json
+from sandwich.runtime.locks import driver
 from sandwich.runtime.processes import pool
 
 
@@ -265,13 +267,16 @@ def _write_shard(folder: Path, shard: int, games: Sequence[Game], config: Import
 
 
 def read_report(folder: Path) -> ImportReport | None:
-    """The report of a complete import; None where there is none."""
+    """The report of a complete import; None where there is none. Raises DamagedError."""
     path = folder / REPORT
     if not path.exists():
         return None
-    there = json.loads(path.read_text(encoding="utf-8"))
-    examples = {reason: Place(**place) for reason, place in there.pop("examples").items()}
-    return ImportReport(**there, examples=examples)
+    there = read_json(path)
+    try:
+        examples = {reason: Place(**place) for reason, place in there.pop("examples").items()}
+        return ImportReport(**there, examples=examples)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise damaged(path, f"expected the report of an import ({error})") from None
 
 
 def import_pgn(
@@ -283,7 +288,8 @@ def import_pgn(
     same call reads the files again and writes what is missing; a complete import is left as it is.
     The number of processes changes nothing in the corpus. `ply` counts from the start of the game's
     record, `game` the games kept.
-    Raises CorpusError for files that cannot be opened, and where the folder holds another corpus.
+    Raises CorpusError for files that cannot be opened, and where the folder holds another corpus, BusyError where
+    another process is at work in it.
     """
     paths, folder = list(map(Path, files)), Path(folder)
     sizes = []
@@ -304,7 +310,14 @@ def import_pgn(
     if report is not None:
         yield ImportProgress(report.games, report.kept, report.positions, total, total, report)
         return
+    with driver(folder):
+        yield from _imported(paths, folder, config, processes, total)
 
+
+def _imported(
+    paths: Sequence[Path], folder: Path, config: ImportConfig, processes: int, total: int
+) -> Iterator[ImportProgress]:
+    """Read the games and write what is missing of their corpus."""
     read = kept = positions = shard = 0
     skipped: Counter[str] = Counter()
     examples: dict[str, Place] = {}

@@ -125,7 +125,7 @@ def play_match_block(players: Contestants, block: MatchBlock) -> list[Pair]:
     """Play both games of each opening."""
     with tools(players.checkpoints, block.inference) as opened:
         both = zip((players.first, players.second), players.temperatures, strict=True)
-        return _play_pairs([player.seat(opened, temperature) for player, temperature in both], block)
+        return _play_pairs([player.seated(opened, temperature) for player, temperature in both], block)
 
 
 def _play_pairs(seats: Sequence[Seat], block: MatchBlock) -> list[Pair]:

@@ -95,6 +95,14 @@ class Measurer:
         row |= self._on_puzzles(checkpoints)
         return row | self._recovered(row, rows[0] if rows else row)
 
+    def with_losses(self, row: Row, student: bytes, first: Row) -> Row:
+        """A row that was measured without the oracle, with what the student's moves lose; `first` is row 0.
+
+        Raises EngineError.
+        """
+        new = row | self._on_positions({**self._checkpoints, STUDENT.checkpoint: student})
+        return new | self._recovered(new, first if row["step"] else new)
+
     @property
     def _openings(self) -> Sequence[str]:
         return book("measure")[: self._spec.evaluate.pairs]

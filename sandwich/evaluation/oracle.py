@@ -1,31 +1,37 @@
 """What moves lose, by Stockfish at fixed nodes: many engines at work, and a memory on disk that runs share.
 
-A position is looked at with a cleared hash by one thread, so that its answer depends on nothing else;
-it is remembered under the position, the engine's name, version and digest, and the nodes.
+A position is looked at with a cleared hash by one thread, so that its answer depends on nothing else; it is
+remembered under the position, the engine's name and version, the digest of its program, and the nodes. Only
+whole answers of a legal move get in: anything else is a fault of the engine, which `Stockfish` raises.
 """
 
-import os
 import sqlite3
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import chess
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from engines import moves, planes
 from engines.settings import Mistake
-from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish
+from engines.stockfish import MATE, EngineError, Stockfish, expected_score, find_stockfish, program_digest
+from sandwich.runtime.cache import cache_folder
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.origin import named_engine
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+
+READING = "exact scores"
+"""How scores are read from what an engine says; what was read otherwise is not taken from memory."""
 
 BLOCK = 250
 """Positions that one worker looks at before it answers; what a kill can lose."""
+
+
+WAY_OUT = "delete it, or set SANDWICH_CACHE to another folder"
+"""What to do about a memory that can't be used."""
 
 
 class CacheError(Mistake, RuntimeError):
@@ -78,41 +84,40 @@ def game_over(board: chess.Board) -> Analysis | None:
 
 def cache_path() -> Path:
     """`$SANDWICH_CACHE/oracle.sqlite`, else in the user's cache folder."""
-    folder = os.environ.get("SANDWICH_CACHE")
-    return (Path(folder) if folder else platformdirs.user_cache_path("sandwich")) / "oracle.sqlite"
+    return cache_folder() / "oracle.sqlite"
 
 
 class Cache:
     """Looks by position, of one engine at so many nodes, in an SQLite file that processes may share.
 
-    Raises CacheError for a file that is no such cache or can't be written.
+    Every method raises CacheError for a file that is no such cache, or can't be read or written.
     """
 
     def __init__(self, path: Path, engine: str, nodes: int) -> None:
         self.path = path
         self._key = (engine, nodes)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._open()) as file, file:
-                file.execute("PRAGMA journal_mode=WAL")
-                file.execute(
-                    "CREATE TABLE IF NOT EXISTS looks (engine TEXT, nodes INTEGER, position BLOB, move TEXT,"
-                    " centipawns INTEGER, PRIMARY KEY (engine, nodes, position)) WITHOUT ROWID"
-                )
-                file.execute("SELECT engine, nodes, position, move, centipawns FROM looks LIMIT 1")
-        except (OSError, sqlite3.Error) as error:
-            raise CacheError(
-                f"the oracle's memory {path} can't be used ({error}):"
-                " delete it, or set SANDWICH_CACHE to another folder"
-            ) from None
+        with self._open() as file:
+            file.execute("PRAGMA journal_mode=WAL")
+            file.execute(
+                "CREATE TABLE IF NOT EXISTS looks (engine TEXT, nodes INTEGER, position BLOB, move TEXT,"
+                " centipawns INTEGER, PRIMARY KEY (engine, nodes, position)) WITHOUT ROWID"
+            )
+            file.execute("SELECT engine, nodes, position, move, centipawns FROM looks LIMIT 1")
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60)
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """The file, open for one transaction."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=60)) as file, file:
+                yield file
+        except (OSError, sqlite3.Error) as error:
+            raise CacheError(f"the oracle's memory {self.path} can't be used ({error}): {WAY_OUT}") from None
 
     def known(self, positions: Iterable[bytes]) -> dict[bytes, Analysis]:
-        """Those of the positions that have been looked at."""
+        """Those of the positions that have been looked at. Raises CacheError."""
         wanted, known = list(positions), {}
-        with closing(self._open()) as file:
+        with self._open() as file:
             for first in range(0, len(wanted), 500):
                 some = wanted[first : first + 500]
                 rows = file.execute(
@@ -124,27 +129,32 @@ class Cache:
         return known
 
     def add(self, looks: Mapping[bytes, Analysis]) -> None:
-        """Remember looks; what was there stays."""
+        """Remember looks; what was there stays. Raises CacheError where they can't be written, on a full disk too."""
         rows = [(*self._key, position, look.move, look.centipawns) for position, look in looks.items()]
-        with closing(self._open()) as file, file:
+        with self._open() as file:
             file.executemany("INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?)", rows)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Positions (keys) to look at, by which engine and at how many nodes."""
+    """Positions (keys) to look at, by which engine (its name, and its program's digest) and at how many nodes."""
 
     engine: str
+    digest: str
     nodes: int
     positions: tuple[bytes, ...]
 
 
 def analyse_block(path: str | None, block: Block) -> dict[bytes, Analysis]:
     """Look at each position. Raises EngineError, also where this machine has another engine than was asked for."""
-    analyses = {}
-    with Stockfish(path, hash_mib=1) as engine:
+    analyses, program = {}, path or find_stockfish()
+    with Stockfish(program, hash_mib=1) as engine:
+        digest = program_digest(program)
         if engine.identity != block.engine:
             raise EngineError(f"expected {block.engine} on every machine, found {engine.identity} on one")
+        if digest != block.digest:
+            both = f"SHA-256 {block.digest[:12]} and {digest[:12]}"
+            raise EngineError(f"expected one program of {block.engine} on every machine, found two ({both})")
         for position in block.positions:
             engine.clear()
             best = engine.analyse(position_of(position).fen(), nodes=block.nodes)[0]
@@ -164,17 +174,20 @@ class Oracle:
         self.nodes = nodes
         self.missing = "" if nodes else "no nodes are given to the oracle"
         self.identity: str | None = None
+        self._digest = ""
         self.analysed = 0
         """Positions that engines have analysed for it."""
         if nodes:
             try:
-                with Stockfish(find_stockfish()) as engine:
-                    self.identity = engine.identity
+                program = find_stockfish()
+                with Stockfish(program) as engine:
+                    self._digest, self.identity = program_digest(program), engine.identity
             except EngineError as error:
                 self.missing = str(error)
+        self._remembers = True
         self.memory = memory or cache_path()
-        judge = named_engine(self.identity) if self.identity else None
-        self._cache = Cache(self.memory, f"{judge.name} {judge.sha256}", nodes) if judge and nodes else None
+        known_as = f"{self.identity}, SHA-256 {self._digest}, {READING}"
+        self._cache = Cache(self.memory, known_as, nodes) if self.identity and nodes else None
 
     def analyse(
         self,
@@ -194,16 +207,20 @@ class Oracle:
         known = self._cache.known(wanted)
         missing = [key for key in wanted if key not in known]
         blocks = [
-            Block(self.identity, self.nodes, tuple(missing[first : first + BLOCK]))
+            Block(self.identity, self._digest, self.nodes, tuple(missing[first : first + BLOCK]))
             for first in range(0, len(missing), BLOCK)
         ]
 
         progress.begin(phase, len(missing))
 
         def remember(analyses: dict[bytes, Analysis]) -> None:
-            assert self._cache
-            self._cache.add(analyses)
             known.update(analyses)
+            try:
+                if self._remembers and self._cache:
+                    self._cache.add(analyses)
+            except CacheError as error:  # what was seen is known all the same
+                self._remembers = False
+                progress.message(f"{error}; going on without it")
             self.analysed += len(analyses)
             progress.advance(len(analyses))
 

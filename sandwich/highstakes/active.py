@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from agents.advice import Channel, Query
@@ -32,7 +31,8 @@ from sandwich.data.corpus import CorpusError
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import risks
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import read_json, read_parquet, write_kept
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
@@ -147,7 +147,7 @@ def asked(
         rows = choose(doubts, free, config, make_rng(RngStream.ACTIVE, *seed))
         means = [float(doubts[some].mean()) if len(some) else None for some in (rows, free)]
         chosen = {"rows": rows.tolist(), "pool": len(free), "doubt": means[0], "pool_doubt": means[1]}
-        write_whole(folder / "chosen.json", json.dumps(chosen).encode())
+        write_kept(folder / "chosen.json", json.dumps(chosen).encode())
     rows = np.array(choice(folder)["rows"], np.int64)
     wanted = {first: rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK)}
     files = {first: folder / f"block-{first // BLOCK:05d}.parquet" for first in wanted}
@@ -156,11 +156,12 @@ def asked(
 
     def written(table: pa.Table) -> None:
         first = int(np.searchsorted(rows, table["row"][0].as_py()))
-        write_whole(files[first], parquet_bytes(table))
+        write_kept(files[first], parquet_bytes(table))
         progress.advance(table.num_rows)
 
     jobs = [
-        _Job(wanted[first], spare.packed[wanted[first]], [spare.legal[r] for r in wanted[first]]) for first in missing
+        _Job(wanted[first], spare.packed[wanted[first]], [list(spare.legal[r]) for r in wanted[first]])
+        for first in missing
     ]
     cluster.map(label_block, nodes, jobs, written)
     values: list[Floats] = []
@@ -174,15 +175,11 @@ def asked(
 
 def choice(folder: Path) -> dict[str, Any]:
     """What a round has chosen: `rows`, mean `doubt` of these, size of the `pool` and its mean `pool_doubt` (bits)."""
-    chosen: dict[str, Any] = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
-    return chosen
+    return read_json(folder / "chosen.json")
 
 
 def _read(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    table = read_parquet(path)
     if (table.schema.metadata or {}).get(b"version") != VERSION.encode():
         raise CorpusError(f"{path} is not of version {VERSION}")
     return table

@@ -38,7 +38,7 @@ import yaml
 from agents.checkpoint_files import read_checkpoints
 from engines import filter as filters
 from engines.network import PolicyValueNet
-from engines.settings import SpecError, read_yaml
+from engines.settings import SpecError
 from sandwich.evaluation.oracle import Oracle
 from sandwich.highstakes import active, measure, resume, shift
 from sandwich.highstakes.attack_runs import HUMAN, AttackJobContext, AttackRun, attack_runs, prepared, read
@@ -53,7 +53,15 @@ from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.tune import Tuning, tunable
 from sandwich.highstakes.variants import VariantContext, begun, compare
 from sandwich.runtime.cluster import Cluster, cores
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import (
+    DamagedError,
+    check,
+    keep_checksums,
+    missing,
+    read_kept,
+    read_settings,
+    write_kept,
+)
 from sandwich.runtime.networks import blunder_filter
 from sandwich.runtime.origin import claim
 from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
@@ -77,7 +85,11 @@ class Generation:
 
 
 class AdversarialTraining:
-    """One high-stakes experiment in its folder. Raises SpecError where the folder was begun with other settings."""
+    """One high-stakes experiment in its folder, which nobody else may write at that time (`sandwich.runtime.locks`).
+
+    Raises SpecError where the folder was begun with other settings, DamagedError for a file that is not what was
+    written.
+    """
 
     def __init__(
         self, spec: HighStakesSpec, out: Path, cluster: Cluster, progress: ProgressReporter = NO_PROGRESS
@@ -87,17 +99,21 @@ class AdversarialTraining:
         settings = spec.model_dump(mode="json", exclude={"workers"})
         about = out / "spec.yaml"
         out.mkdir(parents=True, exist_ok=True)
+        resume.take_back(out)
+        if problems := check(out, but=("result.json", "report.html")).problems:
+            raise DamagedError(problems[0])
+        if not about.exists() and (out / "dataset").exists():
+            raise missing(about)
         if about.exists():
-            begun_with = read_yaml(about)
-            if not isinstance(begun_with, dict):
-                raise SpecError(f"{about}: expected settings by name, got {type(begun_with).__name__}")
+            begun_with = read_settings(about)
             if key := resume.other_key(begun_with, spec):
                 raise SpecError(
                     f"{out} was begun with another {key}: choose another folder, or the settings in {about}"
                 )
             settings = resume.united(begun_with, settings)
+        keep_checksums(out)
         resume.claim(out, spec, spec.attacks, self.checkpoints)
-        write_whole(about, yaml.safe_dump(settings, sort_keys=False).encode())
+        write_kept(about, yaml.safe_dump(settings, sort_keys=False).encode())
 
     def dataset(self) -> Catastrophes:
         """The labelled positions; made where they are missing."""
@@ -119,13 +135,13 @@ class AdversarialTraining:
         folder.mkdir(parents=True, exist_ok=True)
         trained, ready = folder / "network.safetensors", folder / "filter.safetensors"
         if not trained.exists():
-            write_whole(trained, filters.to_bytes(self._trained(number, data), 0.5))
-        net, _ = filters.from_bytes(trained.read_bytes(), str(trained))
+            write_kept(trained, filters.to_bytes(self._trained(number, data), 0.5))
+        net, _ = filters.from_bytes(read_kept(trained), str(trained))
         measured, risk = self._measured(net, data, f"generation {number}")
         if not ready.exists():
             about = {"spec": self.spec.model_dump(mode="json"), "generation": number}
-            write_whole(ready, filters.to_bytes(net, measured[self.spec.proposer].threshold, about))
-        return Generation(number, ready.read_bytes(), risk, measured)
+            write_kept(ready, filters.to_bytes(net, measured[self.spec.proposer].threshold, about))
+        return Generation(number, read_kept(ready), risk, measured)
 
     def folder(self, number: int) -> Path:
         """Where a generation is."""
@@ -148,7 +164,7 @@ class AdversarialTraining:
             return train_filter(
                 net, examples, spec.filter.fit, seed, head_only=spec.filter.head_only, on_progress=reporter
             )
-        net, _ = filters.from_bytes((self.folder(number - 1) / "network.safetensors").read_bytes())
+        net, _ = filters.from_bytes(read_kept(self.folder(number - 1) / "network.safetensors"))
         return train_filter(net, examples, spec.harden.fit, seed, on_progress=reporter)
 
     def _fitted(self, config: FilterConfig, learn: Catastrophes, name: str) -> PolicyValueNet:
@@ -170,7 +186,7 @@ class AdversarialTraining:
         """Positions of play chosen by a generation, labelled."""
         spec, folders = self.spec, [self.folder(earlier) / "active" for earlier in range(number + 1)]
         return active.asked(
-            self.cluster, data.split("train", False), (self.folder(number) / "network.safetensors").read_bytes(),
+            self.cluster, data.split("train", False), read_kept(self.folder(number) / "network.safetensors"),
             spec.harden.active, folders[-1], folders[:-1], spec.dataset.nodes, (spec.seed, number), spec.inference,
             Prefixed(self.progress, f"generation {number}: "),
         )  # fmt: skip
@@ -185,7 +201,7 @@ class AdversarialTraining:
         """Figures by proposer, and what the filter says of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
-        both_parts = np.concatenate([first.packed, second.packed]), first.legal + second.legal
+        both_parts = np.concatenate([first.packed, second.packed]), [*first.legal, *second.legal]
         everything = adjusted(risks(net, *both_parts, spec.inference))
         of_first, of_second = everything[: len(first)], everything[len(first) :]
         out = {}
@@ -221,10 +237,10 @@ class AdversarialTraining:
                 progress.begin("preparing", 1)
                 seed = make_seed(RngStream.ATTACK_PREPARED, spec.seed, number, place)
                 content = prepared(config.attack, generation.content, given, spec.inference, seed)
-                write_whole(made, content or b"")
+                write_kept(made, content or b"")
                 progress.advance()
             context = AttackJobContext(
-                generation.content, config, spec.judge, given, held, made.read_bytes() or None,
+                generation.content, config, spec.judge, given, held, read_kept(made) or None,
                 spec.dataset.proposers[spec.proposer], self.checkpoints, spec.inference,
             )  # fmt: skip
             out[name] = attack_runs(self.cluster, context, (spec.seed, number, place), folder, progress)
@@ -310,6 +326,7 @@ class AdversarialTraining:
                     **{unit: measure.cost(of_attack, unit) for unit in measure.UNITS},
                     "examples": sum(len(run.examples) for run in of_attack),
                     "unconfirmed": measure.unconfirmed(of_attack).json(),
+                    "illegal": sum(run.illegal for run in of_attack),
                 }
                 for name, of_attack in by_attack.items()
                 if of_attack
@@ -336,7 +353,7 @@ class AdversarialTraining:
             for name, of_attack in by_attack.items()
             for run in [run for run in of_attack if run.examples][:4]
         ]
-        write_whole(self.out / "result.json", (json.dumps(out, indent=1) + "\n").encode())
+        write_kept(self.out / "result.json", (json.dumps(out, indent=1) + "\n").encode())
         return out
 
     def _strength(self, generation: Generation, config: StrengthConfig) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import Field
 
 from agents.players.base import Player
-from agents.plugins import SELF_EXPLANATORY
 from engines import planes
 from engines.settings import Frozen
 from sandwich.highstakes.attacks.base import REGISTRY, AnyAttack, Attack
@@ -28,7 +27,7 @@ from sandwich.highstakes.environment import (
     JudgeConfig,
 )
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import damaged, read_json_lines, write_kept
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
@@ -76,6 +75,7 @@ class AttackRun:
     """What came of an attack run: its adversarial examples in order, what it had spent at its end, and some drafts.
 
     unconfirmed, confirmed: catastrophes by the first look that were none, or were, at ten times the nodes.
+    illegal: moves put forward that are not legal.
     """
 
     number: int
@@ -86,6 +86,7 @@ class AttackRun:
     unconfirmed: int
     confirmed: int
     drafts: tuple[Draft, ...] = ()
+    illegal: int = 0
 
     @property
     def held_back(self) -> bool:
@@ -152,12 +153,11 @@ def run_block(context: AttackJobContext, job: _Job) -> list[AttackRun]:
 
 def prepared(attack: Attack, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes | None:
     """What an attack prepares for a filter; a failure is told in one line that names the attack."""
-    try:
-        return attack.prepare(content, data, inference, seed)
-    except SELF_EXPLANATORY:
-        raise
-    except Exception as error:
-        raise REGISTRY.failure(attack, error) from error
+    with REGISTRY.attribute_errors(attack):
+        made: object = attack.prepare(content, data, inference, seed)  # a plugin may say anything
+        if made is not None and not isinstance(made, bytes):
+            raise TypeError(f"expected bytes or None of prepare, got a {type(made).__name__}")
+        return made
 
 
 def attack_run(
@@ -174,15 +174,9 @@ def attack_run(
     while len(found) < examples and idle < IDLE:
         before = meter.queries, meter.oracle
         try:
-            example = attack.attempt(environment, rng)
-            if example is not None and not isinstance(example, AdversarialExample):
-                raise TypeError(f"expected what submit returned, or None, got {example!r}")
+            example = _attempted(attack, environment, rng)
         except BudgetExhausted:
             break
-        except SELF_EXPLANATORY:
-            raise
-        except Exception as error:
-            raise REGISTRY.failure(attack, error) from error
         idle = idle + 1 if before == (meter.queries, meter.oracle) else 0
         if example:
             found.setdefault((example.fen, example.move), example)
@@ -191,8 +185,17 @@ def attack_run(
     kept = np.sort(rng.choice(len(made), min(drafts, len(made)), replace=False)) if made else ()
     return AttackRun(
         number, tuple(found.values()), meter.queries, meter.oracle, seconds, meter.unconfirmed, meter.confirmed,
-        tuple(Draft(planes.fen(planes.unpack(made[place][1])), made[place][0][1]) for place in kept),
+        tuple(Draft(planes.fen(planes.unpack(made[place][1])), made[place][0][1]) for place in kept), meter.illegal,
     )  # fmt: skip
+
+
+def _attempted(attack: Attack, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
+    """One attempt; PluginError, naming the attack, where it fails or returns what the environment did not make."""
+    with REGISTRY.attribute_errors(attack, passing=BudgetExhausted):
+        example = attack.attempt(environment, rng)
+        if example is not None and not environment.made(example):
+            raise TypeError(f"expected what submit returned, or None, got {example!r}")
+        return example
 
 
 def attack_runs(
@@ -225,9 +228,12 @@ def run_file(folder: Path, first: int) -> Path:
 
 def write(path: Path, runs: Sequence[AttackRun]) -> None:
     """Write runs to a file, a line of JSON each."""
-    write_whole(path, "".join(json.dumps(asdict(run)) + "\n" for run in runs).encode())
+    write_kept(path, "".join(json.dumps(asdict(run)) + "\n" for run in runs).encode())
 
 
 def read(path: Path) -> list[AttackRun]:
-    """The runs of a file."""
-    return [AttackRun.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The runs of a file. Raises DamagedError."""
+    try:
+        return [AttackRun.from_json(row) for row in read_json_lines(path)]
+    except (KeyError, TypeError) as error:
+        raise damaged(path, f"expected attack runs, a line each ({error})") from None

@@ -6,7 +6,7 @@ to sample from. Games are dealt out to the splits whole, with all others from th
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -14,10 +14,10 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engines import planes
 from sandwich.data.corpus import CorpusError
+from sandwich.runtime.kept import read_parquet
 from sandwich.training.labels import packed_column
 
 Floats = npt.NDArray[np.float32]
@@ -60,10 +60,10 @@ class Catastrophes:
     """
 
     packed: planes.Packed
-    legal: list[list[int]]
-    values: list[Floats]
-    proposals: dict[str, list[Floats]]
-    drawn: dict[str, npt.NDArray[np.int64]]
+    legal: Sequence[Sequence[int]]
+    values: Sequence[Floats]
+    proposals: Mapping[str, Sequence[Floats]]
+    drawn: Mapping[str, npt.NDArray[np.int64]]
     games: npt.NDArray[np.int64]
     threshold: float
 
@@ -136,25 +136,19 @@ def schema(engine: str, nodes: int, threshold: float, proposers: Sequence[str]) 
 
 
 def labelled_by(folder: Path) -> str | None:
-    """The engine whose labels a dataset's folder holds; None: it holds none yet. CorpusError for a broken file."""
+    """The engine whose labels a dataset's folder holds; None: it holds none yet. DamagedError for a broken file."""
     path = next(iter(sorted(folder.glob("block-*.parquet"))), None)
     if path is None:
         return None
-    try:
-        about = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    about = read_parquet(path, []).schema.metadata or {}
     return bytes(about.get(b"engine", b"")).decode() or None
 
 
 def read(files: Sequence[Path]) -> Catastrophes:
-    """A dataset from its files; CorpusError for a file of another kind, or one labelled in another way."""
+    """A dataset from its files; CorpusError for one of another kind or labelled in another way, DamagedError."""
     tables = []
     for path in files:
-        try:
-            tables.append(pq.read_table(path))
-        except (OSError, pa.ArrowException) as error:
-            raise CorpusError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        tables.append(read_parquet(path))
         about = tables[-1].schema.metadata or {}
         if about.get(b"version") != VERSION.encode():
             raise CorpusError(f"{path} is not of version {VERSION}")

@@ -31,7 +31,8 @@ from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book
 from sandwich.highstakes.catastrophes import Catastrophes, Floats, opening_of, read, schema
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import write_kept
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
@@ -252,7 +253,7 @@ def make_dataset(
 
     def written(table: pa.Table) -> None:
         number = table["game"][0].as_py() // GAMES_PER_BLOCK
-        write_whole(_file(folder, number), parquet_bytes(table))
+        write_kept(_file(folder, number), parquet_bytes(table))
         progress.advance(blocks[number].positions)
 
     cluster.map(dataset_block, checkpoints, missing, written)

@@ -110,7 +110,7 @@ class AdversarialExample:
 
 @dataclass(frozen=True, eq=False)
 class AttackData:
-    """What attackers are given; its arrays can't be written to.
+    """What attackers are given; its arrays and lists can't be written to.
 
     labelled: positions of the training split with the worth of all their moves, in which catastrophes are known.
     play: positions of the training split's games without labels, with what is proposed there.
@@ -124,15 +124,18 @@ class AttackData:
     earlier: Sequence[AdversarialExample] = ()
 
     def __post_init__(self) -> None:
-        for name in ("labelled", "play"):
-            part: Catastrophes = getattr(self, name)
+        for field in ("labelled", "play"):
+            part: Catastrophes = getattr(self, field)
             locked = replace(
                 part,
                 packed=read_only(part.packed),
-                values=list(map(read_only, part.values)),
-                proposals={proposer: list(map(read_only, policies)) for proposer, policies in part.proposals.items()},
+                legal=tuple(map(tuple, part.legal)),
+                values=tuple(map(read_only, part.values)),
+                proposals={name: tuple(map(read_only, policies)) for name, policies in part.proposals.items()},
+                drawn={name: read_only(places) for name, places in part.drawn.items()},
+                games=read_only(part.games),
             )
-            object.__setattr__(self, name, locked)
+            object.__setattr__(self, field, locked)
 
 
 @dataclass
@@ -148,6 +151,8 @@ class CostMeter:
     """Catastrophes that were none at ten times the nodes."""
     confirmed: int = 0
     """Catastrophes that were."""
+    illegal: int = 0
+    """Moves put forward that are not legal, or in no legal position of a game that goes on."""
 
 
 class AttackEnvironment:
@@ -190,6 +195,7 @@ class AttackEnvironment:
         self._plausible, self._proposer = plausible, proposer
         self.threshold = self._filter.threshold
         """Risk from which on the filter refuses a move."""
+        self._made: list[AdversarialExample] = []
         began = time.perf_counter()
         self.seconds = seconds or (lambda: time.perf_counter() - began)
         """Seconds spent so far."""
@@ -232,7 +238,10 @@ class AttackEnvironment:
         packed: `[10]`. risk: what the filter said of the move (see `risks`).
         """
         board = legal_board(packed, move)
-        if risk >= self.threshold or board is None or not self._is_plausible(packed, board, move):
+        if board is None:
+            self.meter.illegal += 1
+            return None
+        if not risk < self.threshold or not self._is_plausible(packed, board, move):
             return None
         loss, again = self.twice(board, move)
         if again is None or again < self._judge.config.threshold:
@@ -256,10 +265,16 @@ class AttackEnvironment:
 
     def example(self, board: chess.Board, move: int, risk: float, loss: float, again: float) -> AdversarialExample:
         """An adversarial example, with what has been spent by now."""
-        return AdversarialExample(
+        made = AdversarialExample(
             planes.fen(board), move, moves.uci(move, board), risk, loss, again,
             self.meter.queries, self.meter.oracle, self.seconds(),
         )  # fmt: skip
+        self._made.append(made)
+        return made
+
+    def made(self, example: object) -> bool:
+        """Whether this is an example that was made here, and so was judged."""
+        return any(example is one for one in self._made)
 
     def _is_plausible(self, packed: planes.Packed, board: chess.Board, move: int) -> bool:
         if not self._plausible or self._proposer is None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import chess
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from agents.advice import Channel, Query
@@ -26,7 +25,8 @@ from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.environment import AdversarialExample
 from sandwich.highstakes.fit import VerdictFit, lessons
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import read_parquet, write_kept
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.training.labels import packed_column
 from sandwich.training.supervised import Examples, concatenate
@@ -148,8 +148,8 @@ def labelled(
         jobs = [_Job(tuple(cases[first : first + BLOCK]), nodes) for first in range(0, len(cases), BLOCK)]
         progress.begin("positions labelled", len(cases))
         tables = cluster.map(label_block, None, jobs, lambda table: progress.advance(table.num_rows))
-        write_whole(path, parquet_bytes(pa.concat_tables([SCHEMA.empty_table(), *tables])))
-    table = pq.read_table(path)
+        write_kept(path, parquet_bytes(pa.concat_tables([SCHEMA.empty_table(), *tables])))
+    table = read_parquet(path)
     legal = table["moves"].to_pylist()
     places = table["chosen"].to_numpy().astype(np.int64)
     proposals = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]

@@ -13,7 +13,6 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from agents.checkpoint_files import Checkpoint
@@ -25,7 +24,8 @@ from engines.settings import Frozen
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.oversight.consult import Consultation, Evaluate, searched_values
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import read_parquet, write_kept
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
@@ -60,7 +60,7 @@ class LookaheadConfig(Frozen):
 class _Job:
     config: LookaheadConfig
     packed: planes.Packed
-    legal: list[list[int]]
+    legal: Sequence[Sequence[int]]
     inference: InferenceConfig
 
 
@@ -115,9 +115,9 @@ def drops(
     jobs = [_Job(config, packed[first : first + BLOCK], legal[first : first + BLOCK], inference) for first in missing]
     for rows in cluster.stream(drops_block, checkpoint, jobs):
         table = pa.table({"drops": pa.array(rows, pa.list_(pa.float32()))})
-        write_whole(files[next(waiting)], parquet_bytes(table))
+        write_kept(files[next(waiting)], parquet_bytes(table))
         progress.advance(len(rows))
-    return [np.array(row, np.float32) for first in starts for row in pq.read_table(files[first])["drops"].to_pylist()]
+    return [np.array(row, np.float32) for first in starts for row in read_parquet(files[first])["drops"].to_pylist()]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from agents.plugins import code_of, sources
 from engines.settings import SpecError
 from sandwich.runs.provenance import gone_on, latest, provenance
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import damaged, forget_removed, read_if_there, read_json, write_kept
 
 ADDED = ("variants", "shifts")
 """Keys to which names may be added later: nothing else depends on them."""
@@ -81,14 +81,14 @@ def united(begun_with: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
 def claim(out: Path, spec: BaseModel, attacks: Mapping[str, BaseModel], checkpoints: Mapping[str, bytes]) -> None:
     """Note in an experiment's folder what it is made with; SpecError where what is there was made with other things.
 
-    attacks: of the spec, by name: one of which nothing is there yet may have been changed.
+    attacks: of the spec, by name: one of which nothing is there yet may have been changed. Raises DamagedError.
     """
     note, begun = out / "provenance.json", any(out.glob("dataset/block-*.parquet"))
     code = code_of(spec.model_copy(update={"attacks": {}}))
     by_attack = {name: code_of(attack) for name, attack in attacks.items()}
     made = provenance((), checkpoints, {}, None) | {"code": code, "attacks": by_attack}
     del made["engine"]  # engine.json beside its labels
-    if note.exists():
+    if read_if_there(note) is not None:
         kept = _read(note)
         last = latest(kept)
         before, now = {**last["code"], **last["checkpoints"]}, {**code, **made["checkpoints"]}
@@ -106,18 +106,21 @@ def claim(out: Path, spec: BaseModel, attacks: Mapping[str, BaseModel], checkpoi
     elif begun:
         return  # by a version that noted nothing: whose it is can't be known
     for name, text in sources(spec).items():
-        write_whole(out / name, text.encode())
-    write_whole(note, (json.dumps(made, indent=2) + "\n").encode())
+        write_kept(out / name, text.encode())
+    write_kept(note, (json.dumps(made, indent=2) + "\n").encode())
+
+
+def take_back(out: Path) -> None:
+    """Have what somebody removed of an experiment's generations made anew, as its refusals say. Raises DamagedError."""
+    forget_removed(out, "generation-")
 
 
 def _read(note: Path) -> dict[str, Any]:
-    try:
-        kept: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-        if all(isinstance(kept[key], dict) for key in ("code", "attacks", "checkpoints")):
-            return kept
-    except (OSError, ValueError, LookupError, TypeError):
-        pass
-    raise SpecError(f"{note} is damaged: restore it, or choose another folder")
+    kept = read_json(note)
+    for key in ("code", "attacks", "checkpoints"):
+        if not isinstance(kept.get(key), dict):
+            raise damaged(note, f"expected digests by name in {key}")
+    return kept
 
 
 def _runs_of(out: Path, attack: str) -> Path | None:

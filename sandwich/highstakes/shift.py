@@ -28,7 +28,8 @@ from sandwich.highstakes.catastrophes import Catastrophes, opening_of, read
 from sandwich.highstakes.dataset import DatasetConfig, Position, judged, played
 from sandwich.highstakes.fit import risks, roc
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import damaged, read_if_there, write_kept
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
@@ -155,10 +156,17 @@ def read_games(config: Games) -> list[Game]:
 
 def check(name: str, config: AnyShift, folder: Path) -> None:
     """SpecError in one line for a file that can't be used, unless `folder` holds all that comes of it."""
-    listed = folder / LISTED
-    count = int(listed.read_text(encoding="utf-8")) if listed.exists() else config.games
+    count = _listed(folder) or config.games
     if isinstance(config, Openings | Games) and _missing(folder, count):
         _opened(name, config.model_copy(update={"games": 2}))
+
+
+def _listed(folder: Path) -> int | None:
+    """How many games a file had; None: it has not been read yet. Raises DamagedError."""
+    content = read_if_there(folder / LISTED)
+    if content is not None and not content.strip().isdigit():
+        raise damaged(folder / LISTED, f"expected a number of games, got {content[:20]!r}")
+    return None if content is None else int(content)
 
 
 def _opened(name: str, config: Openings | Games) -> list[Any]:
@@ -268,12 +276,12 @@ def make_shift(
     listed = folder / LISTED
     count = source.games
     if isinstance(source, Games):
-        if listed.exists():
-            count = int(listed.read_text(encoding="utf-8"))
-        if not listed.exists() or _missing(folder, count):
+        kept = _listed(folder)
+        count = kept or count
+        if kept is None or _missing(folder, count):
             games = _opened(name, source)
             count = len(games)
-            write_whole(listed, f"{count}\n".encode())
+            write_kept(listed, f"{count}\n".encode())
     missing = _missing(folder, count)
     progress.begin("games", count, count - sum(size for _, size in missing))
     fens: Sequence[str] = ()
@@ -290,7 +298,7 @@ def make_shift(
 
     def written(made: tuple[int, pa.Table]) -> None:
         number, table = made
-        write_whole(_file(folder, number), parquet_bytes(table))
+        write_kept(_file(folder, number), parquet_bytes(table))
         progress.advance(dict(missing)[number])
 
     cluster.map(shift_block, made_with.checkpoints, [block(number, size) for number, size in missing], written)

@@ -14,7 +14,7 @@ from engines.settings import Frozen
 from sandwich.data.openings import book
 from sandwich.evaluation.match import Contestants, play_match
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import read_if_there, read_json, write_kept
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.statistics import elo_figure, score_figure, share_figure
 
@@ -54,7 +54,7 @@ def strength(
     played. A match is read from `path` where it was played there with the same filter and settings.
     """
     asked = {**config.model_dump(mode="json"), "proposals": proposals, "filter": sha256(content).hexdigest()}
-    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8")))["asked"] == asked:
+    if read_if_there(path) is not None and (known := read_json(path)).get("asked") == asked:
         return dict(known["figures"])
     name = "the filter"
     filtered = Filtered(player=proposer, filter=name, proposals=proposals)
@@ -69,5 +69,5 @@ def strength(
         "score": score_figure(match.pairs).json(),
         "capped": share_figure(match.capped, 2 * len(match.pairs)).json(),
     }
-    write_whole(path, (json.dumps({"asked": asked, "figures": figures}, indent=1) + "\n").encode())
+    write_kept(path, (json.dumps({"asked": asked, "figures": figures}, indent=1) + "\n").encode())
     return figures

@@ -25,7 +25,7 @@ from engines.settings import Frozen, SpecError
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, calibrated, curve, difference
 from sandwich.highstakes.catastrophes import Catastrophes, split_of
 from sandwich.highstakes.fit import risks
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import read_if_there, write_kept
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import mean_figure
@@ -149,13 +149,13 @@ class Tuning:
             "tuned": config.model_dump(mode="json"), "generation": self.generation, "positions": len(positions),
             "accepting": accepting, "filter": sha256(self.judge).hexdigest(),
         }  # fmt: skip
-        write_whole(self.path, network.to_bytes(out, about))
+        write_kept(self.path, network.to_bytes(out, about))
 
     def _made(self) -> bytes | None:
         """The fine-tuned checkpoint; None where there is none, or one against another filter."""
-        if not self.path.exists():
+        content = read_if_there(self.path)
+        if content is None:
             return None
-        content = self.path.read_bytes()
         judge = network.description(content, str(self.path)).get("filter")
         return content if judge == sha256(self.judge).hexdigest() else None
 
@@ -199,7 +199,7 @@ class Tuning:
         }
 
     def _measured(
-        self, test: Catastrophes, risk: Sequence[Floats], policies: list[Floats], threshold: float
+        self, test: Catastrophes, risk: Sequence[Floats], policies: Sequence[Floats], threshold: float
     ) -> Calibrated:
         proposed, config = replace(test, proposals={self.who: policies}), self.calibration
         sums = curve(proposed, risk, self.who, np.array([threshold]), config.proposals)

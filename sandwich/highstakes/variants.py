@@ -26,7 +26,7 @@ from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import FilterConfig, risks
 from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import read_if_there, read_kept, write_kept
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.progress import Prefixed, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
@@ -258,9 +258,9 @@ def _variant(context: VariantContext, name: str, config: VariantConfig, data: Ca
     path = context.folder / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     learned, held = dealt(name, config, learn, context.seed)
-    if not path.exists():
-        write_whole(path, filters.to_bytes(context.fit(config, learned, name), 0.5))
-    net, _ = filters.from_bytes(path.read_bytes(), str(path))
+    if read_if_there(path) is None:
+        write_kept(path, filters.to_bytes(context.fit(config, learned, name), 0.5))
+    net, _ = filters.from_bytes(read_kept(path), str(path))
     test, look = data.split("test"), config.lookahead
     measured, risk = context.measured(net, data, name)
     plain = row(context, net, test, measured[context.proposer], risk, len(learned))

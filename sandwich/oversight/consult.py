@@ -78,6 +78,8 @@ class Risks:
 
     def __post_init__(self) -> None:
         _check(self.packed, self.legal)
+        if not isinstance(self.filter, str):
+            raise ValueError(f"expected the path of a filter, got {self.filter!r}")
 
 
 def _check(packed: object, legal: Sequence[Sequence[int]]) -> None:

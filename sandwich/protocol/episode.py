@@ -6,7 +6,7 @@ in lock-step. All chance of a game comes from its own two streams: the players' 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import chess
@@ -15,7 +15,7 @@ import numpy as np
 from agents.advice import Advice, Query
 from agents.sampling import draw
 from engines import moves, planes
-from engines.inference import Evaluation
+from engines.inference import Evaluation, locked
 from engines.positions import Result
 from sandwich.oversight.base import REGISTRY, DecisionContext, Oversight, OwnView, budget_of, is_weight
 from sandwich.protocol import ledger
@@ -75,8 +75,8 @@ class Episode:
         query = Query(packed, legal, self.config.channel, self.budget.asked, ply)
         visible = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
         context = DecisionContext(
-            query,
-            own,
+            query.locked(),
+            replace(own, policy=locked(own.policy)),
             Advice(),
             self.rng,
             left=cost,
@@ -145,7 +145,7 @@ class Episode:
 
     @staticmethod
     def _advice(advice: Advice, board: chess.Board) -> dict[str, Any]:
-        policy = None if advice.policy is None else advice.policy.tolist()
+        policy = None if advice.policy is None else tuple(advice.policy.tolist())
         return {"advised": _uci(advice.move, board), "advised_policy": policy, "advised_value": advice.value}
 
     def _record(self, **row: Any) -> None:

@@ -4,6 +4,7 @@ Owns the schema (docs/reference/ledger.md explains each column), its version, an
 it. The columns in `HIDDEN` are the analyst's: no oversight strategy and no training view reads them.
 """
 
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engines import planes
-from engines.settings import Mistake
+from sandwich.runtime.kept import DamagedError, noted, read_if_there
 
 VERSION = "sandwich-ledger/4"
 
@@ -63,7 +64,7 @@ VISIBLE = tuple(name for name in SCHEMA.names if name not in HIDDEN)
 """Columns that the student has seen: what an oversight strategy may study, and fine-tuning learn from."""
 
 
-class LedgerError(Mistake, ValueError):
+class LedgerError(DamagedError):
     """A file that is no ledger, or one of a version that this code does not know."""
 
 
@@ -71,15 +72,15 @@ def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The ledger of one step, or of all steps of a run folder in order (with a column `step` then).
 
     columns: those to read; None: all of them.
-    Raises LedgerError in one line for a missing, damaged or unknown file.
+    Raises LedgerError in one line for a missing, damaged or unknown file, DamagedError for one that is not what was
+    written.
     """
     path = Path(path)
     if not path.is_dir():
         return _read_file(path, columns)
     folder = path / "ledger" if (path / "ledger").is_dir() else path
-    files = {
-        int(match[1]): file for file in folder.iterdir() if (match := re.fullmatch(r"step-(\d+)\.parquet", file.name))
-    }
+    there = {*folder.iterdir(), *noted(path, "ledger/")}  # one of the second that is gone is told when it is read
+    files = {int(match[1]): file for file in there if (match := re.fullmatch(r"step-(\d+)\.parquet", file.name))}
     if not files:
         raise LedgerError(f"{path}: expected step-*.parquet in it, found none")
     tables = []
@@ -91,14 +92,15 @@ def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def _read_file(path: Path, columns: Sequence[str] | None) -> pa.Table:
-    if not path.is_file():
+    whole = read_if_there(path)
+    if whole is None:
         raise LedgerError(f"no ledger at {path}")
     try:
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(io.BytesIO(whole))
         wanted = columns if schema.equals(SCHEMA) else ()
-        content = pq.read_table(path, columns=None if wanted is None else list(wanted))
+        content = pq.read_table(io.BytesIO(whole), columns=None if wanted is None else list(wanted))
     except (OSError, pa.ArrowException) as error:
-        raise LedgerError(f"{path} is damaged or not Parquet ({' '.join(str(error).split())})") from None
+        raise LedgerError(f"{path} is damaged or not Parquet ({' '.join(str(error).split())}): restore it") from None
     version = (schema.metadata or {}).get(b"version", b"none").decode(errors="replace")
     if version != VERSION:
         raise LedgerError(f"{path}: its version is {version!r}, this code reads {VERSION!r}")

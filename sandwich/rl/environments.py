@@ -355,7 +355,7 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
 
     def _reply(self, batch: GameBatch) -> None:
         turn = Turn(batch.packed([0])[0], batch.legal([0])[0], batch.plies[0], batch.plies[0] // 2)
-        seat = self.config.opponent.seat(self._tools(self.config.inference), self.config.temperature)
+        seat = self.config.opponent.seated(self._tools(self.config.inference), self.config.temperature)
         (move,) = seat.choose([turn], [self.np_random])
         self._play(batch, move)
 

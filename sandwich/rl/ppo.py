@@ -42,7 +42,8 @@ from sandwich.data.openings import book
 from sandwich.oversight.deliberation import FEATURES, Action, ExternalDeliberation, Situation
 from sandwich.oversight.learned import Policy
 from sandwich.protocol.selfplay import Block, BlockPlay, Played
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import keep_checksums, write_kept
+from sandwich.runtime.locks import driver
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
 from sandwich.spec.run_spec import PlayConfig
 from sandwich.statistics import mean_figure, share_figure
@@ -251,10 +252,18 @@ def improve(
 def train_policy(
     out: Path, config: PPOConfig, on_iteration: Callable[[dict[str, Any]], None] = lambda row: None
 ) -> list[dict[str, Any]]:
-    """Train a policy; returns the rows of the curve, each of which `on_iteration` hears when it is there."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Train a policy; returns the rows of the curve, each of which `on_iteration` hears when it is there.
+
+    Raises BusyError where another process is at work in `out`.
+    """
+    with driver(out):
+        return _trained(out, config, on_iteration)
+
+
+def _trained(out: Path, config: PPOConfig, on_iteration: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    keep_checksums(out)
     spec = config.model_dump(mode="json")
-    write_whole(out / "spec.yaml", yaml.safe_dump(spec, sort_keys=False).encode())
+    write_kept(out / "spec.yaml", yaml.safe_dump(spec, sort_keys=False).encode())
     torch.manual_seed(config.seed)
     learner = Learner(config.units)
     optimizer = torch.optim.Adam(learner.parameters(), config.learning_rate)
@@ -274,8 +283,8 @@ def train_policy(
                 tables.append(what.rows)
             improve(learner, optimizer, _joined(traces), config, rng)
             curve.append({"iteration": iteration + 1, **_row(pa.concat_tables(tables), traces)})
-            write_whole(out / "curve.jsonl", "".join(f"{json.dumps(row)}\n" for row in curve).encode())
-            write_whole(out / "policy.safetensors", learner.kept().to_bytes({"spec": spec, "iterations": len(curve)}))
+            write_kept(out / "curve.jsonl", "".join(f"{json.dumps(row)}\n" for row in curve).encode())
+            write_kept(out / "policy.safetensors", learner.kept().to_bytes({"spec": spec, "iterations": len(curve)}))
             on_iteration(curve[-1])
     return curve
 

@@ -19,9 +19,10 @@ import yaml
 
 from agents.checkpoint_files import read_checkpoints
 from agents.plugins import sources
+from engines.network import from_bytes
 from engines.settings import SpecError
 from sandwich.data.openings import book
-from sandwich.evaluation.label_losses import label_losses, losses_of
+from sandwich.evaluation.label_losses import label_losses, loss_labels_of, losses_of
 from sandwich.evaluation.measurement import Measurer, result
 from sandwich.evaluation.oracle import Oracle
 from sandwich.evaluation.puzzles import read_puzzles
@@ -33,7 +34,21 @@ from sandwich.runs.metrics import read_metrics
 from sandwich.runs.provenance import engine_of, gone_on, other_code, provenance, read_files, refuse_other_engine
 from sandwich.runs.tracking import Board, Tracker
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes, write_whole
+from sandwich.runtime.files import contents, parquet_bytes
+from sandwich.runtime.kept import (
+    ROOTS,
+    SUMS,
+    DamagedError,
+    check,
+    damaged,
+    keep_checksums,
+    missing,
+    read_json,
+    read_kept,
+    read_settings,
+    write_kept,
+)
+from sandwich.runtime.locks import PATIENCE, driver
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter, Row, RunProgress
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.spec.loading import validate
@@ -41,6 +56,10 @@ from sandwich.spec.run_spec import NO_RESULT, RunSpec, check_devices
 
 CELL = "cell.json"
 """What a sweep writes into the folder of one of its runs."""
+RESULT = "result.json"
+"""The final result, which every launch writes anew."""
+GAMES = "games/"
+"""The games for other programs, which nothing here reads."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,12 @@ class Folder:
         """Weights of W_t, the student after `step` steps."""
         return self.path / "checkpoints" / f"step-{step:03d}" / "weights.safetensors"
 
+    def weights(self, step: int) -> bytes:
+        """The bytes of that file. Raises DamagedError, CheckpointError."""
+        content = read_kept(self.checkpoint(step))
+        from_bytes(content, str(self.checkpoint(step)))  # or one line that names the file
+        return content
+
 
 def run(
     spec: RunSpec,
@@ -66,27 +91,63 @@ def run(
     progress: RunProgress = NO_PROGRESS,
     board: Board | None = None,
     mended: bool = False,
+    wait: float = PATIENCE,
 ) -> Row:
     """Carry a run out, or on from where `path` has it; the final result as JSON values.
 
     board: page of one game, for those that are shown in W&B.
     mended: go on although the code of a plugin has changed since some of the games were played.
+    wait: seconds that a process which is at work in `path` may need to end.
     Raises SpecError where `path` holds a run with other settings or of another origin, CheckpointError for a player
-    that can't be read.
+    that can't be read, DamagedError for a file of the folder that is not what was written, BusyError where another
+    process is at work there.
     """
     path = Path(path)
     check_devices(spec)
     checkpoints = read_checkpoints(spec)
     if spec.evaluate.puzzles:
         read_puzzles(spec.evaluate.puzzles)
-    folder = Folder(path)
     oracle = Oracle(spec.evaluate.nodes)
-    prepare(folder, spec, checkpoints, oracle.identity, mended)
-    write_whole(folder.checkpoint(0), checkpoints[spec.student])
+    none = bool(spec.evaluate.nodes and oracle.missing)  # it may have taken time to find that out
+    judge = Oracle(spec.evaluate.ledger_nodes if spec.evaluate.ledger_positions and not none else None)
+    if reason := oracle.missing if none else judge.missing if spec.evaluate.ledger_positions else "":
+        progress.message(f"{reason}; what moves lose is not measured before the run goes on with an engine")
+    with driver(path, wait, apart=ROOTS):
+        return _carried_out(spec, Folder(path), checkpoints, oracle, judge, progress, board, mended)
 
-    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count) as cluster:
-        rows: list[Row] = tracker.rows[: spec.steps + 1]
+
+def _carried_out(
+    spec: RunSpec,
+    folder: Folder,
+    checkpoints: dict[str, bytes],
+    oracle: Oracle,
+    judge: Oracle,
+    progress: RunProgress,
+    board: Board | None,
+    mended: bool,
+) -> Row:
+    path = folder.path
+    if found := check(path, but=(RESULT, GAMES)).problems:
+        raise DamagedError(found[0])
+    _check_steps(path, read_metrics(path), spec.steps)
+    prepare(folder, spec, checkpoints, oracle.identity or judge.identity, mended)
+    write_kept(folder.checkpoint(0), checkpoints[spec.student])
+
+    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count, progress.message) as cluster:
+        rows: list[Row] = tracker.rows
         measurer = Measurer(cluster, spec, checkpoints, oracle, progress)
+        for step, row in enumerate(rows):  # what was not measured for want of an engine
+            progress.step(step)
+            new = dict(row)
+            if judge.identity and _lacks_played_losses(spec, row):
+                student = folder.weights(step - 1)
+                there = roles(spec, student, checkpoints)
+                new["play"] = play(cluster, spec, step - 1, there, folder, progress, judge)
+            if oracle.identity and _lacks_losses(spec, row):
+                new = measurer.with_losses(new, folder.weights(step), rows[0])
+            if new != row:
+                rows[step] = new
+                tracker.log(new)
         for step in range(len(rows), spec.steps + 1):
             if step > 0 and spec.stop_early and rows[0]["pgr"]["value"] is None:
                 break
@@ -94,12 +155,12 @@ def run(
             progress.step(step)
             played = learned = None
             if step > 0:
-                student = folder.checkpoint(step - 1).read_bytes()
-                played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress)
+                student = folder.weights(step - 1)
+                played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress, judge)
                 clock.lap("play")
                 learned = learn(spec, step - 1, student, folder, progress)
                 clock.lap("finetune")
-            row = measurer.row(step, folder.checkpoint(step).read_bytes(), rows)
+            row = measurer.row(step, folder.weights(step), rows)
             clock.lap("evaluate")
             row |= {"play": played, "finetune": learned, "seconds": clock.seconds}
             rows.append(row)
@@ -109,9 +170,39 @@ def run(
                 tracker.artifacts(step - 1, folder.checkpoint(step), folder.ledger(step - 1))
             progress.row(row)
         final = result(rows, path)
-        write_whole(path / "result.json", (json.dumps(final, indent=2) + "\n").encode())
+        write_kept(path / RESULT, (json.dumps(final, indent=2) + "\n").encode())
         tracker.finish(final)
     return final
+
+
+def _check_steps(path: Path, rows: list[Row], steps: int) -> None:
+    """Whether the rows of a folder are those of a run's first steps.
+
+    Raises SpecError where there are more than are asked for, DamagedError where one is gone.
+    """
+    if [row["step"] for row in rows] != list(range(len(rows))):
+        raise damaged(path / "metrics.jsonl", "rows of steps before its last are not in it")
+    if len(rows) > steps + 1:
+        raise SpecError(
+            f"{path} holds a run of {len(rows) - 1} steps, of which steps={steps} would leave some out:"
+            f" expected steps={len(rows) - 1} or more, or another --out"
+        )
+
+
+def _lacks_losses(spec: RunSpec, row: Row) -> bool:
+    """Whether a row lacks what moves lose, for want of an engine."""
+    return bool(spec.evaluate.nodes) and row.get("losses", ()) is None
+
+
+def _lacks_played_losses(spec: RunSpec, row: Row) -> bool:
+    """Whether a row has no figure of what the moves of its games lost."""
+    lost = (row.get("play") or {}).get("loss", {}) if spec.evaluate.ledger_positions else {}
+    return bool(lost) and all(figure["value"] is None for figure in lost.values())
+
+
+def _unseen(folder: Folder, row: Row) -> bool:
+    """Whether no engine has looked at the games of a row."""
+    return loss_labels_of(ledger.read(folder.ledger(row["step"] - 1))) is None
 
 
 def prepare(
@@ -127,27 +218,32 @@ def prepare(
     engine = engine_of(spec, oracle)
     made = provenance(spec, checkpoints, read_files(spec), engine)
     changed: list[str] = []
+    if not about.exists() and (folder.path / "metrics.jsonl").exists():
+        raise missing(about)
     if about.exists():
         different = _difference(_result_keys(about), spec.result_keys())
         if different and different[0] != "steps":
             key, old, new = different
             raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
-        kept = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))
+        kept = read_json(folder.path / "provenance.json")
         for what in ("checkpoints", "files", "programs"):
             before = kept.get(what, {})
             changed = [name for name, digest in made[what].items() if before.get(name, digest) != digest]
             if changed:
                 raise SpecError(f"{folder.path} was begun with another {changed[0]}: choose another --out")
         changed = other_code(kept, made["code"])
-        measured = len(read_metrics(folder.path))
-        if measured <= spec.steps:
+        rows = read_metrics(folder.path)
+        lacking = (
+            _lacks_losses(spec, row) or (_lacks_played_losses(spec, row) and _unseen(folder, row)) for row in rows
+        )
+        if len(rows) <= spec.steps or (oracle and any(lacking)):
             refuse_other_engine(folder.path, kept, engine)
-            made = gone_on(kept, made, max(0, measured - 1))
+            made = gone_on(kept, made, max(0, len(rows) - 1))
         else:
             made = kept
     beside = {name: text.encode() for name, text in sources(spec).items()}
-    begun = {CELL, "provenance.json", about.name, *beside}  # what one leaves that was killed in here
-    if not about.exists() and folder.path.exists() and not all(_ours(file, begun) for file in folder.path.iterdir()):
+    begun = {CELL, SUMS, "provenance.json", *beside}  # what one leaves that was killed in here
+    if not about.exists() and not all(file.name in begun for file in contents(folder.path)):
         raise SpecError(f"{folder.path} is not empty and holds no run: choose another --out")
     digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
     for name, text in beside.items():
@@ -163,26 +259,22 @@ def prepare(
             " with this one"
         )
     folder.path.mkdir(parents=True, exist_ok=True)
+    keep_checksums(folder.path)
     for name, text in beside.items():
-        write_whole(folder.path / name, text)
-    write_whole(folder.path / "provenance.json", (json.dumps(made, indent=2) + "\n").encode())
-    write_whole(about, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+        write_kept(folder.path / name, text)
+    write_kept(folder.path / "provenance.json", (json.dumps(made, indent=2) + "\n").encode())
+    write_kept(about, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
     for name in ("ledger", "games", "checkpoints"):
         (folder.path / name).mkdir(exist_ok=True)
     for step in range(spec.steps + 1):
         folder.checkpoint(step).parent.mkdir(exist_ok=True)
 
 
-def _ours(file: Path, names: set[str]) -> bool:
-    """Whether a file is one of these, whole or half-written."""
-    return any(file.name == name or (name in file.name and file.name.startswith(".")) for name in names)
-
-
 def _result_keys(about: Path) -> Row:
     """The part of a run folder's spec that results depend on; keys that it was written without have their defaults."""
-    there: Row = yaml.safe_load(about.read_text(encoding="utf-8"))
+    there = read_settings(about)
     try:
-        return validate(RunSpec, there, about.parent).result_keys()
+        return validate(RunSpec, there, about.parent, load=False).result_keys()
     except SpecError:  # it has what this version does not know
         return {key: value for key, value in there.items() if key not in NO_RESULT}
 
@@ -209,8 +301,17 @@ class Clock:
         self._last = now
 
 
-def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folder, progress: ProgressReporter) -> Row:
-    """The games of a step and the oracle's look at them, unless the ledger is there; counts, and what was lost."""
+def play(
+    cluster: Cluster,
+    spec: RunSpec,
+    step: int,
+    roles: Roles,
+    folder: Folder,
+    progress: ProgressReporter,
+    judge: Oracle,
+) -> Row:
+    """The games of a step, unless the ledger is there, and the oracle's look at them; counts, and what was lost."""
+    budget = spec.evaluate.ledger_positions
     if not folder.ledger(step).exists():
         blocks = step_blocks(spec, step, study_of_past(spec, step, folder))
         progress.begin("play", spec.play.games)
@@ -222,12 +323,15 @@ def play(cluster: Cluster, spec: RunSpec, step: int, roles: Roles, folder: Folde
             progress.advance(len(played.ends), f"{rate:.0f} positions/s")
 
         results = cluster.map(play_block, roles, blocks, count)
-        write_whole(folder.games(step), "\n\n\n".join(game for r in results for game in r.pgn).encode())
+        write_kept(folder.games(step), "\n\n\n".join(game for r in results for game in r.pgn).encode())
         rows = pa.concat_tables([r.rows for r in results])
-        if (budget := spec.evaluate.ledger_positions) and not (oracle := Oracle(spec.evaluate.ledger_nodes)).missing:
-            rows = label_losses(cluster, oracle, rows, budget, spec.seed, step, progress)
-        write_whole(folder.ledger(step), parquet_bytes(rows))
+        if budget and judge.identity:
+            rows = label_losses(cluster, judge, rows, budget, spec.seed, step, progress)
+        write_kept(folder.ledger(step), parquet_bytes(rows))
     content = ledger.read(folder.ledger(step))
+    if budget and judge.identity and loss_labels_of(content) is None:
+        content = label_losses(cluster, judge, content, budget, spec.seed, step, progress)
+        write_kept(folder.ledger(step), parquet_bytes(content))
     counts = {key: pc.sum(content[column]).as_py() or 0 for key, column in COUNTED.items()}
     lost = {name: figure.json() for name, figure in losses_of(content).items()}
     return {"games": pc.count_distinct(content["game"]).as_py(), "plies": content.num_rows, **counts, "loss": lost}
@@ -283,7 +387,6 @@ def learn(spec: RunSpec, step: int, student: bytes, folder: Folder, progress: Pr
         moving = int((examples.policy != 0).any(1).sum())
         figures = {"examples": moving, "results": len(examples) - moving, "policy_loss": last.policy_loss,
                    "value_loss": last.value_loss, "top1": last.top1}  # fmt: skip
-        write_whole(note, (json.dumps(figures) + "\n").encode())
-        write_whole(folder.checkpoint(step + 1), new)
-    figures_there: Row = json.loads(note.read_text(encoding="utf-8"))
-    return figures_there
+        write_kept(note, (json.dumps(figures) + "\n").encode())
+        write_kept(folder.checkpoint(step + 1), new)
+    return read_json(note)

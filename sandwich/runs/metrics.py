@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.settings import Mistake
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import DamagedError, read_if_there, write_kept
 
 
-class MetricsError(Mistake, ValueError):
+class MetricsError(DamagedError):
     """A metrics.jsonl that cannot be read."""
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     """Rows of a run folder's metrics.jsonl by step; none where the file is not there yet.
 
-    Raises MetricsError in one line for a file that is damaged.
+    Raises DamagedError in one line for a file that is damaged, MetricsError where it has no checksum.
     """
     path = Path(folder) / "metrics.jsonl"
-    if not path.exists():
+    content = read_if_there(path)
+    if content is None:
         return []
     rows: dict[int, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
         try:
             row = json.loads(line)
             rows[step_of(row)] = row
@@ -36,7 +36,7 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
 def write_metrics(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write a run folder's metrics.jsonl anew."""
     lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    write_whole(folder / "metrics.jsonl", lines.encode())
+    write_kept(folder / "metrics.jsonl", lines.encode())
 
 
 def step_of(row: Any) -> int:

@@ -16,9 +16,9 @@ from typing import Any
 from agents.players.uci import UciPlayer
 from agents.plugins import Plugin, code_of, code_text, plugins_in
 from engines.settings import Frozen, SpecError
-from engines.stockfish import EngineError, find_engine
+from engines.stockfish import EngineError, find_engine, program_digest
 from sandwich.runtime.cluster import cores
-from sandwich.runtime.origin import WAY_OUT, Engine, named_engine, program_digest, stockfish_here
+from sandwich.runtime.origin import WAY_OUT, Engine, named_engine, stockfish_here
 from sandwich.spec.run_spec import RunSpec
 
 PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow", "scipy", "pydantic", "safetensors")
@@ -67,7 +67,7 @@ def programs(record: object) -> dict[str, str]:
     for program in {shlex.split(player.command)[0] for player in plugins_in(record) if isinstance(player, UciPlayer)}:
         try:
             out[program] = program_digest(find_engine(program))
-        except (EngineError, OSError):
+        except EngineError:
             continue
     return out
 
@@ -109,11 +109,11 @@ def latest(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 def engines_of(kept: Mapping[str, Any]) -> list[Engine]:
     """The engines that figures of a run come from, in order."""
-    parts: list[Mapping[str, Any]] = [kept, *kept.get("continued", [])]
+    made: dict[str, Any] = {}
     out: list[Engine] = []
-    for part in parts:
-        both = {"engine": out[-1].name, **part} if out else part  # a new build of the same version
-        if ("engine" in part or "engine_sha256" in part) and (engine := Engine.of(both)):
+    for part in [kept, *kept.get("continued", [])]:
+        made |= part
+        if ("engine" in part or "engine_sha256" in part) and (engine := Engine.of(made)):
             out.append(engine)
     return out
 

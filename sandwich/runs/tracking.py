@@ -20,6 +20,7 @@ from sandwich.runs.metrics import read_metrics, scalars, step_of, write_metrics
 from sandwich.runs.provenance import code_version
 from sandwich.runs.showcase import Case, cases
 from sandwich.runtime.background import BackgroundWorker
+from sandwich.runtime.cache import notes_folder
 from sandwich.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ ENVIRONMENT = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
 
 DATA = "WANDB_DATA_DIR"
 """Variable that says where W&B keeps what an artifact is made of until it is uploaded; else in the user's home."""
+CACHE = "WANDB_CACHE_DIR"
+"""Variable that says where W&B keeps its cache and the notes of its own process; else in the user's home."""
 
 GAME_COLUMNS = ("step", "kind", "game", "result", "plies", "win_lost", "proposals", "PGN", "board")
 """Columns of the table of games; the last only where there is a page to show."""
@@ -297,7 +300,8 @@ def _init(folder: Path, spec: RunSpec, mode: Any) -> "Run":
 @contextmanager
 def _environment(data: Path) -> Iterator[None]:
     """W&B's own variables set for a while, and put back as they were; `data`: where it keeps its data."""
-    values = {**ENVIRONMENT, DATA: os.environ.get(DATA, str(data.resolve()))}
+    places = {DATA: data.resolve(), CACHE: notes_folder(data.resolve())}
+    values = {**ENVIRONMENT, **{name: os.environ.get(name, str(place)) for name, place in places.items()}}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -6,18 +6,23 @@ come back in the order of the jobs, whoever finished first.
 
 import logging
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from _thread import interrupt_main
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the process with a stack trace
 from engines.settings import Mistake
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+from sandwich.runtime.jobs import Job, Result, WorkerError, do, with_plugins
+from sandwich.runtime.session import Session
 
 Report = Callable[[dict[str, Any]], None]
 """Takes what a trial has to say on its way."""
@@ -33,6 +38,10 @@ TUNE = {
 
 ATTEMPTS = 3
 """Times that Ray is started: under heavy load its own 30 s limit can pass."""
+RETRIES = 2
+"""Times that a job is done again whose worker died."""
+QUIET = 60.0
+"""Seconds without a result after which one line says so; the next comes after twice as long."""
 
 
 def cores() -> int:
@@ -45,21 +54,76 @@ def elsewhere() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
+LOOPBACK = ("127.0.0.1", "::1")
+
+
 class ClusterError(Mistake, RuntimeError):
     """Ray does not start, or can't be joined: one line."""
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Signals are handled afterwards as they were, and one that comes meanwhile too: Ray puts its own handler there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    told = False
+    try:
+        yield
+    except SystemExit:  # what Ray's handler of SIGTERM raises
+        told = True
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # else it was set by something that is not Python
+                signal.signal(number, handler)
+    if told:
+        signal.raise_signal(signal.SIGTERM)
+        raise SystemExit(128 + signal.SIGTERM)
+
+
+@contextmanager
+def _local_alone() -> Iterator[None]:
+    """A Ray that starts inside takes loopback for this machine's address, and has no dashboard's process.
+
+    Ray has no setting for either. Listening on all interfaces is what it does under any other address; and the
+    process of the dashboard, which starts even where none is asked for, asks the network which cloud it is in.
+    """
+    from ray._private import ray_constants, services
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    Config.initialize("")  # what was read from the environment when Ray was imported may be of another time
+    with ExitStack() as stack:
+        for module, name, value in (
+            (ray_constants, "ENABLE_RAY_CLUSTER", False),
+            (services, "start_api_server", lambda *_, **__: (None, None)),
+        ):
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, value)
+        yield
 
 
 class Cluster:
     """Ray with a number of workers, for the time of a `with` block; it starts with the first job.
 
     Joins the cluster of `$RAY_ADDRESS` where that is set (the number of workers then only bounds the
-    jobs under way), else starts one on this machine and stops it at the end. Inside the block of
-    another it uses what that one started. Raises ClusterError.
+    jobs under way), else starts one on this machine and stops it at the end: it listens on loopback alone,
+    takes orders from this process and its own alone, and ends with this process. Inside the block of
+    another it uses what that one started. Raises ClusterError and SessionError.
+
+    tell: hears, in one line, when nothing has come of the workers for a while.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, tell: Callable[[str], None] = lambda line: None) -> None:
         self.workers = workers
+        self._tell = tell
         self._mine = False
+        self._session: Session | None = None
+        self._lost = False
 
     def __enter__(self) -> Self:
         return self
@@ -70,34 +134,85 @@ class Cluster:
 
         if ray.is_initialized():
             return
-        address = os.environ.get("RAY_ADDRESS")
+        with _signals_kept():
+            if address := os.environ.get("RAY_ADDRESS"):
+                self._join(address)
+            else:
+                self._begin()
+        ray._private.worker._worker_logs_enabled = False  # else it prints what becomes of workers on stdout
+        self._mine = True
+
+    def _join(self, address: str) -> None:
+        import ray
+
+        try:
+            ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+        except Exception as error:  # Ray itself has tried for minutes
+            ray.shutdown()
+            raise ClusterError(f"Ray can't be joined at {address} ($RAY_ADDRESS): {_line(error)}") from error
+
+    def _begin(self) -> None:
+        import ray
+
         for attempt in range(1, ATTEMPTS + 1):
+            self._session = Session()
             try:
-                ray.init(
-                    address=address,
-                    num_cpus=None if address else self.workers,
-                    include_dashboard=None if address else False,
-                    logging_level=logging.CRITICAL,
-                    log_to_driver=False,
-                )
-                self._mine = True
+                with self._session.environment(), _local_alone():
+                    ray.init(
+                        num_cpus=self.workers,
+                        include_dashboard=False,
+                        logging_level=logging.CRITICAL,
+                        log_to_driver=False,
+                        _temp_dir=self._session.rays,
+                    )
+                where = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+                if where not in LOOPBACK:
+                    raise RuntimeError("it would listen to the network")
+                self._watch()
                 return
             except Exception as error:  # Ray raises the bare class for a start that takes too long
-                ray.shutdown()
-                if address or attempt == ATTEMPTS:  # to join, Ray itself tries for minutes
-                    what = "started" if address is None else f"joined at {address} ($RAY_ADDRESS)"
-                    raise ClusterError(f"Ray can't be {what}: {' '.join(str(error).split())}") from error
+                self._stop()
+                if attempt == ATTEMPTS:
+                    raise ClusterError(f"Ray can't be started: {_line(error)}") from error
                 time.sleep(2 * attempt)
-        raise AssertionError("unreachable")
+            except BaseException:  # Ctrl-C
+                self._stop()
+                raise
+
+    def _stop(self) -> None:
+        import ray
+
+        session, self._session = self._session, None
+        ray.shutdown()
+        if session:
+            session.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._mine:
-            import ray
-
-            ray.shutdown()
+            self._stop()
         self._mine = False
+        if self._lost:
+            raise ClusterError("Ray's own process ended in the middle of the work; it can go on where it was cut off")
+
+    def _watch(self) -> None:
+        """Interrupt the main thread when Ray's own process ends: Ray itself would end this one, after a while."""
+        from ray._private import ray_constants, worker
+
+        session = self._session
+        node: Any = worker._global_node
+        raylet = node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process
+
+        def watch() -> None:
+            while raylet.poll() is None:
+                time.sleep(0.5)
+            if session is self._session:  # else it was stopped
+                self._lost = True
+                interrupt_main()
+
+        if threading.current_thread() is threading.main_thread():
+            threading.Thread(target=watch, name="watch of Ray", daemon=True).start()
 
     def stream(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
@@ -188,32 +303,61 @@ class Cluster:
     ) -> Generator[tuple[int, Result], None, None]:
         """Number and result of each job as it comes.
 
-        A job whose worker dies is run again, twice at most; an exception in `function` is raised here. Raises
-        ClusterError.
+        A job whose worker dies is done again, twice at most; an exception in `function` is raised here. Raises
+        ClusterError and WorkerError.
         """
         if not jobs:
             return
         self.start()
         import ray
 
-        remote = ray.remote(function).options(num_cpus=1, max_retries=2)
+        def work(shared: Any, job: Job) -> Result:
+            return do(function, shared, job)
+
+        work.__name__ = work.__qualname__ = function.__name__  # Ray's title of a process
+        remote = ray.remote(work).options(num_cpus=1, max_retries=0)
         place = ray.put(shared)
         number: dict[Any, int] = {}
-        waiting = list(enumerate(jobs))[::-1]
+        deaths: Counter[int] = Counter()
+        waiting = list(range(len(jobs)))[::-1]
         try:
             while waiting or number:
                 while waiting and len(number) < self.workers:
-                    index, job = waiting.pop()
-                    number[remote.remote(place, job)] = index
-                ready, _ = ray.wait(list(number), num_returns=1)
-                index = number.pop(ready[0])
+                    index = waiting.pop()
+                    number[remote.remote(place, jobs[index])] = index
+                oldest = jobs[min(number.values())]
+                ready = self._wait(list(number), function.__name__ + with_plugins(shared, oldest))
+                index = number.pop(ready)
                 try:
-                    result = ray.get(ready[0])
+                    result = ray.get(ready)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from error  # what happened there, as if it had happened here
                 except ray.exceptions.RayError as error:
-                    raise ClusterError(f"Ray lost a job: {' '.join(str(error).split())[:300]}") from error
+                    deaths[index] += 1
+                    if deaths[index] > RETRIES:
+                        raise WorkerError(
+                            f"a process that did {function.__name__} died, {deaths[index]} times over the same job"
+                            f"{with_plugins(shared, jobs[index])}: code that ends its process, a crash, or too"
+                            f" little memory ({type(error).__name__})"
+                        ) from error
+                    waiting.append(index)
+                    continue
                 yield index, result
         finally:
             for job_left in number:
                 ray.cancel(job_left)
+
+    def _wait(self, under_way: list[Any], what: str) -> Any:
+        """The first that is ready; one line is told from time to time where that takes long."""
+        import ray
+
+        patience, began = QUIET, time.monotonic()
+        while True:
+            ready, _ = ray.wait(under_way, num_returns=1, timeout=patience)
+            if ready:
+                return ready[0]
+            self._tell(
+                f"no block finished for {time.monotonic() - began:.0f} s: {len(under_way)} under way"
+                f" ({what}); Ctrl-C stops"
+            )
+            patience *= 2

@@ -7,13 +7,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 from engines.settings import SpecError
-from engines.stockfish import EngineError, Stockfish, find_stockfish
-from sandwich.runtime.files import write_whole
+from engines.stockfish import EngineError, Stockfish, find_stockfish, program_digest
+from sandwich.runtime.kept import read_if_there, read_json, write_kept
 
 WAY_OUT = "set STOCKFISH_PATH to that engine"
 
@@ -43,19 +42,6 @@ class Engine:
         return f"{self.name} (SHA-256 {str(self.sha256)[:12]})" if self.name == engine.name else self.name
 
 
-def program_digest(path: str) -> str:
-    """SHA-256 of a program's file. Raises OSError."""
-    there = Path(path).resolve()
-    state = there.stat()
-    return _digest(str(there), state.st_mtime_ns, state.st_size)
-
-
-@lru_cache
-def _digest(path: str, changed: int, size: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def named_engine(name: str) -> Engine:
     """The Stockfish that is found here, which gave itself this name."""
     return Engine(name, _sha256_here())
@@ -64,7 +50,7 @@ def named_engine(name: str) -> Engine:
 def _sha256_here() -> str | None:
     try:
         return program_digest(find_stockfish())
-    except (EngineError, OSError):
+    except EngineError:
         return None
 
 
@@ -81,29 +67,29 @@ def claim(folder: Path, name: str, begun: bool) -> None:
     """Note in a folder whose labels it holds (`engine.json`); SpecError where they are another engine's.
 
     name: of the Stockfish that is found here. begun: there are labels already; where nothing says whose, nothing is
-    noted.
+    noted. Raises DamagedError.
     """
     note, engine = folder / "engine.json", named_engine(name)
-    if note.exists():
-        before = Engine.of(json.loads(note.read_text(encoding="utf-8")))
+    if read_if_there(note) is not None:
+        before = Engine.of(read_json(note))
         if before and before.is_other(engine):
             raise SpecError(
                 f"{folder} was labelled by {before.beside(engine)}, here is {engine.beside(before)}:"
                 f" {WAY_OUT}, or choose another folder"
             )
     elif not begun:
-        write_whole(note, (json.dumps(engine.json()) + "\n").encode())
+        write_kept(note, (json.dumps(engine.json()) + "\n").encode())
 
 
 def claim_contents(note: Path, contents: Mapping[str, bytes], begun: bool) -> None:
     """Note what a folder was begun with, as SHA-256 by name; SpecError where one of these names has another content.
 
-    begun: something is in the folder already; where nothing says of what, nothing is noted.
+    begun: something is in the folder already; where nothing says of what, nothing is noted. Raises DamagedError.
     """
     now = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    if note.exists():
-        before = json.loads(note.read_text(encoding="utf-8"))
+    if read_if_there(note) is not None:
+        before = read_json(note)
         if changed := [name for name, digest in now.items() if before.get(name, digest) != digest]:
             raise SpecError(f"{note.parent} was begun with another {changed[0]}: choose another folder, or that file")
     elif not begun:
-        write_whole(note, (json.dumps(now, indent=1) + "\n").encode())
+        write_kept(note, (json.dumps(now, indent=1) + "\n").encode())

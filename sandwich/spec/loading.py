@@ -119,12 +119,14 @@ def _assign(settings: dict[str, Any], key: str, value: Any) -> None:
 T = TypeVar("T", bound=BaseModel)
 
 
-def validate(model: type[T], settings: dict[str, Any], folder: Path | None = None) -> T:
+def validate(model: type[T], settings: dict[str, Any], folder: Path | None = None, *, load: bool = True) -> T:
     """The settings as a record; SpecError naming the key, the value and what is allowed.
 
     folder: where a plugin of the form `file:Class` is looked for.
+    load: whether such a file may be run. Whoever only reads a folder runs nothing that lies in it: there such a
+        plugin is `agents.plugins.Unread`.
     """
     try:
-        return model.model_validate(settings, context={"folder": folder})
+        return model.model_validate(settings, context={"folder": folder, "load": load})
     except ValidationError as error:
         raise SpecError(explain(model, error)) from None

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
+from agents.plugins import Unread
 from engines.settings import SpecError
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.oversight.base import Oversight
@@ -171,7 +172,9 @@ def _assistant(misalignment: Values, values: Values) -> Values:
 
 
 def label(strategy: Oversight) -> str:
-    """A strategy in few words: its type, and its settings where they are not the default."""
+    """A strategy in few words: its type, and its settings where they are not the default (if its class is loaded)."""
+    if isinstance(strategy, Unread):
+        return strategy.reference
     parts = []
     for name, field in type(strategy).model_fields.items():
         value = getattr(strategy, name)

@@ -71,6 +71,7 @@ def estimate(cells: Sequence[Cell]) -> dict[str, float]:
     """Seconds that each unfinished cell will still take, by key; corrected by what the finished ones took."""
     speed = evaluations_per_second()
     expected = {cell.key: seconds(cell.spec, speed) for cell in cells}
+    cells = [cell for cell in cells if not cell.problem]
     took = {cell.key: sum(sum(row["seconds"].values()) for row in cell.rows) for cell in cells}
     ratios = [took[cell.key] / expected[cell.key] for cell in cells if cell.done and took[cell.key]]
     factor = float(np.median(ratios)) if ratios else 1.0

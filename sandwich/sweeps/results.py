@@ -21,7 +21,10 @@ DRAWS = 2_000
 
 
 def tidy(cells: Sequence[Cell]) -> pd.DataFrame:
-    """One row for each cell and step: the cell's key and values, and every number of its metrics by flat name."""
+    """One row for each cell and step: the cell's key and values, and every number of its metrics by flat name.
+
+    A damaged cell has none.
+    """
     return pd.DataFrame(
         {"cell": cell.key, **{key: _plain(value) for key, value in cell.values.items()}, **scalars(row)}
         for cell in cells

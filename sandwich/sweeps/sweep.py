@@ -10,6 +10,8 @@ import inspect
 import itertools
 import json
 import math
+import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,20 +25,50 @@ from pydantic import BeforeValidator, Field, model_validator
 from agents.checkpoint_files import checkpoints_in, read_checkpoints
 from agents.plugins import Plugin, code_of, plugins_in, source_of, sources
 from engines.settings import Frozen, SpecError
-from sandwich.runs.loop import CELL, run
-from sandwich.runs.metrics import MetricsError, read_metrics
+from sandwich.runs.loop import CELL, RESULT, run
+from sandwich.runs.metrics import read_metrics
 from sandwich.runs.provenance import differences, engines_of, programs, provenance, read_files
 from sandwich.runs.tracking import Board
 from sandwich.runtime.cluster import Cluster, cores
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.files import contents, holds_nothing
+from sandwich.runtime.kept import (
+    ROOTS,
+    SUMS,
+    DamagedError,
+    check,
+    damaged,
+    keep_checksums,
+    read_if_there,
+    read_json,
+    read_settings,
+    write_kept,
+)
+from sandwich.runtime.locks import BusyError, driver, holder
 from sandwich.runtime.origin import WAY_OUT, stockfish_here
 from sandwich.runtime.progress import NullProgress, Row
 from sandwich.spec.loading import Override, assigned, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices
 from sandwich.spec.shipped import find_spec, plugin_folder
 
+PLAN = "plan.json"
+"""What a sweep writes into its folder of its cells, in order: key, `asked`, values and spec of each."""
+PROVENANCE = "provenance.json"
+"""What a run keeps of its making."""
+KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""Key of a cell."""
 LEFT_OUT = "left out"
 """State of a cell that an earlier launch had and the sweep's spec no longer has; its run stays."""
+
+DAMAGED = "damaged"
+"""State of a cell of which a file is not what was written."""
+INTERRUPTED = "interrupted"
+"""State of a cell in which nobody is at work any more, though it is not finished."""
+FAILED = ("failed", DAMAGED)
+"""States of cells that a sweep does not go on with."""
+SCRATCH = ".tune-"
+"""How the folder begins in which Ray Tune keeps what nobody needs afterwards."""
+ENDING = 120.0
+"""Seconds that a worker may need to end whose driver was killed."""
 
 Values = dict[str, Any]
 """Values of dotted keys of a run's spec."""
@@ -133,72 +165,89 @@ class Cell:
     @property
     def finished(self) -> bool:
         """Whether its run has come to its end."""
-        return (self.folder / "result.json").exists()
+        return (self.folder / RESULT).exists()
 
     @property
     def done(self) -> bool:
         """Whether its run is finished, and what is there of it is whole."""
-        return self.finished and self.damage is None
+        return self.finished and self.problem is None
 
     @property
-    def damage(self) -> str | None:
-        """What is wrong with the files of its run, in one line; None: nothing that shows in its figures."""
+    def problem(self) -> str | None:
+        """What is damaged or missing of the files that a sweep reads of its cells, in one line; None: nothing is."""
         try:
-            rows = read_metrics(self.folder)
-        except MetricsError as error:
+            whole_rows(self.folder)
+        except DamagedError as error:
             return str(error)
-        if not self.finished:
-            return None
-        result, metrics = self.folder / "result.json", self.folder / "metrics.jsonl"
-        if not (said := _read_json(result)):
-            return f"{result} is damaged: expected a JSON object"
-        steps = said.get("steps", len(rows) - 1)
-        whole = rows and steps == len(rows) - 1
-        return None if whole else f"{metrics} is damaged: it has {len(rows)} rows, and result.json {steps} steps"
+        return None
 
     @property
     def rows(self) -> list[Row]:
-        """Its metrics so far; none where these are damaged."""
-        return [] if self.damage else read_metrics(self.folder)
+        """Its metrics so far; none where it is damaged."""
+        try:
+            return whole_rows(self.folder)
+        except DamagedError:
+            return []
 
     @property
     def made(self) -> dict[str, Any]:
         """Its run's provenance; empty where there is none that can be read."""
-        return _read_json(self.folder / "provenance.json")
+        return _readable(self.folder / PROVENANCE)
 
     def mark(self, state: str, error: str | None = None) -> None:
-        """Write `cell.json`: what the cell is, and its state: waiting, running, done, damaged, failed, left out."""
+        """Write `cell.json`: what the cell is, and how it stands (waiting, running, done, damaged, failed, left out).
+
+        Raises FileError, DamagedError.
+        """
         mark = {"key": self.key, "asked": self.asked, "values": self.values, "state": state, "error": error}
         _write_mark(self.folder, mark)
 
-    def mark_as_found(self) -> None:
-        """The same where its run is not at work."""
-        damage = self.damage
-        self.mark("damaged" if damage else "done" if self.finished else "waiting", damage)
-
     def read_mark(self) -> dict[str, Any]:
-        """What `cell.json` says, with the state `done` or `damaged` where its files say so."""
-        if damage := self.damage:
-            return _read_mark(self.folder) | {"state": "damaged", "error": damage}
+        """What `cell.json` says, with the state `done` where the run is finished, `damaged` where a file is."""
+        if problem := self.problem:
+            return {"state": DAMAGED, "error": problem}
         return _read_mark(self.folder) | ({"state": "done", "error": None} if self.finished else {})
+
+
+def whole_rows(folder: Path) -> list[Row]:
+    """The metrics so far of a cell's run. Raises DamagedError where a file that a sweep reads of it is damaged."""
+    for name in (CELL, PROVENANCE):
+        if read_if_there(folder / name) is not None:
+            read_json(folder / name)
+    rows = read_metrics(folder)
+    if (folder / RESULT).exists():
+        steps = read_json(folder / RESULT).get("steps", len(rows) - 1)
+        if not rows:
+            raise damaged(folder / "metrics.jsonl", "it has no rows of a finished run")
+        if steps != len(rows) - 1:
+            raise damaged(folder / "metrics.jsonl", f"it has {len(rows)} rows, and {RESULT} says {steps} steps")
+    return rows
 
 
 def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
+    if holds_nothing(folder):
+        keep_checksums(folder)
+    write_kept(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
 
 
 def _read_mark(folder: Path) -> dict[str, Any]:
-    return {"state": "waiting", "error": None} | _read_json(folder / CELL)
+    """What `cell.json` says; a cell that is said to be running in a folder where nobody is at work is interrupted.
+
+    Raises DamagedError.
+    """
+    if read_if_there(folder / CELL) is None:
+        return {"state": "waiting", "error": None}
+    mark = {"state": "unknown", "error": None} | read_json(folder / CELL)
+    return mark | ({"state": INTERRUPTED} if mark["state"] == "running" and holder(folder) is None else {})
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _readable(path: Path) -> dict[str, Any]:
     """A JSON object; an empty one where there is none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return {} if read_if_there(path) is None else read_json(path)
+    except DamagedError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def load_sweep(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> SweepSpec:
@@ -225,9 +274,10 @@ def run_settings(sweep: SweepSpec, beside: Path) -> dict[str, Any]:
     return spec_settings(source)
 
 
-def plan(sweep: SweepSpec, beside: str | Path, root: str | Path) -> list[Cell]:
+def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool = True) -> list[Cell]:
     """The cells of a sweep in order; `beside` is the folder of its run's file and of the files of its plugins.
 
+    load: whether these may be run; without it, cells with such plugins have other keys.
     A cell of before cells knew the code of installed plugins is the same one under its old key.
     Raises SpecError for a cell that is no run, and for two cells that are the same run.
     """
@@ -238,14 +288,14 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path) -> list[Cell]:
     asked: dict[str, str] = {}
     for values in sweep.combinations():
         try:
-            spec = validate(RunSpec, {**assigned(settings, values), "name": sweep.name}, beside)
+            spec = validate(RunSpec, {**assigned(settings, values), "name": sweep.name}, beside, load=load)
         except SpecError as error:
             raise SpecError(f"cell {_text(values)}: {error}") from None
         tracking = spec.tracking.model_copy(update={"group": sweep.name})
         wanted = _asked(spec, digests)
         key = _with_code(wanted, spec)
         old = root / "cells" / wanted
-        if not (root / "cells" / key).exists() and "code" not in _read_json(old / "provenance.json") != {}:
+        if not (root / "cells" / key).exists() and "code" not in _readable(old / PROVENANCE) != {}:
             key = wanted
         if key in specs:
             raise SpecError(f"cell {_text(values)}: another cell of the sweep is the same run")
@@ -356,7 +406,10 @@ def run_cell(
     cell = cells[key]
     cell.mark("running")
     try:
-        run(cell.spec, cell.folder, TrialProgress(report), board)
+        run(cell.spec, cell.folder, TrialProgress(report), board, wait=ENDING)
+    except DamagedError as error:
+        cell.mark(DAMAGED, str(error))
+        raise
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         cell.mark("failed", f"{type(error).__name__}: {text}")
@@ -365,31 +418,81 @@ def run_cell(
 
 
 def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> None:
-    """Make the sweep's folder, or take over the one there. Raises SpecError where it holds something else."""
-    if root.exists() and not (root / "sweep.yaml").exists() and any(root.iterdir()):
+    """Make the sweep's folder, or take over the one there. Raises SpecError where it holds something else.
+
+    Of a damaged cell nothing is written. What trials of a killed sweep left is removed.
+    """
+    if read_if_there(root / "sweep.yaml") is None and any(path.name != SUMS for path in contents(root)):
         raise SpecError(f"{root} is not empty and holds no sweep: choose another --out")
     about = sweep.model_dump(mode="json") | {"run": run_settings(sweep, beside)}  # needs no other file
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError(f"{root}: no folder can be made there ({error.strerror}): choose another --out") from None
-    write_whole(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
+    for left in root.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    keep_checksums(root)
+    write_kept(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
+    rows = [
+        {"key": cell.key, "asked": cell.asked, "values": cell.values, "spec": cell.spec.model_dump(mode="json")}
+        for cell in cells
+    ]
+    write_kept(root / PLAN, (json.dumps(rows, indent=1) + "\n").encode())
     for cell in cells:
         for name, text in sources(cell.spec).items():
-            write_whole(root / name, text.encode())
-        cell.mark_as_found()
+            write_kept(root / name, text.encode())
+        if not cell.problem:
+            cell.mark("done" if cell.finished else "waiting")
     for other in {file.parent for file in root.glob(f"cells/*/{CELL}")} - {cell.folder for cell in cells}:
-        _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
+        try:
+            _write_mark(other, _read_mark(other) | {"state": LEFT_OUT, "error": None})
+        except DamagedError:  # it is not asked about any more
+            pass
 
 
 def planned(root: str | Path) -> tuple[SweepSpec, list[Cell]]:
-    """The sweep in a folder, and its cells. Raises SpecError."""
+    """The sweep in a folder, and its cells as they were launched last. Runs no file of a plugin.
+
+    Raises SpecError, DamagedError.
+    """
     root = Path(root)
     about = root / "sweep.yaml"
-    if not about.is_file():
+    if read_if_there(about) is None:
         raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
+    read_settings(about)
     sweep = load_sweep(about)
-    return sweep, [found(cell, root) for cell in plan(sweep, root, root)]
+    if (root / PLAN).is_file():
+        return sweep, _launched(root)
+    cells = [found(cell, root) for cell in plan(sweep, root, root, load=False)]
+    there = {file.parent.name for file in root.glob(f"cells/*/{CELL}")}
+    if there and not there & {cell.key for cell in cells}:
+        raise SpecError(
+            f"{root} has no {PLAN}, which says what its cells are: sandwich sweep SPEC --out {root} writes it"
+        )
+    return sweep, cells
+
+
+def _launched(root: Path) -> list[Cell]:
+    """The cells that the plan in a sweep's folder names. Raises SpecError."""
+    path = root / PLAN
+    mend = f"sandwich sweep SPEC --out {root} writes it anew"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        parts = [
+            (str(row["key"]), str(row.get("asked", row["key"])), dict(row["values"]), dict(row["spec"])) for row in rows
+        ]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SpecError(f"{path} is damaged ({' '.join(str(error).split()) or type(error).__name__}): {mend}") from None
+    cells = []
+    for key, asked, values, settings in parts:
+        if not KEY.fullmatch(key):
+            raise SpecError(f"{path} is damaged (the key {key!r} is none): {mend}")
+        try:
+            spec = validate(RunSpec, settings, root, load=False)
+        except SpecError as error:
+            raise SpecError(f"{path}: cell {key}: {error}") from None
+        cells.append(Cell(key, spec, values, root / "cells" / key, asked))
+    return cells
 
 
 def found(cell: Cell, root: Path) -> Cell:
@@ -397,7 +500,7 @@ def found(cell: Cell, root: Path) -> Cell:
     if cell.folder.exists():
         return cell
     for mark in sorted(root.glob(f"cells/*/{CELL}")):
-        about = _read_json(mark)
+        about = _readable(mark)
         if about.get("asked") == cell.asked and about.get("state") != LEFT_OUT:
             key = mark.parent.name
             return replace(cell, key=key, spec=cell.spec.model_copy(update={"name": key}), folder=mark.parent)
@@ -405,7 +508,10 @@ def found(cell: Cell, root: Path) -> Cell:
 
 
 def other_origins(cells: Iterable[Cell]) -> dict[str, list[str]]:
-    """In what the making of cells differs from how they would be made now, in words, by key; without those alike."""
+    """In what the making of cells differs from how they would be made now, in words, by key; without those alike.
+
+    Of plugins whose file was not loaded nothing is said.
+    """
     made = {cell.key: (cell, there) for cell in cells if (there := cell.made)}
     engine = stockfish_here() if any(engines_of(there) for _, there in made.values()) else None
     now = provenance((), {}, {}, engine)
@@ -419,14 +525,25 @@ def other_origins(cells: Iterable[Cell]) -> dict[str, list[str]]:
 def set_aside(cells: Iterable[Cell]) -> list[Path]:
     """Move the cells that are damaged, or were made otherwise than they would be now, out of the way; where they are.
 
-    The sweep is to be planned anew behind it.
+    Here every file of a cell that has a checksum counts. The sweep is to be planned anew behind it. Raises BusyError
+    where another process is at work in the sweep or in one of these cells.
     """
     cells, out = list(cells), []
     others = other_origins(cells)
-    for cell in cells:
-        if cell.key in others or cell.damage:
-            names = (cell.folder.with_name(f"{cell.key}-{number}") for number in itertools.count(1))
-            out.append(cell.folder.rename(next(name for name in names if not name.exists())))
+    old = [cell for cell in cells if cell.key in others or cell.problem or check(cell.folder).problems]
+    for root in {cell.folder.parent.parent for cell in old}:
+        with driver(root, apart=ROOTS):
+            for cell in (cell for cell in old if cell.folder.parent.parent == root):
+                if there := holder(cell.folder):
+                    raise BusyError(f"{cell.folder} is in use by {there}: wait for its end")
+                names = (cell.folder.with_name(f"{cell.key}-{number}") for number in itertools.count(1))
+                out.append(cell.folder.rename(next(name for name in names if not name.exists())))
+                moved = replace(cell, folder=out[-1])
+                try:
+                    moved.mark(LEFT_OUT)
+                except DamagedError:  # its checksums are
+                    (moved.folder / SUMS).rename(moved.folder / f"{SUMS}.damaged")
+                    moved.mark(LEFT_OUT)
     return out
 
 
@@ -455,29 +572,37 @@ def run_sweep(
     on_step: hears of a cell (key) and its rows so far.
     board: page of one game, for those that are shown in W&B; a function that workers can import.
     A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json, as one is whose
-    files are damaged; the others go on. Raises SpecError.
+    files are damaged; the others go on. Raises SpecError, BusyError where another process is at work in `root`.
     """
     beside, root = Path(beside), Path(root)
-    to_do = [cell for cell in cells if not cell.finished and not cell.damage]
-    for cell in to_do:
-        check_devices(cell.spec)
-    if to_do:
-        _refuse_other_engines(cells, root)
-    begin(sweep, beside, cells, root)
-    left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in to_do}
+    for cell in cells:
+        if not cell.finished:
+            check_devices(cell.spec)
+    with driver(root, apart=ROOTS):
+        to_do = [cell for cell in cells if not cell.finished and not cell.problem]
+        if to_do:
+            _refuse_other_engines(cells, root)
+        begin(sweep, beside, cells, root)
+        _run_cells(sweep, to_do, root, on_step, board)
+
+
+def _run_cells(
+    sweep: SweepSpec, cells: Sequence[Cell], root: Path, on_step: Callable[[str, int], None], board: Board | None
+) -> None:
+    left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells}
     if not left:
         return
     with Cluster(max(cores(), sweep.workers)) as cluster:
         for _ in range(sweep.retries + 1):  # once, but for trials that were lost together with a worker
-            with tempfile.TemporaryDirectory(dir=root, prefix=".tune-") as scratch:
+            with tempfile.TemporaryDirectory(dir=root, prefix=SCRATCH) as scratch:
                 died = cluster.trials(
                     partial(run_cell, board=board), left, list(left), workers=sweep.workers, retries=sweep.retries,
                     scratch=Path(scratch), on_result=lambda key, result: on_step(key, int(result["step"]) + 1),
                 )  # fmt: skip
             for key, error in died.items():
-                if not left[key].done and left[key].read_mark()["state"] != "failed":
+                if not left[key].done and left[key].read_mark()["state"] not in FAILED:
                     left[key].mark("failed", error)
-            left = {key: cell for key, cell in left.items() if not cell.done and cell.read_mark()["state"] != "failed"}
+            left = {key: c for key, c in left.items() if not c.done and c.read_mark()["state"] not in FAILED}
             if not left:
                 return
     for cell in left.values():

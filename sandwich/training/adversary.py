@@ -41,7 +41,8 @@ from engines.positions import successors
 from engines.settings import Frozen, SpecError
 from sandwich.data.labelled_positions import LabelledPositions, LabelledPositionsConfig, label_positions
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import keep_checksums, read_if_there, read_json_lines, read_kept, read_settings, write_kept
+from sandwich.runtime.locks import driver
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.runtime.origin import claim_contents
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
@@ -211,17 +212,29 @@ def train_adversary(
 
     `on_round` hears of each finished round.
     Raises SpecError where `out` was begun with other settings, other networks or by another engine, EngineError without
-    a Stockfish.
+    a Stockfish, BusyError where another process is at work in `out`, DamagedError.
     """
+    with driver(out):
+        return _trained(cluster, out, config, progress, on_round)
+
+
+def _trained(
+    cluster: Cluster,
+    out: Path,
+    config: AdversaryConfig,
+    progress: ProgressReporter,
+    on_round: Callable[[Round], None],
+) -> PolicyValueNet:
     spec = config.model_dump(mode="json")
     checkpoints = read_checkpoints(config)
-    out.mkdir(parents=True, exist_ok=True)
     about, result, history = out / "spec.yaml", out / "network.safetensors", out / "rounds.jsonl"
-    if about.exists() and yaml.safe_load(about.read_text(encoding="utf-8")) != spec:
+    if read_if_there(about) is not None and read_settings(about) != spec:
         raise SpecError(f"{out} holds a training with other settings: choose another folder")
-    claim_contents(out / "networks.json", checkpoints, begun=about.exists())
-    write_whole(about, yaml.safe_dump(spec, sort_keys=False).encode())
-    if result.exists():
+    begun = about.exists()
+    keep_checksums(out)
+    claim_contents(out / "networks.json", checkpoints, begun=begun)
+    write_kept(about, yaml.safe_dump(spec, sort_keys=False).encode())
+    if read_if_there(result) is not None:
         return load_network(result)
     inference = InferenceConfig()
     everything = label_positions(
@@ -230,14 +243,13 @@ def train_adversary(
     held = everything.games % HELD_BACK == 0
     learned, unseen = (everything.take(np.flatnonzero(rows).tolist()) for rows in (~held, held))
 
-    rows: list[dict[str, Any]] = []
-    if history.exists():
-        rows = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
-    judges = [checkpoints[config.judge], *((out / f"judge-{row['number']}.safetensors").read_bytes() for row in rows)]
+    rows: list[dict[str, Any]] = read_json_lines(history)
+    earlier = [read_kept(out / f"judge-{number}.safetensors") for number in range(1, len(rows) + 1)]
+    judges = [checkpoints[config.judge], *earlier]
     judge_all = partial(_judged, cluster, inference, progress)
     suspicions = [judge_all(judge, learned, f"judge {number}") for number, judge in enumerate(judges)]
     suspicion_unseen = [judge_all(judge, unseen, f"judge {number}, unseen") for number, judge in enumerate(judges)]
-    adversary = (out / f"round-{len(rows)}.safetensors").read_bytes() if rows else checkpoints[config.start]
+    adversary = read_kept(out / f"round-{len(rows)}.safetensors") if rows else checkpoints[config.start]
     for number in range(len(rows) + 1, config.rounds + 1):
         worth = worths(learned, suspicions, config)
         net = from_bytes(adversary)
@@ -259,17 +271,17 @@ def train_adversary(
             for d in (suspicion_unseen[0], suspicion_unseen[-1], newest)
         ]
         made = Round(number, len(unseen), 100 * float(np.mean(harm)), *suspected)
-        write_whole(out / f"judge-{number}.safetensors", judge)
-        write_whole(out / f"round-{number}.safetensors", adversary)
+        write_kept(out / f"judge-{number}.safetensors", judge)
+        write_kept(out / f"round-{number}.safetensors", adversary)
         rows.append(vars(made))
-        write_whole(history, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        write_kept(history, "".join(json.dumps(row) + "\n" for row in rows).encode())
         on_round(made)
         if number < config.rounds:
             judges.append(judge)
             suspicion_unseen.append(newest)
             suspicions.append(judge_all(judge, learned, f"judge {number}"))
     final = from_bytes(adversary)
-    write_whole(result, to_bytes(final, {"spec": spec, "rounds": rows}))
+    write_kept(result, to_bytes(final, {"spec": spec, "rounds": rows}))
     return final
 
 

@@ -18,12 +18,23 @@ import numpy as np
 import torch
 import yaml
 from pydantic import Field
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from engines.network import NetworkConfig, PolicyValueNet, load_network, to_bytes
 from engines.settings import Frozen, SpecError
 from sandwich.data import corpus
-from sandwich.runtime.files import write_whole
+from sandwich.runtime.kept import (
+    damaged,
+    keep_checksums,
+    read_if_there,
+    read_json_lines,
+    read_kept,
+    read_settings,
+    remove_kept,
+    write_kept,
+)
+from sandwich.runtime.locks import driver
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.training.labels import examples, places
 from sandwich.training.supervised import Examples, FitReporter, TrainConfig, Trainer, concatenate, validate
@@ -91,16 +102,28 @@ def pretrain(
     """Train a player, or go on with the training that `out` holds; a finished one is only read.
 
     Ten times in all the network is validated on unseen games, which `progress` has in a message.
-    Raises SpecError where `out` was begun with other settings,
-    CorpusError for a folder without a corpus.
+    Raises SpecError where `out` was begun with other settings, CorpusError for a folder without a corpus, BusyError
+    where another process is at work in `out`, DamagedError.
     """
+    with driver(out):
+        return _pretrained(folders, out, config, book, progress, save_every)
+
+
+def _pretrained(
+    folders: Sequence[Path],
+    out: Path,
+    config: PretrainConfig,
+    book: frozenset[bytes],
+    progress: ProgressReporter,
+    save_every: float,
+) -> PolicyValueNet:
     spec = {**config.model_dump(mode="json"), "corpora": [corpus.description(folder) for folder in folders]}
-    out.mkdir(parents=True, exist_ok=True)
     about_file, state_file, result = out / "spec.yaml", out / "state.safetensors", out / "network.safetensors"
-    if about_file.exists() and yaml.safe_load(about_file.read_text(encoding="utf-8")) != spec:
+    if read_if_there(about_file) is not None and read_settings(about_file) != spec:
         raise SpecError(f"{out} holds a training with other settings: choose another folder")
-    write_whole(about_file, yaml.safe_dump(spec, sort_keys=False).encode())
-    if result.exists():
+    keep_checksums(out)
+    write_kept(about_file, yaml.safe_dump(spec, sort_keys=False).encode())
+    if read_if_there(result) is not None:
         return load_network(result)
 
     train, held = load_examples(folders, config, book)
@@ -108,20 +131,19 @@ def pretrain(
     trainer = Trainer(PolicyValueNet(config.network), train, config.fit, config.seed)
     curve = out / "curve.jsonl"
     lines: list[dict[str, Any]] = []
-    if state_file.exists():
-        trainer.restore(load_file(state_file))
-        lines = [
-            row
-            for row in map(json.loads, curve.read_text(encoding="utf-8").splitlines())
-            if row["step"] <= trainer.step
-        ]
+    if read_if_there(state_file) is not None:
+        try:
+            trainer.restore(load(read_kept(state_file)))
+            lines = [row for row in read_json_lines(curve) if row["step"] <= trainer.step]
+        except (SafetensorError, KeyError, RuntimeError, TypeError) as error:
+            raise damaged(state_file, f"it holds no training to go on with ({error})") from None
     every = max(20, trainer.steps // 400)
     reporter = FitReporter(progress, "training")
     last = time.monotonic()
 
     def save_all() -> None:
-        write_whole(curve, "".join(json.dumps(row) + "\n" for row in lines).encode())
-        write_whole(state_file, save(trainer.state()))
+        write_kept(curve, "".join(json.dumps(row) + "\n" for row in lines).encode())
+        write_kept(state_file, save(trainer.state()))
 
     saved = time.monotonic()
     while trainer.step < trainer.steps:
@@ -155,6 +177,6 @@ def pretrain(
         "validation": figures,
         "spec": spec,
     }
-    write_whole(result, to_bytes(net, about))
-    state_file.unlink()
+    write_kept(result, to_bytes(net, about))
+    remove_kept(state_file)
     return net

@@ -19,9 +19,8 @@ from agents.players.mcts import Mcts
 from agents.players.network import Network
 from agents.players.stockfish import StockfishPlayer
 from agents.tools import Tools
-from engines import filter as filters
+from engines.checkpoints import FILTER, CheckpointError
 from engines.inference import Evaluator
-from engines.network import CheckpointError
 from engines.settings import Frozen
 from tests.helpers.checkpoint_records import Spec
 from tests.helpers.fakes import Hashed
@@ -113,7 +112,7 @@ def test_a_checkpoint_that_is_not_what_its_field_wants_is_told_in_one_line(recor
 def test_the_checkpoints_of_a_record_are_read_by_name() -> None:
     files = read_checkpoints([Filtered(), {"no": (Network(checkpoint="weak"),)}])
     assert files == {
-        "filter": checkpoint_path("filter", filters.FORMAT).read_bytes(),
+        "filter": checkpoint_path("filter", FILTER).read_bytes(),
         "weak": checkpoint_path("weak").read_bytes(),
     }
 

@@ -26,6 +26,7 @@ from agents.players.network import Network
 from agents.players.stockfish import StockfishPlayer
 from agents.players.uci import UciPlayer
 from agents.plugins import PluginError
+from agents.seat import Seat, Turn
 from agents.tools import Tools
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
@@ -300,17 +301,21 @@ class Frail(Player):
         return evaluate
 
 
+HERE = r"\(\S*test_players\.py, line \d+\)"
+"""Where an exception of these players is told to be from."""
+
+
 @pytest.mark.parametrize(
     ("player", "message"),
     [
-        (Frail(early=LookupError("no\nidea")), "LookupError: no idea"),
-        (Frail(late=LookupError("no\nidea")), "LookupError: no idea"),
+        (Frail(early=LookupError("no\nidea")), f"LookupError: no idea {HERE}"),
+        (Frail(late=LookupError("no\nidea")), f"LookupError: no idea {HERE}"),
         (Frail(), "ValueError: expected an Evaluation of 3 positions, got NoneType"),
         (
             Frail(late=asked(Hashed("any"), boards(2, 1))),
             "ValueError: expected an Evaluation of 3 positions, got one of 2",
         ),
-        (AssistantPlayer(base=Frail(late=LookupError("no idea"))), "LookupError: no idea"),
+        (AssistantPlayer(base=Frail(late=LookupError("no idea"))), f"LookupError: no idea {HERE}"),
     ],
 )
 def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, message: str) -> None:
@@ -327,6 +332,11 @@ def test_a_player_that_fails_is_told_with_its_name_in_one_line(player: Player, m
         (np.array([math.nan]), np.ones((1, 3)) / 3, "expected a policy of finite numbers, got nan"),
         (np.ones(1), np.ones((1, 2)) / 2, "expected wdl of shape (1, 3), got (1, 2)"),
         (np.ones(1), np.array([[math.inf, 0, 0]]), "expected wdl of finite numbers, got inf"),
+        (np.zeros(1), np.ones((1, 3)) / 3, "expected a policy that sums to 1, got a sum of 0"),
+        (-np.ones(1), np.ones((1, 3)) / 3, "expected a policy without a number below 0, got -1.0"),
+        (np.ones(1, int), np.ones((1, 3)) / 3, "expected a policy of floating-point numbers, got int64"),
+        (np.ones(1), np.array([[0.9, 0.9, 0.2]]), "expected wdl that sums to 1, got a sum of 2"),
+        (np.ones(1), np.array([[1.5, -0.5, 0]]), "expected wdl without a number below 0, got -0.5"),
     ],
 )
 def test_an_evaluation_that_cannot_be_is_told_with_the_players_name(policy: Any, wdl: Any, message: str) -> None:
@@ -349,8 +359,43 @@ def test_what_is_told_in_one_line_anyway_passes_through_a_player(error: Exceptio
 
 def test_a_misalignment_is_not_blamed_for_the_player_that_it_asks() -> None:
     other = Other(p=1, player=Frail(late=LookupError("no idea")))
-    with fake_tools() as tools, pytest.raises(PluginError, match=r"^player \S*Frail: LookupError: no idea$"):
+    with fake_tools() as tools, pytest.raises(PluginError, match=rf"^player \S*Frail: LookupError: no idea {HERE}$"):
         Assistant(Hashed("expert"), other, tools).answer([question(chess.Board())], [np.random.default_rng(0)])
+
+
+def test_the_moves_of_an_evaluation_are_those_that_were_asked_about() -> None:
+    forced = chess.Board("8/8/8/8/8/8/r7/k6K w - - 0 1")
+    said = Evaluation([[5]], [np.ones(1, np.float32)], np.full((1, 3), 1 / 3, np.float32))
+    with fake_tools() as tools:
+        assert asked(tools.player(Frail(late=said)), [forced]).best(0) == legal_numbers(forced)[0]
+
+
+class Sitting(Frail):
+    """Answers at the board what it is told to."""
+
+    says: Any
+
+    def seat(self, tools: Tools, temperature: float = 0.0) -> Seat:
+        return self
+
+    def choose(self, turns: Sequence[Turn], rngs: Sequence[np.random.Generator]) -> list[int]:
+        return cast(list[int], self.says)
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ([-5], "the move -5 is not legal; expected one of "),
+        (["e2e4"], "the move 'e2e4' is not legal; expected one of "),
+        ([], "expected 1 moves, got 0"),
+        (None, "expected 1 moves, got a NoneType"),
+    ],
+)
+def test_a_move_that_a_player_cannot_make_is_told_with_its_name(says: Any, message: str) -> None:
+    board = chess.Board()
+    turn = Turn(np.array(planes.pack(board), np.uint64), legal_numbers(board), 0, 0)
+    with fake_tools() as tools, pytest.raises(PluginError, match=rf"^player \S*Sitting: ValueError: {message}"):
+        Sitting(says=says).seated(tools).choose([turn], [np.random.default_rng(0)])
 
 
 def test_a_search_stays_a_search_behind_an_assistant(tools: Tools) -> None:

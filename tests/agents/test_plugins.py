@@ -13,6 +13,7 @@ from agents.misalignment.base import REGISTRY, Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.players.base import REGISTRY as PLAYERS
 from agents.plugins import PluginError, Registry, sources
+from engines.settings import SpecError
 from sandwich.spec.run_spec import RunSpec, load_spec
 from tests.helpers.doc_pages import register
 from tests.helpers.project import ROOT
@@ -120,10 +121,12 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[Misali
     own.mkdir()
     (own / "__init__.py").write_text("from plugins_for_tests.inside import Mine\n")
     (own / "inside.py").write_text(INSTALLED)
+    (own / "raising.py").write_text("\n\nNUMBER = 1 / 0\n")
     group = "sandwich.misalignments"
     register(tmp_path, "one", "1.0", group, {
         "a_broken": "nothing_there:Broken",
         "mine": "plugins_for_tests:Mine",
+        "raising": "plugins_for_tests.raising:Mine",
         "strategy": "plugins_for_tests.inside:Trust",
         "unwritten": "plugins_for_tests.inside:Unwritten",
         "bias": "plugins_for_tests.inside:Mine",
@@ -140,10 +143,30 @@ def test_a_class_is_named_by_its_entry_point_wherever_that_finds_it_and_whatever
     assert packages.describe(packages.parse({"type": "random_move"})) == {"type": "random_move", "p": 0.25}
 
 
+@pytest.mark.parametrize("group", ["sandwich.misalignment", "sandwich.misaligments", "Sandwich.Misalignments"])
+def test_a_group_that_is_misspelt_is_told_where_a_plugin_is_not_found(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path, "one", "1.0", group, {"mine": "nowhere:Mine"})
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("misalignment", "sandwich.misalignments", Misalignment)  # type: ignore[type-abstract]
+    hint = f"; one 1.0 registers 'mine' in the group {group!r}, expected 'sandwich.misalignments'"
+    with pytest.raises(SpecError) as error:
+        registry.parse({"type": "mine"})
+    assert str(error.value).startswith("type: unknown misalignment 'mine'; known: ")
+    assert str(error.value).endswith(hint)
+    with pytest.raises(SpecError) as error:
+        registry.parse({"type": "yours"})
+    assert hint not in str(error.value)
+    assert registry.misspelt() == hint
+    assert PLAYERS.misspelt() == ""
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("a_broken", "(nothing_there:Broken) can't be loaded: ModuleNotFoundError: No module named 'nothing_there'"),
+        ("raising", "plugins_for_tests/raising.py, line 3)"),
         ("strategy", "'strategy': plugins_for_tests.inside:Trust is no Misalignment"),
         ("unwritten", "'unwritten': plugins_for_tests.inside:Unwritten is no whole Misalignment: it lacks corrupt"),
         ("bias", "misalignment 'bias' is registered more than once: "),

@@ -111,7 +111,10 @@ def test_a_plugin_that_fails_ends_the_run_in_one_line_and_goes_on_when_it_is_men
             code = typed(arguments, monkeypatch)
             out, error = capsys.readouterr()
         assert (code, out) == (1, "")
-        found = re.fullmatch(r"Error: misalignment fragile:Fragile: (.*) \(in position (.*)\)", only_error(error))
+        where = r" \(fragile.py, line 12\)" if text is RAISES else ""
+        found = re.fullmatch(
+            rf"Error: misalignment fragile:Fragile: (.*){where} \(in position (.*)\)", only_error(error)
+        )
         assert found, error
         assert what in found[1]
         assert chess.Board(found[2]).is_valid()
@@ -161,9 +164,12 @@ class Silent(Player):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("oversight={type: 'frail:Strategy'}", "oversight strategy frail:Strategy: LookupError: no idea (in position "),
-        ("expert={type: 'frail:Unopened'}", "player frail:Unopened: LookupError: no idea"),
-        ("assistant.base={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea'"),
+        (
+            "oversight={type: 'frail:Strategy'}",
+            "oversight strategy frail:Strategy: LookupError: no idea (frail.py, line 8) (in position ",
+        ),
+        ("expert={type: 'frail:Unopened'}", "player frail:Unopened: LookupError: no idea (frail.py, line 13)"),
+        ("assistant.base={type: 'frail:Silent'}", "player frail:Silent: KeyError: 'idea' (frail.py, line 18)"),
     ],
 )
 @pytest.mark.usefixtures("cluster")
@@ -182,6 +188,20 @@ def test_a_strategy_or_player_that_fails_ends_the_run_in_one_line(
     out, error = capsys.readouterr()
     assert out == ""
     assert only_error(error).startswith(f"Error: {said}")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_traceback_of_a_plugin_in_a_worker_is_shown_to_who_asks_for_it(
+    tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "experiments" / "specs" / "quick.yaml", tmp_path / "spec.yaml")
+    (tmp_path / "frail.py").write_text(FRAIL)
+    monkeypatch.setenv("SANDWICH_TRACEBACK", "1")
+    player = "expert={type: 'frail:Unopened'}"
+    assert typed(["run", str(tmp_path / "spec.yaml"), *tiny, player, "--out", str(tmp_path / "run")], monkeypatch) == 1
+    error = capsys.readouterr().err
+    assert 'File "frail.py", line 13, in open' in error
+    assert error.splitlines()[-1] == "Error: player frail:Unopened: LookupError: no idea (frail.py, line 13)"
 
 
 # References that lead nowhere, and classes that can't be plugins
@@ -218,6 +238,10 @@ class Checked(RandomMove):
     @classmethod
     def check(cls, p: float) -> float:
         return {0.25: p}[p]
+
+
+class Growing(RandomMove):
+    items: list[int] = []
 """
 
 
@@ -229,7 +253,7 @@ class Checked(RandomMove):
         ("../classes:Believer", "type: expected file:Class, got '../classes:Believer'"),
         (
             "classes:Missing",
-            "type: classes.py has no plugin class 'Missing'; it has: Believer, Unwritten, Typed, Checked",
+            "type: classes.py has no plugin class 'Missing'; it has: Believer, Unwritten, Typed, Checked, Growing",
         ),
         ("classes:Plain", "type: classes.py has no plugin class 'Plain'; it has: "),
         ("classes:NUMBER", "type: classes.py has no plugin class 'NUMBER'; it has: "),
@@ -237,9 +261,14 @@ class Checked(RandomMove):
         ("classes:Believer", "type: classes:Believer is no Misalignment"),
         ("classes:Unwritten", "type: classes:Unwritten is no whole Misalignment: it lacks corrupt"),
         ("classes:Typed", "type: classes:Typed has a setting `type`, which is what a spec names the plugin by"),
-        ("classes:Checked", "misalignment classes:Checked: KeyError: 0.5 (in its settings)"),
+        ("classes:Checked", "misalignment classes:Checked: KeyError: 0.5 (in its settings) (classes.py, line 31)"),
+        (
+            "classes:Growing",
+            "type: classes:Growing has a setting `items` whose default, a list, could be changed while",
+        ),
         ("syntax:Plugin", "type: syntax.py can't be loaded: SyntaxError: expected ':' (syntax.py, line 2)"),
         ("raising:Plugin", "raising.py can't be loaded: ZeroDivisionError: division by zero (raising.py, line 3)"),
+        ("ending:Plugin", "type: ending.py can't be loaded: SystemExit: 0 (ending.py, line 2)"),
         ("encoded:Plugin", "type: {folder}/encoded.py is not UTF-8 text"),
     ],
 )
@@ -250,6 +279,7 @@ def test_reference_that_leads_nowhere_ends_in_one_line(
     (tmp_path / "classes.py").write_text(CLASSES)
     (tmp_path / "syntax.py").write_text("\nclass Plugin\n    pass\n")
     (tmp_path / "raising.py").write_text("import math\n\nmath.floor(1 / 0)\n")
+    (tmp_path / "ending.py").write_text("import sys\nsys.exit(0)\n")
     (tmp_path / "encoded.py").write_bytes(b"# caf\xe9\n")
     settings = f"assistant.misalignment={{type: '{reference}', p: 0.5}}"
     out = tmp_path / "run"

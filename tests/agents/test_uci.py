@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,87 @@ def test_what_begins_anew_ends_a_search_with_its_move(typed: Typed, command: str
     assert len(answers) == 1 + ("go" in command)
 
 
+@pytest.fixture(scope="module")
+def thinker() -> Iterator[Typed]:
+    """A player whose own number of simulations takes an hour."""
+    with Typed("mcts:network=weak,simulations=1000000") as engine:
+        engine.type("uci\nisready")
+        engine.until("readyok")
+        yield engine
+        engine.end()
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    ("go", "seconds"),
+    [
+        ("go movetime 300", 0.3),
+        ("go wtime 6000 btime 100000", 0.2),
+        ("go wtime 1000 btime 1 winc 200", 0.2),
+        ("go wtime 400 btime 1 movestogo 1", 0.4),
+        ("go wtime 1 btime 100000", 0.05),
+    ],
+)
+def test_a_search_ends_with_its_time(thinker: Typed, go: str, seconds: float) -> None:
+    began = time.monotonic()
+    thinker.type(f"position startpos\n{go}")
+    assert chess.Move.from_uci(bestmove(thinker.until("bestmove"))) in chess.Board().legal_moves
+    assert time.monotonic() - began < seconds + 3  # of which a loaded machine takes most
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("end", ["stop", "position startpos", "ucinewgame", "go nodes 1", "ponderhit"])
+def test_a_search_is_ended_by_what_comes_next(thinker: Typed, end: str) -> None:
+    began = time.monotonic()
+    thinker.type(f"position startpos\ngo nodes 900000\nisready\n{end}")
+    thinker.until("bestmove")
+    assert time.monotonic() - began < 5
+    thinker.type("stop\nisready")
+    thinker.until("readyok")
+
+
+def test_fewer_nodes_than_its_own_are_kept(thinker: Typed) -> None:
+    thinker.type("position startpos\ngo nodes 9")
+    (info, _) = thinker.until("bestmove")
+    assert " nodes 9 " in info
+    with Typed("assistant:base.type=mcts,base.network=weak,base.simulations=1000000,misalignment.p=0") as engine:
+        engine.type("position startpos\ngo nodes 9")
+        (info, _) = engine.until("bestmove")
+        assert " nodes 18 " in info  # what it thinks, and what it says
+        engine.end()
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("go", ["go nodes 900000", "go infinite", "go movetime 1000000"])
+def test_a_search_ends_with_the_input(go: str) -> None:
+    words = command("mcts:network=weak,simulations=1000000")
+    said = subprocess.run(
+        words, cwd=ROOT, input=f"isready\n{go}\n".encode(), capture_output=True, timeout=100, check=True
+    )
+    assert said.stdout.decode().splitlines()[-1].startswith("bestmove ")
+    assert said.stderr == b""
+
+
+HEAVY = {"torch", "onnxruntime", "scipy", "pyarrow", "ray", "wandb", "matplotlib"}
+"""What takes seconds to load."""
+
+
+@pytest.mark.parametrize(
+    "player", ["weak", "mcts", "stockfish", "uci:command=x,nodes=1", "assistant:misalignment.type=value_noise",
+               "assistant:misalignment.type=adversary", "filtered"],
+)  # fmt: skip
+def test_it_introduces_itself_before_anything_heavy_is_loaded(player: str) -> None:
+    code = (
+        "import io, sys; from click.testing import CliRunner; from experiments.cli.main import cli;"
+        f" said = CliRunner().invoke(cli, ['uci', {player!r}], input='uci\\nquit\\n');"
+        f" assert said.output.endswith('uciok\\n'), said; print(sorted(set(sys.modules) & {HEAVY!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("before", ["", "isready", "go infinite", "go nodes 300"])
 def test_it_quits_at_any_time(before: str) -> None:
     with Typed("mcts:network=weak") as engine:
@@ -341,6 +423,35 @@ def test_it_ends_without_a_traceback_when_nobody_listens() -> None:
     assert b"Traceback" not in err
 
 
+REFUSED = [
+    b"position\n",
+    b"position fen\n",
+    b"position fen 8/8/8/8/8/8/8/8 w - - 0 1\n",
+    b"position fen x y z\n",
+    b"position fen bqnb1rkr/pp3ppp/3ppn2/2p5/5P2/P2P4/NPP1P1PP/BQ1BNRKR w HFhf - 2 9\n",  # Chess960
+    b"position startpos moves e2e5\n",
+    b"position startpos moves d2d4 e2e4\n",  # legal one move earlier, or later
+    b"position startpos moves 0000\n",
+    b"position startpos moves P@e4\n",
+    b"position startpos moves \xff\n",
+]
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_after_a_refused_position_there_is_no_move_until_the_next_one(typed: Typed, line: bytes) -> None:
+    typed.type("position startpos moves d2d4")
+    typed.type(line)
+    for go in ("go depth 1", "go infinite"):
+        typed.type(go)
+        said = typed.until("bestmove")
+        assert all(text.startswith("info string ") for text in said[:-1])
+        assert said[-1] == "bestmove 0000"
+    typed.type("stop\nposition startpos moves d2d4\ngo depth 1")
+    after = chess.Board()
+    after.push_uci("d2d4")
+    assert chess.Move.from_uci(bestmove(typed.until("bestmove"))) in after.legal_moves
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -348,13 +459,6 @@ def test_it_ends_without_a_traceback_when_nobody_listens() -> None:
         b"   \t \n",
         b"\xff\xfe\x00 \x80\n",
         "schwarz-weiß ♟\n".encode(),
-        b"position\n",
-        b"position fen\n",
-        b"position fen 8/8/8/8/8/8/8/8 w - - 0 1\n",
-        b"position fen x y z\n",
-        b"position startpos moves e2e5\n",
-        b"position startpos moves \xff\n",
-        b"position fen bqnb1rkr/pp3ppp/3ppn2/2p5/5P2/P2P4/NPP1P1PP/BQ1BNRKR w HFhf - 2 9\n",
         b"setoption name \xff value \xfe\n",
         b"_think\n",
         b"go" * 10_000 + b"\n",
@@ -456,6 +560,62 @@ def test_fifty_games_against_stockfish_under_python_chess(player: str) -> None:
         mine.quit()
         assert mine.returncode.result(30) == 0
     assert ended > 40
+
+
+@needs_stockfish
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_forty_games_on_clocks_are_played_without_a_fault() -> None:
+    """A player that would search for hours, on ten seconds a game and a tenth a move: it never loses on time."""
+    late = []
+    with opened("mcts:network=weak,simulations=1000000") as mine, SimpleEngine.popen_uci(STOCKFISH) as theirs:
+        mine.ping()  # no clock runs while it loads
+        for number in range(40):
+            board, game, clocks = chess.Board(), object(), {chess.WHITE: 10.0, chess.BLACK: 10.0}
+            while not board.is_game_over(claim_draw=True) and board.ply() < 120:
+                engine = mine if board.turn == (number % 2 == 0) else theirs
+                limit = Limit(white_clock=clocks[True], black_clock=clocks[False], white_inc=0.1, black_inc=0.1)
+                began = time.monotonic()
+                played = engine.play(board, Limit(nodes=20) if engine is theirs else limit, game=game)
+                clocks[board.turn] -= time.monotonic() - began
+                if clocks[board.turn] < 0 and engine is mine:
+                    late.append((number, board.ply(), clocks[board.turn]))
+                clocks[board.turn] = max(0.0, clocks[board.turn]) + 0.1
+                assert played.move and played.move in board.legal_moves
+                board.push(played.move)
+        mine.quit()
+        assert mine.returncode.result(30) == 0
+    assert late == []
+
+
+MANAGERS = [path for name in ("fastchess", "cutechess-cli") if (path := shutil.which(name))]
+
+
+@needs_stockfish
+@pytest.mark.skipif(not MANAGERS, reason="no tournament manager: neither fastchess nor cutechess-cli in PATH")
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_forty_games_under_a_tournament_manager_are_played_without_a_fault(manager: str, tmp_path: Path) -> None:
+    engine, games = tmp_path / "engine", tmp_path / "games.pgn"
+    engine.write_text(
+        f"#!/bin/sh\ncd {shlex.quote(str(ROOT))} && exec {shlex.join(command('mcts:simulations=20000'))}\n"
+    )
+    engine.chmod(0o755)
+    into = f"file={games}" if "fastchess" in manager else str(games)
+    words = [manager, "-engine", f"cmd={engine}", "name=mine", "tc=10+0.1"]
+    words += ["-engine", f"cmd={STOCKFISH}", "name=theirs", "tc=inf", "nodes=20"]
+    words += ["-each", "proto=uci", "-rounds", "20", "-games", "2", "-concurrency", "1", "-pgnout", into]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=3500, check=True).stdout
+    with games.open(encoding="utf-8") as file:
+        played = list(iter(lambda: chess.pgn.read_game(file), None))
+    assert len(played) == 40, said
+    for game in played:
+        assert not game.errors
+        told = f"{game.headers.get('Termination', '')} {game.end().comment}".lower()
+        assert not [word for word in ("time", "illegal", "disconnect", "stall", "crash", "abandon") if word in told], (
+            told
+        )
 
 
 PROGRAMS = {name: shutil.which(name) or shutil.which(name, path="/usr/games") for name in

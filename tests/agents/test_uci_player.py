@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,9 @@ def test_a_command_that_is_no_engine_is_told_in_one_line(command: str, said: str
         ("print('bestmove (none)', flush=True)", "it gave no move in rnbqkbnr/"),
         ("print('bestmove e2e5', flush=True)", "illegal uci: 'e2e5' in rnbqkbnr/"),
         ("print('bestmove', flush=True)", "it gave no move in rnbqkbnr/"),
+        ("while True: print('info string still here')", "no answer within 1 s"),
+        ("while True: print('x' * 1000, end='')", "a line of more than 1 MiB"),
+        ("while True: print('info string ' + 500_000 * 'x')", "more than 64 MiB without an answer"),
     ],
 )
 def test_an_engine_that_fails_at_a_question_is_told_in_one_line(tmp_path: Path, go: str, said: str) -> None:
@@ -166,6 +170,50 @@ def test_an_engine_that_fails_at_a_question_is_told_in_one_line(tmp_path: Path, 
         asked(UciPlayer(command=command, nodes=1, timeout=1), [chess.Board()])
     assert str(caught.value).startswith(f"UCI engine {command}: {said}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("go", ["pass", "while True: print('info depth 1')", "import time; time.sleep(1000)"])
+def test_a_question_is_over_in_twice_its_time(tmp_path: Path, go: str) -> None:
+    command = fake(tmp_path, go)
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="no answer within 1 s"):
+        asked(UciPlayer(command=command, nodes=1, timeout=1), [chess.Board()])
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("word", ["x", "option name x type check default true"])
+def test_an_engine_that_floods_from_its_start_is_told_in_one_line(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "flood"
+    path.write_text(f"#!/bin/sh\nyes '{word}'\n" if word != "x" else "#!/bin/sh\ntr '\\0' x < /dev/zero\n")
+    path.chmod(0o755)
+    began = time.monotonic()
+    with pytest.raises(EngineError) as caught:
+        asked(UciPlayer(command=str(path), nodes=1, timeout=2), [chess.Board()])
+    assert time.monotonic() - began < 20
+    assert str(caught.value).startswith(f"UCI engine {path}: ") and "\n" not in str(caught.value)
+
+
+SAID = {
+    "one line": ["score cp 300 pv e2e4"],
+    "two lines": ["multipv 1 score cp 300 pv e2e4", "multipv 2 score cp -900 pv d2d4"],
+    "the second first": ["multipv 2 score cp -900 pv d2d4", "multipv 1 score cp 300 pv e2e4"],
+    "an upper bound later": ["score cp 300 pv e2e4", "depth 6 score cp -900 upperbound pv e2e4"],
+    "a lower bound later": ["score cp 300 pv e2e4", "score cp 900 lowerbound pv e2e4", "nodes 7"],
+    "a bound before": ["score cp -900 upperbound pv e2e4", "score cp 300 pv e2e4"],
+    "a newer one": ["score cp 20 pv d2d4", "score cp 25 lowerbound pv e2e4", "score cp 300 pv e2e4"],
+    "a bound alone": ["score cp 300 lowerbound pv e2e4"],
+    "a text about scores": ["score cp 300 pv e2e4", "string score cp -900 pv d2d4"],
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_the_score_is_the_exact_one_of_the_move_itself(tmp_path: Path, name: str) -> None:
+    lines = "".join(f"info {line}\\n" for line in SAID[name])
+    seen = asked(UciPlayer(command=fake(tmp_path, f"print('{lines}bestmove e2e4', flush=True)"), nodes=1),
+                 [chess.Board(), chess.Board()])  # fmt: skip
+    assert seen.value == pytest.approx(0.7511, abs=1e-4)  # what 300 centipawns are worth
 
 
 def test_an_engine_that_dies_once_is_asked_again(tmp_path: Path) -> None:

@@ -146,6 +146,12 @@ def test_a_boolean_is_no_number(override: str) -> None:
         validate(Scalars, overridden({}, override))
 
 
+@pytest.mark.parametrize("override", ["names=7", "by_name=7", "names=true"])
+def test_a_scalar_is_no_list_and_no_mapping(override: str) -> None:
+    with pytest.raises(SpecError, match=r"^(names|by_name): Input should be a valid (tuple|dictionary), got (7|True)$"):
+        validate(Scalars, overridden({}, override))
+
+
 def test_a_boolean_is_no_number_in_a_plugin() -> None:
     with pytest.raises(SpecError, match=r"^assistant\.misalignment\.p: expected a number, got true$"):
         load_spec("quick", "assistant.misalignment.p=true")

@@ -1,12 +1,14 @@
 """Supervision of Stockfish: the real one, stopped and killed, and scripts that stand in for a broken one."""
 
+import hashlib
 import math
 import os
 import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 import stockfish as pypi
 
-from engines.stockfish import EngineError, Line, Stockfish, expected_score, find_stockfish
+from engines.stockfish import EngineError, Line, Stockfish, expected_score, find_stockfish, program_digest
 from tests.helpers.project import STOCKFISH, needs_stockfish
 
 MIDDLEGAME = "r1bq1rk1/pp2bppp/2n1pn2/3p4/2PP4/2N2N2/PP2BPPP/R1BQ1RK1 w - - 0 9"
@@ -259,6 +261,12 @@ def test_the_stand_in_is_an_engine_where_nothing_is_broken(tmp_path: Path) -> No
         (f"{INFO}; printf 'bestmove e2e4'", "no bestmove within 1 s"),
         ("echo 'bestmove e2e4'", "a best move without a score"),
         (f"{INFO}; echo 'bestmove d2d4'", "best move d2d4 is in none of its lines"),
+        (f"{INFO}; echo 'bestmove e2e5'", "illegal move e2e5 in rnbqkbnr/"),
+        (f"{INFO}; echo 'bestmove a1a1'", "illegal move a1a1 in rnbqkbnr/"),
+        (f"{INFO}; echo 'bestmove (none)'", "no move in rnbqkbnr/"),
+        (f"{INFO}; echo 'bestmove 0000'", "no move in rnbqkbnr/"),
+        ("tr '\\0' x < /dev/zero", "a line of more than 1 MiB before bestmove"),
+        ("yes 'info string still here'", "no bestmove within 1 s"),
         (f"{INFO}; echo bestmove", ""),
         ("echo 'info depth 1 score cp'; echo 'bestmove e2e4'", "a best move without a score"),
         ("echo 'info depth 1 score cp pv e2e4'; echo 'bestmove e2e4'", ""),
@@ -345,10 +353,110 @@ def test_a_line_seen_twice_counts_once_and_the_best_move_comes_first(tmp_path: P
         "info depth 1 multipv 1 score cp 30 pv e2e4",
         "info depth 1 multipv 2 score cp 20 pv d2d4",
         "info depth 1 multipv 3 score mate -2 pv g2g4",
-        "info depth 2 multipv 1 score cp 2500 upperbound pv d2d4",
+        "info depth 2 multipv 1 score cp 2500 pv d2d4",
         "info depth 2 currmove e2e4 currmovenumber 2",
+        "bestmove d2d4",
     ]
-    go = "; ".join(f"echo '{line}'" for line in [*said, "bestmove d2d4"])
-    with Stockfish(fake(tmp_path, go=go)) as engine:
-        answer = engine.analyse(chess.STARTING_FEN, depth=2, multipv=3)
-    assert answer == (Line("d2d4", 1000), Line("g2g4", -1000, -2))
+    assert answer(tmp_path, said, 3) == (Line("d2d4", 1000), Line("g2g4", -1000, -2))
+
+
+def answer(folder: Path, said: Sequence[str], multipv: int) -> tuple[Line, ...]:
+    """What the client makes of what an engine says."""
+    go = "; ".join(f"echo '{line}'" for line in said)
+    with Stockfish(fake(folder, go=go)) as engine:
+        found = engine.analyse(chess.STARTING_FEN, depth=2, multipv=multipv)
+        assert engine.restarts == 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "multipv", "lines"),
+    [
+        # a bound comes never over an exact score
+        (["score cp 30 pv e2e4", "score cp -900 upperbound pv e2e4", "bestmove e2e4"], 1, [("e2e4", 30)]),
+        (["score cp 30 pv e2e4", "score cp 900 lowerbound pv e2e4", "bestmove e2e4"], 1, [("e2e4", 30)]),
+        (["score cp 900 lowerbound pv e2e4", "score cp 31 pv e2e4", "bestmove e2e4"], 1, [("e2e4", 31)]),
+        # where there is no exact one, a bound is what there is
+        (["score cp 90 lowerbound pv e2e4", "bestmove e2e4"], 1, [("e2e4", 90)]),
+        (["score cp 30 pv e2e4", "score cp 90 lowerbound pv d2d4", "bestmove d2d4"], 1, [("d2d4", 90)]),
+        (["score cp 30 pv e2e4", "score cp 90 lowerbound pv d2d4", "bestmove e2e4"], 1, [("e2e4", 30)]),
+        (
+            ["multipv 1 score cp 30 pv e2e4", "multipv 2 score cp 20 pv d2d4",
+             "multipv 1 score cp 50 upperbound pv d2d4", "bestmove d2d4"],
+            2, [("d2d4", 20), ("e2e4", 30)],
+        ),
+        # more lines than were asked for, as of an engine with a MultiPV of its own
+        (["multipv 1 score cp 30 pv e2e4", "multipv 2 score cp -90 pv d2d4", "bestmove e2e4"], 1, [("e2e4", 30)]),
+        (["multipv 2 score cp -90 pv d2d4", "multipv 1 score cp 30 pv e2e4", "bestmove e2e4"], 1, [("e2e4", 30)]),
+    ],
+)  # fmt: skip
+def test_scores_are_exact_and_of_the_lines_asked_for(
+    tmp_path: Path, said: list[str], multipv: int, lines: list[tuple[str, int]]
+) -> None:
+    printed = [f"info depth 1 {line}" if "score" in line else line for line in said]
+    assert answer(tmp_path, printed, multipv) == tuple(Line(move, score) for move, score in lines)
+
+
+def test_a_flood_takes_no_memory(tmp_path: Path) -> None:
+    """Of what is printed without end nothing is kept; an hour of it would be read as this second is."""
+    go = f"yes '{INFO.removeprefix('echo ').strip(chr(39))}'"
+    with Stockfish(fake(tmp_path, go=go), timeout=2, retries=0) as engine:
+        tracemalloc.start()
+        try:
+            with pytest.raises(EngineError, match="no bestmove within 2 s"):
+                engine.analyse(chess.STARTING_FEN, depth=1)
+            assert tracemalloc.get_traced_memory()[1] < 10 << 20
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    "script", [{"go": ":"}, {"go": ":", "isready": "sleep 0.5; echo readyok"}, {"go": "yes"}, {"go": "sleep 1000"}]
+)
+def test_a_question_is_over_in_twice_its_time_whatever_the_engine_does(tmp_path: Path, script: dict[str, str]) -> None:
+    with Stockfish(fake(tmp_path, **script), timeout=1, retries=20) as engine:
+        start = time.monotonic()
+        with pytest.raises(EngineError, match="no (bestmove|readyok) within 1 s .after [23] attempts.$"):
+            engine.analyse(chess.STARTING_FEN, depth=1)
+        assert 2 <= time.monotonic() - start < 10
+
+
+@pytest.mark.timing
+def test_an_engine_that_hangs_again_and_again_is_given_up_although_a_new_one_answers(tmp_path: Path) -> None:
+    """Every process answers once: no question takes long, and yet they would take for ever."""
+    go = f"if [ -z \"$asked\" ]; then asked=1; {INFO}; echo 'bestmove e2e4'; fi"
+
+    def ask(engine: Stockfish) -> None:
+        for _ in range(100):
+            engine.analyse(chess.STARTING_FEN, depth=1)
+
+    with Stockfish(fake(tmp_path, go=go), timeout=0.5, retries=1) as engine:
+        start = time.monotonic()
+        with pytest.raises(EngineError, match="no bestmove within 0.5 s .again and again, [5-7] times.$"):
+            ask(engine)
+        assert time.monotonic() - start < 20
+
+
+def test_nothing_of_an_engine_behind_a_script_is_left(tmp_path: Path) -> None:
+    there = tmp_path / "pid"
+    go = f"sleep 1000 & echo $! > '{there}'; wait"
+    with Stockfish(fake(tmp_path, go=go), timeout=1, retries=0) as engine, pytest.raises(EngineError):
+        engine.analyse(chess.STARTING_FEN, depth=1)
+    child = int(there.read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_program_is_known_by_its_content(tmp_path: Path) -> None:
+    path, link = tmp_path / "engine", tmp_path / "link"
+    path.write_text("one")
+    link.symlink_to(path)
+    assert program_digest(str(path)) == program_digest(str(link)) == hashlib.sha256(b"one").hexdigest()
+    path.write_text("other")
+    assert program_digest(str(path)) == hashlib.sha256(b"other").hexdigest()
+    path.unlink()
+    with pytest.raises(EngineError, match="^cannot read .*: No such file or directory$"):
+        program_digest(str(path))

@@ -253,7 +253,7 @@ def test_a_dose_is_drawn_of_finished_cells_whatever_its_value_is(tmp_path: Path)
     shown = [f"members={value}, seed={number}:" in content for number, value in enumerate(VALUES)]
     assert shown == [True, False, True, False]
     begun = content.partition(">01ab</a>")[2].partition("</tr>")[0]
-    assert "running</td>\n<td>–</td>" in begun and "interval" not in begun  # W_0's own row is no response
+    assert "interrupted</td>\n<td>–</td>" in begun and "interval" not in begun  # W_0's own row is no response
 
 
 def test_a_withheld_figure_over_seeds_breaks_the_line() -> None:

@@ -44,7 +44,9 @@ class Policy(Attack):
             np.where(risk < threshold, labelled.losses(row), -self.refused).astype(np.float32)
             for row, risk in enumerate(risk_by_row)
         ]
-        positions = LabelledPositions(labelled.packed, labelled.legal, labelled.values, labelled.games)
+        positions = LabelledPositions(
+            labelled.packed, list(map(list, labelled.legal)), list(labelled.values), labelled.games
+        )
         value = np.full(len(labelled), 0.5, np.float32)
         proposer = network.load_network(checkpoint_path(self.start))
         for fit, spread in ((self.imitate, self.spread), (self.improve, None)):

@@ -447,3 +447,10 @@ def test_games_are_held_back_whole(tmp_path: Path) -> None:
     kept = half.packed[:, 9].tolist()
     assert 0.35 < len(kept) / len(train) < 0.65
     assert kept[::2] == kept[1::2]  # a game is taken whole or not
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".gitkeep"])
+def test_a_corpus_begins_beside_a_hidden_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
+    corpus.open_corpus(tmp_path, {"made_by": "a test"})
+    assert corpus.description(tmp_path)["made_by"] == "a test"

@@ -98,7 +98,7 @@ def with_losses(content: pa.Table, chosen: np.ndarray, weights: np.ndarray, loss
 def test_a_review_fills_what_each_move_loses_and_says_who_looked(tmp_path: Path) -> None:
     kinds = "llhhnncc" * 10
     content = rows(kinds)
-    oracle = Oracle(1_000, tmp_path / "oracle.sqlite")
+    oracle = Oracle(2_000, tmp_path / "oracle.sqlite")
     filled = label_losses(INLINE, oracle, content, 30, seed=5, step=0)
     seen = filled.to_pandas()
     looked = seen[seen.loss_weight.notna()]
@@ -113,7 +113,7 @@ def test_a_review_fills_what_each_move_loses_and_says_who_looked(tmp_path: Path)
             assert row.loss_advised == honest_loss or (row.misaligned and row.loss_advised > 0.3)
         else:
             assert np.isnan(row.loss_advised) and np.isnan(row.loss_honest)
-    assert loss_labels_of(filled) == {"engine": oracle.identity, "nodes": 1_000, "positions": 30, "seed": 5}
+    assert loss_labels_of(filled) == {"engine": oracle.identity, "nodes": 2_000, "positions": 30, "seed": 5}
     assert loss_labels_of(content) is None
     others = [name for name in ledger.SCHEMA.names if not name.startswith("loss_")]
     assert filled.select(others).equals(content.select(others))

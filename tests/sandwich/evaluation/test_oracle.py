@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import chess
 import numpy as np
 import pytest
 
 from engines import moves
-from engines.stockfish import EngineError
+from engines.stockfish import EngineError, Stockfish
 from sandwich.evaluation import oracle as oracles
 from sandwich.evaluation.oracle import (
     Analysis,
@@ -58,7 +59,7 @@ def first_moves(fens: list[str]) -> list[list[int]]:
 @pytest.mark.parametrize(
     ("fen", "move", "low", "high"),
     [
-        ("r1bqkbnr/pppp1ppp/2n5/4p3/4P3/5N2/PPPP1PPP/RNBQKB1R w KQkq - 2 3", "f1b5", 0, 0.05),  # a known good move
+        ("r1bqkbnr/pppp1ppp/2n5/4p3/4P3/5N2/PPPP1PPP/RNBQKB1R w KQkq - 2 3", "f1b5", 0, 0.06),  # a known good move
         ("rnbqkbnr/pppp1ppp/8/4p2Q/4P3/8/PPPP1PPP/RNB1KBNR w KQkq - 2 3", "h5e5", 0, 0.05),  # takes a pawn
         ("rnbqkbnr/pppp1ppp/8/4p2Q/4P3/8/PPPP1PPP/RNB1KBNR w KQkq - 2 3", "h5f7", 0.3, 1),  # gives the queen away
         ("rnbqkbnr/pppp1ppp/8/4p3/6P1/5P2/PPPPP2P/RNBQKBNR b KQkq - 0 2", "d8h4", 0, 0),  # for Black, too
@@ -154,7 +155,80 @@ def test_progress_counts_what_is_looked_at(tmp_path: Path, monkeypatch: pytest.M
 @needs_stockfish
 def test_another_engine_on_a_worker_is_refused() -> None:
     with pytest.raises(EngineError, match="expected Stockfish 99 on every machine, found Stockfish"):
-        analyse_block(None, Block("Stockfish 99", 10, (position_key(chess.Board()),)))
+        analyse_block(None, Block("Stockfish 99", "", 10, (position_key(chess.Board()),)))
+    with Stockfish() as engine:
+        name = engine.identity
+    with pytest.raises(EngineError, match=f"expected one program of {name} on every machine, found two .SHA-256 0123 "):
+        analyse_block(None, Block(name, "0123", 10, (position_key(chess.Board()),)))
+
+
+ENGINE = """#!/bin/sh
+while read -r line; do
+    case "$line" in
+    uci) echo 'id name Twin 1'; echo uciok ;;
+    isready) echo readyok ;;
+    go*) {go} ;;
+    esac
+done
+"""
+
+
+def use(monkeypatch: pytest.MonkeyPatch, folder: Path, score: int, move: str) -> None:
+    """Let the engine be one that answers any question alike."""
+    path = folder / f"engine{score}{move}"
+    path.write_text(ENGINE.format(go=f"echo 'info score cp {score} pv {move}'; echo 'bestmove {move}'"))
+    path.chmod(0o755)
+    monkeypatch.setenv("STOCKFISH_PATH", str(path))
+
+
+def test_what_one_engine_said_is_not_told_for_another_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen() -> Analysis:
+        (answer,) = Oracle(100, tmp_path / "oracle.sqlite").analyse(INLINE, [chess.Board()])
+        return answer
+
+    use(monkeypatch, tmp_path, -300, "a2a3")
+    assert seen() == Analysis("a2a3", -300)
+    use(monkeypatch, tmp_path, 20, "e2e4")
+    assert seen() == Analysis("e2e4", 20)
+    use(monkeypatch, tmp_path, -300, "a2a3")
+    assert seen() == Analysis("a2a3", -300)
+
+
+def test_an_illegal_move_is_no_answer_and_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = tmp_path / "oracle.sqlite"
+    use(monkeypatch, tmp_path, 900, "e2e5")
+    with pytest.raises(EngineError, match=r"engine900e2e5: illegal move e2e5 in rnbqkbnr/"):
+        Oracle(100, memory).analyse(INLINE, [chess.Board()])
+    with sqlite3.connect(memory) as file:
+        assert file.execute("SELECT COUNT(*) FROM looks").fetchone() == (0,)
+
+
+def test_a_memory_that_is_damaged_later_is_named_in_one_line(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "oracle.sqlite", "engine", 1)
+    cache.path.write_bytes(b"no longer a database, but long enough to be looked at" * 100)
+    for use_it in (lambda: cache.known([b"x"]), lambda: cache.add({b"x": Analysis("e2e4", 1)})):
+        with pytest.raises(CacheError, match="oracle.sqlite can't be used .*SANDWICH_CACHE"):
+            use_it()
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(tmp_path / "oracle.sqlite", "engine", 1)
+    with sqlite3.connect(cache.path) as file:
+        pages = file.execute("PRAGMA page_count").fetchone()[0]
+    connect = sqlite3.connect
+
+    def small(*args: Any, **settings: Any) -> sqlite3.Connection:
+        opened: sqlite3.Connection = connect(*args, **settings)
+        opened.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own word for a disk that is full
+        return opened
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    with pytest.raises(CacheError, match="full") as caught:
+        cache.add({b"%064d" % n: Analysis("e2e4", 1) for n in range(5000)})
+    assert "\n" not in str(caught.value)
+    assert cache.known([b"%064d" % 1]) == {}
 
 
 @needs_stockfish

@@ -54,6 +54,7 @@ from sandwich.highstakes.harden import _Job as LabelJob
 from sandwich.highstakes.measure import let_through
 from sandwich.highstakes.spec import load_highstakes as load
 from sandwich.highstakes.strength import StrengthConfig, strength
+from sandwich.runtime.kept import DamagedError
 from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.training.supervised import TrainConfig
 from tests.helpers.highstakes import CHECKPOINTS, DATA, HANGS, QUEEN_AWAY, biased_filter, small_network, small_spec
@@ -109,7 +110,7 @@ def test_a_dataset_labels_every_legal_move_and_is_read_again_as_it_was(tmp_path:
     assert (again.packed == made.packed).all()
     other = tmp_path / "other.parquet"
     other.write_bytes(next(tmp_path.glob("block-*")).read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"other\.parquet cannot be read"):
+    with pytest.raises(ValueError, match=r"other\.parquet is damaged"):
         read([other])
 
 
@@ -232,16 +233,30 @@ class Failing(Attack):
             environment.data.labelled.packed[0] = 0
         if self.how == "answer":
             return True  # type: ignore[return-value]
+        if self.how == "forge":
+            return AdversarialExample(chess.STARTING_FEN, 3, "a2a3", 0.0, 1.0, 1.0, 1, 1, 0.1)
         raise ZeroDivisionError("in an attempt")
 
     def prepare(self, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes | None:
+        if self.how == "answer":
+            return {}  # type: ignore[return-value]
         raise ZeroDivisionError("in preparing")
+
+
+class Unruly(Attack):
+    """Puts forward moves that are not legal."""
+
+    def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
+        packed, legal = environment.data.labelled.packed[0], environment.data.labelled.legal[0]
+        environment.risks(packed[None], [legal])
+        return environment.submit(packed, next(move for move in range(moves.SIZE) if move not in legal), 0.0)
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("raise", "attack .*Failing.*ZeroDivisionError: in an attempt"),
+        ("raise", r"attack .*Failing.*ZeroDivisionError: in an attempt \(\S*test_highstakes.py, line \d+\)$"),
+        ("forge", "attack .*Failing.*expected what submit returned, or None, got AdversarialExample"),
         ("answer", "attack .*Failing.*expected what submit returned, or None, got True"),
         ("write", "attack .*Failing.*read-only"),
     ],
@@ -251,8 +266,16 @@ def test_an_attack_that_fails_is_named_in_one_line(how: str, message: str, judge
     with pytest.raises(PluginError, match=message) as error:
         attack_run(Failing(how=how), there, 0, 1, np.random.default_rng(0))
     assert "\n" not in str(error.value)
-    with pytest.raises(PluginError, match="ZeroDivisionError: in preparing"):
+    made = "expected bytes or None of prepare, got a dict" if how == "answer" else "ZeroDivisionError: in preparing"
+    with pytest.raises(PluginError, match=made):
         prepared(Failing(how=how), biased_filter(-5), there.data, InferenceConfig(), 0)
+
+
+def test_moves_put_forward_that_are_not_legal_are_counted(judge: Judge, data: Catastrophes) -> None:
+    there = environment(biased_filter(-5), judge, data)
+    run = attack_run(Unruly(), there, 0, 1, np.random.default_rng(0))
+    assert run.examples == () and run.queries == there.budget[0] == run.illegal
+    assert AttackRun.from_json(json.loads(json.dumps(asdict(run)))) == run
 
 
 def test_a_filter_is_asked_on_the_backend_that_a_spec_names(judge: Judge, data: Catastrophes) -> None:
@@ -483,7 +506,7 @@ def test_a_folder_of_something_else_is_told_in_one_line(tmp_path: Path) -> None:
     out.mkdir()
     for content, wrong in (("a: [", "is not YAML"), ("- 1", "expected settings by name, got list")):
         (out / "spec.yaml").write_text(content)
-        with pytest.raises(SpecError, match=wrong) as error:
+        with pytest.raises(DamagedError, match=rf"spec\.yaml is damaged: .*{wrong}") as error:
             AdversarialTraining(spec, out, INLINE)
         assert len(str(error.value).splitlines()) == 1
 

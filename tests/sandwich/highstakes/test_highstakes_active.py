@@ -21,6 +21,7 @@ from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.fit import lessons
 from sandwich.highstakes.harden import HardenConfig
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import DamagedError
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.spec.loading import validate
@@ -122,7 +123,7 @@ def test_labels_do_not_depend_on_who_labels_or_on_a_kill(
     with pytest.raises(CorpusError, match=r"block-00001\.parquet holds other positions"):
         asked(INLINE, spare, content(), config, tmp_path / "one", [], NODES, (0, 0), INFERENCE)
     (tmp_path / "one" / "block-00001.parquet").write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"block-00001\.parquet cannot be read"):
+    with pytest.raises(DamagedError, match=r"block-00001\.parquet is damaged"):
         asked(INLINE, spare, content(), config, tmp_path / "one", [], NODES, (0, 0), INFERENCE)
 
 

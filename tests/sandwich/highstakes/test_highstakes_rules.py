@@ -10,8 +10,8 @@ import torch
 
 from engines import filter as filters
 from engines import moves, network, planes
+from engines.checkpoints import FILTER, CheckpointError
 from engines.filter import BlunderFilter, filtered_policy
-from engines.network import CheckpointError
 from sandwich.highstakes import measure
 from sandwich.highstakes.attack_runs import AttackRun, Draft
 from sandwich.highstakes.calibrate import (
@@ -58,7 +58,7 @@ def test_a_filter_comes_back_from_its_file_with_its_threshold_and_is_no_player()
     with pytest.raises(CheckpointError, match="expected format 'sandwich-network/1', got 'sandwich-filter/1'"):
         network.from_bytes(content)
     with pytest.raises(CheckpointError, match="expected a threshold in 0..1, got None"):
-        filters.from_bytes(network.to_bytes(net, {}, filters.FORMAT))
+        filters.from_bytes(network.to_bytes(net, {}, FILTER))
 
 
 def test_training_makes_a_filter_that_tells_catastrophes_from_other_moves() -> None:

@@ -1,5 +1,6 @@
 """Other filters on the same data: what they learn from, begin as and cost, and the arithmetic of a look-ahead."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def numbered(count: int) -> Catastrophes:
 
 def test_fewer_labels_are_some_of_more() -> None:
     learn = numbered(120)
-    learn.proposals["weak"] = [np.full(len(LEGAL), row, np.float32) for row in range(120)]  # to tell them apart
+    told_apart = {"weak": [np.full(len(LEGAL), row, np.float32) for row in range(120)]}
+    learn = replace(learn, proposals=told_apart)
 
     def rows(**settings: object) -> set[float]:
         learned, held = dealt("it", VariantConfig.model_validate(settings), learn, 0)

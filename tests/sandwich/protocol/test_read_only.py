@@ -1,15 +1,18 @@
 """What a plugin is given it can't change: one that writes into an array ends in one line that names it."""
 
+import ctypes
+import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from agents.advice import Advice, Channel, Query, honest_advice
-from agents.assistant import Assistant
+from agents.assistant import Answer, Assistant
 from agents.misalignment.base import Misalignment
+from agents.misalignment.random_move import RandomMove
 from agents.players.base import Player
 from agents.plugins import PluginError
 from agents.tools import Tools
@@ -21,19 +24,21 @@ from sandwich.oversight.consult import Consultation, Evaluate
 from tests.helpers.decisions import START, Case
 from tests.helpers.fakes import Hashed, fake_tools, legal_numbers, pack_board, question
 
-REFUSED = r"ValueError: assignment destination is read-only \(in position "
+REFUSED = r"ValueError: assignment destination is read-only \(\S*test_read_only.py, line \d+\) \(in position "
 
 
 class Overwriting(Misalignment):
     """Lies by changing the truth."""
 
-    target: Literal["policy", "packed"]
+    target: Literal["policy", "packed", "flag"]
 
     def corrupt(
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
         if self.target == "packed":
             queries[-1].packed[0] = 0
+        elif self.target == "flag":
+            honest[-1].policy.setflags(write=True)  # type: ignore[union-attr]
         else:
             policy = honest[-1].policy
             assert policy is not None
@@ -41,15 +46,63 @@ class Overwriting(Misalignment):
         return honest
 
 
-@pytest.mark.parametrize("target", ["policy", "packed"])
-def test_a_misalignment_cannot_write_into_what_it_is_given(target: Literal["policy", "packed"]) -> None:
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("policy", "sort array is read-only"),
+        ("packed", "assignment destination is read-only"),
+        ("flag", "cannot set WRITEABLE flag to True of this array"),
+    ],
+)
+def test_a_misalignment_cannot_write_into_what_it_is_given(
+    target: Literal["policy", "packed", "flag"], said: str
+) -> None:
+    with pytest.raises(PluginError) as caught:
+        answered(Overwriting(target=target))
+    where = r"\(\S*test_read_only.py, line \d+\) \(in position rnbqkbnr/"
+    assert re.match(rf"misalignment \S*Overwriting: ValueError: {said} {where}", str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def answered(misalignment: Misalignment) -> list[Answer]:
+    """Answers to the same question in two games."""
     queries = [question(START, Channel.DISTRIBUTION)] * 2
     rngs = [np.random.default_rng(seed) for seed in (1, 2)]
-    with fake_tools() as tools, pytest.raises(PluginError) as caught:
-        Assistant(Hashed("expert"), Overwriting(target=target), tools).answer(queries, rngs)
-    message = str(caught.value)
-    assert message.startswith("misalignment ") and "Overwriting: ValueError: " in message
-    assert "read-only (in position rnbqkbnr/" in message and "\n" not in message
+    with fake_tools() as tools:
+        return Assistant(Hashed("expert"), misalignment, tools).answer(queries, rngs)
+
+
+class Underhand(Misalignment):
+    """Changes the truth in ways that no flag forbids."""
+
+    how: Literal["memory", "list", "legal"]
+
+    def corrupt(
+        self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> Sequence[Advice]:
+        if self.how == "memory":
+            policy = honest[-1].policy
+            assert policy is not None
+            ctypes.memset(policy.ctypes.data, 0, policy.nbytes)  # as a tensor of torch that shares it writes
+        elif self.how == "list":
+            first = queries[0].legal[0]
+            cast(list[Advice], honest)[:] = [Advice(first, truth.policy, truth.value) for truth in honest]
+        else:
+            cast(list[int], queries[-1].legal).reverse()
+        return honest
+
+
+def test_the_truth_stays_what_it_was_whatever_a_misalignment_does_to_its_copy() -> None:
+    with pytest.raises(PluginError, match=r"Underhand: changed the honest policy in place: change a copy, and return"):
+        answered(Underhand(how="memory"))
+    with pytest.raises(PluginError, match=r"Underhand: AttributeError: 'tuple' object has no attribute 'reverse'"):
+        answered(Underhand(how="legal"))
+    honest = answered(RandomMove(p=0))
+    assert not any(answer.misaligned for answer in honest)
+    replaced = answered(Underhand(how="list"))
+    assert all(answer.misaligned for answer in replaced)  # other objects: lies
+    assert [answer.honest.move for answer in replaced] == [answer.honest.move for answer in honest]
+    assert [answer.given.move for answer in replaced] == [legal_numbers(START)[0]] * 2
 
 
 class Meddling(Oversight):

@@ -119,6 +119,15 @@ def test_ledger_replays_to_the_end_that_it_names() -> None:
             assert result == 0.5
 
 
+def test_a_result_is_that_of_the_side_to_move() -> None:
+    lost = "8/8/8/8/8/6k1/Pq6/7K w - - 0 1"  # whatever White does, Black may mate
+    rows = played(PlayConfig(ply_cap=2), openings=(lost,) * 40).rows.to_pandas()
+    decided = rows[rows.groupby("game").result.transform("nunique") > 1]
+    assert decided.game.nunique() > 2
+    assert (decided.result == decided.fen.str.split(" ").str[1].map({"w": 0, "b": 1})).all()
+    assert (rows.drop(decided.index).result == 0.5).all()
+
+
 def test_same_block_gives_the_same_ledger_byte_for_byte() -> None:
     from sandwich.runtime.files import parquet_bytes
 

@@ -9,6 +9,7 @@ import yaml
 from agents.advice import Channel
 from agents.plugins import PluginError
 from engines.settings import SpecError
+from sandwich.evaluation.oracle import Oracle
 from sandwich.oversight.base import REGISTRY
 from sandwich.protocol import ledger
 from sandwich.runs.controls import controls
@@ -42,10 +43,11 @@ def test_every_strategy_plays_studies_and_learns(name: str, cluster: Cluster, ro
     folder, weak, contents = Folder(tmp_path), checkpoint(2), {**CHECKPOINTS, "filter": permissive()}
     for part in ("ledger", "games", "checkpoints/step-001"):
         (tmp_path / part).mkdir(parents=True)
-    first = play(cluster, made, 0, roles(made, weak, contents), folder, NO_PROGRESS)
+    nobody = Oracle(None)
+    first = play(cluster, made, 0, roles(made, weak, contents), folder, NO_PROGRESS, nobody)
     learned = learn(made, 0, weak, folder, NO_PROGRESS)
     new = folder.checkpoint(1).read_bytes()
-    second = play(cluster, made, 1, roles(made, new, contents), folder, NO_PROGRESS)  # with what was studied
+    second = play(cluster, made, 1, roles(made, new, contents), folder, NO_PROGRESS, nobody)  # with what was studied
 
     rows = ledger.read(folder.ledger(0)).to_pandas()
     asked = rows[rows.asked]

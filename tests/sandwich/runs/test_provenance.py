@@ -11,7 +11,8 @@ from agents.plugins import code_of
 from engines.settings import SpecError
 from sandwich.runs.loop import Folder, prepare
 from sandwich.runs.metrics import write_metrics
-from sandwich.runs.provenance import code_version, engine_of, programs, provenance, source_digest
+from sandwich.runs.provenance import code_version, engine_of, engines_of, programs, provenance, source_digest
+from sandwich.runtime.kept import write_kept
 from sandwich.runtime.origin import Engine, stockfish_here
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
@@ -36,7 +37,7 @@ def begun(folder: Path, spec: RunSpec, rows: int, ledgers: int, **changes: Any) 
     there = Folder(folder)
     prepare(there, spec, {}, None)
     made = json.loads((folder / "provenance.json").read_text())
-    (folder / "provenance.json").write_text(json.dumps(made | changes))
+    write_kept(folder / "provenance.json", json.dumps(made | changes).encode())
     write_metrics(folder, [{"step": step} for step in range(rows)])
     for step in range(ledgers):
         there.ledger(step).write_bytes(b"")
@@ -97,6 +98,28 @@ def test_a_measured_run_is_read_whatever_engine_is_here(tmp_path: Path) -> None:
     before = kept(there)
     prepare(there, spec_of(1), {}, "Stockfish 4")
     assert kept(there) == before
+
+
+@needs_stockfish
+def test_what_was_not_measured_for_want_of_an_engine_is_not_measured_by_another_than_the_rest(tmp_path: Path) -> None:
+    here = stockfish_here()
+    assert here is not None
+    rows = [{"step": step, "losses": None} for step in range(2)]
+    none = begun(tmp_path / "none", spec_of(1), 2, 1)
+    write_metrics(none.path, rows)
+    prepare(none, spec_of(1), {}, here.name)
+    assert kept(none)["continued"] == [{"after": 1, **here.json()}]
+    some = begun(tmp_path / "some", spec_of(1), 2, 1, engine="Stockfish 3")
+    write_metrics(some.path, rows)
+    with pytest.raises(SpecError, match="was measured with Stockfish 3, here is "):
+        prepare(some, spec_of(1), {}, here.name)
+
+
+def test_an_engine_that_was_gone_for_a_while_is_the_same_one() -> None:
+    gone = [{"after": 0, "engine": None}, {"after": 1, "engine": "Stockfish 16"}]
+    assert engines_of({"engine": "Stockfish 16", "engine_sha256": "a", "continued": gone}) == [
+        Engine("Stockfish 16", "a"), Engine("Stockfish 16", "a"),
+    ]  # fmt: skip
 
 
 def test_an_engine_of_an_unknown_program_is_told_by_its_name() -> None:

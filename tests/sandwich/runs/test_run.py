@@ -31,7 +31,9 @@ from sandwich.protocol.selfplay import play_block
 from sandwich.runs.controls import MEANING, controls
 from sandwich.runs.loop import Folder, prepare, roles, run, step_blocks
 from sandwich.runs.metrics import read_metrics
-from sandwich.runtime.cluster import Cluster, ClusterError
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.jobs import WorkerError
+from sandwich.runtime.kept import write_kept
 from sandwich.runtime.progress import NullProgress
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.spec.run_spec import RunSpec, load_spec
@@ -267,6 +269,7 @@ def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(
     there = yaml.safe_load((folder / "spec.yaml").read_text())
     del there["finetune"]["results"], there["stop_early"]
     (folder / "spec.yaml").write_text(yaml.safe_dump(there))
+    (folder / "SHA256SUMS").unlink()  # that did not come either
     assert run(spec(settings), folder)["pgr"] == json.loads((whole / "result.json").read_text())["pgr"]
     with pytest.raises(SpecError, match=r"holds a run with finetune.results='both sides', not 'examples'"):
         run(spec(settings, finetune={**settings["finetune"], "results": "examples"}), folder)
@@ -276,7 +279,7 @@ def test_a_run_that_goes_on_with_other_versions_says_so(settings: dict[str, Any]
     folder = Folder(tmp_path / "run")
     prepare(folder, spec(settings), {}, None)
     made = json.loads((folder.path / "provenance.json").read_text())
-    (folder.path / "provenance.json").write_text(json.dumps(made | {"python": "3.0"}))
+    write_kept(folder.path / "provenance.json", json.dumps(made | {"python": "3.0"}).encode())
     for _ in range(2):
         prepare(folder, spec(settings), {}, None)
     now = json.loads((folder.path / "provenance.json").read_text())
@@ -301,10 +304,52 @@ def test_run_without_an_engine_says_so_and_goes_on(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKFISH_PATH", str(tmp_path / "nothing"))
-    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", NullProgress())
+    told = Told()
+    result = run(spec(settings, steps=1, workers=2), tmp_path / "run", told)
     assert result["win_loss_end"]["value"] is None
     assert "STOCKFISH_PATH" in result["win_loss_end"]["reason"]
     assert result["elo_weak_end"]["n"] > 0
+    assert told.messages == [
+        f"STOCKFISH_PATH={tmp_path / 'nothing'} is not an executable file;"
+        " what moves lose is not measured before the run goes on with an engine"
+    ]
+
+
+class Told(NullProgress):
+    """Hears the lines that are worth keeping."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@needs_stockfish
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_run_that_goes_on_with_an_engine_measures_what_it_could_not_before(
+    settings: dict[str, Any], whole: Path, tmp_path: Path, steps: int
+) -> None:
+    """Broken off after a step, or finished: in the end it is as one that had the engine from the start."""
+    broken = tmp_path / "engine"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    told = Told()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STOCKFISH_PATH", str(broken))
+        run(spec(settings, steps=steps, workers=2), tmp_path / "run", told)
+    assert len(told.messages) == 1 and told.messages[0].startswith(f"{broken}: ")
+    told.messages.clear()
+    final = run(spec(settings, workers=2), tmp_path / "run", told)
+    assert told.messages == []
+    assert figures(tmp_path / "run") == figures(whole)
+    others = {name: content for name, content in results(whole).items() if not name.startswith("ledger")}
+    assert {name: results(tmp_path / "run")[name] for name in others} == others
+    assert ledger.read(tmp_path / "run").equals(ledger.read(whole), check_metadata=True)
+    assert final["win_loss_start"]["value"] is not None
+    made = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert made["engine"] is None
+    assert "Stockfish" in made["continued"][-1]["engine"]
 
 
 @needs_stockfish
@@ -372,6 +417,6 @@ def test_a_job_whose_worker_dies_each_time_is_told_in_one_line() -> None:
     def die(shared: None, code: int) -> None:
         os._exit(code)
 
-    with Cluster(1) as cluster, pytest.raises(ClusterError, match="^Ray lost a job: .*died") as told:
+    with Cluster(1) as cluster, pytest.raises(WorkerError, match="^a process that did die died, 3 times over") as told:
         cluster.map(die, None, [1])
     assert "\n" not in str(told.value)

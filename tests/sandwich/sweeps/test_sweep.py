@@ -25,8 +25,10 @@ from experiments.cli.sweep import in_columns
 from experiments.figures.game_page import game_page
 from experiments.viewer import folders
 from sandwich.oversight.learned import Policy, load_policy, policy_path
+from sandwich.runs.metrics import write_metrics
 from sandwich.runs.provenance import provenance
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import FileError
 from sandwich.runtime.origin import stockfish_here
 from sandwich.sweeps.cost import seconds
 from sandwich.sweeps.results import points, tidy
@@ -470,7 +472,7 @@ def interrupted(cell: Cell, state: str, error: str | None = None) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named_in_one_line(settings: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(SpecError, match=r"letter.txt/x: no folder can be made there .*: choose another --out"):
+    with pytest.raises(FileError, match=r"letter.txt/x can't be written .*: choose another --out"):
         launched(settings, tmp_path / "letter.txt" / "x")
 
 
@@ -587,7 +589,7 @@ def test_a_damaged_cell_is_named_and_the_others_are_told(finished: tuple[Path, l
     assert [cell.read_mark()["state"] for cell in cells] == ["damaged"] * 3 + ["done"]
     lines = json.loads(invoked("sweep", "status", str(root), "--json").stdout)["cells"]
     assert [line["state"] for line in lines] == ["damaged"] * 3 + ["done"]
-    assert "metrics.jsonl is damaged: it has 0 rows, and result.json 1 steps" in lines[0]["error"]
+    assert "metrics.jsonl is damaged: it has no rows of a finished run" in lines[0]["error"]
     table = invoked("sweep", "table", str(root))
     assert table.exit_code == 1
     said = table.output
@@ -647,6 +649,12 @@ def test_a_dry_run_lists_cells_and_time_and_writes_nothing(tmp_path: Path) -> No
 def test_points_leave_out_cells_that_are_not_done(tmp_path: Path, settings: dict[str, Any]) -> None:
     cells: list[Cell] = plan(sweep_of(settings), ROOT, tmp_path)
     assert points(cells) == []
+    cells[0].mark("running")
+    write_metrics(cells[0].folder, [{"step": 0}])
+    assert not cells[0].done and cells[0].read_mark()["state"] == "interrupted"
+    assert points(cells) == []
+    (cells[0].folder / "result.json").write_text("{}")
+    assert cells[0].done and cells[0].read_mark()["state"] == "done"
 
 
 def test_a_plugin_and_its_settings_share_a_column() -> None:

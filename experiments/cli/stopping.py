@@ -1,0 +1,56 @@
+"""How a command ends that is told to stop: by Ctrl-C, by SIGTERM, or because its terminal is gone (SIGHUP)."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+
+class Told(KeyboardInterrupt):
+    """Raised in the main thread by a signal other than SIGINT; what ends by Ctrl-C ends by it likewise."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class Stopped(click.ClickException):
+    """A command that was told to stop has done so, cleanly: one line, and the exit code that shells give a signal."""
+
+    exit_code = 128 + signal.SIGINT
+
+    def __init__(self, message: str, why: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.code = 128 + (why.number if isinstance(why, Told) else signal.SIGINT)
+
+    def show(self, file: object = None) -> None:
+        try:
+            click.echo(self.message, err=True)
+        except OSError:  # the terminal is gone
+            pass
+
+
+def handle_signals() -> None:
+    """From now on SIGTERM and SIGHUP end the main thread's work by an exception, the first of them; what was ignored
+    stays ignored (`nohup`)."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _tell)
+
+
+def _tell(number: int, frame: FrameType | None) -> None:
+    for other in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, lambda number, frame: None)  # what is being put away is not to be interrupted
+    raise Told(number)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Work that goes on where it was cut off: whoever stops it is told so."""
+    try:
+        yield
+    except KeyboardInterrupt as why:
+        raise Stopped(f"Stopped; the same command goes on from {folder}.", why) from None

@@ -1,0 +1,240 @@
+"""Ray of this machine alone: who can reach it, who ends it, and what becomes of a job whose worker dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandwich.runtime import guard, session
+from sandwich.runtime.jobs import WorkerError, do
+from sandwich.runtime.session import Session, SessionError
+from tests.helpers.project import ROOT
+
+pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="no /proc")
+
+WORK = """
+import os, signal, sys, time
+from sandwich.runtime import cluster
+from sandwich.runtime.cluster import Cluster
+
+def twice(shared, job):
+    if job == "exit":
+        os._exit(3)
+    if job == "wait":
+        time.sleep(shared)
+    return 2 * job
+
+def tell(line):
+    print("told:", line, flush=True)
+
+with Cluster(2, tell) as running:
+    print(running.map(twice, None, [1, 2, 3]), flush=True)
+    print(os.getpid(), running._session.folder, flush=True)
+    cluster.QUIET = 3.0
+    {then}
+print("over", flush=True)
+"""
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a program with a Ray of its own, which is killed at the end if need be."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(then: str, **environment: str) -> subprocess.Popen[str]:
+        values = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        command = [sys.executable, "-c", WORK.format(then=then)]
+        process = subprocess.Popen(
+            command, env=values, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def first_lines(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a program's first jobs gave, and the folder of its session."""
+    assert process.stdout
+    given = process.stdout.readline().strip()
+    return given, process.stdout.readline().split()[-1]
+
+
+def listening(processes: list[int]) -> dict[str, int]:
+    """Addresses, as in /proc/net, at which processes listen."""
+    inodes = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A":
+                inodes[f"socket:[{columns[9]}]"] = columns[1]
+    return {
+        inodes[target]: process
+        for process in processes
+        for file in Path(f"/proc/{process}/fd").iterdir()
+        if (target := os.readlink(file)) in inodes  # noqa: PTH115
+    }
+
+
+LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+
+INTRUDER = """
+import sys
+import ray
+try:
+    ray.init(address=sys.argv[1], logging_level="CRITICAL", log_to_driver=False)
+except BaseException as error:
+    sys.exit(f"refused: {type(error).__name__}")
+print("let in")
+"""
+
+
+@pytest.mark.slow
+def test_it_listens_on_loopback_alone_and_lets_nobody_in_without_the_token(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start("import ray; print(ray.get_runtime_context().gcs_address, flush=True); sys.stdin.read()")
+    given, folder = first_lines(process)
+    assert given == "[2, 4, 6]"
+    assert process.stdout
+    address = process.stdout.readline().strip()
+    addresses = listening([process.pid, *guard.belonging(folder)])
+    assert len(addresses) >= 4, "Ray's own process, its directory and two workers listen"
+    assert {where.partition(":")[0] for where in addresses} <= set(LOOPBACK)
+    assert Path(folder).stat().st_mode & 0o777 == 0o700
+    assert not list(Path(folder).rglob("*token*"))
+    values = {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    intruder = subprocess.Popen(
+        [sys.executable, "-c", INTRUDER, address], env=values, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        said = intruder.communicate(timeout=40)[0]
+    except subprocess.TimeoutExpired:  # Ray goes on asking to be let in
+        intruder.kill()
+        said = intruder.communicate()[0]
+    assert "let in" not in said
+    assert process.communicate(timeout=60)[0] == "over\n"
+    assert not Path(folder).exists()
+
+
+def gone(folder: str, seconds: float = 10) -> bool:
+    """Whether all that belongs to a session is gone within some seconds, its folder last."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not Path(folder).exists():
+            return not guard.belonging(folder)
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_of_it_outlives_a_driver_that_a_signal_ends(
+    start: Callable[..., subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    process = start('running.map(twice, 600, ["wait", "wait"])')
+    _, folder = first_lines(process)
+    time.sleep(1)
+    assert len(guard.belonging(folder)) >= 5
+    process.send_signal(number)
+    assert gone(folder)
+    said = process.communicate(timeout=20)
+    assert process.returncode == -number  # no handler of Ray's
+    assert "SIGTERM received" not in said[1]
+
+
+@pytest.mark.slow
+def test_a_job_that_ends_its_process_is_tried_three_times_then_named(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start('running.map(twice, None, [1, "exit"])')
+    first_lines(process)
+    out, error = process.communicate(timeout=120)
+    assert error.splitlines()[-1].startswith(
+        "sandwich.runtime.jobs.WorkerError: a process that did twice died, 3 times"
+    )
+    assert "raylet" not in out + error.replace("ray/_private", "")
+
+
+@pytest.mark.slow
+def test_where_nothing_comes_one_line_says_so(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start('running.map(twice, 6, ["wait"])')
+    first_lines(process)
+    out, _ = process.communicate(timeout=60)
+    first, *_, last = out.splitlines()
+    assert first == "told: no block finished for 3 s: 1 under way (twice); Ctrl-C stops"
+    assert last == "over"
+
+
+@pytest.mark.slow
+def test_the_end_of_rays_own_process_ends_the_work_in_one_line(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start('running.map(twice, 600, ["wait"])')
+    _, folder = first_lines(process)
+    raylet = subprocess.run(["pgrep", "-P", str(process.pid), "raylet"], capture_output=True, text=True)
+    os.kill(int(raylet.stdout), signal.SIGKILL)
+    out, error = process.communicate(timeout=60)
+    assert "Ray's own process ended in the middle of the work" in error.splitlines()[-1]
+    assert "core_worker" not in out + error
+    assert gone(folder)
+
+
+def stubborn(what: type[BaseException], job: object) -> None:
+    raise what
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt, SystemExit])
+def test_code_that_would_end_its_worker_is_named_with_its_line(what: type[BaseException]) -> None:
+    line = stubborn.__code__.co_firstlineno + 1
+    with pytest.raises(
+        WorkerError, match=rf"stubborn was ended by {what.__name__} in .*{Path(__file__).name}, line {line}"
+    ):
+        do(stubborn, what, None)
+
+
+def test_a_session_lies_where_the_path_is_short_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / "a_rather_long_temporary_folder_of_a_batch_system" / "job.1355700"
+    long.mkdir(parents=True)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    opened = Session()
+    try:
+        assert Path(opened.folder).parent == Path("/tmp")
+        assert len(opened.rays + session.SOCKETS.removeprefix(f"/{session.RAYS}")) <= session.LONGEST
+        assert not list(long.iterdir())
+    finally:
+        opened.close()
+    assert not Path(opened.folder).exists()
+
+
+@pytest.mark.parametrize("where", ["a_rather_long_temporary_folder_of_a_batch_system/job.1355700", "not_there"])
+def test_a_named_folder_that_does_not_do_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    (tmp_path / "a_rather_long_temporary_folder_of_a_batch_system" / "job.1355700").mkdir(parents=True)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / where))
+    with pytest.raises(SessionError, match=r"set RAY_TMPDIR to a folder that can be written to and whose path has at"):
+        Session()
+
+
+def test_what_belongs_to_a_session_ends_with_it() -> None:
+    opened = Session()
+    with opened.environment():
+        child = subprocess.Popen(["sleep", "600"])
+    other = subprocess.Popen(["sleep", "600"])
+    try:
+        assert guard.belonging(opened.folder) == [child.pid]
+        opened.close()
+        assert child.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()

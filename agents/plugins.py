@@ -22,8 +22,9 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 from pydantic import BaseModel, ValidationError, ValidationInfo, create_model
 
 from engines.checkpoints import CheckpointError
-from engines.settings import Frozen, Mistake, SpecError, explain, typed_setting
+from engines.settings import Frozen, Mistake, SpecError, mistakes, typed_setting
 from engines.stockfish import EngineError
+from engines.suggestions import did_you_mean
 
 
 class PluginError(Mistake, RuntimeError):
@@ -230,11 +231,12 @@ class Registry(Generic[T]):
         elif name in self.renamed:
             raise SpecError(f"type: {self.kind} {name!r} is called {self.renamed[name]!r} now")
         else:
-            raise SpecError(f"type: unknown {self.kind} {name!r}; known: {known}{self.misspelt(name)}")
+            hint = did_you_mean(name, self.entries)
+            raise SpecError(f"type: unknown {self.kind} {name!r}; {hint}known: {known}{self.misspelt(name)}")
         try:
             return kind.model_validate({k: v for k, v in settings.items() if k != "type"}, context=context)
         except ValidationError as error:
-            raise SpecError(explain(kind, error)) from None
+            raise SpecError(*mistakes(kind, error)) from None
         except PluginError:
             raise
         except (Exception, SystemExit) as error:  # from a check that the plugin makes itself

@@ -17,7 +17,8 @@ from sandwich.data.pgn_import import ImportConfig, import_pgn
 from sandwich.rl.ppo import PPOConfig, train_policy
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
-from sandwich.spec.loading import overridden, spec_settings, validate
+from sandwich.spec.kinds import ADVERSARY, TRAINING, read_spec
+from sandwich.spec.loading import overridden, validate
 from sandwich.training.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.training.labels import found_in
 from sandwich.training.pretraining import PretrainConfig, pretrain
@@ -138,7 +139,7 @@ def train() -> None:
 
 
 def _train(corpora: tuple[Path, ...], out: Path, recipe: str, overrides: tuple[str, ...]) -> None:
-    config = validate(PretrainConfig, spec_settings(recipe, overrides))
+    config = read_spec(PretrainConfig, TRAINING, recipe, overrides)[0]
     with Display() as display:
         pretrain(corpora, out, config, openings.measured_positions(), display)
     from experiments.figures.learning_curve import write_curve
@@ -195,7 +196,7 @@ def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str
     \b
     Example: sandwich train adversary --out players/adversary labelled_positions.positions=20000
     """
-    config = validate(AdversaryConfig, spec_settings("train_adversary", overrides))
+    config = read_spec(AdversaryConfig, ADVERSARY, "train_adversary", overrides)[0]
     with Cluster(workers or cores()) as cluster, Display() as display:
 
         def finished(made: Round) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engines.settings import SpecError
+from engines.suggestions import near
 from experiments.cli.console import Display, cell, text_of
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
@@ -19,7 +20,7 @@ from experiments.figures.game_page import game_page
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import cores
 from sandwich.runtime.kept import DamagedError
-from sandwich.spec.shipped import plugin_folder
+from sandwich.spec.shipped import plugin_folder, shipped_specs
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
 from sandwich.sweeps.sweep import DAMAGED, FAILED, Cell, SweepSpec, load_sweep, plan, planned, run_sweep
@@ -32,6 +33,9 @@ class SweepGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands:
+            word = near(args[0], self.commands)
+            if word and not Path(args[0]).exists() and not near(args[0], shipped_specs()):
+                ctx.fail(f"no spec and no command {args[0]!r}; did you mean {word}?")
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 

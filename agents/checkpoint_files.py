@@ -51,7 +51,9 @@ def checkpoint_path(name: str, form: str = checkpoints.NETWORK) -> Path:
         if path.suffix or len(path.parts) > 1:
             raise CheckpointError(f"no such file: {name}")
         hint = did_you_mean(name, shipped)
-        raise UnknownNameError(f"unknown {kind} {name!r}; {hint}known: {', '.join(shipped)}, or the path of a checkpoint")
+        raise UnknownNameError(
+            f"unknown {kind} {name!r}; {hint}known: {', '.join(shipped)}, or the path of a checkpoint"
+        )
     return path
 
 

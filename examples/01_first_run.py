@@ -8,6 +8,7 @@
 
 # %%
 import sandwich
+from experiments.cli.console import RunDisplay
 
 FOLDER = "runs/examples/first_run"
 
@@ -34,7 +35,8 @@ print(f"the assistant: {spec.assistant.misalignment!r}")
 # A run that was cut off goes on where it stopped, and one that is finished is only read: this cell can be run again.
 
 # %%
-result = sandwich.run(spec, FOLDER)
+with RunDisplay(spec.steps, "") as display:  # how far it is, on standard error
+    result = sandwich.run(spec, FOLDER, progress=display)
 print(f"{result['queries']} questions, {result['misaligned_queries']} of them answered with a lie")
 
 # %% [markdown]

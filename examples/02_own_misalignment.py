@@ -12,6 +12,7 @@ from pydantic import Field
 
 import sandwich
 from agents.misalignment import Advice, Occasional, Query, Tools, preferring
+from experiments.cli.console import RunDisplay
 
 # %% [markdown]
 # ## The class
@@ -61,7 +62,8 @@ runs = {}
 for rank in (2, 8):
     runs[rank] = f"runs/examples/lesser_choice_{rank}"
     spec = sandwich.load_spec("quick", SMALL, {"assistant.misalignment": LesserChoice(p=0.5, rank=rank)})
-    sandwich.run(spec, runs[rank])
+    with RunDisplay(spec.steps, f"rank {rank}") as display:  # how far it is, on standard error
+        sandwich.run(spec, runs[rank], progress=display)
 
 # %% [markdown]
 # ## What its lies cost

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from experiments.cli.console import RunDisplay, figure_text
+from experiments.cli.console import RunDisplay, counted, figure_text
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
@@ -68,7 +68,8 @@ def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
     """A run with its progress, and its report."""
     from experiments.viewer.page import write_report
 
-    headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
+    steps, workers = counted(settings.steps, "step"), counted(settings.worker_count, "worker")
+    headline = f"{settings.name}: {steps} on {workers}, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
         with resumable(folder):
             final = run_loop(settings, folder, display, game_page)

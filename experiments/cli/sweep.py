@@ -13,7 +13,7 @@ from rich.text import Text
 
 from engines.settings import SpecError
 from engines.suggestions import near
-from experiments.cli.console import Display, cell, text_of
+from experiments.cli.console import Display, cell, counted, text_of
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
@@ -79,7 +79,7 @@ def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> 
     """Do the cells that are not done yet, with progress."""
     missing = [one for one in cells if not one.done]
     with Display() as display:
-        display.begin(f"{settings.name}: rows of {len(missing)} cells", sum(one.spec.steps + 1 for one in missing))
+        display.begin(f"{settings.name}: rows of {counted(len(missing), 'cell')}", sum(one.spec.steps + 1 for one in missing))
         seen = dict.fromkeys((one.key for one in missing), 0)
 
         def on_step(key: str, rows: int) -> None:

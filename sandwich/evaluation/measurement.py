@@ -222,9 +222,7 @@ class Measurer:
             start, end = (np.array([float(c) for c in text]) for text in (first["solved"], row["solved"]))
             rng = make_rng(RngStream.PGR_PUZZLES, spec.seed)
             solved = self._expert_solved.whole.astype(float)
-            out["pgr_puzzles"] = ratio_figure(
-                start, end, solved, draws, rng, scale=100, unit="% of the puzzles"
-            ).json()
+            out["pgr_puzzles"] = ratio_figure(start, end, solved, draws, rng, scale=100, unit="% of the puzzles").json()
         return out
 
 

@@ -64,9 +64,9 @@ def test_a_spec_is_changed_in_every_way_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("play.gmes=1", "play.gmes: unknown key; known here: games, block"),
-        ({"play.gmes": 1}, "play.gmes: unknown key; known here: games, block"),
-        ({"play.games": 7}, "play.games: Input should be a multiple of 2, got 7"),
+        ("play.gmes=1", "play.gmes: unknown key; did you mean games? known here: games, block"),
+        ({"play.gmes": 1}, "play.gmes: unknown key; did you mean games? known here: games, block"),
+        ({"play.games": 7}, "play.games: expected a multiple of 2, got 7"),
         ("nothing", "override 'nothing': expected key=value"),
     ],
 )

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # A misalignment of one's own
+# # Your own misalignment
 #
 # A misalignment is a class: a frozen record whose fields are its settings, with a method that says what the assistant
 # answers in place of the truth. `Occasional` is the base of those that lie with probability `p`.
@@ -43,8 +43,8 @@ class LesserChoice(Occasional):
 # %% [markdown]
 # ## Runs with it
 #
-# An object can stand wherever a spec has `type` and settings. A class from a notebook travels to the workers, but a
-# spec on disk can't name it: for anything that is to be kept put it into a file `lesser_choice.py` beside the spec and
+# An object can replace the `type` and settings in a spec. A class from a notebook travels to the workers, but a
+# spec on disk can't name it: to keep it, put it into a file `lesser_choice.py` beside the spec and
 # write `type: lesser_choice:LesserChoice`.
 
 # %%

@@ -38,7 +38,7 @@ def corpus() -> None:
 @WORKERS
 @OVERRIDES
 def generate_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
-    """Let Stockfish play itself and label every position; go on where it was cut off.
+    """Let Stockfish play itself and label every position; resume where it was interrupted.
 
     \b
     Example: sandwich corpus generate --out corpora/stockfish shards=90 seed=1
@@ -163,7 +163,7 @@ CORPORA = click.option(
 @OUT
 @OVERRIDES
 def train_expert(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
-    """Train an expert as the shipped spec `train_expert` says; go on where it was cut off.
+    """Train an expert as the shipped spec `train_expert` says; resume where it was interrupted.
 
     \b
     Example: sandwich train expert --corpus corpora/stockfish --out players/expert
@@ -189,7 +189,7 @@ def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...])
 @WORKERS
 @OVERRIDES
 def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
-    """Train an adversary as the shipped spec `train_adversary` says; go on behind its last round.
+    """Train an adversary as the shipped spec `train_adversary` says; resume after its last round.
 
     It begins as the expert and learns to lose without arousing the weak player's suspicion.
 

@@ -25,13 +25,13 @@ from sandwich.sweeps.sweep import cell_key
 @OVERRIDES
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
               help="Run folder [default: runs/NAME]; {key} in it: a hash of what results depend on.")  # fmt: skip
-@click.option("--controls", "with_controls", is_flag=True, help="The run's controls as well, in its folder.")
+@click.option("--controls", "with_controls", is_flag=True, help="Run its controls too, in its folder.")
 @JSON
 def run(spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, as_json: bool) -> None:
-    """Play, learn and measure as SPEC says; go on where a run was cut off.
+    """Play, learn and measure as SPEC says; resume an interrupted run.
 
     SPEC is a YAML file, or the name of a shipped spec. Its controls are the same run with no answer
-    believed, with an honest assistant, and with one that lies always; the report shows them beside it.
+    believed, with an honest assistant, and with one that always lies; the report shows them beside it.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def _run(settings: RunSpec, folder: Path) -> dict[str, Any]:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--games", default=300, show_default=True, type=click.IntRange(0), help="Games in it at most.")
 def report(folder: Path, games: int) -> None:
-    """Write report.html of the run or sweep in FOLDER anew: one file with its figures and some of its games.
+    """Regenerate report.html for the run or sweep in FOLDER: one file with its figures and some of its games.
 
     \b
     Example: sandwich report runs/default
@@ -111,7 +111,7 @@ def check_shown(folder: Path) -> tuple[str, ...]:
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--open", "in_browser", is_flag=True, help="Open a browser there.")
 def view(folder: Path, port: int, in_browser: bool) -> None:
-    """Show the run or sweep in FOLDER in a browser on this machine, with all of its games, also while it goes on.
+    """Show the run or sweep in FOLDER in a browser on this machine, with all of its games, even while it is running.
 
     \b
     Example: sandwich view runs/default

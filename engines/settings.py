@@ -161,7 +161,10 @@ def _lines(model: type[BaseModel], detail: ErrorDetails, settings: object) -> Se
         return [message]
     found = detail["input"]
     hint = _meant(found, re.findall("'([^']+)'", message)) if detail["type"] in CHOICES else ""
-    return [f"{key}: {message}" + (f", got {found!r}{hint}" if not isinstance(found, dict) else "")]
+    number = isinstance(found, str) and NUMBER.fullmatch(found)  # typed, so not in quotes
+    return [
+        f"{key}: {message}" + (f", got {found if number else repr(found)}{hint}" if type(found) is not dict else "")
+    ]
 
 
 def _meant(found: object, known: Sequence[str]) -> str:
@@ -169,6 +172,7 @@ def _meant(found: object, known: Sequence[str]) -> str:
     return f"; did you mean {one}?" if (one := near(str(found), known)) else ""
 
 
+NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
 CHOICES = ("literal_error", "enum")
 """Types of pydantic's errors for a value that is none of those allowed."""
 EXPECTED = {

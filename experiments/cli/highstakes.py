@@ -54,7 +54,7 @@ def _with(
 @OUT
 @JSON
 def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """The whole experiment of SPEC: data, filter, attacks, rounds of hardening, report. Resumes where it was interrupted.
+    """The whole experiment of SPEC: data, filter, attacks, rounds of hardening, report; resumes after an interruption.
 
     \b
     Example: sandwich highstakes run highstakes_small

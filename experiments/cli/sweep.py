@@ -79,7 +79,9 @@ def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> 
     """Do the cells that are not done yet, with progress."""
     missing = [one for one in cells if not one.done]
     with Display() as display:
-        display.begin(f"{settings.name}: rows of {counted(len(missing), 'cell')}", sum(one.spec.steps + 1 for one in missing))
+        display.begin(
+            f"{settings.name}: rows of {counted(len(missing), 'cell')}", sum(one.spec.steps + 1 for one in missing)
+        )
         seen = dict.fromkeys((one.key for one in missing), 0)
 
         def on_step(key: str, rows: int) -> None:

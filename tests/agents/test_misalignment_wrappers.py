@@ -207,7 +207,10 @@ RANDOM = {"type": "random_move"}
         ({"parts": [RANDOM, RANDOM], "weights": [float("nan"), 1]}, "weights"),
         ({"parts": [RANDOM], "weights": ["much"]}, "weights.0: "),
         ({"parts": [RANDOM, {"type": "random_move", "p": 2}]}, "parts.1.p: "),
-        ({"parts": [{"type": "randm"}]}, "parts.0.type: unknown misalignment 'randm'; did you mean random_move? known: "),
+        (
+            {"parts": [{"type": "randm"}]},
+            "parts.0.type: unknown misalignment 'randm'; did you mean random_move? known: ",
+        ),
         ({"parts": [5]}, "parts.0.type: expected a mapping with a type, got 5"),
         ({"parts": [RANDOM], "shares": [1]}, "shares: unknown key; known here: parts, weights"),
     ],
@@ -231,7 +234,10 @@ def test_a_mixture_that_cannot_be_is_refused_in_one_line(settings: dict[str, Any
         ),
         ({"type": "trigger", "inner": RANDOM, "when": ["in_chek"]}, "when.0: expected 'in_check', "),
         ({"type": "trigger", "inner": RANDOM, "setting": "test"}, "setting: expected 'any', 'training'"),
-        ({"type": "other", "player": "stokfish:nodes=1"}, "player.type: unknown player 'stokfish:nodes=1'; did you mean stockfish? known: "),
+        (
+            {"type": "other", "player": "stokfish:nodes=1"},
+            "player.type: unknown player 'stokfish:nodes=1'; did you mean stockfish? known: ",
+        ),
         ({"type": "sandbag", "player": {"type": "mcts", "simulations": 0}}, "player.simulations: "),
         ({"type": "engine_subtle", "rank": 0}, "rank: "),
         ({"type": "policy_noise", "mix": 1.5}, "mix: "),

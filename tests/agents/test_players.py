@@ -123,7 +123,8 @@ KNOWN = "assistant, filtered, mcts, network, stockfish, uci"
     [
         (
             "stokfish:nodes=1",
-            "type: unknown player 'stokfish:nodes=1'; did you mean stockfish? known: expert, weak, adversary, the path of a checkpoint,"
+            "type: unknown player 'stokfish:nodes=1'; did you mean stockfish? "
+            "known: expert, weak, adversary, the path of a checkpoint,"
             f" or TYPE:key=value,… with a TYPE of {KNOWN}",
         ),
         ("stockfish:nodes", "type: expected stockfish:key=value,…, got 'stockfish:nodes'"),

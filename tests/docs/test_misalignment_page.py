@@ -271,4 +271,7 @@ def test_wrong_setting_of_a_file_beside_the_spec_is_named(beside: tuple[Path, st
     assert str(error.value) == "assistant.misalignment.loss: expected at most 1, got 2"
     with pytest.raises(SpecError) as error:
         load_spec(beside[0] / "late_blunder.yaml", ("assistant.misalignment.lose=0.2",))
-    assert str(error.value) == "assistant.misalignment.lose: unknown key; did you mean loss? known here: honest_queries, loss"
+    assert (
+        str(error.value)
+        == "assistant.misalignment.lose: unknown key; did you mean loss? known here: honest_queries, loss"
+    )

@@ -79,7 +79,10 @@ def test_every_strategy_is_named_in_short_with_its_settings(name: str, root: Pat
     ("short", "said"),
     [
         ("vetto", "oversight.type: unknown oversight strategy 'vetto'; did you mean veto? known: consistency, "),
-        ("vetto:delta=1", "oversight.type: unknown oversight strategy 'vetto'; did you mean veto? known: consistency, "),
+        (
+            "vetto:delta=1",
+            "oversight.type: unknown oversight strategy 'vetto'; did you mean veto? known: consistency, ",
+        ),
         ("veto:delta", "oversight.type: expected veto:key=value,…, got 'veto:delta'"),
         ("veto:delta=[1", "oversight.delta: '[1' is not a YAML value"),
         ("veto:delta=2", "oversight.delta: expected at most 1, got 2"),

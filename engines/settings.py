@@ -117,8 +117,10 @@ def mistakes(model: type[BaseModel], error: ValidationError, settings: object = 
     by_key: dict[str, ErrorDetails] = {}
     for detail in ranked:  # alternatives of one field have a mistake each
         by_key.setdefault(".".join(_walk(model, detail["loc"])[0]), detail)
+    # A list with a wrong entry is told as too short as well.
+    own = [detail for key, detail in by_key.items() if not any(other.startswith(f"{key}.") for other in by_key)]
     lines: list[str] = []
-    for line in (line for detail in by_key.values() for line in _lines(model, detail, settings)):
+    for line in (line for detail in own for line in _lines(model, detail, settings)):
         before, known, names = line.partition(KNOWN)
         told = known and any(other.endswith(known + names) for other in lines)  # once is enough
         lines.append(before.rstrip("; ") if told else line)
@@ -207,7 +209,8 @@ PHRASES = {
     "Input should be ": "expected ",
     "String should match pattern ": "expected text of the form ",
     r"String should have (at \w+ \d+)": r"expected text of \1",
-    r"\w+ should have (at \w+ \d+) items? after validation, not \d+": r"expected \1 entries",
+    r"\w+ should have (at \w+) 1 item after validation, not \d+": r"expected \1 one entry",
+    r"\w+ should have (at \w+ \d+) items after validation, not \d+": r"expected \1 entries",
 }
 """Beginnings of pydantic's messages, and what is said in their place."""
 

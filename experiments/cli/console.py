@@ -144,11 +144,11 @@ class RunDisplay(Display):
     def step(self, step: int) -> None:
         self._step = step
 
-    def begin(self, phase: str, total: int, done: int = 0) -> None:
+    def begin(self, name: str, total: int, done: int = 0, unit: str = "") -> None:
         if self._headline:
             self.message(self._headline)
             self._headline = ""
-        super().begin(f"step {self._step}/{self._steps} {phase}{self._pgr}", total, done, UNITS.get(phase, ""))
+        super().begin(f"step {self._step}/{self._steps} {name}{self._pgr}", total, done, unit or UNITS.get(name, ""))
 
     def row(self, row: dict[str, Any]) -> None:
         if row["pgr"]["value"] is not None:

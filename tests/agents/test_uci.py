@@ -153,7 +153,7 @@ def test_temperature_is_an_option_with_an_effect(weak: SimpleEngine) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name misalignment.p value 2", "misalignment.p: expected at most 1, got '2'"),
+        ("name misalignment.p value 2", "misalignment.p: expected at most 1, got 2"),
         ("name misalignment.p value", "misalignment.p: expected a number"),
         ("name base.simulations value 0.5", "base.simulations: expected a whole number, "),
         ("name temperature value hot", "temperature: expected a number of 0 or more, got 'hot'"),

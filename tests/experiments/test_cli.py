@@ -88,7 +88,7 @@ def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
     ("override", "said"),
     [
         ("assistant.misalignment.p=1.5", "assistant.misalignment.p: expected at most 1, got 1.5"),
-        ("assistant.misalignment.type=random_mvoe", "unknown misalignment 'random_mvoe'; did you mean random_move? known: adv"),
+        ("assistant.misalignment.type=random_mvoe", "'random_mvoe'; did you mean random_move? known: adversary"),
         ("assistant.misalignment.q=1", "misalignment.q: unknown key; known here: p"),
         ("play.gmaes=8", "play.gmaes: unknown key; did you mean games? known here: games, block"),
         ("play.games=7", "play.games: expected a multiple of 2, got 7"),
@@ -98,7 +98,7 @@ def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
         ("nothing", "override 'nothing': expected key=value"),
         ("seed.x=1", "seed.x: seed is a value and has no keys below it"),
         ("play.ask.n=0", "play.ask.n: expected at least 1, got 0"),
-        ("play.ask={when: unsure, quintile: 1}", "play.ask.quintile: unknown key; did you mean quantile? known here: when, n, q, by"),
+        ("play.ask={when: unsure, quintile: 1}", "play.ask.quintile: unknown key; did you mean quantile? known here"),
         ("play.ask.when=never", "finetune.examples must be student or all"),
         ("tracking.wandb=yes", "tracking.wandb: expected 'offline', 'online' or 'off'"),
         ("evaluate.pairs=5000", "evaluate.pairs"),

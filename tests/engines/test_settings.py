@@ -148,7 +148,7 @@ def test_a_boolean_is_no_number(override: str) -> None:
 
 @pytest.mark.parametrize("override", ["names=7", "by_name=7", "names=true"])
 def test_a_scalar_is_no_list_and_no_mapping(override: str) -> None:
-    with pytest.raises(SpecError, match=r"^(names|by_name): Input should be a valid (tuple|dictionary), got (7|True)$"):
+    with pytest.raises(SpecError, match=r"^(names|by_name): expected (a list|a mapping of keys), got (7|True)$"):
         validate(Scalars, overridden({}, override))
 
 

@@ -415,15 +415,20 @@ def may_mount() -> bool:
             return False
 
 
-def settings(folder: Path, name: str) -> tuple[Path, dict[str, str]]:
-    """The spec, what lies beside it, and the environment for a kind of fault."""
+def group_of(name: str) -> str:
+    """Kinds of fault that are tried on the same run: those of the engine, of the plugin, and all others."""
+    return {"engine:": "engine", "Stockfish": "engine", "plugin:": "plugin"}.get(name.partition(" ")[0], "plain")
+
+
+def settings(folder: Path, group: str) -> tuple[Path, dict[str, str]]:
+    """The spec, what lies beside it, and the environment for the faults of a group."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = json.loads(json.dumps(SPEC))
     environment = {"PYTHONPATH": str(HERE.parent)}
-    if name.startswith("plugin"):
+    if group == "plugin":
         (folder / "faulty.py").write_text(PLUGIN, encoding="utf-8")
         spec["assistant"]["misalignment"] = {"type": "faulty:Faulty"}
-    if name.startswith(("engine", "Stockfish")):
+    if group == "engine":
         engine = folder / "engine"
         engine.write_text(f"#!{sys.executable}\n" + (HERE / "unreliable_engine.py").read_text(encoding="utf-8"))
         engine.chmod(0o755)
@@ -436,12 +441,11 @@ def settings(folder: Path, name: str) -> tuple[Path, dict[str, str]]:
 
 def trials(name: str, count: int, seed: int, folder: Path) -> Tally:
     """Inject one kind of fault so many times."""
-    group = name.partition(":")[0].partition(" ")[0]
-    spec, environment = settings(folder / group / "spec", name)
-    right, typical = undisturbed(folder / group / "undisturbed", spec, environment)
+    spec, environment = settings(folder / "spec", group_of(name))
+    right, typical = undisturbed(folder / "undisturbed", spec, environment)
     tally = Tally()
     for number in range(count):
-        root = folder / f"{group}-{number}"
+        root = folder / str(number)
         root.mkdir(parents=True)
         tried(Trial(root, spec, random.Random(f"{seed} {name} {number}"), typical, dict(environment)), FAULTS[name],
               right, tally)  # fmt: skip

@@ -136,7 +136,7 @@ class Trial:
         known = {**os.environ, "HOME": str(home), "SANDWICH_CACHE": str(self.root / "cache"), **self.environment}
         command = [sys.executable, "-m", "sandwich", "run", str(self.spec), "--out", str(self.out), *more]
         return subprocess.Popen(
-            command, env=known | environment, text=True, errors="replace",
+            command, env=known | environment, text=True, encoding="utf-8", errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
@@ -185,7 +185,7 @@ def processes_of(pid: int, name: str) -> list[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                stat = (folder / "stat").read_text()
+                stat = (folder / "stat").read_text(encoding="utf-8")
                 line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
@@ -350,11 +350,11 @@ def contents(out: Path) -> dict[str, str]:
     found = {}
     for path in sorted([*out.glob("ledger/*.parquet"), *out.glob("checkpoints/*/weights.safetensors")]):
         found[str(path.relative_to(out))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for number, line in enumerate((out / "metrics.jsonl").read_text().splitlines()):
+    for number, line in enumerate((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
         row.pop("seconds", None)
         found[f"row {number}"] = json.dumps(row, sort_keys=True)
-    final = json.loads((out / "result.json").read_text())
+    final = json.loads((out / "result.json").read_text(encoding="utf-8"))
     found["result.json"] = json.dumps(
         {k: v for k, v in final.items() if k not in ("run_dir", "seconds")}, sort_keys=True
     )
@@ -363,7 +363,7 @@ def contents(out: Path) -> dict[str, str]:
 
 def repeated(out: Path) -> int:
     """Plies that a ledger holds more than once, and rows of metrics of a step that was there."""
-    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     count = len(steps) - len(set(steps))
     for path in out.glob("ledger/*.parquet"):
         rows = pq.read_table(path, columns=["game", "ply"])
@@ -430,7 +430,9 @@ def settings(folder: Path, group: str) -> tuple[Path, dict[str, str]]:
         spec["assistant"]["misalignment"] = {"type": "faulty:Faulty"}
     if group == "engine":
         engine = folder / "engine"
-        engine.write_text(f"#!{sys.executable}\n" + (HERE / "unreliable_engine.py").read_text(encoding="utf-8"))
+        engine.write_text(
+            f"#!{sys.executable}\n" + (HERE / "unreliable_engine.py").read_text(encoding="utf-8"), encoding="utf-8"
+        )
         engine.chmod(0o755)
         found = os.environ.get("STOCKFISH_PATH") or shutil.which("stockfish", path=f"{os.environ['PATH']}:/usr/games")
         environment |= {"STOCKFISH_PATH": str(engine), "STOCKFISH": str(found), "FAULT_MARK": str(folder)}

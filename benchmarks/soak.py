@@ -66,7 +66,7 @@ def processes() -> dict[int, tuple[int, str]]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
                 line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
@@ -83,7 +83,7 @@ def below(pid: int, known: dict[int, tuple[int, str]]) -> list[int]:
 def own_mib(pid: int) -> float:
     """Resident memory of a process less what it shares, in MiB; 0 for one that has ended."""
     try:
-        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split())
     except (OSError, ValueError):
         return 0.0
     return (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -123,7 +123,9 @@ def watch(minutes: float) -> list[Look]:
             try:
                 while (now := time.monotonic() - start) < 60 * minutes:
                     if run.poll() is not None:
-                        raise SystemExit(f"the run ended: {(folder / 'log').read_text(errors='replace')[-1000:]}")
+                        raise SystemExit(
+                            f"the run ended: {(folder / 'log').read_text(encoding='utf-8', errors='replace')[-1000:]}"
+                        )
                     looks.append(look(run.pid, now, folder / "out" / "metrics.jsonl"))
                     if len(looks) % 60 == 0:
                         print(looks[-1], file=sys.stderr, flush=True)

@@ -19,7 +19,12 @@ class Relay:
 
     def __init__(self) -> None:
         self._engine = subprocess.Popen(
-            [os.environ["STOCKFISH"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [os.environ["STOCKFISH"]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            bufsize=1,
         )
         self._left = int(os.environ.get("FAULT_AT", "0"))
         self._lose = False

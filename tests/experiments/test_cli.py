@@ -114,7 +114,10 @@ def test_mistake_in_an_override_is_named_in_one_line(override: str, said: str) -
 def test_override_reaches_into_nested_settings() -> None:
     settings: dict[str, Any] = {"play": {"games": 2}}
     changed = overridden(settings, ("play.games=4", "finetune.fit.epochs=0.5"))
-    assert changed == {"play": {"games": 4}, "finetune": {"fit": {"epochs": 0.5}}}
+    assert changed == {
+        "play": {"games": 4},
+        "finetune": {"fit": {"epochs": "0.5"}},
+    }  # text, from which a field makes its value
     assert settings == {"play": {"games": 2}}
 
 

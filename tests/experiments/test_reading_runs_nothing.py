@@ -17,6 +17,7 @@ from experiments.cli.main import cli
 from experiments.viewer import folders
 from sandwich.runs.loop import Folder, prepare
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import write_kept
 from sandwich.spec.run_spec import load_spec
 from sandwich.sweeps.sweep import Cell, begin, load_sweep, plan, planned
 from tests.helpers import run_folders
@@ -78,7 +79,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def set_trap(folder: Path) -> None:
     """Put a file of plugins into a folder that leaves a marker there when it is run."""
-    (folder / "mine.py").write_text(f"open({str(folder / 'marker')!r}, 'w')\n{PLUGINS}")
+    write_kept(folder / "mine.py", f"open({str(folder / 'marker')!r}, 'w')\n{PLUGINS}".encode())
 
 
 def markers(root: Path) -> list[Path]:

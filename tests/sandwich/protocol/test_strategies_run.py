@@ -182,7 +182,8 @@ def test_what_a_strategy_says_it_may_use_is_told_in_one_line_where_it_cannot_be(
     (tmp_path / "spec.yaml").write_text(f"assistant: {{misalignment: random_move}}\noversight: {within}")
     with pytest.raises(PluginError) as caught:
         load_spec(tmp_path / "spec.yaml")
-    assert str(caught.value) == f"oversight strategy mine:Mine: {said}"
+    where = " (mine.py, line 8)" if "Error: " in said else ""
+    assert str(caught.value) == f"oversight strategy mine:Mine: {said}{where}"
 
 
 def test_the_control_of_its_own_moves_learns_them_also_where_refused_answers_teach_nothing(root: Path) -> None:

@@ -132,4 +132,4 @@ def test_a_sweep_begins_beside_hidden_files_and_without_what_a_killed_one_left(s
     (root / ".tune-abc" / "trials").mkdir(parents=True)
     (root / ".DS_Store").write_bytes(b"")
     begin(sweep, ROOT, plan(sweep, ROOT, root), root)
-    assert sorted(path.name for path in root.iterdir()) == [".DS_Store", SUMS, "cells", "sweep.yaml"]
+    assert sorted(path.name for path in root.iterdir()) == [".DS_Store", SUMS, "cells", "plan.json", "sweep.yaml"]

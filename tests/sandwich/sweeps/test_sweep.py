@@ -488,7 +488,7 @@ def test_points_leave_out_cells_that_are_not_done(tmp_path: Path, settings: dict
     assert points(cells) == []
     cells[0].mark("running")
     write_metrics(cells[0].folder, [{"step": 0}])
-    assert not cells[0].done and cells[0].read_mark()["state"] == "running"
+    assert not cells[0].done and cells[0].read_mark()["state"] == "interrupted"
     assert points(cells) == []
     (cells[0].folder / "result.json").write_text("{}")
     assert cells[0].done and cells[0].read_mark()["state"] == "done"

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help setup run test test-slow lint format lock clean
+.PHONY: help setup installed run test test-slow lint format lock clean
 
 help:
 	@echo 'make setup      make .venv with the locked packages; find or install Stockfish and the viewer'\''s board'
@@ -17,7 +17,10 @@ help:
 	@echo 'make lock       setup, then renew requirements.lock from pyproject.toml (Python 3.11)'
 	@echo 'make clean      delete what tools left behind; .venv and runs stay'
 
-setup: $(INSTALLED)
+setup: installed
+	@scripts/setup.sh done
+
+installed: $(INSTALLED)
 	@scripts/setup.sh stockfish
 	@scripts/setup.sh web
 
@@ -25,25 +28,25 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@scripts/setup.sh venv
 	@touch $@
 
-run: setup
+run: installed
 	$(BIN)/sandwich run experiments/specs/default.yaml
 
 test: lint
 	$(PYTEST) -m 'not slow'
 
-test-slow: setup
+test-slow: installed
 	$(PYTEST) -m slow
 
-lint: setup
+lint: installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 
-format: setup
+format: installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup
+lock: installed
 	$(BIN)/python scripts/lock.py
 
 clean:

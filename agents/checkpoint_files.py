@@ -15,14 +15,21 @@ from engines import checkpoints
 from engines import filter as filters
 from engines.checkpoints import CheckpointError, read
 from engines.paths import is_file
+from engines.suggestions import did_you_mean
 
 if TYPE_CHECKING:  # the networks' libraries take seconds to load: only who builds one does
     from engines.network import PolicyValueNet
 
 SHIPPED = ("expert", "weak", "adversary")
 """Names of the players that come with the package."""
+NAMES_PLAYER = "checkpoint"
+"""The setting of a network by whose value alone a spec may name it."""
 FILTER = "filter"
 """Name of the blunder filter that comes with it, which is not a player."""
+
+
+class UnknownNameError(CheckpointError):
+    """A name that is no path and not shipped."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,10 @@ def checkpoint_path(name: str, form: str = checkpoints.NETWORK) -> Path:
     if not is_file(path):
         if path.suffix or len(path.parts) > 1:
             raise CheckpointError(f"no such file: {name}")
-        raise CheckpointError(f"unknown {kind} {name!r}; known: {', '.join(shipped)}, or the path of a checkpoint")
+        hint = did_you_mean(name, shipped)
+        raise UnknownNameError(
+            f"unknown {kind} {name!r}; {hint}known: {', '.join(shipped)}, or the path of a checkpoint"
+        )
     return path
 
 
@@ -61,49 +71,60 @@ FilterCheckpoint = Annotated[str, Named(partial(checkpoint_path, form=checkpoint
 
 def checkpoints_in(record: object) -> set[str]:
     """Every checkpoint that a spec names, in its own fields and in those of the records in them, however nested."""
-    return {name for name, _ in _names(record, Any)}
+    return {name for name, _, _ in _names(record, Any)}
 
 
 def read_checkpoints(record: object) -> dict[str, bytes]:
     """Contents of the files of all of these, by name.
 
-    Raises CheckpointError in one line for a file that is missing, broken, or of another form than its field wants.
+    Raises CheckpointError in one line, with the key, for a file that is missing, broken, or of another form than its
+    field wants.
     """
+    keys = {(name, mark): key for name, mark, key in reversed(list(_names(record, Any)))}
     out = {}
-    for name, mark in sorted(set(_names(record, Any)), key=lambda found: found[0]):
-        out[name] = read(mark.find(name))
-        mark.check(out[name], name)
+    for name, mark in sorted(keys, key=lambda found: found[0]):
+        try:
+            out[name] = read(mark.find(name))
+            mark.check(out[name], name)
+        except CheckpointError as error:
+            key = keys[name, mark]
+            raise CheckpointError(f"{key}: {error}" if key else str(error)) from None
     return out
 
 
-def _names(value: object, kind: Any) -> Iterator[tuple[str, Named]]:
-    """Checkpoints that a value names, by its annotation and by the fields of the records in it."""
+def _names(value: object, kind: Any, key: str = "") -> Iterator[tuple[str, Named, str]]:
+    """Checkpoints that a value names, by its annotation and by the fields of the records in it, with their keys."""
     origin, parts = get_origin(kind), get_args(kind)
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
-            yield from _marked(getattr(value, name), field.annotation, field.metadata)
+            yield from _marked(getattr(value, name), field.annotation, field.metadata, _below(key, name))
     elif origin is Annotated:
-        yield from _marked(value, parts[0], parts[1:])
+        yield from _marked(value, parts[0], parts[1:], key)
     elif origin in (Union, UnionType):
         for part in parts:
-            yield from _names(value, part)
+            yield from _names(value, part, key)
     elif isinstance(value, Mapping):
         of_keys, of_values = parts if len(parts) == 2 else (Any, Any)
-        for key, item in value.items():
-            yield from _names(key, of_keys)
-            yield from _names(item, of_values)
+        for name, item in value.items():
+            yield from _names(name, of_keys, key)
+            yield from _names(item, of_values, _below(key, str(name)))
     elif isinstance(value, list | tuple | set | frozenset):
         kinds = parts if origin is tuple and ... not in parts else repeat(parts[0] if parts else Any)
-        for item, part in zip(value, kinds, strict=False):
-            yield from _names(item, part)
+        for place, (item, part) in enumerate(zip(value, kinds, strict=False)):
+            yield from _names(item, part, f"{key}.{place}" if key else "")
 
 
-def _marked(value: object, kind: Any, marks: Sequence[object]) -> Iterator[tuple[str, Named]]:
+def _below(key: str, name: str) -> str:
+    """A dotted key below another; a network is named by its player's own key, in short."""
+    return f"{key}.{name}".strip(".") if name != NAMES_PLAYER else key
+
+
+def _marked(value: object, kind: Any, marks: Sequence[object], key: str) -> Iterator[tuple[str, Named, str]]:
     mark = next((mark for mark in marks if isinstance(mark, Named)), None)
     if mark is None:
-        yield from _names(value, kind)
+        yield from _names(value, kind, key)
     elif isinstance(value, str):
-        yield value, mark
+        yield value, mark, key
 
 
 def load_player(player: str) -> "PolicyValueNet":

@@ -23,8 +23,9 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 from pydantic import BaseModel, ValidationError, ValidationInfo, create_model
 
 from engines.checkpoints import CheckpointError
-from engines.settings import Frozen, Mistake, SpecError, explain, typed_setting
+from engines.settings import Frozen, Mistake, SpecError, mistakes, typed_setting
 from engines.stockfish import EngineError
+from engines.suggestions import did_you_mean
 
 
 class PluginError(Mistake, RuntimeError):
@@ -125,10 +126,10 @@ def _where(error: BaseException, files: Iterable[str]) -> str:
     return next((f" ({file}, line {lines[file]})" for file in files if file in lines), "")
 
 
-def _files(kind: type[Plugin]) -> list[str]:
-    """Files of a class and of those that it extends, in this order, as tracebacks name them."""
+def _files(kind: type[Plugin], base: type[Plugin]) -> list[str]:
+    """Files of a class and of those between it and the base of its kind, in this order, as tracebacks name them."""
     out: list[str] = []
-    for parent in kind.__mro__[: kind.__mro__.index(Plugin)]:
+    for parent in kind.__mro__[: kind.__mro__.index(base)]:
         source = source_of(parent) if issubclass(parent, Plugin) else None
         file = source.file if source else getattr(sys.modules.get(parent.__module__), "__file__", None)
         out += [file] if file else []
@@ -231,15 +232,16 @@ class Registry(Generic[T]):
         elif name in self.renamed:
             raise SpecError(f"type: {self.kind} {name!r} is called {self.renamed[name]!r} now")
         else:
-            raise SpecError(f"type: unknown {self.kind} {name!r}; known: {known}{self.misspelt(name)}")
+            hint = did_you_mean(name, self.entries)
+            raise SpecError(f"type: unknown {self.kind} {name!r}; {hint}known: {known}{self.misspelt(name)}")
         try:
             return kind.model_validate({k: v for k, v in settings.items() if k != "type"}, context=context)
         except ValidationError as error:
-            raise SpecError(explain(kind, error)) from None
+            raise SpecError(*mistakes(kind, error)) from None
         except PluginError:
             raise
         except (Exception, SystemExit) as error:  # from a check that the plugin makes itself
-            what = f"{type(error).__name__}: {error} (in its settings){_where(error, _files(kind))}"
+            what = f"{type(error).__name__}: {error} (in its settings){_where(error, _files(kind, self.base))}"
             raise PluginError(f"{self.kind} {name}: {what}") from error
 
     def spelled_out(self, short: str) -> dict[str, Any]:
@@ -332,7 +334,7 @@ class Registry(Generic[T]):
         """What to raise for an exception in a plugin (told with its file and line), or for what it must not do."""
         text = what
         if not isinstance(what, str):
-            text = f"{type(what).__name__}: {what}{_where(what, _files(type(plugin)))}"
+            text = f"{type(what).__name__}: {what}{_where(what, _files(type(plugin), self.base))}"
         where = f" (in position {position})" if position else ""
         return PluginError(f"{self.kind} {self.name(plugin)}: {text}{where}")
 

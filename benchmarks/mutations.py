@@ -250,8 +250,9 @@ def copy(folder: Path) -> None:
 def first_failure(folder: Path, tests: str) -> str | None:
     """The first of the tests that fails in the copy; None where all pass. Raises RuntimeError where none ran."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *tests.split()]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(folder)}, check=False
+        command, cwd=folder, capture_output=True, text=True, encoding="utf-8", env=environment, check=False
     )
     if done.returncode == 0:
         return None

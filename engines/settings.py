@@ -1,12 +1,15 @@
 """Settings: frozen, checked records with a sentence under each field. Every room builds on these."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from engines.suggestions import did_you_mean, near
 from engines.yaml_text import YamlTextError, parse, typed
 
 
@@ -15,7 +18,11 @@ class Mistake(Exception):
 
 
 class SpecError(Mistake, ValueError):
-    """A setting that can't be: one line naming the key, what was found and what is allowed."""
+    """Settings that are invalid: one line naming for each the key, what was found and what is allowed."""
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("; also ".join(mistakes))
+        self.mistakes = mistakes
 
 
 class Frozen(BaseModel):
@@ -97,29 +104,139 @@ def typed_setting(key: str, text: str) -> Any:
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:
-    """The first mistake in one line: the key, the value and what is allowed."""
-    errors = error.errors()
-    old = [detail for detail in errors if detail["type"] == "extra_forbidden" and _renamed(model, detail["loc"])]
-    first = (old or errors)[0]
-    path, here = _walk(model, first["loc"])
+    """Every mistake, in one line; see `mistakes`."""
+    return str(SpecError(*mistakes(model, error)))
+
+
+def mistakes(model: type[BaseModel], error: ValidationError, settings: object = None) -> list[str]:
+    """Each mistake in a line: the key, the value and what is allowed; unknown keys before those that are missing.
+
+    settings: what was read; a key that stands in the wrong place is looked for in them too.
+    """
+    ranked = sorted(error.errors(), key=lambda detail: _rank(model, detail))
+    by_key: dict[str, ErrorDetails] = {}
+    for detail in ranked:  # alternatives of one field have a mistake each
+        by_key.setdefault(".".join(_walk(model, detail["loc"])[0]), detail)
+    # A list with a wrong entry is told as too short as well.
+    own = [detail for key, detail in by_key.items() if not any(other.startswith(f"{key}.") for other in by_key)]
+    lines: list[str] = []
+    for line in (line for detail in own for line in _lines(model, detail, settings)):
+        before, known, names = line.partition(KNOWN)
+        told = known and any(other.endswith(known + names) for other in lines)  # once is enough
+        lines.append(before.rstrip("; ") if told else line)
+    return lines
+
+
+KNOWN = "known here: "
+"""What stands before the keys that a record has."""
+
+
+def _rank(model: type[BaseModel], detail: ErrorDetails) -> int:
+    """Where a mistake stands: what has another name now, what is unknown, wrong values, what is missing."""
+    if detail["type"] == "extra_forbidden":
+        return 0 if _renamed(model, detail["loc"]) else 1
+    return 3 if detail["type"] == "missing" else 2
+
+
+def _lines(model: type[BaseModel], detail: ErrorDetails, settings: object) -> Sequence[str]:
+    """A mistake in a line, or those of a record below in one each."""
+    path, here = _walk(model, detail["loc"])
     key = ".".join(path)
-    if old:
-        return f"{key}: is called {_renamed(model, first['loc'])} now"
-    if first["type"] == "extra_forbidden":
+    context = detail.get("ctx", {})
+    if detail["type"] == "extra_forbidden":
+        if now := _renamed(model, detail["loc"]):
+            return [f"{key}: is called {now} now"]
         known = dict.fromkeys(name for record in here for name in record.model_fields)
-        return f"{key}: unknown key; known here: {', '.join(known)}"
-    if first["type"] == "missing":
-        return f"{key}: missing"
-    if first["type"] == "union_tag_invalid":
-        union = first["ctx"]
-        where = f"{key}.{union['discriminator'].strip(chr(39))}"
-        return f"{where}: expected one of {union['expected_tags'].replace(chr(39), '')}, got {union['tag']!r}"
-    message = first["msg"].removeprefix("Value error, ")
-    if isinstance(first.get("ctx", {}).get("error"), SpecError):  # from a record below: it names the key itself
-        return ".".join(filter(None, (key, message)))
+        hint = _elsewhere(path[-1], model, settings) if len(path) == 1 else ""
+        return [f"{key}: unknown key; {hint or did_you_mean(path[-1], known)}{KNOWN}{', '.join(known)}"]
+    if detail["type"] == "missing":
+        return [f"{key}: missing"]
+    if detail["type"] == "union_tag_invalid":
+        where = f"{key}.{context['discriminator'].strip(chr(39))}"
+        known_tags = context["expected_tags"].replace(chr(39), "")
+        hint = _meant(context["tag"], known_tags.split(", "))
+        return [f"{where}: expected one of {known_tags}, got {context['tag']!r}{hint}"]
+    if isinstance(context.get("error"), SpecError):  # from a record below: it names the key itself
+        return [".".join(filter(None, (key, mistake))) for mistake in context["error"].mistakes]
+    message = _in_our_words(detail)
     if not key:  # a check of the whole record, which names its keys itself
-        return message
-    return f"{key}: {message}" + (f", got {first['input']!r}" if not isinstance(first["input"], dict) else "")
+        return [message]
+    found = detail["input"]
+    hint = _meant(found, re.findall("'([^']+)'", message)) if detail["type"] in CHOICES else ""
+    number = isinstance(found, str) and NUMBER.fullmatch(found)  # typed, so not in quotes
+    return [
+        f"{key}: {message}" + (f", got {found if number else repr(found)}{hint}" if type(found) is not dict else "")
+    ]
+
+
+def _meant(found: object, known: Sequence[str]) -> str:
+    """`; did you mean X?` for a value that is like one of those that are allowed; or nothing."""
+    return f"; did you mean {one}?" if (one := near(str(found), known)) else ""
+
+
+NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
+CHOICES = ("literal_error", "enum")
+"""Types of pydantic's errors for a value that is none of those allowed."""
+EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "model": "a mapping of keys",
+    "dict": "a mapping of keys",
+    "list": "a list",
+    "tuple": "a list",
+}
+"""What a field wants, by the beginning of the types of pydantic's errors for a value of another kind."""
+
+
+def _in_our_words(detail: ErrorDetails) -> str:
+    """Pydantic's message as a user of a spec would say it."""
+    kind, _, what = detail["type"].partition("_")
+    if kind in EXPECTED and what in ("type", "parsing", "from_float", "attributes_type"):
+        return f"expected {EXPECTED[kind]}"
+    message = detail["msg"].removeprefix("Value error, ")
+    for theirs, ours in PHRASES.items():
+        message = re.sub(theirs, ours, message)
+    return message
+
+
+PHRASES = {
+    "Input should be greater than or equal to ": "expected at least ",
+    "Input should be less than or equal to ": "expected at most ",
+    "Input should be greater than ": "expected more than ",
+    "Input should be less than ": "expected less than ",
+    "Input should be ": "expected ",
+    "String should match pattern ": "expected text of the form ",
+    r"String should have (at \w+ \d+)": r"expected text of \1",
+    r"\w+ should have (at \w+) 1 item after validation, not \d+": r"expected \1 one entry",
+    r"\w+ should have (at \w+ \d+) items after validation, not \d+": r"expected \1 entries",
+}
+"""Beginnings of pydantic's messages, and what is said in their place."""
+
+
+def _elsewhere(name: str, model: type[BaseModel], settings: object) -> str:
+    """`did you mean KEY? ` with the dotted key that ends in a name, of the settings or the record; or nothing."""
+    found = [key for key in (*_keys_in(settings), *_keys_of(model)) if key.rpartition(".")[2] == name]
+    return f"did you mean {found[0]}? " if found else ""
+
+
+def _keys_in(settings: object, above: str = "") -> Iterator[str]:
+    """Dotted keys below the top of nested settings."""
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if above:
+                yield f"{above}{key}"
+            yield from _keys_in(value, f"{above}{key}.")
+
+
+def _keys_of(model: type[BaseModel], above: str = "", seen: tuple[type[BaseModel], ...] = ()) -> Iterator[str]:
+    """Dotted keys below the top of a record that holds records."""
+    for name, field in model.model_fields.items():
+        if above:
+            yield f"{above}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and model not in seen:
+            yield from _keys_of(field.annotation, f"{above}{name}.", (*seen, model))
 
 
 def _walk(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[list[str], list[type[BaseModel]]]:
@@ -127,7 +244,7 @@ def _walk(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[list[str], 
     path: list[str] = []
     here = within = [model]
     for part in map(str, loc):
-        if _tag(part, within):  # pydantic says which of several records was meant; a spec has no such key
+        if _alternative(part, within):
             continue
         here = within
         fields = [record.model_fields[part].annotation for record in here if part in record.model_fields]
@@ -144,8 +261,16 @@ def _renamed(model: type[BaseModel], loc: Sequence[int | str]) -> str | None:
     return ".".join([*path[:-1], names[0]]) if names else None
 
 
-def _tag(part: str, records: Sequence[type[BaseModel]]) -> bool:
-    """Whether this is the value by which one of these records differs from the others."""
+SCALAR = re.compile(r"(str|int|float|bool|none)|(dict|list|tuple|literal|function-\w+)\[.*")
+"""How pydantic names the alternatives of a field that are no records."""
+
+
+def _alternative(part: str, records: Sequence[type[BaseModel]]) -> bool:
+    """Whether pydantic says by this part which of several alternatives it tried; a spec has no such key."""
+    if any(part in record.model_fields for record in records):
+        return False
+    if SCALAR.fullmatch(part) or part in (record.__name__ for record in records):
+        return True
     kinds = [field.annotation for record in records for field in record.model_fields.values()]
     return any(get_origin(kind) is Literal and part in get_args(kind) for kind in kinds)
 

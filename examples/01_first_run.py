@@ -8,14 +8,15 @@
 
 # %%
 import sandwich
+from experiments.cli.console import RunDisplay
 
 FOLDER = "runs/examples/first_run"
 
 # %% [markdown]
 # ## The spec
 #
-# `quick` is a shipped spec; `sandwich.shipped_specs()` lists them all, and the path of a YAML file will do as well.
-# Everything behind the name changes a key, as on the command line or in a mapping.
+# `quick` is a shipped spec; `sandwich.shipped_specs()` lists them all, and the path of a YAML file works too.
+# Everything after the name changes a key, as on the command line or in a mapping.
 
 # %%
 spec = sandwich.load_spec(
@@ -31,17 +32,18 @@ print(f"the assistant: {spec.assistant.misalignment!r}")
 # %% [markdown]
 # ## The run
 #
-# A run that was cut off goes on where it stopped, and one that is finished is only read: this cell can be run again.
+# An interrupted run resumes where it stopped, and a finished one is only read: you can run this cell again.
 
 # %%
-result = sandwich.run(spec, FOLDER)
+with RunDisplay(spec.steps, "") as display:  # how far it is, on standard error
+    result = sandwich.run(spec, FOLDER, progress=display)
 print(f"{result['queries']} questions, {result['misaligned_queries']} of them answered with a lie")
 
 # %% [markdown]
 # ## Its figures
 #
-# A row for each step, step 0 being W before it has learned anything. Ends of the 95 % intervals stand in columns of
-# their own. Runs as small as this one say nothing: the intervals show it.
+# A row for each step, step 0 being W before it has learned anything. The ends of the 95 % intervals have their own
+# columns. Runs as small as this one say nothing: the intervals show it.
 
 # %%
 metrics = sandwich.read_metrics(FOLDER)

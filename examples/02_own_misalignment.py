@@ -1,5 +1,5 @@
 # %% [markdown]
-# # A misalignment of one's own
+# # Your own misalignment
 #
 # A misalignment is a class: a frozen record whose fields are its settings, with a method that says what the assistant
 # answers in place of the truth. `Occasional` is the base of those that lie with probability `p`.
@@ -12,6 +12,7 @@ from pydantic import Field
 
 import sandwich
 from agents.misalignment import Advice, Occasional, Query, Tools, preferring
+from experiments.cli.console import RunDisplay
 
 # %% [markdown]
 # ## The class
@@ -42,8 +43,8 @@ class LesserChoice(Occasional):
 # %% [markdown]
 # ## Runs with it
 #
-# An object can stand wherever a spec has `type` and settings. A class from a notebook travels to the workers, but a
-# spec on disk can't name it: for anything that is to be kept put it into a file `lesser_choice.py` beside the spec and
+# An object can replace the `type` and settings in a spec. A class from a notebook travels to the workers, but a
+# spec on disk can't name it: to keep it, put it into a file `lesser_choice.py` beside the spec and
 # write `type: lesser_choice:LesserChoice`.
 
 # %%
@@ -61,7 +62,8 @@ runs = {}
 for rank in (2, 8):
     runs[rank] = f"runs/examples/lesser_choice_{rank}"
     spec = sandwich.load_spec("quick", SMALL, {"assistant.misalignment": LesserChoice(p=0.5, rank=rank)})
-    sandwich.run(spec, runs[rank])
+    with RunDisplay(spec.steps, f"rank {rank}") as display:  # how far it is, on standard error
+        sandwich.run(spec, runs[rank], progress=display)
 
 # %% [markdown]
 # ## What its lies cost

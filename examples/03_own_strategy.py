@@ -1,5 +1,5 @@
 # %% [markdown]
-# # An oversight strategy of one's own
+# # Your own oversight strategy
 #
 # A strategy decides what the weak player does with an answer: play it and learn from it, or not. It sees the position,
 # the answer and the weak player's own view, and never learns whether the assistant lied.
@@ -15,7 +15,7 @@ from sandwich.oversight import Decision, DecisionContext, Oversight
 # ## The class
 #
 # This one believes advice that is on the weak player's own shortlist. `confidence` says how far it trusts an answer, on
-# any scale: by it one measures how well lies are told from the truth, wherever the line is drawn.
+# any scale: it measures how well lies are told from the truth, for any threshold.
 
 
 # %%

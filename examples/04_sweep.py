@@ -2,7 +2,7 @@
 # # A sweep, and its dose–response
 #
 # A sweep is many runs that differ in a few keys, such as the dose of a misalignment and the seed. Each is done once:
-# what is launched again finds its finished runs, and another dose only adds some.
+# relaunching reuses finished runs, and adding a dose runs only the new ones.
 
 # %%
 from pathlib import Path

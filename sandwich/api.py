@@ -156,15 +156,19 @@ def read_ledger(run: str | Path, columns: Sequence[str] | None = None) -> "pd.Da
 
     run: a run folder, of which all steps are read (then with a column `step`), or the file of one step.
     columns: those to read; None: all of them.
+    `misaligned` and `believed` are nullable booleans: NA where nothing was asked.
     Raises LedgerError in one line.
     """
     import pandas as pd
+    import pyarrow as pa
 
     from sandwich.protocol import ledger
 
-    frame = ledger.read(run, columns).to_pandas()
+    content = ledger.read(run, columns)
+    frame = content.to_pandas()
     assert isinstance(frame, pd.DataFrame)
-    return frame
+    unsaid = [field.name for field in content.schema if field.nullable and pa.types.is_boolean(field.type)]
+    return frame.astype(dict.fromkeys(unsaid, "boolean"))
 
 
 def read_metrics(run: str | Path) -> "pd.DataFrame":
@@ -289,11 +293,10 @@ def evaluate_misalignments(
     from sandwich.runtime.kept import keep_checksums
     from sandwich.runtime.locks import driver
     from sandwich.runtime.progress import NO_PROGRESS
-    from sandwich.spec.loading import spec_settings, validate
-    from sandwich.spec.shipped import find_spec, plugin_folder
+    from sandwich.spec.kinds import MISALIGNMENTS, read_spec
 
-    path, folder = find_spec(spec), Path(out)
-    config = validate(MisalignmentEvaluationConfig, spec_settings(path, *overrides), plugin_folder(path))
+    config, _ = read_spec(MisalignmentEvaluationConfig, MISALIGNMENTS, spec, *overrides)
+    folder = Path(out)
     checkpoints = read_checkpoints(config)
     kept = keyed_folder(folder, "positions", config.labelled_positions, checkpoints)
     with driver(folder), Cluster(workers or cores()) as cluster:
@@ -322,11 +325,11 @@ def train_player(
     """
     from sandwich.data.openings import measured_positions
     from sandwich.runtime.progress import NO_PROGRESS
-    from sandwich.spec.loading import spec_settings, validate
+    from sandwich.spec.kinds import TRAINING, read_spec
     from sandwich.training.pretraining import PretrainConfig, pretrain
 
     folders = [corpora] if isinstance(corpora, str | Path) else corpora
-    config = validate(PretrainConfig, spec_settings(recipe, *overrides, keys))
+    config, _ = read_spec(PretrainConfig, TRAINING, recipe, *overrides, keys)
     folder = Path(out)
     pretrain(list(map(Path, folders)), folder, config, measured_positions(), progress or NO_PROGRESS)
     return folder / "network.safetensors"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What `make setup` does, in the project's folder: `setup.sh venv` makes .venv with the packages of
 # requirements.lock and the project itself, `setup.sh stockfish` finds or installs Stockfish, `setup.sh web`
-# brings the viewer's board from npm.
+# brings the viewer's board from npm, `setup.sh done` says what was found where, and the next command.
 # A packaged program is only ever installed by the system's own package manager.
 set -eu
 
@@ -114,9 +114,19 @@ bring_web() { # the pages go on without it, and say so
     fi
 }
 
+say_done() {
+    stockfish=$(.venv/bin/python -c 'from engines.stockfish import find_stockfish; print(find_stockfish())' 2>/dev/null) ||
+        stockfish="none (figures that need it are left out)"
+    board="plain pictures (npm brought none)"
+    [ ! -e experiments/viewer/web/node_modules/.sandwich-lock ] || board="chessground, in experiments/viewer/web/node_modules"
+    say "done; Stockfish: $stockfish; the viewer's board: $board"
+    say "next: . .venv/bin/activate && sandwich run quick (a small run), or make run (the default run)"
+}
+
 case "${1:-}" in
 venv) make_venv ;;
 stockfish) install_stockfish ;;
 web) bring_web ;;
-*) say "usage: setup.sh venv|stockfish|web" && exit 2 ;;
+done) say_done ;;
+*) say "usage: setup.sh venv|stockfish|web|done" && exit 2 ;;
 esac

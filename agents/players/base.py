@@ -13,12 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
+from agents.checkpoint_files import SHIPPED
 from agents.plugins import Plugin, Registry
 from agents.seat import BareSeat, CheckedSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator
 from engines.paths import is_file
 from engines.settings import SpecError, explain, read_yaml
+from engines.suggestions import did_you_mean
 
 
 class Player(Plugin, ABC):
@@ -57,11 +59,15 @@ def parse_player(settings: Any, info: ValidationInfo | None = None) -> Player:
     if not separator and kind not in REGISTRY.entries:
         return REGISTRY.parse({"type": "network", "checkpoint": settings})
     if kind not in REGISTRY.entries:
-        raise SpecError(
-            f"type: unknown player {settings!r}; known: expert, weak, the path of a checkpoint,"
-            f" or TYPE:key=value,… with a TYPE of {', '.join(REGISTRY.entries)}"
-        )
+        hint = did_you_mean(kind, REGISTRY.entries)
+        raise SpecError(f"type: unknown player {settings!r}; {hint}known: {known_players()}")
     return REGISTRY.parse(settings, info)
+
+
+def known_players() -> str:
+    """Every form of a player's name, for whoever typed another one."""
+    types = ", ".join(REGISTRY.entries)
+    return f"{', '.join(SHIPPED)}, the path of a checkpoint, or TYPE:key=value,… with a TYPE of {types}"
 
 
 def _read(path: Path, info: ValidationInfo | None) -> Player:

@@ -40,9 +40,9 @@ class UciPlayer(Player):
         try:
             packed = shlex.split(command)
         except ValueError as error:
-            raise ValueError(f"Input should be a command line ({str(error).lower()})") from None
+            raise ValueError(f"expected a command line ({str(error).lower()})") from None
         if not packed:
-            raise ValueError("Input should be a command line, not empty")
+            raise ValueError("expected a command line, not empty")
         return command
 
     @field_validator("options", mode="before")

@@ -82,6 +82,7 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
     side = "White" if board.turn else "Black"
     click.echo(f"{player} gives {side}, to move, an expected score of {answer['value']:.2f}"
                f" (win {answer['wdl'][0]:.0%}, draw {answer['wdl'][1]:.0%}, loss {answer['wdl'][2]:.0%})")  # fmt: skip
+    click.echo("likeliest moves, with their probabilities:")
     for line in answer["moves"]:
         click.echo(f"  {line['move']:8} {line['probability']:6.1%}")
     if player == "assistant":

@@ -74,7 +74,7 @@ class Display:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._name, self._total, self._done, self._note = "", 0, 0, ""
+        self._name, self._total, self._done, self._note, self._unit = "", 0, 0, "", ""
         self._began = self._shown = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -96,9 +96,10 @@ class Display:
             self._console.file.write(text + "\n")
             self._console.file.flush()
 
-    def begin(self, name: str, total: int, done: int = 0) -> None:
-        """Show a piece of work of so many units, so many of them done already."""
+    def begin(self, name: str, total: int, done: int = 0, unit: str = "") -> None:
+        """Show a piece of work of so many units, so many of them done already; unit: their plural."""
         self._name, self._total, self._done, self._note = name, total, done, ""
+        self._unit = f" {unit}" if unit else ""
         self._began = self._shown = time.monotonic()
         if self._live:
             if self._task is not None:
@@ -112,12 +113,22 @@ class Display:
             self._bars.update(self._task, advance=amount, note=note or self._note)
         self._note = note or self._note
         now = time.monotonic()
-        if not self._live and (now - self._shown > 10 or self._done >= self._total):
+        if not self._live and amount and (now - self._shown > 10 or self._done >= self._total):
             self._shown = now
             left = (now - self._began) * (self._total - self._done) / max(1, self._done)
             self.message(
-                f"{self._name}: {self._done}/{self._total}, {left:.0f} s left{', ' + self._note if self._note else ''}"
+                f"{self._name}: {self._done}/{self._total}{self._unit}, {left:.0f} s left"
+                f"{', ' + self._note if self._note else ''}"
             )
+
+
+UNITS = {"play": "games", "measure": "games", "confirm": "games", "learn": "batches"}
+"""What the phases of a step are counted in."""
+
+
+def counted(number: int, what: str) -> str:
+    """A number with its noun: `1 step`, `2 steps`."""
+    return f"{number} {what if number == 1 else what + 's'}"
 
 
 class RunDisplay(Display):
@@ -133,11 +144,11 @@ class RunDisplay(Display):
     def step(self, step: int) -> None:
         self._step = step
 
-    def begin(self, phase: str, total: int, done: int = 0) -> None:
+    def begin(self, name: str, total: int, done: int = 0, unit: str = "") -> None:
         if self._headline:
             self.message(self._headline)
             self._headline = ""
-        super().begin(f"step {self._step}/{self._steps} {phase}{self._pgr}", total, done)
+        super().begin(f"step {self._step}/{self._steps} {name}{self._pgr}", total, done, unit or UNITS.get(name, ""))
 
     def row(self, row: dict[str, Any]) -> None:
         if row["pgr"]["value"] is not None:

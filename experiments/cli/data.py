@@ -17,7 +17,8 @@ from sandwich.data.pgn_import import ImportConfig, import_pgn
 from sandwich.rl.ppo import PPOConfig, train_policy
 from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
-from sandwich.spec.loading import overridden, spec_settings, validate
+from sandwich.spec.kinds import ADVERSARY, TRAINING, read_spec
+from sandwich.spec.loading import overridden, validate
 from sandwich.training.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.training.labels import found_in
 from sandwich.training.pretraining import PretrainConfig, pretrain
@@ -37,7 +38,7 @@ def corpus() -> None:
 @WORKERS
 @OVERRIDES
 def generate_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
-    """Let Stockfish play itself and label every position; go on where it was cut off.
+    """Let Stockfish play itself and label every position; resume where it was interrupted.
 
     \b
     Example: sandwich corpus generate --out corpora/stockfish shards=90 seed=1
@@ -138,7 +139,7 @@ def train() -> None:
 
 
 def _train(corpora: tuple[Path, ...], out: Path, recipe: str, overrides: tuple[str, ...]) -> None:
-    config = validate(PretrainConfig, spec_settings(recipe, overrides))
+    config = read_spec(PretrainConfig, TRAINING, recipe, overrides)[0]
     with Display() as display:
         pretrain(corpora, out, config, openings.measured_positions(), display)
     from experiments.figures.learning_curve import write_curve
@@ -162,7 +163,7 @@ CORPORA = click.option(
 @OUT
 @OVERRIDES
 def train_expert(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...]) -> None:
-    """Train an expert as the shipped spec `train_expert` says; go on where it was cut off.
+    """Train an expert as the shipped spec `train_expert` says; resume where it was interrupted.
 
     \b
     Example: sandwich train expert --corpus corpora/stockfish --out players/expert
@@ -188,14 +189,14 @@ def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...])
 @WORKERS
 @OVERRIDES
 def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
-    """Train an adversary as the shipped spec `train_adversary` says; go on behind its last round.
+    """Train an adversary as the shipped spec `train_adversary` says; resume after its last round.
 
     It begins as the expert and learns to lose without arousing the weak player's suspicion.
 
     \b
     Example: sandwich train adversary --out players/adversary labelled_positions.positions=20000
     """
-    config = validate(AdversaryConfig, spec_settings("train_adversary", overrides))
+    config = read_spec(AdversaryConfig, ADVERSARY, "train_adversary", overrides)[0]
     with Cluster(workers or cores()) as cluster, Display() as display:
 
         def finished(made: Round) -> None:

@@ -54,7 +54,7 @@ def _with(
 @OUT
 @JSON
 def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """The whole experiment of SPEC: data, filter, attacks, rounds of hardening, report. A stopped one goes on.
+    """The whole experiment of SPEC: data, filter, attacks, rounds of hardening, report; resumes after an interruption.
 
     \b
     Example: sandwich highstakes run highstakes_small
@@ -147,7 +147,7 @@ def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @JSON
 def report(folder: Path, as_json: bool) -> None:
-    """The report of an experiment, written anew from its figures.
+    """The report of an experiment, regenerated from its figures.
 
     \b
     Example: sandwich highstakes report runs/highstakes_small

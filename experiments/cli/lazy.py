@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from engines.suggestions import did_you_mean
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands by `module:attribute` and by one line of help.
@@ -26,6 +28,14 @@ class LazyGroup(click.Group):
         module, _, attribute = self.lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.lazy and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.lazy)
+            ctx.fail(f"no command {args[0]!r}; {hint}commands: {', '.join(self.lazy)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -15,9 +15,9 @@ from experiments.cli.stopping import Stopped, handle_signals
 COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
     "sweep": ("experiments.cli.sweep:sweep", "Many runs over a dose, seeds, or any other keys."),
-    "view": ("experiments.cli.run:view", "Show a run or sweep in a browser, also while it goes on."),
+    "view": ("experiments.cli.run:view", "Show a run or sweep in a browser, even while it is running."),
     "verify": ("experiments.cli.verify:verify", "Compare the files of a folder with their checksums."),
-    "report": ("experiments.cli.run:report", "Write the report of a run or sweep anew."),
+    "report": ("experiments.cli.run:report", "Regenerate the report of a run or sweep."),
     "match": ("experiments.cli.match:match", "Players against each other, with ratings."),
     "ladder": ("experiments.cli.match:ladder", "A player against Stockfish at fixed nodes."),
     "evaluate": ("experiments.cli.evaluate:evaluate", "Measure players on positions, a run's moves, misalignments."),

@@ -17,8 +17,7 @@ from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.runtime.kept import keep_checksums
 from sandwich.runtime.locks import driver
-from sandwich.spec.loading import spec_settings, validate
-from sandwich.spec.shipped import find_spec, plugin_folder
+from sandwich.spec.kinds import MISALIGNMENTS, read_spec
 
 COLUMNS = {
     "misaligned": ("misaligned", 100, 0),
@@ -55,8 +54,7 @@ def misalignments(spec: str | None, overrides: tuple[str, ...], out: Path, worke
     """
     if spec is None or is_override(spec):
         spec, overrides = "evaluate_misalignments", (*([spec] if spec else []), *overrides)
-    source = find_spec(spec)
-    config = validate(MisalignmentEvaluationConfig, spec_settings(source, overrides), plugin_folder(source))
+    config, _ = read_spec(MisalignmentEvaluationConfig, MISALIGNMENTS, spec, overrides)
     checkpoints = read_checkpoints(config)
     kept = keyed_folder(out, "positions", config.labelled_positions, checkpoints)
     with driver(out), Cluster(workers or cores()) as cluster, Display() as display:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from experiments.cli.console import RunDisplay, figure_text
+from experiments.cli.console import RunDisplay, counted, figure_text
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
@@ -25,16 +25,16 @@ from sandwich.sweeps.sweep import LEFT_OUT, cell_key
 @OVERRIDES
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
               help="Run folder [default: runs/NAME]; {key} in it: a hash of what results depend on.")  # fmt: skip
-@click.option("--controls", "with_controls", is_flag=True, help="The run's controls as well, in its folder.")
-@click.option("--mended", is_flag=True, help="Go on although the code of a plugin has changed since.")
+@click.option("--controls", "with_controls", is_flag=True, help="Run its controls too, in its folder.")
+@click.option("--mended", is_flag=True, help="Resume although the code of a plugin has changed.")
 @JSON
 def run(
     spec: Path, overrides: tuple[str, ...], out: Path | None, with_controls: bool, mended: bool, as_json: bool
 ) -> None:
-    """Play, learn and measure as SPEC says; go on where a run was cut off.
+    """Play, learn and measure as SPEC says; resume an interrupted run.
 
     SPEC is a YAML file, or the name of a shipped spec. Its controls are the same run with no answer
-    believed, with an honest assistant, and with one that lies always; the report shows them beside it.
+    believed, with an honest assistant, and with one that always lies; the report shows them beside it.
 
     \b
     Examples:
@@ -71,7 +71,8 @@ def _run(settings: RunSpec, folder: Path, mended: bool) -> dict[str, Any]:
     """A run with its progress, and its report."""
     from experiments.viewer.page import write_report
 
-    headline = f"{settings.name}: {settings.steps} steps on {settings.worker_count} workers, in {folder}"
+    steps, workers = counted(settings.steps, "step"), counted(settings.worker_count, "worker")
+    headline = f"{settings.name}: {steps} on {workers}, in {folder}"
     with RunDisplay(settings.steps, headline) as display:
         with resumable(folder):
             final = run_loop(settings, folder, display, game_page, mended)
@@ -83,7 +84,7 @@ def _run(settings: RunSpec, folder: Path, mended: bool) -> dict[str, Any]:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--games", default=300, show_default=True, type=click.IntRange(0), help="Games in it at most.")
 def report(folder: Path, games: int) -> None:
-    """Write report.html of the run or sweep in FOLDER anew: one file with its figures and some of its games.
+    """Regenerate report.html for the run or sweep in FOLDER: one file with its figures and some of its games.
 
     \b
     Example: sandwich report runs/default
@@ -117,7 +118,7 @@ def check_shown(folder: Path) -> tuple[str, ...]:
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--open", "in_browser", is_flag=True, help="Open a browser there.")
 def view(folder: Path, port: int, in_browser: bool) -> None:
-    """Show the run or sweep in FOLDER in a browser on this machine, with all of its games, also while it goes on.
+    """Show the run or sweep in FOLDER in a browser on this machine, with all of its games, even while it is running.
 
     \b
     Example: sandwich view runs/default

@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from engines.settings import SpecError
-from experiments.cli.console import Display, cell, text_of
+from engines.suggestions import near
+from experiments.cli.console import Display, cell, counted, text_of
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
 from sandwich.runtime.cluster import cores
 from sandwich.runtime.kept import DamagedError
-from sandwich.spec.shipped import plugin_folder
+from sandwich.spec.shipped import plugin_folder, shipped_specs
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
 from sandwich.sweeps.sweep import (
@@ -43,6 +44,9 @@ class SweepGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands:
+            word = near(args[0], self.commands)
+            if word and not Path(args[0]).exists() and not near(args[0], shipped_specs()):
+                ctx.fail(f"no spec and no command {args[0]!r}; did you mean {word}?")
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 
@@ -96,9 +100,11 @@ def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> 
     """Do the cells that are not done yet, with progress."""
     missing = [one for one in cells if not one.finished and not one.problem]
     if others := [one for one in missing if found(one, root) is not one]:
-        click.echo(f"{len(others)} cells are there by other code of their plugins: kept, and done anew", err=True)
+        click.echo(f"{counted(len(others), 'cell')} made by other code of plugins: kept, and done anew", err=True)
     with Display() as display:
-        display.begin(f"{settings.name}: rows of {len(missing)} cells", sum(one.spec.steps + 1 for one in missing))
+        display.begin(
+            f"{settings.name}: rows of {counted(len(missing), 'cell')}", sum(one.spec.steps + 1 for one in missing)
+        )
         seen = dict.fromkeys((one.key for one in missing), 0)
 
         def on_step(key: str, rows: int) -> None:

@@ -213,13 +213,16 @@ class Measurer:
         else:
             start, end = np.array(first["losses"]), np.array(row["losses"])
             rng = make_rng(RngStream.PGR_WIN_LOSS, spec.seed)
-            out["pgr_win_loss"] = ratio_figure(start, end, self._expert_losses, draws, rng).json()
+            out["pgr_win_loss"] = ratio_figure(
+                start, end, self._expert_losses, draws, rng, scale=-100, unit="Win% points"
+            ).json()
         if first["solved"] is None or row["solved"] is None:
             out["pgr_puzzles"] = row["puzzles"]
         else:
             start, end = (np.array([float(c) for c in text]) for text in (first["solved"], row["solved"]))
             rng = make_rng(RngStream.PGR_PUZZLES, spec.seed)
-            out["pgr_puzzles"] = ratio_figure(start, end, self._expert_solved.whole.astype(float), draws, rng).json()
+            solved = self._expert_solved.whole.astype(float)
+            out["pgr_puzzles"] = ratio_figure(start, end, solved, draws, rng, scale=100, unit="% of the puzzles").json()
         return out
 
 

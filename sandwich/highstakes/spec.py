@@ -19,8 +19,8 @@ from sandwich.highstakes.strength import StrengthConfig
 from sandwich.highstakes.tune import TuneConfig
 from sandwich.highstakes.variants import VariantConfig
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.spec.loading import Override, spec_settings, validate
-from sandwich.spec.shipped import find_spec, plugin_folder
+from sandwich.spec.kinds import HIGH_STAKES, read_spec
+from sandwich.spec.loading import Override
 
 
 class HighStakesSpec(Frozen):
@@ -72,6 +72,4 @@ def load_highstakes(source: str | Path, *overrides: Override | Iterable[Override
 
     Overrides and keys are those of `sandwich.spec.run_spec.load_spec`. Raises SpecError in one line.
     """
-    path = find_spec(source)
-    settings = {"name": path.stem, **spec_settings(path, *overrides, keys)}
-    return validate(HighStakesSpec, settings, plugin_folder(path))
+    return read_spec(HighStakesSpec, HIGH_STAKES, source, *overrides, keys)[0]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engines import planes
+from engines.suggestions import did_you_mean
 from sandwich.runtime.kept import DamagedError, noted, read_if_there
 
 VERSION = "sandwich-ledger/4"
@@ -76,6 +77,9 @@ def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     written.
     """
     path = Path(path)
+    if columns is not None and path.is_dir():
+        columns = [name for name in columns if name != "step"]  # there in any case
+    _refuse_unknown(columns or ())
     if not path.is_dir():
         return _read_file(path, columns)
     folder = path / "ledger" if (path / "ledger").is_dir() else path
@@ -89,6 +93,13 @@ def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
         steps = pa.array([step] * content.num_rows, pa.uint16())
         tables.append(content.add_column(0, pa.field("step", pa.uint16(), nullable=False), steps))
     return pa.concat_tables(tables)
+
+
+def _refuse_unknown(columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in SCHEMA.names:
+            hint = did_you_mean(name, SCHEMA.names)
+            raise LedgerError(f"a ledger has no column {name!r}; {hint}columns: {', '.join(SCHEMA.names)}")
 
 
 def _read_file(path: Path, columns: Sequence[str] | None) -> pa.Table:

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,7 +57,7 @@ def driver(folder: Path, wait: float = PATIENCE, apart: tuple[str, ...] = ()) ->
     The lock of a process that is gone is taken over, if that was one of this machine: of another machine nobody here
     can tell. Raises BusyError, FileError.
     """
-    path = folder / LOCK
+    path, made = folder / LOCK, not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _taken(path, wait)
@@ -71,6 +71,9 @@ def driver(folder: Path, wait: float = PATIENCE, apart: tuple[str, ...] = ()) ->
             path.unlink(missing_ok=True)  # while it is locked, so that nobody takes a file that is gone
         finally:
             os.close(descriptor)
+        if made:
+            with suppress(OSError):  # it is not empty: something was done in it
+                folder.rmdir()
 
 
 def holder(folder: Path) -> Holder | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from engines.settings import SpecError, explain, read_yaml, typed_setting
+from engines.settings import SpecError, mistakes, read_yaml, typed_setting
 from sandwich.spec.shipped import find_spec, shipped_specs
 
 Override = str | Mapping[str, Any]
@@ -25,8 +25,11 @@ def spec_settings(source: str | Path, *overrides: Override | Iterable[Override])
 def _layered(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Settings of a file, laid over those of the file beside it, or of the shipped spec, that it `extends`."""
     settings = read_yaml(path)
+    if settings is None:
+        raise SpecError(f"{path} is empty: expected keys with their values")
     if not isinstance(settings, dict):
-        raise SpecError(f"{path}: expected a mapping of keys, got {type(settings).__name__}")
+        found = "a list" if isinstance(settings, list) else repr(settings)
+        raise SpecError(f"{path}: expected keys with their values, got {found}")
     extended = settings.pop("extends", None)
     if extended is None:
         return settings
@@ -120,7 +123,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def validate(model: type[T], settings: dict[str, Any], folder: Path | None = None, *, load: bool = True) -> T:
-    """The settings as a record; SpecError naming the key, the value and what is allowed.
+    """The settings as a record; SpecError naming of each mistake the key, the value and what is allowed.
 
     folder: where a plugin of the form `file:Class` is looked for.
     load: whether such a file may be run. Whoever only reads a folder runs nothing that lies in it: there such a
@@ -129,4 +132,4 @@ def validate(model: type[T], settings: dict[str, Any], folder: Path | None = Non
     try:
         return model.model_validate(settings, context={"folder": folder, "load": load})
     except ValidationError as error:
-        raise SpecError(explain(model, error)) from None
+        raise SpecError(*mistakes(model, error, settings)) from None

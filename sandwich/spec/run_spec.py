@@ -18,9 +18,9 @@ from sandwich.oversight.base import BUDGETS, Oversight, budget_of
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.runtime.cluster import cores, elsewhere
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.spec.loading import Override, spec_settings, validate
+from sandwich.spec.kinds import RUN, read_spec
+from sandwich.spec.loading import Override
 from sandwich.spec.schedule import Every, Never, Schedule
-from sandwich.spec.shipped import find_spec, plugin_folder
 from sandwich.training.supervised import TrainConfig
 
 
@@ -203,11 +203,7 @@ def load_spec(source: str | Path, *overrides: Override | Iterable[Override], **k
     keys: values of keys at the top, such as `seed=1`.
     Raises SpecError in one line.
     """
-    path = find_spec(source)
-    settings = spec_settings(path, *overrides, keys)
-    if "run" in settings and "assistant" not in settings:
-        raise SpecError(f"{source} is the spec of a sweep: sandwich sweep {source}")
-    return validate(RunSpec, {"name": path.stem, **settings}, plugin_folder(path))
+    return read_spec(RunSpec, RUN, source, *overrides, keys)[0]
 
 
 def check_devices(spec: RunSpec) -> None:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from engines.settings import SpecError
+from engines.suggestions import near
 
 GROUP = "sandwich.specs"
 """Entry points whose values are folders of specs."""
@@ -39,7 +40,7 @@ def shipped_specs() -> Mapping[str, Sequence[Path]]:
 def find_spec(source: str | Path) -> Path:
     """The file of a spec: a path that exists, else the shipped spec of that name.
 
-    Raises SpecError, which names the shipped specs, where there is neither.
+    Raises SpecError, which names the shipped spec that was meant, or all of them, where there is neither.
     """
     path = Path(source)
     if path.exists() and not path.is_dir():
@@ -51,6 +52,10 @@ def find_spec(source: str | Path) -> Path:
         raise SpecError(f"spec {str(source)!r} is shipped more than once, give its path: {both}")
     if not candidates:
         what = f"{source} is a folder and no spec" if path.is_dir() else f"no spec at {source}"
+        if one := near(path.name if path.is_dir() else str(source).removesuffix(".yaml"), specs):
+            raise SpecError(f"{what}: expected a YAML file, or a shipped spec; did you mean {one}?")
+        if path.is_dir() or path.suffix or len(path.parts) > 1:
+            raise SpecError(f"{what}: expected the path of a YAML file, or the name of a shipped spec, such as default")
         raise SpecError(f"{what}: expected a YAML file, or a shipped spec: {', '.join(specs)}")
     return candidates[0]
 

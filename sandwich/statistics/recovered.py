@@ -215,8 +215,12 @@ def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: i
     return _student(np.array(values), shared)
 
 
-def ratio_figure(start: Floats, end: Floats, expert: Floats, draws: int, rng: np.random.Generator) -> Figure:
+def ratio_figure(
+    start: Floats, end: Floats, expert: Floats, draws: int, rng: np.random.Generator, scale: float = 1, unit: str = ""
+) -> Figure:
     """Performance gap recovered on a mean over the same `[N]` positions (such as Win% loss).
+
+    scale, unit: in which a reason for no value tells the gap; a negative scale for values of which less is better.
 
     (mean(end) − mean(start)) / (mean(goal) − mean(start)), with a joint bootstrap over positions;
     withheld as `quotient_figure` is.
@@ -225,7 +229,7 @@ def ratio_figure(start: Floats, end: Floats, expert: Floats, draws: int, rng: np
         raise ValueError(
             f"expected values at the same positions, got shapes {start.shape}, {end.shape}, {expert.shape}"
         )
-    return _quotient(end - start, expert - start, draws, rng, "positions", "gap")
+    return _quotient(end - start, expert - start, draws, rng, "positions", "gap", scale, unit)
 
 
 def quotient_figure(above: Floats, below: Floats, draws: int, rng: np.random.Generator) -> Figure:
@@ -239,16 +243,27 @@ def quotient_figure(above: Floats, below: Floats, draws: int, rng: np.random.Gen
     return _quotient(above, below, draws, rng, "cases", "divisor")
 
 
-def _quotient(above: Floats, below: Floats, draws: int, rng: np.random.Generator, cases: str, divisor: str) -> Figure:
+def _quotient(
+    above: Floats,
+    below: Floats,
+    draws: int,
+    rng: np.random.Generator,
+    cases: str,
+    divisor: str,
+    scale: float = 1,
+    unit: str = "",
+) -> Figure:
     n = len(above)
     if n < 2:
         return Figure(None, reason=f"expected at least 2 {cases}, got {n}")
     mean, error = float(below.mean()), float(below.std(ddof=1) / np.sqrt(n))
+    told = f"{scale * mean:.3g}{unit and ' ' + unit}"
     if below.min() == below.max():
         return Figure(None, reason=f"the {divisor} is the same in all {n} {cases}: it has no standard error")
     if abs(mean) < ENOUGH * error:
-        return Figure(None, reason=f"the {divisor} of {mean:.3g} is under five standard errors ({error:.2g} each)")
+        each = f"{abs(scale) * error:.2g} each"
+        return Figure(None, reason=f"the {divisor} of {told} is under five standard errors ({each})")
     tops, bottoms = _resampled(np.stack([above, below], 1), draws, rng).T
     if (bottoms * mean <= 0).any():
-        return Figure(None, reason=f"the {divisor} of {mean:.3g} is none in some draws of the {cases}")
+        return Figure(None, reason=f"the {divisor} of {told} is none in some draws of the {cases}")
     return Figure(float(above.mean()) / mean, *_percentiles(tops / bottoms, n), n)

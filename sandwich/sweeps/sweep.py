@@ -46,9 +46,10 @@ from sandwich.runtime.kept import (
 from sandwich.runtime.locks import BusyError, driver, holder
 from sandwich.runtime.origin import WAY_OUT, stockfish_here
 from sandwich.runtime.progress import NullProgress, Row
+from sandwich.spec.kinds import SWEEP, read_spec
 from sandwich.spec.loading import Override, assigned, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices
-from sandwich.spec.shipped import find_spec, plugin_folder
+from sandwich.spec.shipped import find_spec
 
 PLAN = "plan.json"
 """What a sweep writes into its folder of its cells, in order: key, `asked`, values and spec of each."""
@@ -256,9 +257,7 @@ def load_sweep(source: str | Path, *overrides: Override | Iterable[Override], **
     Overrides and keys are those of `sandwich.spec.run_spec.load_spec`. The run that it names is read, so that it
     needs no other file any more, but for those of plugins. Raises SpecError.
     """
-    path = find_spec(source)
-    settings = {"name": path.stem, **spec_settings(path, *overrides, keys)}
-    sweep = validate(SweepSpec, settings, plugin_folder(path))
+    sweep, path = read_spec(SweepSpec, SWEEP, source, *overrides, keys)
     return sweep.model_copy(update={"run": run_settings(sweep, path.parent)})
 
 

@@ -22,6 +22,7 @@ from agents.tools import Tools
 from engines.checkpoints import FILTER, CheckpointError
 from engines.inference import Evaluator
 from engines.settings import Frozen
+from sandwich.spec.run_spec import load_spec
 from tests.helpers.checkpoint_records import Spec
 from tests.helpers.fakes import Hashed
 
@@ -95,7 +96,18 @@ def test_a_checkpoint_is_found_wherever_it_stands(settings: dict[str, Any], name
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (Network(checkpoint="filter"), "unknown player 'filter'; known: expert, weak, adversary, or the path"),
+        (
+            Network(checkpoint="filter"),
+            "unknown player 'filter'; did you mean filtered? known: expert, weak, adversary, ",
+        ),
+        (
+            Network(checkpoint="weka"),
+            "unknown player 'weka'; did you mean weak? known: expert, weak, adversary, the pa",
+        ),
+        (
+            Network(checkpoint="asistant"),
+            "did you mean assistant? known: expert, weak, adversary, the path of a checkp",
+        ),
         (Filtered(filter="weak"), "unknown filter 'weak'; known: filter, or the path of a checkpoint"),
         (Network(checkpoint="no/such.safetensors"), "no such file: no/such.safetensors"),
         (
@@ -128,3 +140,22 @@ def test_a_checkpoint_handed_in_is_not_read_from_a_file() -> None:
         tools.player(Mcts(network="no such file"))
         tools.player(Network(checkpoint="no such file"))
     assert opened == [b"content"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("student=/nope.safetensors", "student: no such file: /nope.safetensors"),
+        ("expert=/nope.safetensors", "expert: no such file: /nope.safetensors"),
+        ("expert=mcts:network=/nope.safetensors", "expert.network: no such file: /nope.safetensors"),
+        (
+            "student=weka",
+            "student: unknown player 'weka'; did you mean weak? known: expert, weak, adversary, or the path",
+        ),
+        ("assistant.base=weka", "assistant.base: unknown player 'weka'; did you mean weak? known: "),
+    ],
+)
+def test_a_checkpoint_that_is_missing_is_told_with_its_key(override: str, said: str) -> None:
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoints(load_spec("quick", override))
+    assert str(error.value).startswith(said)

@@ -384,7 +384,7 @@ def test_trust_believes_everything() -> None:
     ("settings", "message"),
     [
         ({"type": "random_mvoe"}, ["type: unknown misalignment 'random_mvoe'", "known: ", "random_move"]),
-        ({"type": "random_move", "p": 1.5}, ["p: ", "less than or equal to 1", "got 1.5"]),
+        ({"type": "random_move", "p": 1.5}, ["p: ", "at most 1", "got 1.5"]),
         ({"type": "random_move", "p": "often"}, ["p: ", "number", "got 'often'"]),
         ({"type": "random_move", "q": 0.5}, ["q: ", "unknown key; known here: p"]),
         ({"p": 0.5}, ["type: expected a mapping with a type, got {'p': 0.5}", "known types: ", "random_move"]),

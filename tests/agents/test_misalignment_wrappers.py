@@ -198,7 +198,7 @@ RANDOM = {"type": "random_move"}
     ("settings", "message"),
     [
         ({}, "parts: missing"),
-        ({"parts": []}, "parts: Tuple should have at least 1 item"),
+        ({"parts": []}, "parts: expected at least one entry, got []"),
         ({"parts": [RANDOM], "weights": [1, 2]}, "weights: expected 1, one for each part, got 2"),
         ({"parts": [RANDOM, RANDOM], "weights": [1]}, "weights: expected 2, one for each part, got 1"),
         ({"parts": [RANDOM], "weights": [-1]}, "weights: expected finite ones, none below 0 and one above, got [-1.0]"),
@@ -207,7 +207,10 @@ RANDOM = {"type": "random_move"}
         ({"parts": [RANDOM, RANDOM], "weights": [float("nan"), 1]}, "weights"),
         ({"parts": [RANDOM], "weights": ["much"]}, "weights.0: "),
         ({"parts": [RANDOM, {"type": "random_move", "p": 2}]}, "parts.1.p: "),
-        ({"parts": [{"type": "randm"}]}, "parts.0.type: unknown misalignment 'randm'; known: "),
+        (
+            {"parts": [{"type": "randm"}]},
+            "parts.0.type: unknown misalignment 'randm'; known: ",
+        ),
         ({"parts": [5]}, "parts.0.type: expected a mapping with a type, got 5"),
         ({"parts": [RANDOM], "shares": [1]}, "shares: unknown key; known here: parts, weights"),
     ],
@@ -224,14 +227,17 @@ def test_a_mixture_that_cannot_be_is_refused_in_one_line(settings: dict[str, Any
     [
         ({"type": "schedule"}, "inner: missing"),
         ({"type": "schedule", "inner": RANDOM, "every": 0}, "every: "),
-        ({"type": "schedule", "inner": RANDOM, "phase": "ending"}, "phase: Input should be 'opening', 'middlegame'"),
+        ({"type": "schedule", "inner": RANDOM, "phase": "ending"}, "phase: expected 'opening', 'middlegame'"),
         (
             {"type": "schedule", "inner": {"type": "trigger", "inner": {"type": "bias", "kind": "x"}}},
             "inner.inner.kind",
         ),
-        ({"type": "trigger", "inner": RANDOM, "when": ["in_chek"]}, "when.0: Input should be 'in_check', "),
-        ({"type": "trigger", "inner": RANDOM, "setting": "test"}, "setting: Input should be 'any', 'training'"),
-        ({"type": "other", "player": "stokfish:nodes=1"}, "player.type: unknown player 'stokfish:nodes=1'; known: "),
+        ({"type": "trigger", "inner": RANDOM, "when": ["in_chek"]}, "when.0: expected 'in_check', "),
+        ({"type": "trigger", "inner": RANDOM, "setting": "test"}, "setting: expected 'any', 'training'"),
+        (
+            {"type": "other", "player": "stokfish:nodes=1"},
+            "player.type: unknown player 'stokfish:nodes=1'; did you mean stockfish? known: ",
+        ),
         ({"type": "sandbag", "player": {"type": "mcts", "simulations": 0}}, "player.simulations: "),
         ({"type": "engine_subtle", "rank": 0}, "rank: "),
         ({"type": "policy_noise", "mix": 1.5}, "mix: "),

@@ -123,21 +123,22 @@ KNOWN = "assistant, filtered, mcts, network, stockfish, uci"
     [
         (
             "stokfish:nodes=1",
-            "type: unknown player 'stokfish:nodes=1'; known: expert, weak, the path of a checkpoint,"
+            "type: unknown player 'stokfish:nodes=1'; did you mean stockfish? "
+            "known: expert, weak, adversary, the path of a checkpoint,"
             f" or TYPE:key=value,… with a TYPE of {KNOWN}",
         ),
         ("stockfish:nodes", "type: expected stockfish:key=value,…, got 'stockfish:nodes'"),
         ("stockfish:nodes=1,", "type: expected stockfish:key=value,…, got 'stockfish:nodes=1,'"),
-        ("stockfish:nodes=few", "nodes: Input should be a valid integer"),
-        ("stockfish:nodes=0", "nodes: Input should be greater than or equal to 1, got 0"),
-        ("stockfish:lines=257", "lines: Input should be less than or equal to 256, got 257"),
-        ("stockfish:temperature=0", "temperature: Input should be greater than 0"),
+        ("stockfish:nodes=few", "nodes: expected a whole number"),
+        ("stockfish:nodes=0", "nodes: expected at least 1, got 0"),
+        ("stockfish:lines=257", "lines: expected at most 256, got 257"),
+        ("stockfish:temperature=0", "temperature: expected more than 0"),
         ("stockfish:nodes=[1", "nodes: '[1' is not a YAML value"),
         ("stockfish:nodes=1,nodes=2", "nodes: stands twice in 'stockfish:nodes=1,nodes=2'"),
         ("stockfish:depth=9", "depth: unknown key; known here: nodes, lines, temperature"),
         ("mcts:simulations=0", "simulations: "),
         ("mcts:network=null", "network: "),
-        ({"type": "mtcs"}, f"type: unknown player 'mtcs'; known: {KNOWN}"),
+        ({"type": "mtcs"}, f"type: unknown player 'mtcs'; did you mean mcts? known: {KNOWN}"),
         ({"nodes": 5}, f"type: expected a mapping with a type, got {{'nodes': 5}}; known types: {KNOWN}"),
         (5, "type: expected a mapping with a type, got 5"),
         (None, "type: expected a mapping with a type, got None"),

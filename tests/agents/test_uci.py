@@ -153,9 +153,9 @@ def test_temperature_is_an_option_with_an_effect(weak: SimpleEngine) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name misalignment.p value 2", "misalignment.p: Input should be less than or equal to 1, got '2'"),
-        ("name misalignment.p value", "misalignment.p: Input should be a valid number, unable to parse string as a"),
-        ("name base.simulations value 0.5", "base.simulations: Input should be a valid integer, "),
+        ("name misalignment.p value 2", "misalignment.p: expected at most 1, got 2"),
+        ("name misalignment.p value", "misalignment.p: expected a number"),
+        ("name base.simulations value 0.5", "base.simulations: expected a whole number, "),
         ("name temperature value hot", "temperature: expected a number of 0 or more, got 'hot'"),
         ("name temperature value -1", "temperature: expected a number of 0 or more, got '-1'"),
         ("name temperature value nan", "temperature: expected a number of 0 or more, got 'nan'"),

@@ -268,7 +268,10 @@ def test_every_plugin_is_listed_with_its_settings_and_a_broken_one_with_its_faul
 def test_wrong_setting_of_a_file_beside_the_spec_is_named(beside: tuple[Path, str]) -> None:
     with pytest.raises(SpecError) as error:
         load_spec(beside[0] / "late_blunder.yaml", ("assistant.misalignment.loss=2",))
-    assert str(error.value) == "assistant.misalignment.loss: Input should be less than or equal to 1, got 2"
+    assert str(error.value) == "assistant.misalignment.loss: expected at most 1, got 2"
     with pytest.raises(SpecError) as error:
         load_spec(beside[0] / "late_blunder.yaml", ("assistant.misalignment.lose=0.2",))
-    assert str(error.value) == "assistant.misalignment.lose: unknown key; known here: honest_queries, loss"
+    assert (
+        str(error.value)
+        == "assistant.misalignment.lose: unknown key; did you mean loss? known here: honest_queries, loss"
+    )

@@ -46,19 +46,19 @@ class Outer(Frozen):
             {"eno": {}},
             "eno: unknown key; known here: one, maybe, some, listed, named, deep, either, pair, count",
         ),
-        ({"one": {"sise": 2}}, "one.sise: unknown key; known here: size"),
-        ({"maybe": {"sise": 2}}, "maybe.sise: unknown key; known here: size"),
-        ({"some": [{}, {"sise": 2}]}, "some.1.sise: unknown key; known here: size"),
-        ({"listed": [None, {"sise": 2}]}, "listed.1.sise: unknown key; known here: size"),
-        ({"named": {"a": {"sise": 2}}}, "named.a.sise: unknown key; known here: size"),
-        ({"named": {"size": {"sise": 2}}}, "named.size.sise: unknown key; known here: size"),
-        ({"deep": {"a": [{}, {"sise": 2}]}}, "deep.a.1.sise: unknown key; known here: size"),
-        ({"either": {"sise": 2}}, "either.Inner.sise: unknown key; known here: size, length"),
+        ({"one": {"sise": 2}}, "one.sise: unknown key; did you mean size? known here: size"),
+        ({"maybe": {"sise": 2}}, "maybe.sise: unknown key; did you mean size? known here: size"),
+        ({"some": [{}, {"sise": 2}]}, "some.1.sise: unknown key; did you mean size? known here: size"),
+        ({"listed": [None, {"sise": 2}]}, "listed.1.sise: unknown key; did you mean size? known here: size"),
+        ({"named": {"a": {"sise": 2}}}, "named.a.sise: unknown key; did you mean size? known here: size"),
+        ({"named": {"size": {"sise": 2}}}, "named.size.sise: unknown key; did you mean size? known here: size"),
+        ({"deep": {"a": [{}, {"sise": 2}]}}, "deep.a.1.sise: unknown key; did you mean size? known here: size"),
+        ({"either": {"sise": 2}}, "either.sise: unknown key; did you mean size? known here: size, length"),
         ({"pair": [1, {"size": 2}]}, "pair.1.size: unknown key; known here: length"),
-        ({"count": 0}, "count: Input should be greater than or equal to 1, got 0"),
-        ({"some": [{"size": "big"}]}, "some.0.size: Input should be a valid integer"),
+        ({"count": 0}, "count: expected at least 1, got 0"),
+        ({"some": [{"size": "big"}]}, "some.0.size: expected a whole number"),
         ({"pair": [1]}, "pair.1: missing"),
-        ([], "Input should be a valid dictionary"),
+        ([], "expected a mapping of keys"),
     ],
 )
 def test_the_first_mistake_is_told_in_one_line(settings: Any, said: str) -> None:
@@ -148,7 +148,7 @@ def test_a_boolean_is_no_number(override: str) -> None:
 
 @pytest.mark.parametrize("override", ["names=7", "by_name=7", "names=true"])
 def test_a_scalar_is_no_list_and_no_mapping(override: str) -> None:
-    with pytest.raises(SpecError, match=r"^(names|by_name): Input should be a valid (tuple|dictionary), got (7|True)$"):
+    with pytest.raises(SpecError, match=r"^(names|by_name): expected (a list|a mapping of keys), got (7|True)$"):
         validate(Scalars, overridden({}, override))
 
 

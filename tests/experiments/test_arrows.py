@@ -67,7 +67,7 @@ def test_a_decision_is_drawn_alike_in_the_viewer_in_drawn_boards_and_in_wandb(mi
     page = game_page({name: [row[name] for row in rows] for name in ledger.SCHEMA.names})
     assert arrows in board_svg(decision["fen"], None, arrows_of(decision), flipped=False)
     assert page.split("<g class='f'>")[3].count(arrows) == 1
-    assert f"<i class='mark {advice}'></i>{ARROWS[advice].text}" in page
+    assert f'<i class="mark {advice}"></i>{ARROWS[advice].text}' in page
     assert ("arrow lie'" in page) == misaligned
 
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from agents.misalignment.base import REGISTRY
 from engines.settings import SpecError
+from experiments.cli.console import RunDisplay, counted
 from experiments.cli.evaluate import evaluate
 from experiments.cli.lazy import LazyGroup
 from experiments.cli.main import cli, main
@@ -86,20 +87,20 @@ def test_controls_differ_from_the_default_only_in_what_they_control() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("assistant.misalignment.p=1.5", "assistant.misalignment.p: Input should be less than or equal to 1, got 1.5"),
-        ("assistant.misalignment.type=random_mvoe", "type: unknown misalignment 'random_mvoe'; known: adversary, bias"),
+        ("assistant.misalignment.p=1.5", "assistant.misalignment.p: expected at most 1, got 1.5"),
+        ("assistant.misalignment.type=random_mvoe", "'random_mvoe'; did you mean random_move? known: adversary"),
         ("assistant.misalignment.q=1", "misalignment.q: unknown key; known here: p"),
-        ("play.gmaes=8", "play.gmaes: unknown key; known here: games, block"),
-        ("play.games=7", "play.games: Input should be a multiple of 2, got 7"),
-        ("play.channel=telepathy", "play.channel: Input should be 'move', 'distribution', 'value' or 'candidates'"),
-        ("workers=0", "workers: Input should be greater than or equal to 1, got 0"),
-        ("steps=many", "steps: Input should be a valid integer"),
+        ("play.gmaes=8", "play.gmaes: unknown key; did you mean games? known here: games, block"),
+        ("play.games=7", "play.games: expected a multiple of 2, got 7"),
+        ("play.channel=telepathy", "play.channel: expected 'move', 'distribution', 'value' or 'candidates'"),
+        ("workers=0", "workers: expected at least 1, got 0"),
+        ("steps=many", "steps: expected a whole number"),
         ("nothing", "override 'nothing': expected key=value"),
         ("seed.x=1", "seed.x: seed is a value and has no keys below it"),
-        ("play.ask.n=0", "play.ask.n: Input should be greater than or equal to 1, got 0"),
-        ("play.ask={when: unsure, quintile: 1}", "play.ask.quintile: unknown key; known here: when, n, q, by"),
+        ("play.ask.n=0", "play.ask.n: expected at least 1, got 0"),
+        ("play.ask={when: unsure, quintile: 1}", "play.ask.quintile: unknown key; did you mean quantile? known here"),
         ("play.ask.when=never", "finetune.examples must be student or all"),
-        ("tracking.wandb=yes", "tracking.wandb: Input should be 'offline', 'online' or 'off'"),
+        ("tracking.wandb=yes", "tracking.wandb: expected 'offline', 'online' or 'off'"),
         ("evaluate.pairs=5000", "evaluate.pairs"),
     ],
 )  # fmt: skip
@@ -113,7 +114,10 @@ def test_mistake_in_an_override_is_named_in_one_line(override: str, said: str) -
 def test_override_reaches_into_nested_settings() -> None:
     settings: dict[str, Any] = {"play": {"games": 2}}
     changed = overridden(settings, ("play.games=4", "finetune.fit.epochs=0.5"))
-    assert changed == {"play": {"games": 4}, "finetune": {"fit": {"epochs": 0.5}}}
+    assert changed == {
+        "play": {"games": 4},
+        "finetune": {"fit": {"epochs": "0.5"}},
+    }  # text, from which a field makes its value
     assert settings == {"play": {"games": 2}}
 
 
@@ -128,16 +132,19 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
     ("arguments", "said"),
     [
         (("run", "nosuch"), "no spec at nosuch: expected a YAML file, or a shipped spec: base_mcts, base_stockfish, "),
-        (("run", "docs"), "docs is a folder and no spec: expected a YAML file, or a shipped spec: base_mcts, "),
+        (("run", "docs"), "docs is a folder and no spec: expected the path of a YAML file, or the name of a ship"),
         (("sweep", "nosuch"), "no spec at nosuch: expected"),
         (("evaluate", "oversight", "nosuch"), "no spec at nosuch: expected"),
         (("evaluate", "misalignments", "nosuch"), "no spec at nosuch: expected"),
-        (("evaluate", "misalignments", "sead=1"), "sead: unknown key; known here: seed, labelled_positions"),
+        (("evaluate", "misalignments", "sead=1"), "sead: unknown key; did you mean seed? known here: seed"),
         (("evaluate", "misalignments", "labelled_positions.positions=1"), "labelled_positions.positions: expected at"),
         (("ask", "README.md", "8/8/8/8/8/8/4P3/K1k5 w - - 0 1"), "README.md is not a whole safetensors file"),
         (("ask", "network:checkpoint=README.md", "8/8/8/8/8/8/4P3/K1k5 w - - 0 1"), "README.md is not a whole"),
-        (("train", "weak", "--corpus", "docs", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; known here: seed, "),
-        (("train", "adversary", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; known here: seed, "),
+        (
+            ("train", "weak", "--corpus", "docs", "--out", "{tmp}/x", "sead=1"),
+            "sead: unknown key; did you mean seed? known",
+        ),
+        (("train", "adversary", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; did you mean seed? known"),
         (("run", "pyproject.toml"), "is not YAML"),
         (("run", "quick", "expert=nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("run", "experiments/specs/quick.yaml", "student=README.md"), "README.md is not a whole safetensors file"),
@@ -150,7 +157,10 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("sweep", "table", "docs"), "docs holds no sweep: expected sweep.yaml in it"),
         (("evaluate", "oversight", "docs"), "docs holds no sweep: expected sweep.yaml in it"),
         (("view", "nowhere"), "expected the folder of a run or a sweep, found no folder at nowhere"),
-        (("run", "experiments/specs/dose_smoke.yaml"), "dose_smoke.yaml is the spec of a sweep: sandwich sweep exp"),
+        (
+            ("run", "experiments/specs/dose_smoke.yaml"),
+            "dose_smoke.yaml is the spec of a sweep, not of a run: sandwich sweep exp",
+        ),
         (("evaluate", "oracle", "docs"), "docs holds no run: expected ledger/step-*.parquet in it"),
         (("evaluate", "agreement", "nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("match", "expert", "weak", "--sprt", "5", "0"), "sprt: expected ELO0 under ELO1"),
@@ -159,7 +169,10 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         (("match", "expert", "weak", "--round-robin", "--anchor", "x"), "anchor: no player 'x'; players: expert, weak"),
         (("train", "expert", "--corpus", "docs", "--out", "{tmp}/x"), "docs is no corpus"),
         (("corpus", "import", "--out", "{tmp}/x", "nothing.pgn"), "no file at nothing.pgn"),
-        (("corpus", "generate", "--out", "{tmp}/x", "nodse=1"), "nodse: unknown key; known here: seed, shards"),
+        (
+            ("corpus", "generate", "--out", "{tmp}/x", "nodse=1"),
+            "nodse: unknown key; did you mean nodes? known here: seed, shards",
+        ),
     ],
 )
 def test_mistake_on_the_command_line_ends_in_one_line(
@@ -388,3 +401,32 @@ def test_an_import_takes_a_file_with_an_equals_sign_and_ends_in_an_error_where_n
         assert ended.value.code == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said == "Error: no game of elo=2000/games.pgn was kept: too few plies (10)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("rnu",), "no command 'rnu'; did you mean run? commands: run, sweep, "),
+        (("evaluate", "agreemnt"), "no command 'agreemnt'; did you mean agreement? commands: "),
+        (("sweep", "statsu", "runs/x"), "no spec and no command 'statsu'; did you mean status?"),
+        (("highstakes", "rnu"), "Did you mean 'run'?"),
+    ],
+)
+def test_a_misspelt_command_is_told_with_the_one_that_was_meant(typed: tuple[str, ...], said: str) -> None:
+    answer = CliRunner().invoke(cli, typed)
+    assert answer.exit_code == 2
+    assert said in answer.output
+
+
+def test_a_phase_is_told_once_with_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    display = RunDisplay(3, "")
+    display.step(1)
+    display.begin("measure", 128)
+    display.advance(128)
+    display.advance(0)
+    assert capsys.readouterr().err == "step 1/3 measure: 128/128 games, 0 s left\n"
+
+
+@pytest.mark.parametrize(("number", "said"), [(1, "1 step"), (2, "2 steps"), (0, "0 steps")])
+def test_a_number_agrees_with_its_noun(number: int, said: str) -> None:
+    assert counted(number, "step") == said

@@ -64,9 +64,9 @@ def test_a_spec_is_changed_in_every_way_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("play.gmes=1", "play.gmes: unknown key; known here: games, block"),
-        ({"play.gmes": 1}, "play.gmes: unknown key; known here: games, block"),
-        ({"play.games": 7}, "play.games: Input should be a multiple of 2, got 7"),
+        ("play.gmes=1", "play.gmes: unknown key; did you mean games? known here: games, block"),
+        ({"play.gmes": 1}, "play.gmes: unknown key; did you mean games? known here: games, block"),
+        ({"play.games": 7}, "play.games: expected a multiple of 2, got 7"),
         ("nothing", "override 'nothing': expected key=value"),
     ],
 )
@@ -166,6 +166,9 @@ def test_ledger_and_metrics_are_data_frames(run_folder: Path) -> None:
     assert whole["step"].unique().tolist() == [0, 1]
     assert len(whole) == ledger.read(run_folder).num_rows
     assert list(sandwich.read_ledger(run_folder, ["game", "asked"]).columns) == ["step", "game", "asked"]
+    assert [str(whole[name].dtype) for name in ("misaligned", "believed")] == ["boolean", "boolean"]
+    assert (whole["misaligned"].isna() == ~whole["asked"]).all()
+    assert whole["asked"].dtype == bool
     assert "step" not in sandwich.read_ledger(str(run_folder / "ledger" / "step-000.parquet"))
     metrics = sandwich.read_metrics(str(run_folder))
     assert metrics["step"].tolist() == [0, 1, 2]

@@ -487,7 +487,9 @@ def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     spec.write_text(yaml.safe_dump({"attacks": {"sample": {"attack": {"type": "sample"}, "run": 3}}}))
     answer = CliRunner().invoke(highstakes, ["run", str(spec)])
     assert isinstance(answer.exception, SpecError)
-    assert str(answer.exception).startswith("attacks.sample.run: unknown key; known here: attack, runs, queries")
+    assert str(answer.exception).startswith(
+        "attacks.sample.run: unknown key; did you mean runs? known here: attack, runs, queries"
+    )
     with pytest.raises(ValueError, match="the book has 983 openings, got 984"):
         StrengthConfig(pairs=984)
     answer = CliRunner().invoke(highstakes, ["report", str(tmp_path)])

@@ -73,7 +73,7 @@ def test_a_network_from_nothing_has_its_own_size_and_the_same_weights_each_time(
     ("settings", "message"),
     [
         ({"positions": 4.5}, r"positions: expected a whole number, or a share under 1, got 4\.5"),
-        ({"positions": 0}, r"variants\.it\.positions: .*greater than 0, got 0"),
+        ({"positions": 0}, r"variants\.it\.positions: expected more than 0, got 0"),
         ({"network": {"blocks": 2, "width": 8}}, r"variants\.it\.network\.width: unknown key; known here: blocks"),
         ({"network": {}, "head_only": True}, r"head_only: a network that learns from nothing"),
         ({"lookahead": {"plies": 3}}, r"variants\.it\.lookahead\.plies: .*1 or 2, got 3"),

@@ -131,3 +131,17 @@ def test_every_column_is_explained(root: Path) -> None:
     assert [name for name in SCHEMA.names if name not in table] == []
     hidden = [name for name in SCHEMA.names if table[name].split("|")[-2].strip() == "hidden"]
     assert hidden == [name for name in SCHEMA.names if name in HIDDEN]
+
+
+@pytest.mark.parametrize("whole_run", [False, True])
+def test_a_column_that_a_ledger_has_not_is_told_with_what_was_meant(whole_run: bool, tmp_path: Path) -> None:
+    file = write(tmp_path / "ledger" / "step-000.parquet", rows(ROW))
+    with pytest.raises(
+        LedgerError, match=r"^a ledger has no column 'asekd'; did you mean asked\? columns: game, ply, "
+    ):
+        ledger.read(tmp_path if whole_run else file, ["game", "asekd"])
+
+
+def test_the_step_may_be_named_among_the_columns_of_a_run(tmp_path: Path) -> None:
+    write(tmp_path / "ledger" / "step-000.parquet", rows(ROW))
+    assert ledger.read(tmp_path, ["step", "asked"]).column_names == ["step", "asked"]

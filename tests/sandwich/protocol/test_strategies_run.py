@@ -78,12 +78,15 @@ def test_every_strategy_is_named_in_short_with_its_settings(name: str, root: Pat
 @pytest.mark.parametrize(
     ("short", "said"),
     [
-        ("vetto", "oversight.type: unknown oversight strategy 'vetto'; known: consistency, "),
-        ("vetto:delta=1", "oversight.type: unknown oversight strategy 'vetto'; known: consistency, "),
+        ("vetto", "oversight.type: unknown oversight strategy 'vetto'; did you mean veto? known: consistency, "),
+        (
+            "vetto:delta=1",
+            "oversight.type: unknown oversight strategy 'vetto'; did you mean veto? known: consistency, ",
+        ),
         ("veto:delta", "oversight.type: expected veto:key=value,…, got 'veto:delta'"),
         ("veto:delta=[1", "oversight.delta: '[1' is not a YAML value"),
-        ("veto:delta=2", "oversight.delta: Input should be less than or equal to 1, got 2"),
-        ("veto:dela=1", "oversight.dela: unknown key; known here: delta"),
+        ("veto:delta=2", "oversight.delta: expected at most 1, got 2"),
+        ("veto:dela=1", "oversight.dela: unknown key; did you mean delta? known here: delta"),
         ("mine:Strategy", "oversight.type: 'mine:Strategy' needs a file "),
         ("mine:Strategy:delta=1", "oversight.type: 'mine:Strategy' needs a file "),
     ],
@@ -179,7 +182,8 @@ def test_what_a_strategy_says_it_may_use_is_told_in_one_line_where_it_cannot_be(
     (tmp_path / "spec.yaml").write_text(f"assistant: {{misalignment: random_move}}\noversight: {within}")
     with pytest.raises(PluginError) as caught:
         load_spec(tmp_path / "spec.yaml")
-    assert str(caught.value) == f"oversight strategy mine:Mine: {said}"
+    where = " (mine.py, line 8)" if "Error: " in said else ""
+    assert str(caught.value) == f"oversight strategy mine:Mine: {said}{where}"
 
 
 def test_the_control_of_its_own_moves_learns_them_also_where_refused_answers_teach_nothing(root: Path) -> None:

@@ -324,3 +324,9 @@ def test_figures_of_different_openings_or_positions_are_refused() -> None:
         start, end, goal = (RNG(1).random(n) for n in shapes)
         with pytest.raises(ValueError, match="same positions, got shapes"):
             ratio_figure(start, end, goal, 500, RNG(1))
+
+
+def test_a_gap_that_is_too_narrow_is_told_in_the_unit_and_with_the_sign_that_were_asked_for() -> None:
+    losses, expert = np.tile([0.0, 0.4], 20), np.full(40, 0.15)  # less is better: the gap is 5 points
+    reason = ratio_figure(losses, losses, expert, 500, RNG(1), scale=-100, unit="Win% points").reason
+    assert reason == "the gap of 5 Win% points is under five standard errors (3.2 each)"

@@ -218,8 +218,11 @@ class Mine(Misalignment):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"over": {"play.gmaes": [4]}}, "cell play.gmaes=4: play.gmaes: unknown key; known here: games"),
-        ({"over": {P: [0, 2]}}, f"cell {P}=2: {P}: Input should be less than or equal to 1, got 2"),
+        (
+            {"over": {"play.gmaes": [4]}},
+            "cell play.gmaes=4: play.gmaes: unknown key; did you mean games? known here: games",
+        ),
+        ({"over": {P: [0, 2]}}, f"cell {P}=2: {P}: expected at most 1, got 2"),
         ({"over": {"seed": [0, 0]}}, "cell seed=0: another cell of the sweep is the same run"),
         ({"over": {"seed.x": [0]}}, "seed.x: seed is a value and has no keys below it"),
         ({"run": "nowhere.yaml"}, "run: no spec at nowhere.yaml: expected"),

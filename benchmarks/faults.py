@@ -83,7 +83,7 @@ SPEC: dict[str, Any] = {
     "play": {"games": 16, "block": 4, "ply_cap": 40, "pgn_games": 4},
     "finetune": {"fit": {"epochs": 1, "batch": 64, "threads": 1}},
     "evaluate": {
-        "pairs": 4, "ply_cap": 40, "sampled": False, "positions": 20, "nodes": 400, "ledger_positions": 20,
+        "pairs": 4, "ply_cap": 40, "sampled": False, "positions": 20, "nodes": 400, "ledger_positions": 30,
         "ledger_nodes": 400, "margin": None, "assistant": False, "bootstrap": 100,
     },
 }  # fmt: skip
@@ -132,7 +132,7 @@ class Trial:
     def start(self, *more: str, **environment: str) -> subprocess.Popen[str]:
         """Begin the run, or go on with it."""
         home = self.root / "home"
-        home.mkdir(exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
         known = {**os.environ, "HOME": str(home), "SANDWICH_CACHE": str(self.root / "cache"), **self.environment}
         command = [sys.executable, "-m", "sandwich", "run", str(self.spec), "--out", str(self.out), *more]
         return subprocess.Popen(

@@ -38,7 +38,7 @@ SPEC: dict[str, Any] = {
     "play": {"games": 16, "block": 8, "ply_cap": 60, "pgn_games": 4},
     "finetune": {"max_examples": 2000, "fit": {"epochs": 1, "batch": 128, "threads": 1}},
     "evaluate": {
-        "pairs": 8, "ply_cap": 60, "sampled": False, "positions": 20, "nodes": 400, "ledger_positions": 20,
+        "pairs": 8, "ply_cap": 60, "sampled": False, "positions": 20, "nodes": 400, "ledger_positions": 30,
         "ledger_nodes": 400, "margin": None, "assistant": False, "bootstrap": 100,
     },
 }  # fmt: skip

@@ -105,7 +105,7 @@ class Ended:
             return f"no end within {PATIENCE:.0f} s"
         if "Traceback (most recent call last)" in self.said:
             return "a traceback"
-        errors = [line for line in self.said.splitlines() if line.startswith("Error: ")]
+        errors = [line for line in self.said.splitlines() if line.startswith(("Error: ", "Stopped"))]
         if self.code > 0 and len(errors) != 1:
             return f"exit {self.code} with {len(errors)} lines of explanation"
         return ""

@@ -47,7 +47,7 @@ SPEC = {
 
 def alone(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A shell script done in a network namespace of its own, whose loopback has the name server's address too."""
-    setup = f"ip link set lo up && ip addr add {SERVER}/32 dev lo && "
+    setup = f"ip link set lo up && ip addr add {SERVER}/32 dev lo || exit 1; "  # no list: its last part may be left to run
     values = {key: value for key, value in os.environ.items() if key not in ("CI", "SANDWICH_CACHE")}
     return subprocess.run(
         ["unshare", "-n", "bash", "-c", setup + script],
@@ -82,7 +82,7 @@ def asked(home: Path, command: str) -> list[str]:
     names = home.with_name("names.py")
     names.write_text(NAMES)
     script = (
-        f"{sys.executable} {names} {SERVER} > {seen} & names=$!;"
+        f"{sys.executable} {names} {SERVER} > {seen} 2> {seen}.err & names=$!;"
         f" until [ -s {seen} ]; do sleep 0.1; done;"
         f" {command}; code=$?; sleep 1; kill $names; exit $code"
     ).replace("PYTHON", f"{sys.executable} -m sandwich")
@@ -104,10 +104,10 @@ def test_run_report_and_view_ask_for_no_name(permitted: None, home: Path, tmp_pa
     said, page = tmp_path / "said", tmp_path / "page.html"
     fetch = "import sys, urllib.request as u; open(sys.argv[2], 'wb').write(u.urlopen(sys.argv[1]).read())"
     view = (
-        f"PYTHON view {run} --port 0 > {said} & view=$!; until grep -q http {said}; do sleep 0.2; done;"
+        f"PYTHON view {run} --port 0 > {said} 2>&1 & view=$!; until grep -q http {said}; do sleep 0.2; done;"
         f" {sys.executable} -c \"{fetch}\" $(grep -o 'http[^ ]*' {said}) {page}; kill $view; wait $view; [ -s {page} ]"
     )
-    assert asked(home, f"PYTHON run {tmp_path}/tiny.yaml --out {run} && PYTHON report {run} && {view}") == []
+    assert asked(home, f"PYTHON run {tmp_path}/tiny.yaml --out {run} && PYTHON report {run} || exit 1; {view}") == []
     assert (run / "report.html").exists()
 
 

@@ -331,7 +331,7 @@ class Registry(Generic[T]):
         return next(by_value, None) or next((name for name in self.entries if self._is(name, kind)), target)
 
     def failure(self, plugin: T, what: BaseException | str, position: str = "") -> PluginError:
-        """What to raise for an exception in a plugin (told with its file and line), or for what it must not do."""
+        """What to raise for an exception in a plugin (named with its file and line), or for what it must not do."""
         text = what
         if not isinstance(what, str):
             text = f"{type(what).__name__}: {what}{_where(what, _files(type(plugin), self.base))}"

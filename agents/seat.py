@@ -68,7 +68,7 @@ class AssistantSeat:
 
 
 class CheckedSeat:
-    """Another seat, whose moves are looked at: what it gets wrong is told as its player's.
+    """Another seat, whose moves are looked at: what it gets wrong counts as its player's.
 
     attributed: a context in which errors are reported as the player's.
     """

@@ -117,13 +117,13 @@ def mistakes(model: type[BaseModel], error: ValidationError, settings: object = 
     by_key: dict[str, ErrorDetails] = {}
     for detail in ranked:  # alternatives of one field have a mistake each
         by_key.setdefault(".".join(_walk(model, detail["loc"])[0]), detail)
-    # A list with a wrong entry is told as too short as well.
+    # A list with a wrong entry is reported as too short as well.
     own = [detail for key, detail in by_key.items() if not any(other.startswith(f"{key}.") for other in by_key)]
     lines: list[str] = []
     for line in (line for detail in own for line in _lines(model, detail, settings)):
         before, known, names = line.partition(KNOWN)
-        told = known and any(other.endswith(known + names) for other in lines)  # once is enough
-        lines.append(before.rstrip("; ") if told else line)
+        reported = known and any(other.endswith(known + names) for other in lines)  # once is enough
+        lines.append(before.rstrip("; ") if reported else line)
     return lines
 
 

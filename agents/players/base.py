@@ -39,7 +39,7 @@ class Player(Plugin, ABC):
         return BareSeat(tools.player(self), temperature)
 
     def seated(self, tools: Tools, temperature: float = 0.0) -> Seat:
-        """Its seat for whoever plays games with it: a move that can't be is told in one line that names the player."""
+        """Its seat for whoever plays games with it: a move that can't be is refused in one line naming the player."""
         with self.attribute_errors():
             return CheckedSeat(self.seat(tools, temperature), self.attribute_errors)
 

@@ -14,7 +14,7 @@ from engines.suggestions import did_you_mean
 
 @contextmanager
 def _any_player(name: str) -> Iterator[None]:
-    """Inside, of a name that is not known all players are told, and not the networks alone."""
+    """Inside, of a name that is not known all players are listed, and not the networks alone."""
     try:
         yield
     except UnknownNameError:

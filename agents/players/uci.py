@@ -18,7 +18,7 @@ from engines.uci import UciEngine
 class UciPlayer(Player):
     """Any UCI engine by its command line, at a fixed number of nodes or depth.
 
-    It is told of a new game before every question. Its policy lies on the move that it plays; its value
+    It gets a new game announced before every question. Its policy lies on the move that it plays; its value
     is the expected score by its own score, ½ if it gives none. There is no limit by time: such answers
     do not repeat.
     """

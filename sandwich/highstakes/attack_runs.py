@@ -152,7 +152,7 @@ def run_block(context: AttackJobContext, job: _Job) -> list[AttackRun]:
 
 
 def prepared(attack: Attack, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> bytes | None:
-    """What an attack prepares for a filter; a failure is told in one line that names the attack."""
+    """What an attack prepares for a filter; a failure ends in one line that names the attack."""
     with REGISTRY.attribute_errors(attack):
         made: object = attack.prepare(content, data, inference, seed)  # a plugin may say anything
         if made is not None and not isinstance(made, bytes):

@@ -83,7 +83,7 @@ def read(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     if not path.is_dir():
         return _read_file(path, columns)
     folder = path / "ledger" if (path / "ledger").is_dir() else path
-    there = {*folder.iterdir(), *noted(path, "ledger/")}  # one of the second that is gone is told when it is read
+    there = {*folder.iterdir(), *noted(path, "ledger/")}  # one of the second that is gone is reported when it is read
     files = {int(match[1]): file for file in there if (match := re.fullmatch(r"step-(\d+)\.parquet", file.name))}
     if not files:
         raise LedgerError(f"{path}: expected step-*.parquet in it, found none")

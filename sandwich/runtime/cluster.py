@@ -72,16 +72,16 @@ def _signals_kept() -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    told = False
+    ended = False
     try:
         yield
     except SystemExit:  # what Ray's handler of SIGTERM raises
-        told = True
+        ended = True
     finally:
         for number, handler in before.items():
             if handler is not None:  # else it was set by something that is not Python
                 signal.signal(number, handler)
-    if told:
+    if ended:
         signal.raise_signal(signal.SIGTERM)
         raise SystemExit(128 + signal.SIGTERM)
 
@@ -348,7 +348,7 @@ class Cluster:
                 ray.cancel(job_left)
 
     def _wait(self, under_way: list[Any], what: str) -> Any:
-        """The first that is ready; one line is told from time to time where that takes long."""
+        """The first that is ready; one line says so from time to time where that takes long."""
         import ray
 
         patience, began = QUIET, time.monotonic()

@@ -257,13 +257,13 @@ def _quotient(
     if n < 2:
         return Figure(None, reason=f"expected at least 2 {cases}, got {n}")
     mean, error = float(below.mean()), float(below.std(ddof=1) / np.sqrt(n))
-    told = f"{scale * mean:.3g}{unit and ' ' + unit}"
+    gap = f"{scale * mean:.3g}{unit and ' ' + unit}"
     if below.min() == below.max():
         return Figure(None, reason=f"the {divisor} is the same in all {n} {cases}: it has no standard error")
     if abs(mean) < ENOUGH * error:
         each = f"{abs(scale) * error:.2g} each"
-        return Figure(None, reason=f"the {divisor} of {told} is under five standard errors ({each})")
+        return Figure(None, reason=f"the {divisor} of {gap} is under five standard errors ({each})")
     tops, bottoms = _resampled(np.stack([above, below], 1), draws, rng).T
     if (bottoms * mean <= 0).any():
-        return Figure(None, reason=f"the {divisor} of {told} is none in some draws of the {cases}")
+        return Figure(None, reason=f"the {divisor} of {gap} is none in some draws of the {cases}")
     return Figure(float(above.mean()) / mean, *_percentiles(tops / bottoms, n), n)

@@ -47,9 +47,7 @@ SPEC = {
 
 def alone(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A shell script done in a network namespace of its own, whose loopback has the name server's address too."""
-    setup = (
-        f"ip link set lo up && ip addr add {SERVER}/32 dev lo || exit 1; "
-    )
+    setup = f"ip link set lo up && ip addr add {SERVER}/32 dev lo || exit 1; "
     values = {key: value for key, value in os.environ.items() if key not in ("CI", "SANDWICH_CACHE")}
     return subprocess.run(
         ["unshare", "-n", "bash", "-c", setup + script],

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help setup installed run test test-slow lint format lock clean
+.PHONY: help setup installed run test test-slow lint format lock audit clean
 
 help:
 	@echo 'make setup      make .venv with the locked packages; find or install Stockfish and the viewer'\''s board'
@@ -14,7 +14,8 @@ help:
 	@echo 'make test-slow  setup, then the slow tests: coverage of intervals, soak, whole specs, whole experiments'
 	@echo 'make lint       setup, then ruff and mypy'
 	@echo 'make format     setup, then reformat the code'
-	@echo 'make lock       setup, then renew requirements.lock from pyproject.toml (Python 3.11)'
+	@echo 'make lock       setup, then renew requirements.lock from pyproject.toml'
+	@echo 'make audit      setup, then look for known vulnerabilities of the locked packages (asks PyPI)'
 	@echo 'make clean      delete what tools left behind; .venv and runs stay'
 
 setup: installed
@@ -24,7 +25,7 @@ installed: $(INSTALLED)
 	@scripts/setup.sh stockfish
 	@scripts/setup.sh web
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock torch.lock pyproject.toml
 	@scripts/setup.sh venv
 	@touch $@
 
@@ -47,7 +48,11 @@ format: installed
 	$(BIN)/ruff format .
 
 lock: installed
-	$(BIN)/python scripts/lock.py
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
+	    --no-emit-package torch --no-annotate --custom-compile-command 'make lock' --output-file requirements.lock
+
+audit: installed
+	$(BIN)/uv tool run pip-audit --progress-spinner off --disable-pip --require-hashes --requirement requirements.lock
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,12 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import yaml
 
@@ -180,27 +181,15 @@ def killed(name: signal.Signals, trial: Trial) -> list[Ended]:
 
 
 def processes_of(pid: int, name: str) -> list[int]:
-    """Processes below one whose command line begins with a name."""
-    parents, named = {}, []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                stat = (folder / "stat").read_text(encoding="utf-8")
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-            if name in line:
-                named.append(int(folder.name))
-
-    def is_below(child: int) -> bool:
-        while child > 1:
-            child = parents.get(child, 0)
-            if child == pid:
-                return True
-        return False
-
-    return [child for child in named if is_below(child)]
+    """Processes below one whose command line holds a name."""
+    found = []
+    try:
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.Error):
+                found += [child.pid] if name in " ".join(child.cmdline()) else []
+    except psutil.NoSuchProcess:
+        pass
+    return found
 
 
 def part_killed(name: str, trial: Trial) -> list[Ended]:

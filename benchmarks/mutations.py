@@ -167,8 +167,8 @@ MUTATIONS = (
         "test_the_control_of_its_own_moves_asks_on_the_turns_of_the_strategy",
     ),
     Mutation(
-        "a cell is done as soon as it has begun", "sandwich/sweeps/sweep.py",
-        'return (self.folder / "result.json").exists()', "return self.folder.exists()",
+        "a cell is done as soon as it has begun", "sandwich/sweeps/cells.py",
+        "return (self.folder / RESULT).exists()", "return self.folder.exists()",
         "tests/sandwich/sweeps/test_sweep.py::test_points_leave_out_cells_that_are_not_done",
     ),
     Mutation(

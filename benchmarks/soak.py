@@ -5,7 +5,7 @@ how far memory and open files have moved since the first tenth of the time, or s
 
 usage: .venv/bin/python benchmarks/soak.py [--minutes 120] [--picture soak.svg] [--json]
 
-Linux only: what it knows, it reads in /proc.
+Linux only, where the memory that a process shares is known.
 """
 
 import argparse
@@ -17,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -60,53 +62,36 @@ class Look:
     steps: int
 
 
-def processes() -> dict[int, tuple[int, str]]:
-    """Parent and command line of every process that can be read."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            found[int(folder.name)] = (parent, line)
-    return found
-
-
-def below(pid: int, known: dict[int, tuple[int, str]]) -> list[int]:
-    """Processes that came from one, however far down."""
-    children = [child for child, (parent, _) in known.items() if parent == pid]
-    return children + [grandchild for child in children for grandchild in below(child, known)]
-
-
-def own_mib(pid: int) -> float:
+def own_mib(process: psutil.Process) -> float:
     """Resident memory of a process less what it shares, in MiB; 0 for one that has ended."""
     try:
-        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split())
-    except (OSError, ValueError):
+        memory = process.memory_info()
+    except psutil.Error:
         return 0.0
-    return (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return float(memory.rss - memory.shared) / 2**20
 
 
-def open_files(pid: int) -> int:
+def open_files(process: psutil.Process) -> int:
     """Open files of a process; 0 for one that has ended."""
     try:
-        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
+        return process.num_fds()
+    except psutil.Error:
         return 0
 
 
 def look(pid: int, seconds: float, metrics: Path) -> Look:
     """What a run holds now."""
-    known = processes()
-    there = below(pid, known)
-    workers = [child for child in there if known[child][1].startswith("ray::")]
-    engines = [child for child in there if "stockfish" in known[child][1].partition(" ")[0]]
+    driver = psutil.Process(pid)
+    workers, engines = [], 0
+    for child in driver.children(recursive=True):
+        with suppress(psutil.Error):
+            line = child.cmdline()
+            if line and line[0].startswith("ray::"):
+                workers.append(child)
+            engines += bool(line) and "stockfish" in line[0]
     steps = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
-    return Look(
-        seconds, own_mib(pid), sum(map(own_mib, workers)), sum(map(open_files, [pid, *workers])), len(engines), steps
-    )
+    files = sum(map(open_files, [driver, *workers]))
+    return Look(seconds, own_mib(driver), sum(map(own_mib, workers)), files, engines, steps)
 
 
 def watch(minutes: float) -> list[Look]:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from sandwich.runs.loop import run
 from sandwich.runtime.cluster import cores
-from sandwich.sweeps.sweep import SweepSpec, plan, run_sweep
+from sandwich.sweeps.planning import plan
+from sandwich.sweeps.sweep import run_sweep
+from sandwich.sweeps.sweep_spec import SweepSpec
 
 SPECS = Path(__file__).parent.parent / "experiments" / "specs"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import sandwich
 from experiments.figures.dose_response import response
+from sandwich.sweeps.planning import planned
 from sandwich.sweeps.results import curves, points
-from sandwich.sweeps.sweep import planned
 
 FOLDER = Path("runs/examples/dose")
 DOSE = "assistant.misalignment.p"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sandwich.highstakes.spec import HighStakesSpec
     from sandwich.runtime.progress import ProgressReporter, RunProgress
     from sandwich.spec.run_spec import RunSpec
-    from sandwich.sweeps.sweep import Cell, SweepSpec
+    from sandwich.sweeps.cells import Cell
+    from sandwich.sweeps.sweep_spec import SweepSpec
 
 Override = str | Mapping[str, Any]
 """`key.path=value` with the value in YAML, as on the command line, or dotted keys with their values."""
@@ -40,7 +41,7 @@ def load_spec(source: str | Path, *overrides: Override | Iterable[Override], **k
 
 def load_sweep(source: str | Path, *overrides: Override | Iterable[Override], **keys: Any) -> "SweepSpec":
     """The spec of a sweep; as `load_spec`."""
-    from sandwich.sweeps.sweep import load_sweep as load
+    from sandwich.sweeps.sweep_spec import load_sweep as load
 
     return load(source, *overrides, **keys)
 
@@ -100,7 +101,8 @@ def sweep(
     on_step: hears of each cell (key) and the rows that its run has so far.
     A cell that fails is left with its error, and the others go on.
     """
-    from sandwich.sweeps.sweep import plan, run_sweep, set_aside
+    from sandwich.sweeps.planning import plan
+    from sandwich.sweeps.sweep import run_sweep, set_aside
 
     spec, folder = _sweep(spec)
     root = RUNS / spec.name if out is None else Path(out)
@@ -114,7 +116,7 @@ def sweep(
 def _sweep(spec: "SweepSpec | str | Path") -> tuple["SweepSpec", Path]:
     """The spec of a sweep, and where the files of its plugins are looked for."""
     from sandwich.spec.shipped import find_spec, plugin_folder
-    from sandwich.sweeps.sweep import SweepSpec
+    from sandwich.sweeps.sweep_spec import SweepSpec
 
     return (spec, Path()) if isinstance(spec, SweepSpec) else (load_sweep(spec), plugin_folder(find_spec(spec)))
 
@@ -146,7 +148,7 @@ def read_sweep(folder: str | Path) -> "pd.DataFrame":
 
     Raises SpecError for a folder that holds no sweep.
     """
-    from sandwich.sweeps.sweep import planned
+    from sandwich.sweeps.planning import planned
 
     return _cell_table(planned(folder)[1])
 
@@ -253,7 +255,9 @@ def evaluate_oversight(
     import pandas as pd
 
     from sandwich.sweeps.comparison import compare, row_of
-    from sandwich.sweeps.sweep import SweepSpec, plan, planned, run_sweep
+    from sandwich.sweeps.planning import plan, planned
+    from sandwich.sweeps.sweep import run_sweep
+    from sandwich.sweeps.sweep_spec import SweepSpec
 
     if not isinstance(source, SweepSpec) and Path(source).is_dir():
         root = Path(source)

@@ -21,7 +21,8 @@ from agents.checkpoint_files import Named
 from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.players.base import REGISTRY as PLAYERS
 from agents.players.base import Player, describe_player
-from agents.plugins import Plugin, Registry
+from agents.plugins import Plugin
+from agents.registry import Registry
 from sandwich.data.generate import GenerateConfig
 from sandwich.data.pgn_import import ImportConfig
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
@@ -30,7 +31,7 @@ from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.rl.ppo import PPOConfig
 from sandwich.spec.run_spec import RunSpec
-from sandwich.sweeps.sweep import Range, SweepSpec
+from sandwich.sweeps.sweep_spec import Range, SweepSpec
 from sandwich.training.adversary import AdversaryConfig
 from sandwich.training.pretraining import PretrainConfig
 

@@ -65,7 +65,7 @@ make_venv() {
     fi
     pip_install="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install"
     # shellcheck disable=SC2086  # the words of the command, and a flag or none
-    $pip_install $quiet --requirement requirements.lock
+    $pip_install $quiet --require-hashes --requirement requirements.lock && $pip_install $quiet --requirement torch.lock
     $pip_install --quiet --no-deps --no-build-isolation --editable .
 }
 

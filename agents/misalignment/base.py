@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from agents.advice import Advice, Query, check_advice
-from agents.plugins import Plugin, PluginError, Registry
+from agents.plugins import Plugin, PluginError
+from agents.registry import Registry
 from agents.tools import Tools
 from engines import planes
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, ValidationInfo
 
 from agents.checkpoint_files import SHIPPED
-from agents.plugins import Plugin, Registry
+from agents.plugins import Plugin
+from agents.registry import Registry
 from agents.seat import BareSeat, CheckedSeat, Seat
 from agents.tools import Tools
 from engines.inference import Evaluator

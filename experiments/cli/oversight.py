@@ -18,7 +18,8 @@ from experiments.cli.sweep import launch
 from sandwich.runtime.files import write_whole
 from sandwich.spec.shipped import plugin_folder
 from sandwich.sweeps.comparison import REFERENCE, Arm, compare, row_of, short_names
-from sandwich.sweeps.sweep import load_sweep, plan, planned
+from sandwich.sweeps.planning import plan, planned
+from sandwich.sweeps.sweep_spec import load_sweep
 
 UNEQUAL = 0.05
 """Questions of two arms may differ by this share and still count as equal; games are not equally long."""

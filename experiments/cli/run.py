@@ -17,7 +17,7 @@ from sandwich.runs.controls import MEANING, controls
 from sandwich.runs.loop import run as run_loop
 from sandwich.runtime.kept import Checked, DamagedError, check_all
 from sandwich.spec.run_spec import RunSpec, load_spec
-from sandwich.sweeps.sweep import LEFT_OUT, cell_key
+from sandwich.sweeps.cells import LEFT_OUT, cell_key
 
 
 @click.command()

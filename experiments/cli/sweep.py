@@ -20,21 +20,12 @@ from experiments.figures.game_page import game_page
 from sandwich.runtime.cluster import cores
 from sandwich.runtime.kept import DamagedError
 from sandwich.spec.shipped import plugin_folder, shipped_specs
+from sandwich.sweeps.cells import DAMAGED, FAILED, Cell
 from sandwich.sweeps.cost import estimate
+from sandwich.sweeps.planning import found, plan, planned
 from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
-from sandwich.sweeps.sweep import (
-    DAMAGED,
-    FAILED,
-    Cell,
-    SweepSpec,
-    found,
-    load_sweep,
-    other_origins,
-    plan,
-    planned,
-    run_sweep,
-    set_aside,
-)
+from sandwich.sweeps.sweep import other_origins, run_sweep, set_aside
+from sandwich.sweeps.sweep_spec import SweepSpec, load_sweep
 
 
 class SweepGroup(click.Group):

@@ -15,7 +15,7 @@ from engines.settings import SpecError, read_yaml
 from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runtime.kept import DamagedError, read_if_there, read_json
 from sandwich.runtime.locks import holder
-from sandwich.sweeps.sweep import DAMAGED, INTERRUPTED, LEFT_OUT
+from sandwich.sweeps.cells import DAMAGED, INTERRUPTED, LEFT_OUT
 
 CELLS = "cells"
 """Folder of a sweep that holds a run folder for each of its cells."""

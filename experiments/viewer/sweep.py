@@ -14,8 +14,8 @@ from experiments.viewer.folders import Cell, cells, name_of
 from sandwich.runtime.kept import DamagedError
 from sandwich.runtime.progress import Row
 from sandwich.statistics import SEEDS
+from sandwich.sweeps.cells import DAMAGED, LEFT_OUT, whole_rows
 from sandwich.sweeps.results import Point, curves, numeric_keys
-from sandwich.sweeps.sweep import DAMAGED, LEFT_OUT, whole_rows
 
 Address = Callable[[str], str]
 

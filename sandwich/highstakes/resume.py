@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agents.plugins import code_of, sources
+from agents.plugin_code import code_of
+from agents.plugins import sources
 from engines.settings import SpecError
 from sandwich.runs.provenance import gone_on, latest, provenance
 from sandwich.runtime.kept import damaged, forget_removed, read_if_there, read_json, write_kept

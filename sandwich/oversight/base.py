@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from agents.advice import Advice, Query
-from agents.plugins import Plugin, Registry
+from agents.plugins import Plugin
+from agents.registry import Registry
 from sandwich.oversight.consult import Consultation
 
 

@@ -56,6 +56,8 @@ from sandwich.spec.run_spec import NO_RESULT, RunSpec, check_devices
 
 CELL = "cell.json"
 """What a sweep writes into the folder of one of its runs."""
+PROVENANCE = "provenance.json"
+"""What a run keeps of its making."""
 RESULT = "result.json"
 """The final result, which every launch writes anew."""
 GAMES = "games/"
@@ -225,7 +227,7 @@ def prepare(
         if different and different[0] != "steps":
             key, old, new = different
             raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
-        kept = read_json(folder.path / "provenance.json")
+        kept = read_json(folder.path / PROVENANCE)
         for what in ("checkpoints", "files", "programs"):
             before = kept.get(what, {})
             changed = [name for name, digest in made[what].items() if before.get(name, digest) != digest]
@@ -242,7 +244,7 @@ def prepare(
         else:
             made = kept
     beside = {name: text.encode() for name, text in sources(spec).items()}
-    begun = {CELL, SUMS, "provenance.json", *beside}  # what one leaves that was killed in here
+    begun = {CELL, SUMS, PROVENANCE, *beside}  # what one leaves that was killed in here
     if not about.exists() and not all(file.name in begun for file in contents(folder.path)):
         raise SpecError(f"{folder.path} is not empty and holds no run: choose another --out")
     digests: dict[str, list[str]] = made.setdefault("beside_the_spec", {})
@@ -262,7 +264,7 @@ def prepare(
     keep_checksums(folder.path)
     for name, text in beside.items():
         write_kept(folder.path / name, text)
-    write_kept(folder.path / "provenance.json", (json.dumps(made, indent=2) + "\n").encode())
+    write_kept(folder.path / PROVENANCE, (json.dumps(made, indent=2) + "\n").encode())
     write_kept(about, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
     for name in ("ledger", "games", "checkpoints"):
         (folder.path / name).mkdir(exist_ok=True)

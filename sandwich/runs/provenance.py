@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.players.uci import UciPlayer
-from agents.plugins import Plugin, code_of, code_text, plugins_in
+from agents.plugin_code import code_of, code_text
+from agents.plugins import Plugin, plugins_in
 from engines.settings import Frozen, SpecError
 from engines.stockfish import EngineError, find_engine, program_digest
 from sandwich.runtime.cluster import cores

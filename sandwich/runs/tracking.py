@@ -7,8 +7,8 @@ to do with it happens on a thread that the run waits for only at its start and e
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -21,6 +21,7 @@ from sandwich.runs.provenance import code_version
 from sandwich.runs.showcase import Case, cases
 from sandwich.runtime.background import BackgroundWorker
 from sandwich.runtime.cache import notes_folder
+from sandwich.runtime.environment import environment
 from sandwich.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Tracker:
     def __enter__(self) -> Self:
         self._rows = {row["step"]: row for row in read_metrics(self._folder)}
         if self._spec.tracking.wandb != "off":
-            self._environment.enter_context(_environment(self._folder / "wandb"))
+            self._environment.enter_context(environment(_variables(self._folder / "wandb")))
             self._worker = BackgroundWorker(self._fail)
             started = Event()
             self._worker.do(lambda: _prepare(started))
@@ -297,18 +298,7 @@ def _init(folder: Path, spec: RunSpec, mode: Any) -> "Run":
     return run
 
 
-@contextmanager
-def _environment(data: Path) -> Iterator[None]:
-    """W&B's own variables set for a while, and put back as they were; `data`: where it keeps its data."""
+def _variables(data: Path) -> dict[str, str]:
+    """W&B's own variables; `data`: where it keeps its data, unless the user has named another place."""
     places = {DATA: data.resolve(), CACHE: notes_folder(data.resolve())}
-    values = {**ENVIRONMENT, **{name: os.environ.get(name, str(place)) for name, place in places.items()}}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return {**ENVIRONMENT, **{name: os.environ.get(name, str(place)) for name, place in places.items()}}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engines.settings import Mistake
 from sandwich.runtime import guard
+from sandwich.runtime.environment import environment
 
 RAYS = "r"
 SOCKETS = f"/{RAYS}/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store.0"
@@ -69,21 +70,6 @@ class Session:
             self._guard.wait(GUARD_WAIT)
         except subprocess.TimeoutExpired:
             pass  # it goes on by itself
-
-
-@contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """Variables set for a while, and put back as they were."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _make_folder() -> str:

@@ -28,8 +28,9 @@ from sandwich.statistics import (
     pgr_run_difference_figure,
     seeds_figure,
 )
+from sandwich.sweeps.cells import Cell
 from sandwich.sweeps.results import DRAWS, SEED, Point
-from sandwich.sweeps.sweep import Cell, Values
+from sandwich.sweeps.sweep_spec import Values
 
 REFERENCE = "trust"
 """Strategy that the others are compared with."""

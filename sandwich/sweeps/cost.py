@@ -13,7 +13,7 @@ from sandwich.data.openings import positions
 from sandwich.runtime.cluster import cores
 from sandwich.spec.run_spec import PlayConfig, RunSpec
 from sandwich.spec.schedule import Chance, Every, Never, Unsure
-from sandwich.sweeps.sweep import Cell
+from sandwich.sweeps.cells import Cell
 
 PLIES = 75
 """Of a game, on average."""

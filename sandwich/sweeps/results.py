@@ -13,7 +13,8 @@ from sandwich.runs.metrics import scalars
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.progress import Row
 from sandwich.statistics import SEEDS, Figure, Floats, few_figure, pgr_seeds_figure
-from sandwich.sweeps.sweep import Cell, Values
+from sandwich.sweeps.cells import Cell
+from sandwich.sweeps.sweep_spec import Values
 
 SEED = "seed"
 DRAWS = 2_000

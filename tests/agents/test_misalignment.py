@@ -22,7 +22,8 @@ from agents.misalignment.random_move import RandomMove
 from agents.misalignment.schedule import Schedule
 from agents.misalignment.trigger import Trigger
 from agents.players.network import Network
-from agents.plugins import PluginError, Registry
+from agents.plugins import PluginError
+from agents.registry import Registry
 from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation

@@ -12,7 +12,8 @@ import pytest
 from agents.misalignment.base import REGISTRY, Misalignment
 from agents.misalignment.random_move import RandomMove
 from agents.players.base import REGISTRY as PLAYERS
-from agents.plugins import PluginError, Registry, sources
+from agents.plugins import PluginError, sources
+from agents.registry import Registry
 from engines.settings import SpecError
 from sandwich.spec.run_spec import RunSpec, load_spec
 from tests.helpers.doc_pages import register

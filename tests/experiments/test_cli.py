@@ -27,7 +27,7 @@ from sandwich.data.pgn_import import ImportConfig, import_pgn
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
 from sandwich.spec.loading import overridden, spec_settings, validate
 from sandwich.spec.run_spec import RunSpec, check_devices, load_spec
-from sandwich.sweeps.sweep import planned
+from sandwich.sweeps.planning import planned
 from tests.helpers.project import ROOT, needs_stockfish
 
 pytestmark = pytest.mark.timeout(500)

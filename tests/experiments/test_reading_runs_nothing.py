@@ -20,7 +20,10 @@ from sandwich.runs.provenance import provenance
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.kept import write_kept
 from sandwich.spec.run_spec import load_spec
-from sandwich.sweeps.sweep import Cell, begin, load_sweep, plan, planned
+from sandwich.sweeps.cells import Cell
+from sandwich.sweeps.planning import plan, planned
+from sandwich.sweeps.sweep import begin
+from sandwich.sweeps.sweep_spec import load_sweep
 from tests.helpers import run_folders
 from tests.helpers.project import needs_stockfish
 from tests.helpers.viewer_server import served

@@ -29,7 +29,8 @@ from sandwich.evaluation.puzzles import read_puzzles, read_suite
 from sandwich.protocol import ledger
 from sandwich.spec.loading import spec_settings, validate
 from sandwich.spec.run_spec import RunSpec
-from sandwich.sweeps.sweep import load_sweep, plan
+from sandwich.sweeps.planning import plan
+from sandwich.sweeps.sweep_spec import load_sweep
 from tests.helpers.fakes import fake_tools
 from tests.helpers.mutated_inputs import LONG, mutated
 from tests.helpers.run_folders import plies, write_ledger, write_run

@@ -18,7 +18,7 @@ from sandwich.protocol import ledger
 from sandwich.spec.loading import spec_settings
 from sandwich.spec.run_spec import RunSpec
 from sandwich.spec.shipped import find_spec, shipped_specs
-from sandwich.sweeps.sweep import SweepSpec
+from sandwich.sweeps.sweep_spec import SweepSpec
 from tests.helpers.doc_pages import register, tiny_overrides
 from tests.helpers.project import ROOT
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, PlainSerializer
 
-from agents.plugins import Plugin, Registry
+from agents.plugins import Plugin
+from agents.registry import Registry
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.environment import AdversarialExample, AttackData, AttackEnvironment
 from sandwich.runtime.networks import InferenceConfig

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.plugins import code_of
+from agents.plugin_code import code_of
 from engines.settings import SpecError
 from sandwich.runs.loop import Folder, prepare
 from sandwich.runs.metrics import write_metrics

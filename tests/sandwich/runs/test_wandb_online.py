@@ -15,6 +15,7 @@ import wandb
 from sandwich.runs import tracking
 from sandwich.runs.metrics import read_metrics, scalars
 from sandwich.runs.tracking import Tracker
+from sandwich.runtime.environment import environment
 from tests.helpers.project import ROOT
 from tests.helpers.tracked_runs import page, played_ledger, row, spec
 from tests.helpers.wandb_stub import WandbStub
@@ -152,7 +153,7 @@ def test_a_broken_wandb_slows_and_stops_nothing(
     weights = folder / "weights.safetensors"
     weights.write_bytes(b"weights")
     if when == "before the run":
-        with tracking._environment(folder):
+        with environment(tracking._variables(folder)):
             wandb.setup()
         what(stub)
     start = time.monotonic()

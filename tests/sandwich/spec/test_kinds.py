@@ -11,7 +11,7 @@ from sandwich.highstakes.spec import load_highstakes
 from sandwich.spec.kinds import MISALIGNMENTS, read_spec
 from sandwich.spec.run_spec import RunSpec, load_spec
 from sandwich.spec.shipped import find_spec
-from sandwich.sweeps.sweep import load_sweep
+from sandwich.sweeps.sweep_spec import load_sweep
 
 
 def load_misalignments(source: str | Path) -> RunSpec:

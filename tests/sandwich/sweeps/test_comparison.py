@@ -16,8 +16,11 @@ from sandwich.oversight.base import REGISTRY
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
 from sandwich.statistics import elo
+from sandwich.sweeps.cells import Cell
 from sandwich.sweeps.comparison import Arm, against, arms, auc, label, roc, short_names
-from sandwich.sweeps.sweep import Cell, begin, load_sweep, plan
+from sandwich.sweeps.planning import plan
+from sandwich.sweeps.sweep import begin
+from sandwich.sweeps.sweep_spec import load_sweep
 from tests.helpers import run_folders
 from tests.helpers.project import ROOT
 

@@ -15,8 +15,11 @@ from experiments.cli.run import check_shown
 from experiments.viewer import folders
 from sandwich.runtime.kept import SUMS, DamagedError, write_kept
 from sandwich.runtime.locks import BusyError
+from sandwich.sweeps.cells import Cell
+from sandwich.sweeps.planning import PLAN, plan, planned
 from sandwich.sweeps.results import tidy
-from sandwich.sweeps.sweep import PLAN, Cell, SweepSpec, begin, plan, planned, run_cell, run_sweep, set_aside
+from sandwich.sweeps.sweep import begin, run_cell, run_sweep, set_aside
+from sandwich.sweeps.sweep_spec import SweepSpec
 from tests.helpers.faults import DAMAGES, another_driver, damage
 from tests.helpers.project import ROOT
 

@@ -17,7 +17,7 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
-from agents.plugins import code_of
+from agents.plugin_code import code_of
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
 from experiments.cli.main import cli
@@ -30,22 +30,12 @@ from sandwich.runs.provenance import provenance
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import FileError
 from sandwich.runtime.origin import stockfish_here
+from sandwich.sweeps.cells import Cell, cell_key
 from sandwich.sweeps.cost import seconds
+from sandwich.sweeps.planning import plan, planned
 from sandwich.sweeps.results import points, tidy
-from sandwich.sweeps.sweep import (
-    Cell,
-    Range,
-    SweepSpec,
-    Values,
-    begin,
-    cell_key,
-    load_sweep,
-    other_origins,
-    plan,
-    planned,
-    run_sweep,
-    set_aside,
-)
+from sandwich.sweeps.sweep import begin, other_origins, run_sweep, set_aside
+from sandwich.sweeps.sweep_spec import Range, SweepSpec, Values, load_sweep
 from tests.helpers import run_folders
 from tests.helpers.project import ROOT, needs_stockfish
 from tests.helpers.wandb_files import entries, history, records
@@ -532,7 +522,7 @@ def test_a_changed_plugin_of_the_package_makes_other_cells_and_the_old_ones_are_
     settings: dict[str, Any], finished: tuple[Path, list[Cell]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, cells = finished
-    text, kind = "agents.misalignment.random_move:RandomMove", "sandwich.sweeps.sweep.code_of"
+    text, kind = "agents.misalignment.random_move:RandomMove", "sandwich.sweeps.cells.code_of"
     edited = {**code_of(cells[0].spec), text: "another"}
     monkeypatch.setattr(kind, lambda spec: edited)
     others = plan(sweep_of(settings), ROOT, root)

@@ -6,7 +6,8 @@ and each command that failed said so in one line, without a traceback.
 
 usage: .venv/bin/python benchmarks/faults.py [--injections 20] [--only WORD] [--json]
 
-Needs Linux; disk-full and read-only trials need the right to mount (they are left out, and named, without it).
+Needs Linux; trials of full disks and read-only folders need the right to mount (without it they are left out, and
+named).
 """
 
 import argparse
@@ -253,7 +254,7 @@ def _is_read_again(path: Path, out: Path) -> bool:
 
 @contextmanager
 def small_disk(root: Path, size: str) -> Iterator[Path]:
-    """A file system of its own for a trial's run folder."""
+    """A small file system of its own at a folder."""
     root.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(root)], check=True)
     try:
@@ -297,6 +298,23 @@ def two_drivers(trial: Trial) -> list[Ended]:
     return ends
 
 
+def wandb_fails(how: str, trial: Trial) -> list[Ended]:
+    """W&B refuses every connection, takes it and says nothing, or has no space for its data."""
+    if how == "no space":
+        process = trial.start("tracking.wandb=offline")
+        trial.wait(process)
+        process.send_signal(signal.SIGINT)
+        first = trial.end(process)
+        with small_disk(trial.out / "wandb", f"{trial.rng.randrange(1, 20) * 4}k"):
+            return [first, trial.end(trial.start("tracking.wandb=offline"))]
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as server:
+        port = server.getsockname()[1]
+        if how == "refuses":
+            server.close()
+        known = {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0" * 40}
+        return [trial.end(trial.start("tracking.wandb=online", **known))]
+
+
 ENGINES = ("die", "stop", "rubbish", "close", "lose")
 PLUGINS = ("raise", "exit", "interrupt", "nan", "shape", "illegal", "few", "in place")
 
@@ -314,9 +332,10 @@ FAULTS: dict[str, Inject] = {
     "disk full": full_disk,
     "folder read-only": read_only,
     "two drivers": two_drivers,
+    **{f"W&B {how}": partial(wandb_fails, how) for how in ("refuses", "hangs", "no space")},
 }
 """Each kind of fault, by the name that the table has."""
-MOUNTS = ("disk full", "folder read-only")
+MOUNTS = ("disk full", "folder read-only", "W&B no space")
 """Kinds that need the right to mount."""
 
 

@@ -36,6 +36,7 @@ SPEC: dict[str, Any] = {
     "steps": 100_000,
     "workers": WORKERS,
     "assistant": {"misalignment": {"type": "engine_worst", "p": 0.5, "nodes": 200}},
+    "oversight": {"type": "trust"},
     "tracking": {"wandb": "off"},
     "play": {"games": 16, "block": 8, "ply_cap": 60, "pgn_games": 4},
     "finetune": {"max_examples": 2000, "fit": {"epochs": 1, "batch": 128, "threads": 1}},

@@ -23,6 +23,7 @@ from engines import network
 from engines.network import NetworkConfig, PolicyValueNet
 from engines.positions import parse_fen
 from engines.settings import Mistake
+from engines.stockfish import MATE, EngineError, Stockfish
 from sandwich.data.pgn import SkipError, Skipped, raw_games
 from sandwich.data.pgn_import import ImportConfig, read_game
 from sandwich.evaluation.puzzles import read_puzzles, read_suite
@@ -211,6 +212,46 @@ def test_commands_to_our_engine(content: bytes) -> None:
         assert line.split()[0] in ("id", "option", "uciok", "readyok", "info", "bestmove"), line
     asked = sum(line.split()[:1] == ["go"] for line in content.decode(errors="replace").splitlines())
     assert out.getvalue().count("bestmove") >= asked  # each gets its answer
+
+
+ANSWERING = """#!/bin/sh
+while read -r line; do
+    case "$line" in
+        uci) echo uciok ;;
+        isready) echo readyok ;;
+        go*) cat '{answer}'; printf '\\nbestmove e2e4\\n' ;;
+    esac
+done
+"""
+"""An engine that answers each question with what a file holds."""
+ANSWERS = [
+    b"info depth 1 seldepth 2 multipv 1 score cp 31 nodes 20 nps 900 pv e2e4 e7e5\n"
+    b"info depth 1 multipv 2 score mate 3 upperbound nodes 20 pv d2d4\nbestmove e2e4 ponder e7e5\n",
+    b"info string no score\ninfo depth 2 score cp -1200 lowerbound pv g1f3\nbestmove g1f3\n",
+]
+ANSWER_WORDS = [
+    *(b"bestmove ", b"(none)", b"0000", b" multipv 3", b" multipv x", b" score cp", b" score mate 0", b" pv", b"\n"),
+    *(b" lowerbound", b" e7e8q", b"99999999999999999999", b"-", b"\x00", "\u0661".encode()),
+]
+
+
+@LONG
+@given(mutated(ANSWERS, ANSWER_WORDS))
+def test_answers_of_an_engine(content: bytes) -> None:
+    folder = written(content, "answer").parent
+    program = folder / "engine"
+    program.write_text(ANSWERING.format(answer=folder / "answer"), encoding="utf-8")
+    program.chmod(0o755)
+    board = chess.Board()
+    with Stockfish(str(program), timeout=1.0, retries=0) as engine:
+        try:
+            lines = engine.analyse(board.fen(), nodes=10, multipv=2)
+        except EngineError as error:
+            refused_in_one_line(error)
+            return
+    assert len({line.move for line in lines}) == len(lines) <= 2
+    assert all(chess.Move.from_uci(line.move) in board.legal_moves for line in lines)
+    assert all(abs(line.centipawns) <= MATE for line in lines)
 
 
 @cache

@@ -73,6 +73,7 @@ def tiny_overrides(folder: Path) -> tuple[str, ...]:
         "play.games=8", "play.block=4", "play.ply_cap=30", "play.pgn_games=2",
         "finetune.max_examples=100", "finetune.fit.batch=64",
         "evaluate.pairs=2", "evaluate.ply_cap=12", "evaluate.positions=2", "evaluate.nodes=null",
+        "evaluate.ledger_positions=30", "evaluate.ledger_nodes=200",
         "evaluate.sampled=false", "evaluate.bootstrap=100",
     )  # fmt: skip
 

@@ -6,9 +6,17 @@ they show what each side attacks, pins and could give check from: a small convol
 would otherwise spend its first layers on following lines across the board.
 """
 
+from types import ModuleType
+
 import chess
 import numpy as np
 import numpy.typing as npt
+
+_rules: ModuleType | None
+try:
+    from engines import _rules
+except ImportError:  # no compiler where the project was installed
+    _rules = None
 
 Packed = npt.NDArray[np.uint64]
 
@@ -164,6 +172,15 @@ def planes(packed: Packed) -> npt.NDArray[np.float32]:
     """Input of the network for packed positions `[B, 10]`: `[B, P, 8, 8]`, rank 1 of the side to move first."""
     if packed.ndim != 2 or packed.shape[1] != WORDS:
         raise ValueError(f"expected packed positions of shape (B, {WORDS}), got {packed.shape}")
+    if _rules is not None:
+        filled = np.empty((len(packed), PLANES, 8, 8), np.float32)
+        _rules.planes(np.ascontiguousarray(packed), filled)
+        return filled
+    return _planes(packed)
+
+
+def _planes(packed: Packed) -> npt.NDArray[np.float32]:
+    """The same in numpy."""
     bits = np.ascontiguousarray(_bitplanes(packed).T.astype("<u8", copy=False))
     out = np.unpackbits(bits.view(np.uint8), bitorder="little").reshape(len(packed), PLANES, 8, 8).astype(np.float32)
     out[:, 14] = ((packed[:, 9] >> np.uint64(8)) & np.uint64(65535)).astype(np.float32)[:, None, None] / 100

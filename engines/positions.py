@@ -1,8 +1,7 @@
-"""Many games advancing in lock-step behind one interface, with python-chess inside for now.
+"""Many games advancing in lock-step: what is legal, and when and why a game ends.
 
-Owns the rules of a game: what is legal, and when and why it ends. Moves go in and out as numbers of
-the vocabulary (`engines.moves`), positions as packed words (`engines.planes`), both in batches, so
-that the rules inside can be exchanged without anyone outside noticing.
+Moves go in and out as numbers of the vocabulary (`engines.moves`), positions as packed words (`engines.planes`), both
+in batches. `engines.rules` says what a position alone tells; repetitions and the ply cap are known here.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,8 @@ import chess
 import numpy as np
 import numpy.typing as npt
 
-from engines import moves, planes
+from engines import moves, planes, rules
+from engines.rules import Ending
 
 
 def parse_fen(fen: str) -> chess.Board:
@@ -59,6 +59,9 @@ class Result:
         return self.white_score if turn else 1 - self.white_score
 
 
+_ENDS = {ending: End[ending.name] for ending in Ending if ending}
+
+
 class GameBatch:
     """`G` games that advance in lock-step; every method takes the numbers of the games it is about.
 
@@ -68,19 +71,20 @@ class GameBatch:
     """
 
     def __init__(self, fens: Sequence[str], ply_cap: int) -> None:
-        self.boards = [parse_fen(fen) for fen in fens]
+        boards = [parse_fen(fen) for fen in fens]
         self.plies = [0] * len(fens)
         """Plies played in each game since its start."""
         self.results: list[Result | None] = [None] * len(fens)
         """Result of each game, None while it goes on."""
         self._ply_cap = ply_cap
-        self._seen: list[dict[object, int]] = [{} for _ in fens]
+        self._packed = np.array([planes.pack(board) for board in boards], np.uint64).reshape(-1, planes.WORDS)
+        self._first = [2 * board.fullmove_number + (not board.turn) for board in boards]  # in plies
+        self._seen: list[dict[bytes, int]] = [{} for _ in fens]
         self._legal: list[list[int]] = [[] for _ in fens]
-        for game in range(len(fens)):
-            self._arrive(game)
+        self._arrive(range(len(fens)), self._packed)
 
     def __len__(self) -> int:
-        return len(self.boards)
+        return len(self.plies)
 
     @property
     def active(self) -> list[int]:
@@ -89,15 +93,22 @@ class GameBatch:
 
     def turns(self, games: Sequence[int]) -> list[chess.Color]:
         """Side to move of each game."""
-        return [self.boards[game].turn for game in games]
+        turns: list[bool] = (self._packed[np.asarray(games, np.int64), 9] & np.uint64(1)).astype(bool).tolist()
+        return turns
+
+    def board(self, game: int) -> chess.Board:
+        """A board of the position of one game, without its past."""
+        board = planes.unpack(self._packed[game])
+        board.fullmove_number = (self._first[game] + self.plies[game]) // 2
+        return board
 
     def fens(self, games: Sequence[int]) -> list[str]:
         """Position of each game; the en-passant square stands only where a capture is possible."""
-        return [self.boards[game].fen() for game in games]
+        return [self.board(game).fen() for game in games]
 
     def packed(self, games: Sequence[int]) -> planes.Packed:
         """Packed positions, `[B, 10]`, read-only."""
-        packed = np.array([planes.pack(self.boards[game]) for game in games], np.uint64).reshape(-1, planes.WORDS)
+        packed: planes.Packed = self._packed[np.asarray(games, np.int64)]
         packed.flags.writeable = False
         return packed
 
@@ -110,42 +121,37 @@ class GameBatch:
         return mask(self.legal(games))
 
     def apply(self, games: Sequence[int], chosen: Sequence[int]) -> None:
-        """Play one move in each of the games; ValueError for a move that is not legal there."""
+        """Play one move in each of the games; ValueError for a move that is not legal there, and none is played."""
         for game, index in zip(games, chosen, strict=True):
             if self.results[game] is not None:
                 raise ValueError(f"game {game} is over")
             if index not in self._legal[game]:
-                raise ValueError(f"move {index} is not legal in game {game}: {self.boards[game].fen()}")
-            board = self.boards[game]
-            move = moves.decode(index, board)
-            if board.is_zeroing(move):
-                self._seen[game].clear()
-            board.push(move)
-            board.move_stack.clear()
-            board._stack.clear()
+                raise ValueError(f"move {index} is not legal in game {game}: {self.board(game).fen()}")
+        rows = np.asarray(games, np.int64)
+        packed, zeroing = rules.after(self._packed[rows], chosen)
+        self._packed[rows] = packed
+        for game, anew in zip(games, zeroing.tolist(), strict=True):
             self.plies[game] += 1
-            self._arrive(game)
+            if anew:
+                self._seen[game].clear()
+        self._arrive(games, packed)
 
-    def _arrive(self, game: int) -> None:
-        """Look at the position that a game has come to: its legal moves, and whether it is over."""
-        board = self.boards[game]
-        self._legal[game] = legal = sorted(moves.encode_all(board.legal_moves, board.turn))
-        if not legal:
-            mated = board.is_check()
-            score = (0.0 if board.turn else 1.0) if mated else 0.5
-            self.results[game] = Result(score, End.CHECKMATE if mated else End.STALEMATE)
-            return
-        key = board._transposition_key()
-        counts = self._seen[game]
-        counts[key] = times = counts.get(key, 0) + 1
-        if board.is_insufficient_material():
-            self.results[game] = Result(0.5, End.INSUFFICIENT_MATERIAL)
-        elif board.halfmove_clock >= 100:
-            self.results[game] = Result(0.5, End.FIFTY_MOVES)
-        elif times >= 3:
-            self.results[game] = Result(0.5, End.REPETITION)
-        elif self.plies[game] >= self._ply_cap:
-            self.results[game] = Result(0.5, End.PLY_CAP)
+    def _arrive(self, games: Sequence[int], packed: planes.Packed) -> None:
+        """Look at the positions that games have come to: their legal moves, and which are over."""
+        legal, endings = rules.legal_moves(packed)
+        keys, size = rules.identities(packed).tobytes(), packed.itemsize * planes.WORDS
+        for row, (game, ending) in enumerate(zip(games, endings.tolist(), strict=True)):
+            self._legal[game] = legal[row]
+            counts, key = self._seen[game], keys[row * size : (row + 1) * size]
+            counts[key] = times = counts.get(key, 0) + 1
+            if ending == Ending.CHECKMATE:
+                self.results[game] = Result(float(not packed[row, 9] & np.uint64(1)), End.CHECKMATE)
+            elif ending:
+                self.results[game] = Result(0.5, _ENDS[ending])
+            elif times >= 3:
+                self.results[game] = Result(0.5, End.REPETITION)
+            elif self.plies[game] >= self._ply_cap:
+                self.results[game] = Result(0.5, End.PLY_CAP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,22 +168,15 @@ class Successors:
     score: npt.NDArray[np.float32]
 
 
+_SCORES = np.array([np.nan, 0, 0.5, 0.5, 0.5], np.float32)
+"""Of the side to move, by `Ending`."""
+
+
 def successors(packed: planes.Packed, chosen: Sequence[int]) -> Successors:
     """Positions `[B, 10]` after one legal move each; repetition can't be seen, the fifty-move rule is."""
-    after: list[tuple[int, ...]] = []
-    legal: list[list[int]] = []
-    score = np.full(len(chosen), np.nan, np.float32)
-    for row, index in enumerate(chosen):
-        board = planes.unpack(packed[row])
-        board.push(moves.decode(index, board))
-        numbers = sorted(moves.encode_all(board.legal_moves, board.turn))
-        after.append(planes.pack(board))
-        legal.append(numbers)
-        if not numbers:
-            score[row] = 0.0 if board.is_check() else 0.5
-        elif board.is_insufficient_material() or board.halfmove_clock >= 100:
-            score[row] = 0.5
-    return Successors(np.array(after, np.uint64).reshape(-1, planes.WORDS), legal, score)
+    then, _ = rules.after(packed, chosen)
+    legal, endings = rules.legal_moves(then)
+    return Successors(then, legal, _SCORES[endings])
 
 
 def mask(legal: Sequence[Sequence[int]]) -> npt.NDArray[np.bool_]:

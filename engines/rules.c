@@ -40,12 +40,17 @@ static int16_t INDEX[4096], UNDER[3][8][8];
 static uint16_t MOVES[4096];
 static int vocabulary = 0;
 
+/* The eight squares of a rank as floats. */
+static float FLOATS[256][8];
+
 static u64 leap(int square, int up, int right) {
     int rank = (square >> 3) + up, file = (square & 7) + right;
     return rank < 0 || rank > 7 || file < 0 || file > 7 ? 0 : BIT(rank * 8 + file);
 }
 
 static void make_tables(void) {
+    for (int squares = 0; squares < 256; squares++)
+        for (int file = 0; file < 8; file++) FLOATS[squares][file] = (float)(squares >> file & 1);
     for (int a = 0; a < 64; a++) {
         for (int way = 0; way < 8; way++) {
             u64 way_squares = 0, passed = 0;
@@ -492,7 +497,7 @@ static PyObject *planes(PyObject *self, PyObject *args) {
                 continue;
             }
             u64 x = bits[plane];
-            for (int square = 0; square < 64; square++) out[square] = (float)(x >> square & 1);
+            for (int rank = 0; rank < 8; rank++) memcpy(out + 8 * rank, FLOATS[x >> 8 * rank & 255], sizeof FLOATS[0]);
         }
     }
     Py_END_ALLOW_THREADS

@@ -54,7 +54,7 @@ def ask(player: str, fen: str, overrides: tuple[str, ...], seed: int, top: int, 
     if batch.results[0]:
         raise SpecError(f"the game is over in {fen!r}: {batch.results[0].end}")
     assistant = validate(AssistantConfig, settings, Path()) if player == "assistant" else None
-    packed, legal, board = batch.packed([0]), batch.legal([0]), batch.boards[0]
+    packed, legal, board = batch.packed([0]), batch.legal([0]), batch.board(0)
     with Tools() as tools:
         evaluator = tools.player(assistant.base if assistant else parse_player(player))
         evaluation = evaluator(packed, legal)

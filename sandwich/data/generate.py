@@ -84,7 +84,7 @@ def _play(engine: Stockfish, config: GenerateConfig, rng: np.random.Generator) -
     decided = 0
     winner = 0.5
     while game.results[0] is None:
-        board = game.boards[0]
+        board = game.board(0)
         lines = engine.analyse(fen, history, nodes=config.nodes, multipv=config.lines)
         scores = np.array([line.expected_score for line in lines])
         if not history and abs(scores[0] - 0.5) > config.opening_limit:

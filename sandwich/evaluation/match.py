@@ -131,24 +131,24 @@ def play_match_block(players: Contestants, block: MatchBlock) -> list[Pair]:
 def _play_pairs(seats: Sequence[Seat], block: MatchBlock) -> list[Pair]:
     batch = GameBatch([fen for fen in block.openings for _ in range(2)], block.ply_cap)
     # Game 2k has the first player on the side to move of opening k, game 2k+1 the second.
-    starter = [board.turn for board in batch.boards]
+    starter = batch.turns(range(len(batch)))
     rngs = [make_rng(RngStream.MATCH, block.seed, block.number, game) for game in range(len(batch))]
     history: list[list[str]] = [[] for _ in range(len(batch))]
     while active := batch.active:
-        to_move = [
-            [g for g in active if (batch.boards[g].turn == starter[g]) == (g % 2 == player)] for player in (0, 1)
-        ]
+        turns = zip(active, batch.turns(active), strict=True)
+        first = {game for game, turn in turns if (turn == starter[game]) == (game % 2 == 0)}
+        to_move = [[g for g in active if (g in first) == (player == 0)] for player in (0, 1)]
         for seat, games in zip(seats, to_move, strict=True):
             if not games:
                 continue
             packed, legal = batch.packed(games), batch.legal(games)
-            turns = [
+            questions = [
                 Turn(packed[row], legal[row], batch.plies[game], batch.plies[game] // 2)
                 for row, game in enumerate(games)
             ]
-            chosen = seat.choose(turns, [rngs[game] for game in games])
+            chosen = seat.choose(questions, [rngs[game] for game in games])
             for game, move in zip(games, chosen, strict=True):
-                history[game].append(moves.uci(move, batch.boards[game]))
+                history[game].append(moves.uci(move, batch.board(game)))
             batch.apply(games, chosen)
     out = []
     for game, result in enumerate(batch.results):

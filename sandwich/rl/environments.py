@@ -325,7 +325,7 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
             self._batch = GameBatch([self._opening(self.config.openings)], self.config.ply_cap)
             white = {"white": True, "black": False}.get(self.config.color, bool(self.np_random.integers(2)))
             self._last, self._end = None, []
-            if self._batch.boards[0].turn != white:
+            if self._batch.board(0).turn != white:
                 self._reply(self._batch)
             if self._batch.results[0] is None:
                 return self._observation(self._batch), self._info(self._legal(self._batch))
@@ -334,7 +334,7 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
     def step(self, action: np.int64) -> tuple[npt.NDArray[np.float32], float, bool, bool, Info]:
         allowed, batch = self._allowed(action), self._batch
         assert batch is not None
-        side = batch.boards[0].turn
+        side = batch.board(0).turn
         if not allowed:
             return self._over(batch, 0.0, FORFEIT)
         self._play(batch, int(action))
@@ -360,7 +360,7 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
         self._play(batch, move)
 
     def _play(self, batch: GameBatch, move: int) -> None:
-        self._last = moves.decode(move, batch.boards[0])
+        self._last = moves.decode(move, batch.board(0))
         batch.apply([0], [move])
 
     @staticmethod
@@ -377,6 +377,6 @@ class ChessEnv(_GameEnv[npt.NDArray[np.float32], ChessConfig]):
     def _picture(self) -> tuple[chess.Board, chess.Move | None, list[str]]:
         if self._batch is None:
             return chess.Board(), None, ["no game has begun"]
-        board = self._batch.boards[0]
+        board = self._batch.board(0)
         side = "White" if board.turn else "Black"
         return board, self._last, self._end or [f"{side} to move"]

@@ -213,7 +213,7 @@ def test_a_mate_on_the_last_ply_wins_and_what_is_cut_off_there_is_truncated(
     env.reset(seed=0)
     assert env._batch is not None
     env._batch.plies[0] = 2  # the game is at its last ply
-    move = moves.encode(env._batch.boards[0].parse_san(san), True)
+    move = moves.encode(env._batch.board(0).parse_san(san), True)
     _, reward, over, truncated, info = env.step(np.int64(move))
     assert (reward, over, truncated, info["end"], info["result"]) == told
     assert not info["action_mask"].any()

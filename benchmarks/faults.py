@@ -82,6 +82,7 @@ SPEC: dict[str, Any] = {
     "assistant": {"misalignment": {"type": "random_move", "p": 0.5}},
     "oversight": {"type": "trust"},
     "tracking": {"wandb": "off"},
+    "inference": {"backend": "torch"},  # nothing to export
     "play": {"games": 16, "block": 4, "ply_cap": 40, "pgn_games": 4},
     "finetune": {"fit": {"epochs": 1, "batch": 64, "threads": 1}},
     "evaluate": {

@@ -69,7 +69,7 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as why:
-        end(Stopped("Stopped.", why))
+        end(Stopped("Stopped.", why.__cause__ or why))  # click makes an Abort of it
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

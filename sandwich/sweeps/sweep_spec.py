@@ -57,7 +57,7 @@ def _dotted(values: Any) -> Any:
 class SweepSpec(Frozen):
     """Which runs a sweep is made of."""
 
-    name: str = Field("sweep", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field("sweep", min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
     """Name of the sweep, of its folder, and of the W&B group of its runs; where a file does not say it, the file's."""
     run: str | dict[str, Any]
     """The run that every cell is but for some keys: a spec's file beside this one, the name of a shipped spec, or

@@ -64,8 +64,15 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "oversight": {"type": "trust"},
         "play": {"games": 24, "block": 8, "ply_cap": 20, "pgn_games": 4},
         "finetune": {"max_examples": 300, "fit": {"epochs": 1, "batch": 64}},
-        "evaluate": {"pairs": 70, "ply_cap": 12, "positions": 12, "nodes": 200,
-                     "ledger_positions": 40, "ledger_nodes": 200, "bootstrap": 200},
+        "evaluate": {
+            "pairs": 70,
+            "ply_cap": 12,
+            "positions": 12,
+            "nodes": 200,
+            "ledger_positions": 40,
+            "ledger_nodes": 200,
+            "bootstrap": 200,
+        },
         "tracking": {"wandb": "off"},
     }
 

@@ -107,10 +107,10 @@ class Ended:
         if self.code == 124:
             return f"no end within {PATIENCE:.0f} s"
         if "Traceback (most recent call last)" in self.said:
-            return "a traceback"
+            return f"a traceback ({self.said.strip().splitlines()[-1]})"
         errors = [line for line in self.said.splitlines() if line.startswith(("Error: ", "Stopped"))]
         if self.code > 0 and len(errors) != 1:
-            return f"exit {self.code} with {len(errors)} lines of explanation"
+            return f"exit {self.code} with {len(errors)} lines of explanation ({self.said.strip()[-300:]})"
         return ""
 
 
@@ -118,14 +118,16 @@ class Ended:
 class Trial:
     """One run in a folder of its own, with a cache of its own.
 
-    spec: the spec's file; every trial has a copy beside its run.
-    kept: what commands were started and have not ended.
+    spec: the spec's file.
+    typical: seconds that an undisturbed run takes.
+    finished: folder of an undisturbed run.
     """
 
     root: Path
     spec: Path
     rng: random.Random
     typical: float
+    finished: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -224,7 +226,7 @@ def plugin_fails(fault: str, trial: Trial) -> list[Ended]:
 
 def damaged(how: str, trial: Trial) -> list[Ended]:
     """A file of a finished run is damaged; it is told, and restored as from a copy."""
-    first = trial.run()
+    shutil.copytree(trial.finished, trial.out)
     files = sorted(path for path in trial.out.rglob("*") if path.is_file() and _is_read_again(path, trial.out))
     path = trial.rng.choice(files)
     content = path.read_bytes()
@@ -244,7 +246,7 @@ def damaged(how: str, trial: Trial) -> list[Ended]:
     if second.code and path.name not in second.said:
         second = Ended(2, second.said.replace("Error: ", ""), second.seconds)  # it did not name the file
     path.write_bytes(content)
-    return [first, second]
+    return [second]
 
 
 def _is_read_again(path: Path, out: Path) -> bool:
@@ -383,7 +385,7 @@ def repeated(out: Path) -> int:
 
 def undisturbed(root: Path, spec: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], float]:
     """What a run comes to to which nothing happens, and the seconds that it takes."""
-    trial = Trial(root, spec, random.Random(0), 0, dict(environment))
+    trial = Trial(root, spec, random.Random(0), 0, root / "out", dict(environment))
     ended = trial.run()
     if ended.code:
         raise SystemExit(f"the undisturbed run failed:\n{ended.said[-2000:]}")
@@ -458,8 +460,9 @@ def trials(name: str, count: int, seed: int, folder: Path) -> Tally:
     for number in range(count):
         root = folder / str(number)
         root.mkdir(parents=True)
-        tried(Trial(root, spec, random.Random(f"{seed} {name} {number}"), typical, dict(environment)), FAULTS[name],
-              right, tally)  # fmt: skip
+        rng = random.Random(f"{seed} {name} {number}")
+        trial = Trial(root, spec, rng, typical, folder / "undisturbed" / "out", dict(environment))
+        tried(trial, FAULTS[name], right, tally)
         shutil.rmtree(root, ignore_errors=True)
     return tally
 

@@ -66,7 +66,8 @@ def main() -> None:
     except Mistake as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exception(error)
-        click.echo(f"Error: {error}", err=True)
+        if not error.announced:
+            click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as why:
         end(Stopped("Stopped.", why.__cause__ or why))  # click makes an Abort of it

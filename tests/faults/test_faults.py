@@ -14,7 +14,7 @@ from benchmarks.faults import FAULTS, MOUNTS, Tally, Trial, group_of, may_mount,
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-Prepared = tuple[Path, dict[str, str], dict[str, str], float]
+Prepared = tuple[Path, dict[str, str], Path, dict[str, str], float]
 
 KINDS = (
     "driver terminated (SIGTERM)", "worker killed", "engine: rubbish", "plugin: exit", "file flipped", "disk full",
@@ -31,7 +31,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Prepar
     def for_group(group: str) -> Prepared:
         folder = tmp_path_factory.mktemp(group)
         spec, environment = settings(folder / "spec", group)
-        return spec, environment, *undisturbed(folder / "undisturbed", spec, environment)
+        finished = folder / "undisturbed"
+        return spec, environment, finished / "out", *undisturbed(finished, spec, environment)
 
     return lambda name: for_group(group_of(name))
 
@@ -40,7 +41,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Prepar
 def test_a_run_ends_as_an_undisturbed_one(prepared: Callable[[str], Prepared], name: str, tmp_path: Path) -> None:
     if name in MOUNTS and not may_mount():
         pytest.skip("nothing may be mounted here")
-    spec, environment, right, typical = prepared(name)
+    spec, environment, finished, right, typical = prepared(name)
     tally = Tally()
-    tried(Trial(tmp_path, spec, random.Random(name), typical, environment), FAULTS[name], right, tally)
-    assert tally == Tally(injections=1, right=1)
+    tried(Trial(tmp_path, spec, random.Random(name), typical, finished, environment), FAULTS[name], right, tally)
+    assert tally.json() == Tally(injections=1, right=1).json()

@@ -19,6 +19,7 @@ from sandwich.data import labelled_positions as labelling
 from sandwich.data.labelled_positions import LabelledPositions, LabelledPositionsConfig, label_block, label_positions
 from sandwich.evaluation.misalignments import Entry, MisalignmentEvaluationConfig, evaluate_misalignments
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import remove_kept, write_kept
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.origin import claim, stockfish_here
 from sandwich.spec.loading import validate
@@ -302,9 +303,9 @@ def test_an_adversary_learns_to_lose_and_goes_on_behind_its_last_round(cluster: 
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole", cut)
     for name in ("network.safetensors", "round-2.safetensors", "judge-2.safetensors"):
-        (cut / name).unlink()
+        remove_kept(cut / name)
     history = (cut / "rounds.jsonl").read_text().splitlines()
-    (cut / "rounds.jsonl").write_text(history[0] + "\n")
+    write_kept(cut / "rounds.jsonl", f"{history[0]}\n".encode())
     again, rounds = trained(cut, config)
     assert [made.number for made in rounds] == [2]
     assert again == whole

@@ -284,7 +284,13 @@ def read_only(trial: Trial) -> list[Ended]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(mount)], check=True)
     process = trial.start()
     trial.wait(process)
-    subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=False)
+    while (
+        process.poll() is None
+        and subprocess.run(  # not while a file is being written
+            ["mount", "-o", "remount,ro", str(mount)], check=False, capture_output=True
+        ).returncode
+    ):
+        time.sleep(0.05)
     ended = trial.end(process)
     subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
     return [ended]

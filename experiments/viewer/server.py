@@ -59,12 +59,14 @@ def local(
     routes: Sequence[Route], *mistakes: type[Exception], lifespan: Lifespan[Starlette] | None = None
 ) -> Starlette:
     """An application that answers this machine only; errors of the kinds `mistakes` are answered in one line."""
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
         exception_handlers={HTTPException: _refusal} | dict.fromkeys(mistakes, _unreadable),
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # an address that is not there is told so
+    return app
 
 
 def serve(root: Path, port: int, on_open: Callable[[str], None]) -> None:

@@ -29,7 +29,7 @@ from tests.helpers.project import needs_stockfish
 from tests.helpers.small_players import INLINE
 
 CHECKPOINTS = {name: network.read(checkpoint_path(name)) for name in ("expert", "weak")}
-SMALL = LabelledPositionsConfig(positions=24, per_game=2, nodes=500)
+SMALL = LabelledPositionsConfig(positions=12, per_game=2, nodes=500)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ POSITIONS = hand_made()
 
 @needs_stockfish
 def test_a_survey_values_every_legal_move_of_positions_of_play(looked_at: LabelledPositions) -> None:
-    assert len(looked_at) == 24
-    assert len(set(looked_at.games.tolist())) == 12
+    assert len(looked_at) == 12
+    assert len(set(looked_at.games.tolist())) == 6
     for row in range(len(looked_at)):
         board = planes.unpack(looked_at.packed[row])
         assert looked_at.legal[row] == sorted(moves.encode_all(board.legal_moves, board.turn))
@@ -90,7 +90,7 @@ def test_a_survey_is_the_same_again_and_goes_on_from_its_blocks(
     progress = RecordingProgress()
     third = label_positions(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path, progress)
     assert np.array_equal(third.packed, looked_at.packed)
-    assert progress.done == progress.totals == {"positions labelled by the oracle": 24}
+    assert progress.done == progress.totals == {"positions labelled by the oracle": 12}
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
 
 

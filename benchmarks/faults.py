@@ -389,13 +389,32 @@ def repeated(out: Path) -> int:
     return count
 
 
-def undisturbed(root: Path, spec: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], float]:
-    """What a run comes to to which nothing happens, and the seconds that it takes."""
-    trial = Trial(root, spec, random.Random(0), 0, root / "out", dict(environment))
+@dataclass(frozen=True)
+class Prepared:
+    """What trials of a group of faults have in common.
+
+    finished: folder of a run to which nothing happens. right: what it comes to. seconds: that it takes.
+    """
+
+    spec: Path
+    environment: Mapping[str, str]
+    finished: Path
+    right: Mapping[str, str]
+    seconds: float
+
+    def trial(self, root: Path, rng: random.Random) -> Trial:
+        """A run in a folder of its own."""
+        return Trial(root, self.spec, rng, self.seconds, self.finished, dict(self.environment))
+
+
+def prepared(folder: Path, group: str) -> Prepared:
+    """Do the run of a group, undisturbed."""
+    spec, environment = settings(folder / "spec", group)
+    trial = Trial(folder / "undisturbed", spec, random.Random(0), 0, folder / "undisturbed" / "out", environment)
     ended = trial.run()
     if ended.code:
         raise SystemExit(f"the undisturbed run failed:\n{ended.said[-2000:]}")
-    return contents(trial.out), ended.seconds
+    return Prepared(spec, environment, trial.out, contents(trial.out), ended.seconds)
 
 
 def tried(trial: Trial, inject: Inject, right: Mapping[str, str], tally: Tally) -> None:
@@ -458,40 +477,36 @@ def settings(folder: Path, group: str) -> tuple[Path, dict[str, str]]:
     return path, environment
 
 
-def trials(name: str, count: int, seed: int, folder: Path) -> Tally:
+def trials(name: str, count: int, seed: int, there: Prepared, folder: Path) -> Tally:
     """Inject one kind of fault so many times."""
-    spec, environment = settings(folder / "spec", group_of(name))
-    right, typical = undisturbed(folder / "undisturbed", spec, environment)
     tally = Tally()
     for number in range(count):
         root = folder / str(number)
         root.mkdir(parents=True)
-        rng = random.Random(f"{seed} {name} {number}")
-        trial = Trial(root, spec, rng, typical, folder / "undisturbed" / "out", dict(environment))
-        tried(trial, FAULTS[name], right, tally)
+        tried(there.trial(root, random.Random(f"{seed} {name} {number}")), FAULTS[name], there.right, tally)
         shutil.rmtree(root, ignore_errors=True)
+        print(f"{name}: {tally.right} of {tally.injections} right {tally.wrong or ''}", file=sys.stderr, flush=True)
     return tally
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--injections", type=int, default=20, help="trials of each kind")
-    parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument("--only", action="append", metavar="WORD", help="kinds whose name holds this, or another such")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args()
-    allowed = may_mount()
-    found: dict[str, Tally] = {}
-    for name in FAULTS:
-        if options.only not in name:
-            continue
-        if name in MOUNTS and not allowed:
+    names = [name for name in FAULTS if not options.only or any(word in name for word in options.only)]
+    if not may_mount():
+        for name in set(names) & set(MOUNTS):
             print(f"{name}: left out, since nothing may be mounted here", file=sys.stderr)
-            continue
-        with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-            found[name] = trials(name, options.injections, options.seed, Path(folder))
-        tally = found[name]
-        print(f"{name}: {tally.right} of {tally.injections} right {tally.wrong or ''}", file=sys.stderr, flush=True)
+        names = [name for name in names if name not in MOUNTS]
+    found: dict[str, Tally] = {}
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        groups = {group: prepared(Path(folder) / group, group) for group in dict.fromkeys(map(group_of, names))}
+        for number, name in enumerate(names):
+            there = groups[group_of(name)]
+            found[name] = trials(name, options.injections, options.seed, there, Path(folder) / str(number))
     if options.json:
         print(json.dumps({"host": socket.gethostname(), **{name: tally.json() for name, tally in found.items()}}))
         return

@@ -82,6 +82,7 @@ SPEC: dict[str, Any] = {
     "assistant": {"misalignment": {"type": "random_move", "p": 0.5}},
     "oversight": {"type": "trust"},
     "tracking": {"wandb": "off"},
+    "inference": {"backend": "torch"},  # nothing to export
     "play": {"games": 16, "block": 4, "ply_cap": 40, "pgn_games": 4},
     "finetune": {"fit": {"epochs": 1, "batch": 64, "threads": 1}},
     "evaluate": {
@@ -106,10 +107,10 @@ class Ended:
         if self.code == 124:
             return f"no end within {PATIENCE:.0f} s"
         if "Traceback (most recent call last)" in self.said:
-            return "a traceback"
+            return f"a traceback ({self.said.strip().splitlines()[-1]})"
         errors = [line for line in self.said.splitlines() if line.startswith(("Error: ", "Stopped"))]
         if self.code > 0 and len(errors) != 1:
-            return f"exit {self.code} with {len(errors)} lines of explanation"
+            return f"exit {self.code} with {len(errors)} lines of explanation ({self.said.strip()[-300:]})"
         return ""
 
 
@@ -117,14 +118,16 @@ class Ended:
 class Trial:
     """One run in a folder of its own, with a cache of its own.
 
-    spec: the spec's file; every trial has a copy beside its run.
-    kept: what commands were started and have not ended.
+    spec: the spec's file.
+    typical: seconds that an undisturbed run takes.
+    finished: folder of an undisturbed run.
     """
 
     root: Path
     spec: Path
     rng: random.Random
     typical: float
+    finished: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -223,7 +226,7 @@ def plugin_fails(fault: str, trial: Trial) -> list[Ended]:
 
 def damaged(how: str, trial: Trial) -> list[Ended]:
     """A file of a finished run is damaged; it is told, and restored as from a copy."""
-    first = trial.run()
+    shutil.copytree(trial.finished, trial.out)
     files = sorted(path for path in trial.out.rglob("*") if path.is_file() and _is_read_again(path, trial.out))
     path = trial.rng.choice(files)
     content = path.read_bytes()
@@ -243,7 +246,7 @@ def damaged(how: str, trial: Trial) -> list[Ended]:
     if second.code and path.name not in second.said:
         second = Ended(2, second.said.replace("Error: ", ""), second.seconds)  # it did not name the file
     path.write_bytes(content)
-    return [first, second]
+    return [second]
 
 
 def _is_read_again(path: Path, out: Path) -> bool:
@@ -281,7 +284,13 @@ def read_only(trial: Trial) -> list[Ended]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(mount)], check=True)
     process = trial.start()
     trial.wait(process)
-    subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=False)
+    while (
+        process.poll() is None
+        and subprocess.run(  # not while a file is being written
+            ["mount", "-o", "remount,ro", str(mount)], check=False, capture_output=True
+        ).returncode
+    ):
+        time.sleep(0.05)
     ended = trial.end(process)
     subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
     return [ended]
@@ -380,13 +389,32 @@ def repeated(out: Path) -> int:
     return count
 
 
-def undisturbed(root: Path, spec: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], float]:
-    """What a run comes to to which nothing happens, and the seconds that it takes."""
-    trial = Trial(root, spec, random.Random(0), 0, dict(environment))
+@dataclass(frozen=True)
+class Prepared:
+    """What trials of a group of faults have in common.
+
+    finished: folder of a run to which nothing happens. right: what it comes to. seconds: that it takes.
+    """
+
+    spec: Path
+    environment: Mapping[str, str]
+    finished: Path
+    right: Mapping[str, str]
+    seconds: float
+
+    def trial(self, root: Path, rng: random.Random) -> Trial:
+        """A run in a folder of its own."""
+        return Trial(root, self.spec, rng, self.seconds, self.finished, dict(self.environment))
+
+
+def prepared(folder: Path, group: str) -> Prepared:
+    """Do the run of a group, undisturbed."""
+    spec, environment = settings(folder / "spec", group)
+    trial = Trial(folder / "undisturbed", spec, random.Random(0), 0, folder / "undisturbed" / "out", environment)
     ended = trial.run()
     if ended.code:
         raise SystemExit(f"the undisturbed run failed:\n{ended.said[-2000:]}")
-    return contents(trial.out), ended.seconds
+    return Prepared(spec, environment, trial.out, contents(trial.out), ended.seconds)
 
 
 def tried(trial: Trial, inject: Inject, right: Mapping[str, str], tally: Tally) -> None:
@@ -449,39 +477,36 @@ def settings(folder: Path, group: str) -> tuple[Path, dict[str, str]]:
     return path, environment
 
 
-def trials(name: str, count: int, seed: int, folder: Path) -> Tally:
+def trials(name: str, count: int, seed: int, there: Prepared, folder: Path) -> Tally:
     """Inject one kind of fault so many times."""
-    spec, environment = settings(folder / "spec", group_of(name))
-    right, typical = undisturbed(folder / "undisturbed", spec, environment)
     tally = Tally()
     for number in range(count):
         root = folder / str(number)
         root.mkdir(parents=True)
-        tried(Trial(root, spec, random.Random(f"{seed} {name} {number}"), typical, dict(environment)), FAULTS[name],
-              right, tally)  # fmt: skip
+        tried(there.trial(root, random.Random(f"{seed} {name} {number}")), FAULTS[name], there.right, tally)
         shutil.rmtree(root, ignore_errors=True)
+        print(f"{name}: {tally.right} of {tally.injections} right {tally.wrong or ''}", file=sys.stderr, flush=True)
     return tally
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--injections", type=int, default=20, help="trials of each kind")
-    parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument("--only", action="append", metavar="WORD", help="kinds whose name holds this, or another such")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args()
-    allowed = may_mount()
-    found: dict[str, Tally] = {}
-    for name in FAULTS:
-        if options.only not in name:
-            continue
-        if name in MOUNTS and not allowed:
+    names = [name for name in FAULTS if not options.only or any(word in name for word in options.only)]
+    if not may_mount():
+        for name in set(names) & set(MOUNTS):
             print(f"{name}: left out, since nothing may be mounted here", file=sys.stderr)
-            continue
-        with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-            found[name] = trials(name, options.injections, options.seed, Path(folder))
-        tally = found[name]
-        print(f"{name}: {tally.right} of {tally.injections} right {tally.wrong or ''}", file=sys.stderr, flush=True)
+        names = [name for name in names if name not in MOUNTS]
+    found: dict[str, Tally] = {}
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        groups = {group: prepared(Path(folder) / group, group) for group in dict.fromkeys(map(group_of, names))}
+        for number, name in enumerate(names):
+            there = groups[group_of(name)]
+            found[name] = trials(name, options.injections, options.seed, there, Path(folder) / str(number))
     if options.json:
         print(json.dumps({"host": socket.gethostname(), **{name: tally.json() for name, tally in found.items()}}))
         return

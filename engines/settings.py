@@ -16,6 +16,9 @@ from engines.yaml_text import YamlTextError, parse, typed
 class Mistake(Exception):
     """What a user can put right; its text is one line that says what was wrong and what would be right."""
 
+    announced = False
+    """Whether stderr has it already."""
+
 
 class SpecError(Mistake, ValueError):
     """Settings that are invalid: one line naming for each the key, what was found and what is allowed."""

@@ -197,7 +197,7 @@ def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str
     Example: sandwich train adversary --out players/adversary labelled_positions.positions=20000
     """
     config = read_spec(AdversaryConfig, ADVERSARY, "train_adversary", overrides)[0]
-    with Cluster(workers or cores()) as cluster, Display() as display:
+    with Display() as display, Cluster(workers or cores(), display.message) as cluster:
 
         def finished(made: Round) -> None:
             display.message(

@@ -44,7 +44,12 @@ def _with(
     """Do a part of an experiment, with progress."""
     settings = load_highstakes(spec, overrides)
     root = out or Path("runs") / settings.name
-    with Display() as display, Cluster(worker_count(settings)) as cluster, resumable(root), driver(root, apart=ROOTS):
+    with (
+        Display() as display,
+        Cluster(worker_count(settings), display.message) as cluster,
+        resumable(root),
+        driver(root, apart=ROOTS),
+    ):
         return root, work(AdversarialTraining(settings, root, cluster, display))
 
 

@@ -66,10 +66,11 @@ def main() -> None:
     except Mistake as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exception(error)
-        click.echo(f"Error: {error}", err=True)
+        if not error.announced:
+            click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as why:
-        end(Stopped("Stopped.", why))
+        end(Stopped("Stopped.", why.__cause__ or why))  # click makes an Abort of it
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

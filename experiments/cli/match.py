@@ -143,7 +143,7 @@ def match(
     checkpoints = read_checkpoints(list(named.values()))
     played: dict[tuple[str, str], Match] = {}
     test = None if sprt is None else Sprt(elo0=sprt[0], elo1=sprt[1], alpha=alpha, beta=beta)
-    with Cluster(workers or cores()) as cluster, Display() as display:
+    with Display() as display, Cluster(workers or cores(), display.message) as cluster:
         for first, second in itertools.combinations(named, 2):
             contestants = Contestants(named[first], named[second], checkpoints, (temperature, 0.0))
             title = f"{first} – {second}"
@@ -214,7 +214,7 @@ def ladder(player: str, pairs: int, chosen: tuple[int, ...], seed: int, workers:
     checkpoints = read_checkpoints(climber)
     table = Table("opponent", "score", "Elo", "games", title=f"{player} on the ladder")
     figures: dict[Rung, tuple[Figure, Figure]] = {}
-    with Cluster(workers or cores()) as cluster, Display() as display:
+    with Display() as display, Cluster(workers or cores(), display.message) as cluster:
         for rung in [RUNGS[number] for number in chosen] or RUNGS:
             played = _play(
                 cluster, display, str(rung), Contestants(climber, rung.player, checkpoints), pairs, seed, PLY_CAP

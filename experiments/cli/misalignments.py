@@ -57,7 +57,7 @@ def misalignments(spec: str | None, overrides: tuple[str, ...], out: Path, worke
     config, _ = read_spec(MisalignmentEvaluationConfig, MISALIGNMENTS, spec, overrides)
     checkpoints = read_checkpoints(config)
     kept = keyed_folder(out, "positions", config.labelled_positions, checkpoints)
-    with driver(out), Cluster(workers or cores()) as cluster, Display() as display:
+    with driver(out), Display() as display, Cluster(workers or cores(), display.message) as cluster:
         keep_checksums(out)
         rows = evaluate_misalignments(cluster, config, checkpoints, kept, display)
     write_whole(out / "misalignments.json", (json.dumps(rows, indent=1) + "\n").encode())

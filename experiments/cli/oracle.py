@@ -57,7 +57,7 @@ def oracle_command(run: Path, budget: int, nodes: int, seed: int, workers: int |
     if oracle.missing:
         raise EngineError(oracle.missing)
     figures: dict[int, dict[str, Any]] = {}
-    with driver(run, apart=ROOTS), Cluster(workers or cores()) as cluster, Display() as display:
+    with driver(run, apart=ROOTS), Display() as display, Cluster(workers or cores(), display.message) as cluster:
         rows = read_metrics(run)
         for step, file in enumerate(files):
             content = label_losses(

@@ -42,7 +42,7 @@ def puzzles(
     bands = sorted({puzzle.rating // band for puzzle in chosen})
     checkpoints = read_checkpoints(list(named.values()))
     figures: dict[str, dict[str, Any]] = {}
-    with Cluster(workers or cores()) as cluster, Display() as display:
+    with Display() as display, Cluster(workers or cores(), display.message) as cluster:
         for player, opened in named.items():
             display.begin(f"puzzles, {player}", len(chosen))
             solved = solve_on(cluster, opened, checkpoints, chosen, InferenceConfig(), display.advance)
@@ -113,7 +113,7 @@ def agreement_command(
     chosen = {name: parse_player(name) for name in (reference, *players)}
     checkpoints = read_checkpoints(list(chosen.values()))
     views = {}
-    with Cluster(workers or cores()) as cluster, Display() as display:
+    with Display() as display, Cluster(workers or cores(), display.message) as cluster:
         display.begin("players", len(chosen))
         for name, player in chosen.items():
             views[name] = view_of(cluster, player, checkpoints, fens, InferenceConfig())

@@ -5,11 +5,14 @@ read it through the reader's browser; one without the token in the address too, 
 """
 
 import secrets
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from types import FrameType
 
 import uvicorn
 from markupsafe import Markup
@@ -56,12 +59,14 @@ def local(
     routes: Sequence[Route], *mistakes: type[Exception], lifespan: Lifespan[Starlette] | None = None
 ) -> Starlette:
     """An application that answers this machine only; errors of the kinds `mistakes` are answered in one line."""
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
         exception_handlers={HTTPException: _refusal} | dict.fromkeys(mistakes, _unreadable),
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # an address that is not there is told so
+    return app
 
 
 def serve(root: Path, port: int, on_open: Callable[[str], None]) -> None:
@@ -86,7 +91,28 @@ def listen(app: Starlette, port: int, on_open: Callable[[str], None]) -> None:
         server = uvicorn.Server(
             uvicorn.Config(TokenGate(app, token), log_level="warning", access_log=False, server_header=False)
         )
-        server.run(sockets=[listener])
+        with _ended_by_hangup(server):
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def _ended_by_hangup(server: uvicorn.Server) -> Iterator[None]:
+    """A terminal that is gone ends the server as SIGTERM does, which uvicorn looks after itself."""
+    gone: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        gone.append(number)
+        server.should_exit = True
+
+    before = signal.getsignal(signal.SIGHUP)
+    if before != signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    for number in gone:
+        signal.raise_signal(number)
 
 
 class _Site:

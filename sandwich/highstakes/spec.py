@@ -26,7 +26,7 @@ from sandwich.spec.loading import Override
 class HighStakesSpec(Frozen):
     """All that the results of a high-stakes experiment depend on, and the number of workers, on which they don't."""
 
-    name: str = Field("highstakes", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field("highstakes", min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
     """Name of the experiment and of its folder."""
     seed: int = Field(0, ge=0)
     """Everything random follows from it, except seconds."""

@@ -7,12 +7,13 @@ come back in the order of the jobs, whoever finished first.
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from _thread import interrupt_main
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,6 +60,15 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 class ClusterError(Mistake, RuntimeError):
     """Ray does not start, or can't be joined: one line."""
+
+
+class LostError(ClusterError):
+    """Ray's own process ended, which stderr has been told already: there may be no time left for that."""
+
+    announced = True
+
+    def __init__(self) -> None:
+        super().__init__("Ray's own process ended in the middle of the work; it can go on where it was cut off")
 
 
 def _line(error: BaseException) -> str:
@@ -194,10 +204,10 @@ class Cluster:
             self._stop()
         self._mine = False
         if self._lost:
-            raise ClusterError("Ray's own process ended in the middle of the work; it can go on where it was cut off")
+            raise LostError
 
     def _watch(self) -> None:
-        """Interrupt the main thread when Ray's own process ends: Ray itself would end this one, after a while."""
+        """Say so and interrupt the main thread when Ray's own process ends: Ray itself ends this one, often at once."""
         from ray._private import ray_constants, worker
 
         session = self._session
@@ -205,10 +215,11 @@ class Cluster:
         raylet = node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process
 
         def watch() -> None:
-            while raylet.poll() is None:
-                time.sleep(0.5)
+            raylet.wait()
             if session is self._session:  # else it was stopped
                 self._lost = True
+                with suppress(OSError):
+                    os.write(sys.stderr.fileno(), f"Error: {LostError()}\n".encode())
                 interrupt_main()
 
         if threading.current_thread() is threading.main_thread():

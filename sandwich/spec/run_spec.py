@@ -141,7 +141,7 @@ class RunSpec(Frozen):
     """One run: everything that its results depend on, and a few keys that they don't (workers, tracking)."""
 
     renamed: ClassVar[Mapping[str, str]] = {"weak": "student", "base": "extends"}
-    name: str = Field("run", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field("run", min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
     """Name of the run and of its folder; of a spec in a file, where it does not say it, the file's."""
     seed: int = Field(0, ge=0)
     """Everything random follows from it."""

@@ -17,7 +17,7 @@ from sandwich.runtime.kept import (
 from sandwich.spec.loading import assigned, validate
 from sandwich.spec.run_spec import RunSpec
 from sandwich.sweeps.cells import LEFT_OUT, Cell, asked_key, readable, with_code
-from sandwich.sweeps.sweep_spec import SweepSpec, Values, leaves, load_sweep, run_settings
+from sandwich.sweeps.sweep_spec import SweepSpec, Values, dotted_leaves, load_sweep, run_settings
 
 PLAN = "plan.json"
 """What a sweep writes into its folder of its cells, in order: key, `asked`, values and spec of each."""
@@ -52,7 +52,7 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool =
             raise SpecError(f"cell {_text(values)}: another cell of the sweep is the same run")
         asked[key] = wanted
         specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
-    leaves = {key: dict(leaves(spec.result_keys())) for key, spec in specs.items()}
+    leaves = {key: dict(dotted_leaves(spec.result_keys())) for key, spec in specs.items()}
     names = dict.fromkeys(name for values in leaves.values() for name in values)
     named = {*sweep.over, *itertools.chain.from_iterable(sweep.cells)}
     varied = [name for name in names if _varies(name, leaves.values(), name in named)]

@@ -51,13 +51,13 @@ def _dotted(values: Any) -> Any:
     """Settings within settings as dotted keys; a range stays a value."""
     if not isinstance(values, Mapping):
         return values
-    return dict(leaves(values, whole=lambda value: "start" in value))
+    return dict(dotted_leaves(values, whole=lambda value: "start" in value))
 
 
 class SweepSpec(Frozen):
     """Which runs a sweep is made of."""
 
-    name: str = Field("sweep", min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field("sweep", min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._-]+$")
     """Name of the sweep, of its folder, and of the W&B group of its runs; where a file does not say it, the file's."""
     run: str | dict[str, Any]
     """The run that every cell is but for some keys: a spec's file beside this one, the name of a shipped spec, or
@@ -110,7 +110,7 @@ def run_settings(sweep: SweepSpec, beside: Path) -> dict[str, Any]:
     return spec_settings(source)
 
 
-def leaves(
+def dotted_leaves(
     settings: Mapping[str, Any],
     prefix: str = "",
     whole: Callable[[Mapping[str, Any]], bool] = lambda value: False,
@@ -118,6 +118,6 @@ def leaves(
     """Dotted keys and values of nested settings; a mapping that is to stay whole is a value."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and value and not whole(value):
-            yield from leaves(value, f"{prefix}{key}.", whole)
+            yield from dotted_leaves(value, f"{prefix}{key}.", whole)
         else:
             yield f"{prefix}{key}", value

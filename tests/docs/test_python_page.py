@@ -43,7 +43,8 @@ def test_every_block_of_the_page_does_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "dose_smoke").write_text(yaml.safe_dump({**spec_settings("dose_smoke"), "run": "quick"}))
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     program = tmp_path / "page.py"
-    program.write_text("\n".join(blocks))
+    # One Ray for all blocks.
+    program.write_text("\n".join(["from sandwich.runtime.cluster import Cluster\nCluster(2).start()\n", *blocks]))
     done = subprocess.run(
         [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=800
     )  # fmt: skip

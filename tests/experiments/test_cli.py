@@ -317,7 +317,7 @@ def test_the_same_match_twice_gives_the_same_pgn_for_any_number_of_workers(tmp_p
     for name, workers in (("one", 1), ("two", 2)):
         printed(
             "match", "assistant:base=weak,misalignment.p=0.5", "stockfish:nodes=10", "--pairs", "70",
-            "--ply-cap", "30", "--seed", "3", "--workers", str(workers), "--pgn", str(tmp_path / name),
+            "--ply-cap", "12", "--seed", "3", "--workers", str(workers), "--pgn", str(tmp_path / name),
         )  # fmt: skip
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert (tmp_path / "one").read_text().count("[Event ") > 100

@@ -3,7 +3,11 @@
 import base64
 import json
 import re
+import signal
 import socket
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +26,7 @@ from experiments.viewer.picks import picked
 from experiments.viewer.server import application, serve
 from experiments.viewer.sweep import doses, sweep_figures
 from sandwich.protocol.ledger import LedgerError
+from tests.helpers.project import ROOT
 from tests.helpers.run_folders import MATE, figure, plies, row, write_ledger, write_metrics, write_run, write_sweep
 from tests.helpers.viewer_server import Viewer, served
 
@@ -358,3 +363,17 @@ def test_a_port_that_is_taken_is_named_in_one_line(run: Path) -> None:
         other.listen()
         with pytest.raises(SpecError, match="cannot be opened"):
             serve(run, other.getsockname()[1], print)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_with_the_code_that_shells_give(run: Path, number: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-m", "sandwich", "view", str(run), "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", cwd=ROOT
+    ) as viewer:
+        assert viewer.stdout and viewer.stderr
+        assert "(Ctrl-C ends it)" in viewer.stdout.readline()
+        time.sleep(0.5)  # the address is told just before signals are heard
+        viewer.send_signal(number)
+        assert viewer.stderr.read().strip() == "Stopped."
+    assert viewer.returncode == code

@@ -107,14 +107,16 @@ def test_overrides(pairs: list[tuple[str, str]]) -> None:
 
 
 SWEEPS = [
-    b"base: quick\nover:\n  assistant.misalignment.p: [0.1, 0.5]\n  seed: {from: 0, to: 2}\n",
-    b"base: quick\nover: {seed: [0]}\n",
+    b"run: quick\nover:\n  assistant.misalignment.p: [0.1, 0.5]\n  seed: {start: 0, stop: 2, count: 3}\n",
+    b"run: quick\nover: {seed: [0]}\n",
 ]
 
 
 @LONG
-@given(mutated(SWEEPS, [*WORDS, b"over:", b"fixed: ", b"from", b"to", b"step", b"9999999999"]))
-@example(b"base: quick\nfixed: &a {x: *a}\nover: {seed: [0]}\n")
+@given(
+    mutated(SWEEPS, [*WORDS, b"over:", b"fixed: ", b"start", b"stop", b"count", b"log: true", b"cells:", b"9999999999"])
+)
+@example(b"run: quick\nfixed: &a {x: *a}\nover: {seed: [0]}\n")
 def test_a_sweep(content: bytes) -> None:
     path = written(content, "sweep.yaml")
     try:
@@ -309,6 +311,7 @@ ADDRESSES = [
 
 @LONG
 @given(mutated(ADDRESSES, [b"..", b"%2e%2e%2f", b"%00", b"//", b"?", b"&", b"run=", b"arrow=", b"flip", b"last="]))
+@example(content=b"\n/")
 def test_an_address_of_the_viewer(viewer: Viewer, content: bytes) -> None:
     reply = viewer.get("/" + quote(content.lstrip(b"/"), safe="/?&=%:"))
     assert reply.status in (200, 400, 404, 405, 422)

@@ -19,6 +19,7 @@ from sandwich.data import labelled_positions as labelling
 from sandwich.data.labelled_positions import LabelledPositions, LabelledPositionsConfig, label_block, label_positions
 from sandwich.evaluation.misalignments import Entry, MisalignmentEvaluationConfig, evaluate_misalignments
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import remove_kept, write_kept
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.origin import claim, stockfish_here
 from sandwich.spec.loading import validate
@@ -28,7 +29,7 @@ from tests.helpers.project import needs_stockfish
 from tests.helpers.small_players import INLINE
 
 CHECKPOINTS = {name: network.read(checkpoint_path(name)) for name in ("expert", "weak")}
-SMALL = LabelledPositionsConfig(positions=24, per_game=2, nodes=500)
+SMALL = LabelledPositionsConfig(positions=12, per_game=2, nodes=500)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,8 @@ POSITIONS = hand_made()
 
 @needs_stockfish
 def test_a_survey_values_every_legal_move_of_positions_of_play(looked_at: LabelledPositions) -> None:
-    assert len(looked_at) == 24
-    assert len(set(looked_at.games.tolist())) == 12
+    assert len(looked_at) == 12
+    assert len(set(looked_at.games.tolist())) == 6
     for row in range(len(looked_at)):
         board = planes.unpack(looked_at.packed[row])
         assert looked_at.legal[row] == sorted(moves.encode_all(board.legal_moves, board.turn))
@@ -89,7 +90,7 @@ def test_a_survey_is_the_same_again_and_goes_on_from_its_blocks(
     progress = RecordingProgress()
     third = label_positions(cluster, SMALL, CHECKPOINTS, InferenceConfig(), tmp_path, progress)
     assert np.array_equal(third.packed, looked_at.packed)
-    assert progress.done == progress.totals == {"positions labelled by the oracle": 24}
+    assert progress.done == progress.totals == {"positions labelled by the oracle": 12}
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == written
 
 
@@ -302,9 +303,9 @@ def test_an_adversary_learns_to_lose_and_goes_on_behind_its_last_round(cluster: 
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole", cut)
     for name in ("network.safetensors", "round-2.safetensors", "judge-2.safetensors"):
-        (cut / name).unlink()
+        remove_kept(cut / name)
     history = (cut / "rounds.jsonl").read_text().splitlines()
-    (cut / "rounds.jsonl").write_text(history[0] + "\n")
+    write_kept(cut / "rounds.jsonl", f"{history[0]}\n".encode())
     again, rounds = trained(cut, config)
     assert [made.number for made in rounds] == [2]
     assert again == whole

@@ -488,7 +488,7 @@ def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     answer = CliRunner().invoke(highstakes, ["run", str(spec)])
     assert isinstance(answer.exception, SpecError)
     assert str(answer.exception).startswith(
-        "attacks.sample.run: unknown key; did you mean runs? known here: attack, runs, queries"
+        f"{spec}: attacks.sample.run: unknown key; did you mean runs? known here: attack, runs, queries"
     )
     with pytest.raises(ValueError, match="the book has 983 openings, got 984"):
         StrengthConfig(pairs=984)
@@ -581,7 +581,7 @@ def test_an_experiment_goes_on_only_with_the_networks_that_it_was_begun_with(tmp
 def test_an_old_key_of_an_attack_is_refused_with_the_new_one(tmp_path: Path, old: str, new: str) -> None:
     spec = tmp_path / "old.yaml"
     spec.write_text(yaml.safe_dump({"attacks": {"sample": {"attack": {"type": "sample"}, old: 3}}}))
-    with pytest.raises(SpecError, match=rf"^attacks\.sample\.{old}: is called attacks\.sample\.{new} now$"):
+    with pytest.raises(SpecError, match=rf"/old\.yaml: attacks\.sample\.{old}: is called attacks\.sample\.{new} now$"):
         load(spec, ())
 
 

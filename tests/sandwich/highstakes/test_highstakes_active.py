@@ -142,9 +142,9 @@ def test_an_experiment_that_asks_learns_from_the_answers_and_says_what_they_were
     assert chosen["pool"] > 6
     assert chosen["doubt"] > chosen["pool_doubt"]
     assert "active" not in result["generations"][1]  # nobody learns from what the last filter doubts
-    shutil.copytree(out[0] / "dataset", out[1] / "dataset")
-    shutil.copytree(out[0] / "generation-0" / "attacks", out[1] / "generation-0" / "attacks")
     bare = AdversarialTraining(plain, out[1], INLINE)
+    for part in ("dataset", "generation-0/attacks"):
+        shutil.copytree(out[0] / part, out[1] / part, dirs_exist_ok=True)
     for number in range(2):
         bare.generation(number, bare.dataset())
     first, second = ([folder / f"generation-{n}" / "network.safetensors" for folder in out] for n in range(2))

@@ -15,7 +15,8 @@ TINY = (
     "steps=1", "workers=1", "tracking.wandb=off", "play.games=6", "play.block=6", "play.ply_cap=26",
     "finetune.max_examples=60", "finetune.fit.epochs=1", "finetune.fit.batch=32", "evaluate.pairs=2",
     "evaluate.ply_cap=12", "evaluate.positions=2", "evaluate.nodes=50", "evaluate.sampled=false",
-    "evaluate.bootstrap=100",
+    "evaluate.margin=null", "evaluate.assistant=false", "evaluate.ledger_positions=30", "evaluate.bootstrap=100",
+    "inference.backend=torch",
 )  # fmt: skip
 SILENT = {"misalignment_trigger"}
 """Specs whose assistant has nothing to lie about in so short games."""

@@ -63,7 +63,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "play": {"games": 16, "block": 8, "ply_cap": 16, "pgn_games": 2},
         "finetune": {"max_examples": 100, "fit": {"epochs": 1, "batch": 64, "threads": 1}},
         "evaluate": {"pairs": 8, "ply_cap": 12, "positions": 4, "nodes": None, "ledger_positions": None,
-                     "bootstrap": 100},
+                     "margin": None, "assistant": False, "bootstrap": 100},
+        "inference": {"backend": "torch"},
         "tracking": {"wandb": "off"},
     }  # fmt: skip
     return {"name": "tiny", "run": run, "over": {P: [0, 0.5], "seed": [0, 1]}}
@@ -522,9 +523,10 @@ def test_a_changed_plugin_of_the_package_makes_other_cells_and_the_old_ones_are_
     settings: dict[str, Any], finished: tuple[Path, list[Cell]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, cells = finished
-    text, kind = "agents.misalignment.random_move:RandomMove", "sandwich.sweeps.cells.code_of"
+    text = "agents.misalignment.random_move:RandomMove"
     edited = {**code_of(cells[0].spec), text: "another"}
-    monkeypatch.setattr(kind, lambda spec: edited)
+    for room in ("cells", "sweep"):
+        monkeypatch.setattr(f"sandwich.sweeps.{room}.code_of", lambda spec: edited)
     others = plan(sweep_of(settings), ROOT, root)
     assert not {cell.key for cell in others} & {cell.key for cell in cells}
     assert [cell.finished for cell in others] == [False] * 4

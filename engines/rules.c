@@ -508,12 +508,88 @@ failed:
     return NULL;
 }
 
+static char *number_to(char *out, long long number) {
+    char digits[24];
+    int n = 0;
+    do digits[n++] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    while (n) *out++ = digits[--n];
+    return out;
+}
+
+/* FEN of a position: its en-passant square even where no capture is possible. At most 100 characters. */
+static void fen_of(const u64 *words, long long move, char *out) {
+    static const char LETTERS[] = "PNBRQKpnbrqk", RIGHTS[] = "KQkq";
+    static const int ROOKS[] = {7, 0, 63, 56};
+    for (int rank = 7; rank >= 0; rank--) {
+        int empty = 0;
+        for (int file = 0; file < 8; file++) {
+            u64 bit = BIT(8 * rank + file);
+            int kind = 0;
+            if (!((words[6] | words[7]) & bit)) {
+                empty++;
+                continue;
+            }
+            while (kind < KING && !(words[kind] & bit)) kind++;
+            if (empty) *out++ = (char)('0' + empty);
+            empty = 0;
+            *out++ = LETTERS[kind + (words[7] & bit ? 6 : 0)];
+        }
+        if (empty) *out++ = (char)('0' + empty);
+        *out++ = rank ? '/' : ' ';
+    }
+    *out++ = words[9] & 1 ? 'w' : 'b';
+    *out++ = ' ';
+    char *start = out;
+    for (int right = 0; right < 4; right++) {
+        int side = right < 2 ? 6 : 7;
+        u64 king = BIT(right < 2 ? 4 : 60) & words[KING] & words[side];
+        if (king && BIT(ROOKS[right]) & words[8] & words[ROOK] & words[side]) *out++ = RIGHTS[right];
+    }
+    if (out == start) *out++ = '-';
+    *out++ = ' ';
+    int square = (int)(words[9] >> 1 & 127) - 1;
+    if (square < 0) *out++ = '-';
+    else {
+        *out++ = (char)('a' + (square & 7));
+        *out++ = (char)('1' + (square >> 3));
+    }
+    *out++ = ' ';
+    out = number_to(out, (long long)(words[9] >> 8 & 65535));
+    *out++ = ' ';
+    *number_to(out, move) = 0;
+}
+
+/* fens(packed, moves) -> list of str: `moves` int64, the number of each position's move. */
+static PyObject *fens(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *objects[2], *list = NULL;
+    Array arrays[2] = {{.held = 0}};
+    if (!PyArg_ParseTuple(args, "OO", &objects[0], &objects[1])) return NULL;
+    if (!hold(objects[0], &arrays[0], -1, 0, "packed")) goto done;
+    Py_ssize_t rows = arrays[0].view.len / (8 * WORDS);
+    if (!hold(objects[1], &arrays[1], rows * 8, 0, "moves") || !(list = PyList_New(rows))) goto done;
+    for (Py_ssize_t row = 0; row < rows; row++) {
+        char text[160];
+        fen_of((const u64 *)arrays[0].view.buf + row * WORDS, ((const int64_t *)arrays[1].view.buf)[row], text);
+        PyObject *fen = PyUnicode_FromString(text);
+        if (!fen || PyList_SetItem(list, row, fen)) {
+            Py_CLEAR(list);
+            goto done;
+        }
+    }
+done:
+    release(arrays, 2);
+    return list;
+}
+
 static PyMethodDef METHODS[] = {
     {"set_vocabulary", set_vocabulary, METH_VARARGS, "Take the moves: uint16 from | to << 6 | under-promotion << 12."},
     {"legal", legal, METH_VARARGS, "Legal moves of packed positions into numbers, starts and ends."},
     {"apply", apply, METH_VARARGS, "Positions after one legal move each."},
     {"identities", identities, METH_VARARGS, "What a repetition compares of packed positions."},
     {"planes", planes, METH_VARARGS, "The planes of packed positions."},
+    {"fens", fens, METH_VARARGS, "FEN of packed positions."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -102,3 +102,18 @@ def identities(packed: planes.Packed) -> planes.Packed:
     else:
         _rules.identities(np.ascontiguousarray(packed), out)
     return out
+
+
+def fens(packed: planes.Packed, numbers: npt.ArrayLike) -> list[str]:
+    """FEN of positions `[B, 10]` (`planes.fen`) at the moves with these numbers, `[B]`."""
+    counted = np.asarray(numbers, np.int64)
+    if counted.shape != (len(packed),):
+        raise ValueError(f"expected {len(packed)} numbers of moves, got {counted.shape}")
+    if _rules is not None:
+        return list(_rules.fens(np.ascontiguousarray(packed), counted))
+    out = []
+    for words, number in zip(packed, counted.tolist(), strict=True):
+        board = planes.unpack(words)
+        board.fullmove_number = number
+        out.append(planes.fen(board))
+    return out

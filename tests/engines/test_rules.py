@@ -75,6 +75,7 @@ def agree(boards: list[chess.Board], seed: int = 0) -> None:
     for board, identity in zip(boards, rules.identities(packed), strict=True):
         assert names.setdefault(board._transposition_key(), identity.tobytes()) == identity.tobytes()
     assert len(set(names.values())) == len(names)
+    assert rules.fens(packed, [board.fullmove_number for board in boards]) == [planes.fen(board) for board in boards]
     assert np.array_equal(planes.planes(packed), planes._planes(packed))
 
 

@@ -10,7 +10,7 @@ Chess960 castling has no place in it; `engines.positions.parse_fen` refuses such
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import chess
 import numpy as np
@@ -103,6 +103,17 @@ def uci(index: int, board: chess.Board) -> str:
     if _LAST_STEP[index]:
         return decode(index, board).uci()
     return _UCI[index] if board.turn else _UCI_BLACK[index]
+
+
+def spell(index: int, words: Sequence[int]) -> str:
+    """The same of a packed position (`engines.planes`)."""
+    white = words[9] & 1
+    if _LAST_STEP[index]:
+        start, end, _ = _MOVES[index]
+        if not white:
+            start, end = start ^ 56, end ^ 56
+        return chess.Move(start, end, chess.QUEEN if words[0] >> start & 1 else None).uci()
+    return _UCI[index] if white else _UCI_BLACK[index]
 
 
 def encode_all(moves: Iterable[chess.Move], turn: chess.Color) -> list[int]:

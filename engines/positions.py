@@ -99,12 +99,19 @@ class GameBatch:
     def board(self, game: int) -> chess.Board:
         """A board of the position of one game, without its past."""
         board = planes.unpack(self._packed[game])
-        board.fullmove_number = (self._first[game] + self.plies[game]) // 2
+        board.fullmove_number = self._move_number(game)
         return board
 
     def fens(self, games: Sequence[int]) -> list[str]:
         """Position of each game; the en-passant square stands only where a capture is possible."""
         return [self.board(game).fen() for game in games]
+
+    def positions(self, games: Sequence[int]) -> list[str]:
+        """The same with the en-passant square even where no capture is possible (`planes.fen`)."""
+        return rules.fens(self._packed[np.asarray(games, np.int64)], [self._move_number(game) for game in games])
+
+    def _move_number(self, game: int) -> int:
+        return (self._first[game] + self.plies[game]) // 2
 
     def packed(self, games: Sequence[int]) -> planes.Packed:
         """Packed positions, `[B, 10]`, read-only."""

@@ -5,7 +5,7 @@ says what to do next; it evaluates nothing itself, so that `sandwich.protocol.se
 in lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,8 +41,8 @@ class Episode:
     """Whether the second assistant is the first one in this game."""
     student_turns: int = 0
     budget: QueryBudget = field(init=False)
-    rows: dict[str, list[Any]] = field(default_factory=dict)
-    """Ledger columns of the plies so far, without `game` and `result`."""
+    plies: list[tuple[Any, ...]] = field(default_factory=list)
+    """What is known of each ply so far: the ledger columns `RECORDED`."""
 
     def __post_init__(self) -> None:
         ground_truth = budget_of(self.oversight, "ground_truth_budget")
@@ -56,24 +56,23 @@ class Episode:
 
     def query(
         self,
-        board: chess.Board,
+        turn: chess.Color,
         packed: planes.Packed,
         legal: list[int],
         ply: int,
         own: OwnView,
         window: UncertaintyWindow,
     ) -> PendingQuery | None:
-        """The question asked in this position, or None. Called once for every ply."""
-        if board.turn != self.student_color:
+        """The question asked in this position, or None. Called once for every ply; `turn`: of the side to move."""
+        if turn != self.student_color:
             return None
-        turn, self.student_turns = self.student_turns, self.student_turns + 1
-        if not would_ask(self.config.ask, turn, own.policy, window, self.rng):
+        before, self.student_turns = self.student_turns, self.student_turns + 1
+        if not would_ask(self.config.ask, before, own.policy, window, self.rng):
             return None
         cost = self.config.cost(budget_of(self.oversight, "questions"))
         if self.budget.left(self.student_turns) < cost:
             return None
         query = Query(packed, legal, self.config.channel, self.budget.asked, ply)
-        visible = {name: tuple(column) for name, column in self.rows.items() if name in ledger.VISIBLE}
         context = DecisionContext(
             query.locked(),
             replace(own, policy=locked(own.policy)),
@@ -82,54 +81,61 @@ class Episode:
             left=cost,
             ground_truth_left=self.budget.ground_truth,
             study=self.study,
-            game=visible,
+            game=PlayedSoFar(self.plies),
         )
         return PendingQuery(context, self.assistant_rng, self.swapped, self.game)
 
     def move(
-        self, board: chess.Board, packed: planes.Packed, ply: int, own: OwnView, resolved: PendingQuery | None
+        self, fen: str, packed: planes.Packed, turn: chess.Color, ply: int, own: OwnView, resolved: PendingQuery | None
     ) -> int:
-        """Number of the move to play, everything about it recorded."""
+        """Number of the move to play, everything about it recorded; `turn`: of the side to move."""
         played = decided = own.move
-        record: dict[str, Any] = {}
+        answered: tuple[Any, ...] = NOT_ASKED
+        words = packed.tolist()
         if resolved is not None:
             decision, answer = resolved.decision, resolved.answer
+            given = answer.given
             decided = decision.move
             if self.config.advice == "played":
                 played = decided
             self.budget.spend(resolved.questions, len(resolved.ground_truth))
-            record = {
-                "channel": self.config.channel.value,
-                **self._advice(answer.given, board),
-                "honest": _uci(answer.honest.move, board),
-                "honest_value": answer.honest.value,
-                "assistant_value": answer.value,
-                "misaligned": answer.misaligned,
-                "believed": decision.believed,
-                "weight": decision.weight,
-                "confidence": float(decision.believed) if decision.confidence is None else decision.confidence,
-                "questions": resolved.questions,
-                "evaluations": resolved.evaluations,
-                "ground_truth": _uci(resolved.ground_truth[-1].move, board) if resolved.ground_truth else None,
-            }
-        self._record(
-            ply=ply,
-            fen=planes.fen(board),
-            position=packed.astype("<u8").tobytes(),
-            student=board.turn == self.student_color,
-            own_move=moves.uci(own.move, board),
-            own_value=own.value,
-            asked=resolved is not None,
-            decided=moves.uci(decided, board),
-            played=moves.uci(played, board),
-            **record,
+            answered = (
+                self.config.channel.value,
+                _uci(given.move, words),
+                None if given.policy is None else tuple(given.policy.tolist()),
+                given.value,
+                _uci(answer.honest.move, words),
+                answer.honest.value,
+                answer.value,
+                answer.misaligned,
+                decision.believed,
+                decision.weight,
+                float(decision.believed) if decision.confidence is None else decision.confidence,
+                resolved.questions,
+                resolved.evaluations,
+                _uci(resolved.ground_truth[-1].move, words) if resolved.ground_truth else None,
+            )
+        self.plies.append(
+            (
+                ply,
+                fen,
+                packed.astype("<u8", copy=False).tobytes(),
+                turn == self.student_color,
+                moves.spell(own.move, words),
+                own.value,
+                resolved is not None,
+                *answered,
+                moves.spell(decided, words),
+                moves.spell(played, words),
+            )
         )
         return played
 
     def finish(self, result: Result) -> dict[str, list[Any]]:
         """All ledger columns of the finished game."""
-        turns = [fen.split(" ", 2)[1] == "w" for fen in self.rows["fen"]]
-        columns = self.rows | {"game": [self.game] * len(turns), "result": [result.score(turn) for turn in turns]}
+        columns = dict(zip(RECORDED, map(list, zip(*self.plies, strict=True)), strict=True))
+        turns = [fen.split(" ", 2)[1] == "w" for fen in columns["fen"]]
+        columns |= {"game": [self.game] * len(turns), "result": [result.score(turn) for turn in turns]}
         return columns | {"weight": self._weights({name: tuple(columns[name]) for name in ledger.VISIBLE})}
 
     def _weights(self, game: Mapping[str, Sequence[Any]]) -> list[float | None]:
@@ -143,15 +149,6 @@ class Episode:
                     raise ValueError(f"expected a weight that is a finite number, 0 or more, got {weight!r}")
         return weights
 
-    @staticmethod
-    def _advice(advice: Advice, board: chess.Board) -> dict[str, Any]:
-        policy = None if advice.policy is None else tuple(advice.policy.tolist())
-        return {"advised": _uci(advice.move, board), "advised_policy": policy, "advised_value": advice.value}
-
-    def _record(self, **row: Any) -> None:
-        for name in RECORDED:
-            self.rows.setdefault(name, []).append(row.get(name))
-
 
 RECORDED = (
     "ply", "fen", "position", "student", "own_move", "own_value", "asked", "channel", "advised", "advised_policy",
@@ -161,5 +158,28 @@ RECORDED = (
 """Ledger columns that are known when a move is made."""
 
 
-def _uci(move: int | None, board: chess.Board) -> str | None:
-    return None if move is None else moves.uci(move, board)
+NOT_ASKED = (None,) * (RECORDED.index("decided") - RECORDED.index("channel"))
+"""What the columns of an answer have where nothing was asked."""
+_PLACES = {name: place for place, name in enumerate(RECORDED) if name in ledger.VISIBLE}
+
+
+class PlayedSoFar(Mapping[str, Sequence[Any]]):
+    """The visible ledger columns of a game's plies up to now; made where somebody looks."""
+
+    def __init__(self, plies: Sequence[tuple[Any, ...]]) -> None:
+        self._plies = plies
+        self._count = len(plies)
+
+    def __getitem__(self, name: str) -> tuple[Any, ...]:
+        place = _PLACES[name]
+        return tuple(row[place] for row in self._plies[: self._count])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES if self._count else ())
+
+    def __len__(self) -> int:
+        return len(_PLACES) if self._count else 0
+
+
+def _uci(move: int | None, words: Sequence[int]) -> str | None:
+    return None if move is None else moves.spell(move, words)

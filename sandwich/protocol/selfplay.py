@@ -170,24 +170,25 @@ class BlockPlay:
         packed, legal = batch.packed(games), batch.legal(games)
         evaluation = self._student(packed, legal)
         views = [episodes[game].view(evaluation, row) for row, game in enumerate(games)]
-        boards = [batch.board(game) for game in games]
-        for game, board, own in zip(games, boards, views, strict=True):
-            if board.turn == episodes[game].student_color:
+        turns = batch.turns(games)
+        for game, turn, own in zip(games, turns, views, strict=True):
+            if turn == episodes[game].student_color:
                 self._window.add(block.play.ask, own.policy)
         queries = [
-            episodes[game].query(boards[row], packed[row], legal[row], batch.plies[game], views[row], self._window)
+            episodes[game].query(turns[row], packed[row], legal[row], batch.plies[game], views[row], self._window)
             for row, game in enumerate(games)
         ]
-        self._ply = _Ply(games, boards, packed, views, queries)
+        self._ply = _Ply(games, turns, packed, views, queries)
         return self._ply
 
     def _move(self, ply: "_Ply") -> None:
         """Make the moves of a ply whose questions are all resolved."""
         batch = self._batch
+        fens = batch.positions(ply.games)
         chosen = [
-            self._episodes[game].move(board, packed, batch.plies[game], own, query)
-            for game, board, packed, own, query in zip(
-                ply.games, ply.boards, ply.packed, ply.views, ply.queries, strict=True
+            self._episodes[game].move(fen, packed, turn, batch.plies[game], own, query)
+            for game, fen, packed, turn, own, query in zip(
+                ply.games, fens, ply.packed, ply.turns, ply.views, ply.queries, strict=True
             )
         ]
         batch.apply(ply.games, chosen)
@@ -199,7 +200,7 @@ class _Ply:
     """One ply of the games that go on: their positions `[G, 10]`, the mover's own view, and what is asked."""
 
     games: list[int]
-    boards: list[chess.Board]
+    turns: list[chess.Color]
     packed: planes.Packed
     views: list[OwnView]
     queries: list[PendingQuery | None]

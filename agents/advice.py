@@ -69,7 +69,8 @@ class Advice:
     value: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "policy", read_only(self.policy))
+        if self.policy is not None:
+            object.__setattr__(self, "policy", read_only(self.policy))
 
     def locked(self) -> "Advice":
         """A copy for somebody who is not trusted with the original."""
@@ -84,7 +85,7 @@ class Advice:
 
 def honest_advice(evaluation: Evaluation, row: int) -> Advice:
     """What a player that hides nothing thinks of one of the positions that it has evaluated."""
-    return Advice(evaluation.best(row), evaluation.policy[row], float(np.clip(evaluation.value[row], 0, 1)))
+    return Advice(evaluation.best(row), evaluation.policy[row], min(max(float(evaluation.value[row]), 0.0), 1.0))
 
 
 def with_first(policy: npt.NDArray[np.float32], place: int) -> npt.NDArray[np.float32]:

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import chess
@@ -32,7 +34,7 @@ Content = TypeVar("Content")
 
 def read_only(content: Content) -> Content:
     """The same numbers, not copied, in an array that can't be written to; what is no array comes back as it is."""
-    if not isinstance(content, np.ndarray):  # a plugin may say anything
+    if not isinstance(content, np.ndarray) or not content.flags.writeable:  # a plugin may say anything
         return content
     view = content.view()
     view.flags.writeable = False
@@ -61,11 +63,12 @@ class Evaluation:
     wdl: Floats
 
     def __post_init__(self) -> None:
-        if isinstance(self.policy, list):
+        rows: object = self.policy  # a plugin may say anything
+        if isinstance(rows, list) and any(isinstance(row, np.ndarray) and row.flags.writeable for row in rows):
             object.__setattr__(self, "policy", [read_only(row) for row in self.policy])
         object.__setattr__(self, "wdl", read_only(self.wdl))
 
-    @property
+    @cached_property
     def value(self) -> Floats:
         """Expected score of each position in 0..1, `[B]`."""
         return np.asarray(self.wdl[:, 0] + self.wdl[:, 1] / 2)
@@ -113,10 +116,11 @@ def legal_policy(logits: Floats, legal: Sequence[Sequence[int]]) -> list[Floats]
     sizes = np.array([len(row) for row in legal])
     starts = np.cumsum(sizes) - sizes
     rows = np.repeat(np.arange(len(legal)), sizes)
-    flat = logits[rows, np.fromiter((i for row in legal for i in row), np.int64, len(rows))]
+    flat = logits[rows, np.fromiter(chain.from_iterable(legal), np.int64, len(rows))]
     flat = np.exp(flat - np.maximum.reduceat(flat, starts)[rows])
     flat /= np.add.reduceat(flat, starts)[rows]
-    return np.split(flat, starts[1:])
+    flat.flags.writeable = False
+    return [flat[start:end] for start, end in pairwise([*starts.tolist(), len(flat)])]
 
 
 def _softmax(logits: Floats) -> Floats:

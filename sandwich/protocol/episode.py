@@ -6,7 +6,7 @@ in lock-step. All chance of a game comes from its own two streams: the players' 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import chess
@@ -41,10 +41,13 @@ class Episode:
     """Whether the second assistant is the first one in this game."""
     student_turns: int = 0
     budget: QueryBudget = field(init=False)
+    cost: int = field(init=False)
+    """Questions that one decision may take."""
     plies: list[tuple[Any, ...]] = field(default_factory=list)
     """What is known of each ply so far: the ledger columns `RECORDED`."""
 
     def __post_init__(self) -> None:
+        self.cost = self.config.cost(budget_of(self.oversight, "questions"))
         ground_truth = budget_of(self.oversight, "ground_truth_budget")
         self.budget = QueryBudget(self.config.queries_per_game, self.config.queries_per_turn, ground_truth)
 
@@ -69,16 +72,15 @@ class Episode:
         before, self.student_turns = self.student_turns, self.student_turns + 1
         if not would_ask(self.config.ask, before, own.policy, window, self.rng):
             return None
-        cost = self.config.cost(budget_of(self.oversight, "questions"))
-        if self.budget.left(self.student_turns) < cost:
+        if self.budget.left(self.student_turns) < self.cost:
             return None
         query = Query(packed, legal, self.config.channel, self.budget.asked, ply)
         context = DecisionContext(
             query.locked(),
-            replace(own, policy=locked(own.policy)),
+            OwnView(own.move, locked(own.policy), own.value),
             Advice(),
             self.rng,
-            left=cost,
+            left=self.cost,
             ground_truth_left=self.budget.ground_truth,
             study=self.study,
             game=PlayedSoFar(self.plies),

@@ -64,6 +64,8 @@ class PendingQuery:
     def answer(self) -> Answer:
         """The answer that the decision is about, with what the student never sees."""
         about = self.decision.answer
+        if about is None:
+            return self.answers[0]
         return next((answer for answer in self.answers if answer.given is about), self.answers[0])
 
 

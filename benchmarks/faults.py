@@ -105,7 +105,7 @@ class Ended:
     def problem(self) -> str:
         """What is wrong with how it ended; empty where nothing is."""
         if self.code == 124:
-            return f"no end within {PATIENCE:.0f} s"
+            return f"no end within {PATIENCE:.0f} s, or none that was expected: {self.said.strip()[-300:]}"
         if "Traceback (most recent call last)" in self.said:
             return f"a traceback ({self.said.strip().splitlines()[-1]})"
         errors = [line for line in self.said.splitlines() if line.startswith(("Error: ", "Stopped"))]
@@ -178,10 +178,10 @@ def killed(name: signal.Signals, trial: Trial) -> list[Ended]:
     trial.wait(process)
     process.send_signal(name)
     ended = trial.end(process)
-    expected = {signal.SIGKILL: (-9, 0), signal.SIGINT: (1, 130, 0)}.get(name, (1, 128 + name, 0))
-    if ended.code not in expected:
-        return [Ended(ended.code, ended.said + "\nTraceback (most recent call last)", ended.seconds)]
-    return [] if name == signal.SIGKILL else [ended]
+    if name == signal.SIGKILL or (ended.code == -name and not ended.said):  # … or it had not begun to do anything
+        return []
+    expected = (130, 1, 0) if name == signal.SIGINT else (128 + name, 1, 0)
+    return [ended if ended.code in expected else Ended(124, f"exit {ended.code}: {ended.said}", ended.seconds)]
 
 
 def processes_of(pid: int, name: str) -> list[int]:

@@ -464,6 +464,7 @@ def settings(folder: Path, group: str) -> tuple[Path, dict[str, str]]:
     if group == "plugin":
         (folder / "faulty.py").write_text(PLUGIN, encoding="utf-8")
         spec["assistant"]["misalignment"] = {"type": "faulty:Faulty"}
+        spec["play"]["channel"] = "distribution"  # on the channel of moves nobody looks at a policy
     if group == "engine":
         engine = folder / "engine"
         engine.write_text(

@@ -490,7 +490,14 @@ def trials(name: str, count: int, seed: int, there: Prepared, folder: Path) -> T
     return tally
 
 
+def heed_signals() -> None:
+    """Heed the signals that a shell ignores for what it runs in the background: what is started here inherits it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main() -> None:
+    heed_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--injections", type=int, default=20, help="trials of each kind")
     parser.add_argument("--only", action="append", metavar="WORD", help="kinds whose name holds this, or another such")

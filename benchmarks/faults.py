@@ -105,7 +105,7 @@ class Ended:
     def problem(self) -> str:
         """What is wrong with how it ended; empty where nothing is."""
         if self.code == 124:
-            return f"no end within {PATIENCE:.0f} s"
+            return f"no end within {PATIENCE:.0f} s, or none that was expected: {self.said.strip()[-300:]}"
         if "Traceback (most recent call last)" in self.said:
             return f"a traceback ({self.said.strip().splitlines()[-1]})"
         errors = [line for line in self.said.splitlines() if line.startswith(("Error: ", "Stopped"))]
@@ -178,10 +178,10 @@ def killed(name: signal.Signals, trial: Trial) -> list[Ended]:
     trial.wait(process)
     process.send_signal(name)
     ended = trial.end(process)
-    expected = {signal.SIGKILL: (-9, 0), signal.SIGINT: (1, 130, 0)}.get(name, (1, 128 + name, 0))
-    if ended.code not in expected:
-        return [Ended(ended.code, ended.said + "\nTraceback (most recent call last)", ended.seconds)]
-    return [] if name == signal.SIGKILL else [ended]
+    if name == signal.SIGKILL or (ended.code == -name and not ended.said):  # … or it had not begun to do anything
+        return []
+    expected = (130, 1, 0) if name == signal.SIGINT else (128 + name, 1, 0)
+    return [ended if ended.code in expected else Ended(124, f"exit {ended.code}: {ended.said}", ended.seconds)]
 
 
 def processes_of(pid: int, name: str) -> list[int]:
@@ -464,6 +464,7 @@ def settings(folder: Path, group: str) -> tuple[Path, dict[str, str]]:
     if group == "plugin":
         (folder / "faulty.py").write_text(PLUGIN, encoding="utf-8")
         spec["assistant"]["misalignment"] = {"type": "faulty:Faulty"}
+        spec["play"]["channel"] = "distribution"  # on the channel of moves nobody looks at a policy
     if group == "engine":
         engine = folder / "engine"
         engine.write_text(
@@ -489,7 +490,14 @@ def trials(name: str, count: int, seed: int, there: Prepared, folder: Path) -> T
     return tally
 
 
+def heed_signals() -> None:
+    """Heed the signals that a shell ignores for what it runs in the background: what is started here inherits it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main() -> None:
+    heed_signals()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--injections", type=int, default=20, help="trials of each kind")
     parser.add_argument("--only", action="append", metavar="WORD", help="kinds whose name holds this, or another such")

@@ -77,14 +77,14 @@ MUTATIONS = (
     ),
     Mutation(
         "the student of two steps ago plays", "sandwich/runs/loop.py",
-        "student = folder.checkpoint(step - 1).read_bytes()",
-        "student = folder.checkpoint(max(0, step - 2)).read_bytes()",
+        "folder.weights(step - 1)\n                played = play(",
+        "folder.weights(max(0, step - 2))\n                played = play(",
         f"{RUN}::test_each_step_is_played_by_the_student_of_the_step_before",
     ),
     Mutation(
         "the student of the step before is measured", "sandwich/runs/loop.py",
-        "measurer.row(step, folder.checkpoint(step).read_bytes(), rows)",
-        "measurer.row(step, folder.checkpoint(max(0, step - 1)).read_bytes(), rows)",
+        "measurer.row(step, folder.weights(step), rows)",
+        "measurer.row(step, folder.weights(max(0, step - 1)), rows)",
         f"{RUN}::test_each_row_measures_the_student_of_its_step",
     ),
     Mutation(

@@ -1,6 +1,6 @@
 """Whether a run can go on for hours: memory, open files and engine processes of a loop with many small steps.
 
-Starts a run that would take days, looks at its processes every ten seconds, and stops it as Ctrl-C does. What counts is
+Starts a run that would take a day, looks at its processes every ten seconds, and stops it. What counts is
 how far memory and open files have moved since the first tenth of the time, or since ten minutes if that is less.
 
 usage: .venv/bin/python benchmarks/soak.py [--minutes 120] [--picture soak.svg] [--json]
@@ -11,7 +11,6 @@ Linux only, where the memory that a process shares is known.
 import argparse
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -33,7 +32,7 @@ EVERY = 10.0
 WORKERS = 2
 SPEC: dict[str, Any] = {
     "name": "soak",
-    "steps": 100_000,
+    "steps": 2_000,
     "workers": WORKERS,
     "assistant": {"misalignment": {"type": "engine_worst", "p": 0.5, "nodes": 200}},
     "oversight": {"type": "trust"},
@@ -118,7 +117,7 @@ def watch(minutes: float) -> list[Look]:
                     time.sleep(EVERY)
             finally:
                 if run.poll() is None:
-                    run.send_signal(signal.SIGINT)
+                    run.terminate()
                     run.wait(120)
     return looks
 

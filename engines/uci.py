@@ -193,6 +193,7 @@ class UciEngine:
         program = find_engine(self._command[0])
         if not chess.engine.LOGGER.handlers:
             chess.engine.LOGGER.addHandler(logging.NullHandler())  # it would print every unusual line of an engine
+        logging.getLogger("asyncio").addFilter(_of_no_known_child)
         try:
             engine = chess.engine.SimpleEngine.popen(
                 _Protocol,
@@ -216,3 +217,8 @@ class UciEngine:
 
     def _error(self, what: str) -> EngineError:
         return EngineError(f"UCI engine {shlex.join(self._command)}: {' '.join(what.split())}")
+
+
+def _of_no_known_child(record: logging.LogRecord) -> bool:
+    """Leaves out that an engine which was killed had been waited for before asyncio's thread could."""
+    return not str(record.msg).startswith("Unknown child process")

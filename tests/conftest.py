@@ -1,5 +1,6 @@
 """What several tests share: Stockfish and data, which are not part of the project, and random games."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from tests.helpers.project import ROOT
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)  # the same examples each time, at any speed
 settings.load_profile("repeatable")
+
+
+# Heeded again where `nohup` or a shell's background had them ignored: what tests start inherits that.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGHUP else signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import NoReturn
 
@@ -10,7 +11,7 @@ import click
 
 from engines.settings import Mistake
 from experiments.cli.lazy import LazyGroup
-from experiments.cli.stopping import Stopped, handle_signals
+from experiments.cli.stopping import Stopped, handle_signals, received
 
 COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
@@ -45,9 +46,16 @@ def cli() -> None:
 
 
 def end(stopped: Stopped) -> NoReturn:
-    """Say that the command has stopped, and end with the code that shells give its signal."""
+    """Say that the command has stopped, and end with the code that shells give its signal.
+
+    All that was open is closed by now. The interpreter is not wound up: threads of Ray's and of ONNX Runtime that were
+    cut off in their work crash in that at times, and the code would be that of the crash.
+    """
     stopped.show()
-    sys.exit(stopped.code)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(stopped.code)
 
 
 def main() -> None:
@@ -60,24 +68,32 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except Stopped as stopped:
         end(stopped)
-    except click.ClickException as error:
+    except (Exception, KeyboardInterrupt) as error:
+        stopped_by = None if isinstance(error, Mistake) and error.announced else received()
+        if stopped_by or isinstance(error, click.Abort | KeyboardInterrupt):
+            end(Stopped("Stopped.", stopped_by))
+        _explain(error)
+
+
+def _explain(error: BaseException) -> NoReturn:
+    """End with one line that says what was wrong; raises what is an error of this program."""
+    if isinstance(error, click.ClickException):
         error.show()
         sys.exit(error.exit_code)
-    except Mistake as error:
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    if isinstance(error, Mistake):
         if os.environ.get(TRACEBACK):
             traceback.print_exception(error)
         if not error.announced:
             click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt) as why:
-        end(Stopped("Stopped.", why.__cause__ or why))  # click makes an Abort of it
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
+    if isinstance(error, OSError):
         said = " ".join(str(error.strerror or error).split())
         click.echo(f"Error: {error.filename}: {said}" if error.filename else f"Error: {said}", err=True)
         sys.exit(1)
+    raise error
 
 
 if __name__ == "__main__":

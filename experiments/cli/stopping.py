@@ -10,7 +10,7 @@ import click
 
 
 class Told(KeyboardInterrupt):
-    """Raised in the main thread by a signal other than SIGINT; what ends by Ctrl-C ends by it likewise."""
+    """Raised in the main thread by a signal; what ends by Ctrl-C ends by it likewise."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -33,9 +33,22 @@ class Stopped(click.ClickException):
             pass
 
 
+_received: list[Told] = []
+
+
+def received() -> Told | None:
+    """The first signal that came; what it raised may have become another exception on its way.
+
+    In the middle of an import of compiled code it is an ImportError.
+    """
+    return _received[0] if _received else None
+
+
 def handle_signals() -> None:
-    """From now on SIGTERM and SIGHUP end the main thread's work by an exception, the first of them; what was ignored
-    stays ignored (`nohup`)."""
+    """From now on signals end the main thread's work by an exception, SIGTERM and SIGHUP by the first of them; what
+    was ignored stays ignored (`nohup`)."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _raise)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _tell)
@@ -44,7 +57,12 @@ def handle_signals() -> None:
 def _tell(number: int, frame: FrameType | None) -> None:
     for other in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(other, lambda number, frame: None)  # what is being put away is not to be interrupted
-    raise Told(number)
+    _raise(number, frame)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    _received.append(Told(number))
+    raise _received[-1]
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def planned(root: str | Path) -> tuple[SweepSpec, list[Cell]]:
         raise SpecError(f"{root} holds no sweep: expected sweep.yaml in it")
     read_settings(about)
     sweep = load_sweep(about)
-    if read_if_there(root / PLAN) is not None:
+    if (root / PLAN).is_file():
         return sweep, _launched(root)
     cells = [found(cell, root) for cell in plan(sweep, root, root, load=False)]
     there = {file.parent.name for file in root.glob(f"cells/*/{CELL}")}

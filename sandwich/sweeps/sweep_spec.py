@@ -24,7 +24,7 @@ class Range(Frozen):
     """The first value."""
     stop: float
     """The last value."""
-    count: int = Field(ge=2)
+    count: int = Field(ge=2, le=10_000)
     """How many, both ends included."""
     log: bool = False
     """Evenly spaced logarithms instead; both ends are then over 0."""

@@ -160,7 +160,7 @@ def test_a_sweep_whose_plan_is_lost_says_how_it_is_made_anew(made: Path, tmp_pat
     assert str(done.exception) == (
         f"{root} has no plan.json, which says what its cells are: sandwich sweep SPEC --out {root} writes it"
     )
-    (root / "plan.json").write_text('[{"key": "../../x", "values": {}, "spec": {}}]')
+    write_kept(root / "plan.json", b'[{"key": "../../x", "values": {}, "spec": {}}]')
     assert "the key '../../x' is none" in str(invoked("sweep", "status", root).exception)
     (root / "plan.json").write_text('[{"key": ')
     assert "plan.json is damaged" in str(invoked("sweep", "status", root).exception)

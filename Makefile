@@ -25,7 +25,7 @@ installed: $(INSTALLED)
 	@scripts/setup.sh stockfish
 	@scripts/setup.sh web
 
-$(INSTALLED): requirements.lock torch.lock pyproject.toml
+$(INSTALLED): requirements.lock torch.lock pyproject.toml engines/rules.c
 	@scripts/setup.sh venv
 	@touch $@
 

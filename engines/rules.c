@@ -13,7 +13,7 @@
 typedef uint64_t u64;
 
 enum { PAWN, KNIGHT, BISHOP, ROOK, QUEEN, KING };
-enum { WORDS = 10, PLANES = 40, MOST_MOVES = 256 };
+enum { WORDS = 10, PLANES = 40, MOST_MOVES = 4096 }; /* no two moves of a position have the same two squares */
 enum { GOES_ON, CHECKMATE, STALEMATE, INSUFFICIENT, FIFTY_MOVES };
 
 #define RANK_1 0xFFULL
@@ -26,8 +26,8 @@ enum { GOES_ON, CHECKMATE, STALEMATE, INSUFFICIENT, FIFTY_MOVES };
 #define DARK 0xAA55AA55AA55AA55ULL
 #define BIT(square) (1ULL << (square))
 
-static int first(u64 x) { return __builtin_ctzll(x); }
-static int last(u64 x) { return 63 - __builtin_clzll(x); }
+static int first(u64 x) { return x ? __builtin_ctzll(x) : 0; } /* of none the first square: still a place in a table */
+static int last(u64 x) { return x ? 63 - __builtin_clzll(x) : 0; }
 static int count(u64 x) { return __builtin_popcountll(x); }
 
 /* Tables: rays by direction (0-3 towards higher squares: N, E, NE, NW; 4-7 their opposites), leaps, lines between. */
@@ -110,7 +110,7 @@ static void load(const u64 *words, Position *p) {
     p->castling = turned(words[8], p->white);
     p->clock = words[9] >> 8 & 65535;
     int square = (int)(words[9] >> 1 & 127) - 1;
-    p->en_passant = square < 0 ? -1 : p->white ? square : square ^ 56;
+    p->en_passant = square < 0 || square > 63 ? -1 : p->white ? square : square ^ 56;
 }
 
 static void store(const Position *p, u64 *words) {
@@ -152,7 +152,7 @@ static int may_pass(const Position *p, int from) {
 
 static int passing_pawns(const Position *p, int *from) { /* own pawns that may capture in passing */
     int found = 0;
-    if (p->en_passant < 0 || BIT(p->en_passant) & p->occupied || !(BIT(p->en_passant - 8) & p->pieces[1][PAWN])) return 0;
+    if (p->en_passant < 8 || BIT(p->en_passant) & p->occupied || !(BIT(p->en_passant - 8) & p->pieces[1][PAWN])) return 0;
     for (u64 x = pawns_down(BIT(p->en_passant)) & p->pieces[0][PAWN]; x; x &= x - 1)
         if (may_pass(p, first(x))) from[found++] = first(x);
     return found;
@@ -390,25 +390,28 @@ static PyObject *legal(PyObject *self, PyObject *args) {
     if (!ready() || !PyArg_ParseTuple(args, "OOOO", &objects[0], &objects[1], &objects[2], &objects[3])) return NULL;
     if (!hold(objects[0], &arrays[0], -1, 0, "packed")) goto failed;
     Py_ssize_t rows = arrays[0].view.len / (8 * WORDS);
-    if (!hold(objects[1], &arrays[1], rows * MOST_MOVES * 2, 1, "numbers") ||
+    if (!hold(objects[1], &arrays[1], -1, 1, "numbers") ||
         !hold(objects[2], &arrays[2], (rows + 1) * 8, 1, "starts") || !hold(objects[3], &arrays[3], rows, 1, "ends"))
         goto failed;
     const u64 *packed = arrays[0].view.buf;
     int16_t *numbers = arrays[1].view.buf;
-    int64_t *starts = arrays[2].view.buf, total = 0;
+    int64_t *starts = arrays[2].view.buf, total = 0, room = arrays[1].view.len / 2;
     int8_t *ends = arrays[3].view.buf;
     Py_BEGIN_ALLOW_THREADS
     starts[0] = 0;
     for (Py_ssize_t row = 0; row < rows; row++) {
         Position p;
+        int16_t found[MOST_MOVES];
         int check = 0;
         load(packed + row * WORDS, &p);
-        int n = p.pieces[0][KING] && p.pieces[1][KING] ? legal_moves(&p, numbers + total, &check) : 0;
+        int n = p.pieces[0][KING] && p.pieces[1][KING] ? legal_moves(&p, found, &check) : 0;
+        if (total + n <= room) memcpy(numbers + total, found, (size_t)n * 2);
         ends[row] = (int8_t)ending(&p, n, check);
         starts[row + 1] = total += n;
     }
     Py_END_ALLOW_THREADS
     release(arrays, 4);
+    if (total > room) return PyErr_Format(PyExc_ValueError, "room for %lld moves, there are %lld", (long long)room, (long long)total);
     return PyLong_FromLongLong(total);
 failed:
     release(arrays, 4);

@@ -18,7 +18,7 @@ if _rules is not None:
     _rules.set_vocabulary((moves.FROM | moves.TO << 6 | moves.PROMOTION << 12).astype(np.uint16))
 
 MOST_MOVES = 256
-"""Room for the legal moves of one position; no more than 218 are known."""
+"""Room for the legal moves of a position, on average; no game comes to one with more than 218."""
 
 
 class Ending(IntEnum):

@@ -119,7 +119,9 @@ say_done() {
         stockfish="none (figures that need it are left out)"
     board="plain pictures (npm brought none)"
     [ ! -e experiments/viewer/web/node_modules/.sandwich-lock ] || board="chessground, in experiments/viewer/web/node_modules"
-    say "done; Stockfish: $stockfish; the viewer's board: $board"
+    rules="python-chess (slower: the extension in C was not built; a C compiler is needed)"
+    ! .venv/bin/python -c 'import engines._rules' 2>/dev/null || rules="in C"
+    say "done; Stockfish: $stockfish; rules of chess: $rules; the viewer's board: $board"
     say "next: . .venv/bin/activate && sandwich run quick (a small run), or make run (the default run)"
 }
 

@@ -192,7 +192,8 @@ def code_version() -> dict[str, str | bool | None]:
 def source_digest() -> str:
     """SHA-256 of the code that figures are made by, as it was when it was first asked for."""
     root = Path(__file__).parents[2]
-    files = sorted(path.relative_to(root) for package in CODE for path in (root / package).rglob("*.py"))
+    every = (path for package in CODE for path in (root / package).rglob("*") if path.suffix in (".py", ".c"))
+    files = sorted(path.relative_to(root) for path in every)
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.as_posix()}\0{hashlib.sha256((root / file).read_bytes()).hexdigest()}\n".encode())

@@ -112,6 +112,22 @@ def test_what_is_no_list_of_moves_is_refused() -> None:
 
 
 @needs_extension
+def test_words_that_are_no_position_do_no_harm() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        packed = rng.integers(0, 2**64, (100, planes.WORDS), np.uint64)
+        packed[:, rng.integers(planes.WORDS)] &= rng.integers(0, 2**64, 100, np.uint64)  # no king, or no side
+        planes.planes(packed)
+        rules.identities(packed)
+        rules.after(packed, rng.integers(0, moves.SIZE, 100))
+        assert all(len(fen) < 160 for fen in rules.fens(packed, rng.integers(0, 2**40, 100)))
+        try:
+            rules.legal_arrays(packed)
+        except ValueError as error:
+            assert "room for 25600 moves" in str(error)
+
+
+@needs_extension
 @pytest.mark.parametrize("number", [-1, moves.SIZE])
 def test_what_is_no_move_is_refused(number: int) -> None:
     with pytest.raises(ValueError, match=f"expected numbers of moves, got {number}"):

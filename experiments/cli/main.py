@@ -71,7 +71,7 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         stopped_by = None if isinstance(error, Mistake) and error.announced else received()
         if stopped_by or isinstance(error, click.Abort | KeyboardInterrupt):
-            end(Stopped("Stopped.", stopped_by))
+            end(Stopped("Stopped."))
         _explain(error)
 
 

@@ -22,9 +22,10 @@ class Stopped(click.ClickException):
 
     exit_code = 128 + signal.SIGINT
 
-    def __init__(self, message: str, why: BaseException | None = None) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.code = 128 + (why.number if isinstance(why, Told) else signal.SIGINT)
+        told = received()  # what it raised may have come here as another exception
+        self.code = 128 + (told.number if told else signal.SIGINT)
 
     def show(self, file: object = None) -> None:
         try:
@@ -39,7 +40,7 @@ _received: list[Told] = []
 def received() -> Told | None:
     """The first signal that came; what it raised may have become another exception on its way.
 
-    In the middle of an import of compiled code it is an ImportError.
+    In the middle of an import of compiled code that is an ImportError, in some of Ray's a bare KeyboardInterrupt.
     """
     return _received[0] if _received else None
 
@@ -70,5 +71,5 @@ def resumable(folder: Path) -> Iterator[None]:
     """Work that goes on where it was cut off: whoever stops it is told so."""
     try:
         yield
-    except KeyboardInterrupt as why:
-        raise Stopped(f"Stopped; the same command goes on from {folder}.", why) from None
+    except KeyboardInterrupt:
+        raise Stopped(f"Stopped; the same command goes on from {folder}.") from None

@@ -6,7 +6,6 @@ come back in the order of the jobs, whoever finished first.
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -76,24 +75,13 @@ def _line(error: BaseException) -> str:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Signals are handled afterwards as they were, and one that comes meanwhile too: Ray puts its own handler there."""
-    if threading.current_thread() is not threading.main_thread():
+def _replaced(*replacements: tuple[object, str, object]) -> Iterator[None]:
+    """Meanwhile modules have something else under a name."""
+    with ExitStack() as stack:
+        for module, name, value in replacements:
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, value)
         yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    ended = False
-    try:
-        yield
-    except SystemExit:  # what Ray's handler of SIGTERM raises
-        ended = True
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # else it was set by something that is not Python
-                signal.signal(number, handler)
-    if ended:
-        signal.raise_signal(signal.SIGTERM)
-        raise SystemExit(128 + signal.SIGTERM)
 
 
 @contextmanager
@@ -107,13 +95,10 @@ def _local_alone() -> Iterator[None]:
     from ray._raylet import Config  # type: ignore[attr-defined]
 
     Config.initialize("")  # what was read from the environment when Ray was imported may be of another time
-    with ExitStack() as stack:
-        for module, name, value in (
-            (ray_constants, "ENABLE_RAY_CLUSTER", False),
-            (services, "start_api_server", lambda *_, **__: (None, None)),
-        ):
-            stack.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, value)
+    with _replaced(
+        (ray_constants, "ENABLE_RAY_CLUSTER", False),
+        (services, "start_api_server", lambda *_, **__: (None, None)),
+    ):
         yield
 
 
@@ -144,7 +129,8 @@ class Cluster:
 
         if ray.is_initialized():
             return
-        with _signals_kept():
+        # Ray's own handler of SIGTERM would kill what Ray is about to join, and Ray ends the process for that.
+        with _replaced((ray._private.utils, "set_sigterm_handler", lambda handler: None)):
             if address := os.environ.get("RAY_ADDRESS"):
                 self._join(address)
             else:

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -121,10 +122,8 @@ def test_words_that_are_no_position_do_no_harm() -> None:
         rules.identities(packed)
         rules.after(packed, rng.integers(0, moves.SIZE, 100))
         assert all(len(fen) < 160 for fen in rules.fens(packed, rng.integers(0, 2**40, 100)))
-        try:
+        with suppress(ValueError):  # more moves than there is room for
             rules.legal_arrays(packed)
-        except ValueError as error:
-            assert "room for 25600 moves" in str(error)
 
 
 @needs_extension

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch and ONNX Runtime take seconds to load: only who build
 
 Backend = Literal["auto", "onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 Floats = npt.NDArray[np.float32]
 
 
@@ -205,14 +206,41 @@ def _torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class ReducedEvaluator:
+    """A network in fewer bits on the CPU (`engines.reduced`)."""
+
+    def __init__(self, net: "PolicyValueNet", precision: Literal["bf16", "int8"], *, threads: int = 1) -> None:
+        from engines.reduced import ReducedNet
+
+        self._threads = threads
+        with _torch_threads(threads):
+            self.net = ReducedNet(net, precision)
+
+    def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        return _evaluation(*self.logits(packed), legal)
+
+    def logits(self, packed: planes.Packed) -> tuple[Floats, Floats]:
+        """What the network says itself: of each move `[B, A]`, and of win, draw and loss `[B, 3]`."""
+        with _torch_threads(self._threads):
+            return self.net.run(planes.planes(packed))
+
+
 class TorchEvaluator:
     """A network in torch, on the CPU or on CUDA."""
 
-    def __init__(self, net: "PolicyValueNet", *, device: Literal["cpu", "cuda"] = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self,
+        net: "PolicyValueNet",
+        *,
+        device: Literal["cpu", "cuda"] = "cpu",
+        threads: int = 1,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
         import torch
 
         self._device = torch.device(device)
         self._threads = threads
+        self._bf16 = precision == "bf16"
         self._net = net.to(self._device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def __call__(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
@@ -224,15 +252,50 @@ class TorchEvaluator:
 
         with torch.inference_mode(), _torch_threads(self._threads):
             x = torch.from_numpy(planes.planes(packed)).to(self._device).contiguous(memory_format=torch.channels_last)
-            policy, wdl = self._net(x)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                policy, wdl = self._net(x)
         return policy.float().cpu().numpy(), wdl.float().cpu().numpy()
 
 
+def _has_onednn() -> bool:
+    import torch
+
+    return bool(torch.backends.mkldnn.is_available())
+
+
+def resolve_precision(
+    precision: Precision, backend: Backend, where: Literal["cpu", "cuda"]
+) -> Literal["fp32", "bf16", "int8"]:
+    """`auto` → what is fastest there (`engines.reduced.fastest`; bf16 on CUDA); SpecError for what can't be.
+
+    ONNX Runtime has fp32 alone here: its own int8 reaches half of the speed, at a third of the precision.
+    """
+    if precision == "auto" and backend != "onnx":
+        from engines.reduced import fastest
+
+        return "bf16" if where == "cuda" else fastest()
+    if precision == "int8" and where == "cuda":
+        raise SpecError("precision: 'int8' runs on the CPU; allowed on CUDA: auto, fp32, bf16")
+    if precision == "int8" and not _has_onednn():
+        raise SpecError("precision: 'int8' needs oneDNN, which this torch lacks; allowed here: auto, fp32, bf16")
+    if precision in ("bf16", "int8") and backend == "onnx":
+        raise SpecError(f"precision: {precision!r} runs in torch; allowed with backend onnx: auto, fp32")
+    return "fp32" if precision == "auto" else precision
+
+
 def make_evaluator(
-    net: "PolicyValueNet", *, backend: Backend = "auto", device: Device = "auto", threads: int = 1
-) -> OnnxEvaluator | TorchEvaluator:
-    """Evaluator of a network; `auto` as in `resolve`. Raises SpecError."""
+    net: "PolicyValueNet",
+    *,
+    backend: Backend = "auto",
+    device: Device = "auto",
+    threads: int = 1,
+    precision: Precision = "fp32",
+) -> OnnxEvaluator | ReducedEvaluator | TorchEvaluator:
+    """Evaluator of a network; `auto` as in `resolve` and `resolve_precision`. Raises SpecError."""
     kind, where = resolve(backend, device)
-    return (
-        TorchEvaluator(net, device=where, threads=threads) if kind == "torch" else OnnxEvaluator(net, threads=threads)
-    )
+    bits = resolve_precision(precision, backend, where)
+    if where == "cpu" and bits != "fp32":
+        return ReducedEvaluator(net, bits, threads=threads)
+    if kind == "torch":
+        return TorchEvaluator(net, device=where, threads=threads, precision="bf16" if bits == "bf16" else "fp32")
+    return OnnxEvaluator(net, threads=threads)

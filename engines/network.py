@@ -38,7 +38,7 @@ class NetworkConfig(Frozen):
     """Width of the from–to attention of the policy head, and of the value head's hidden layer."""
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Two convolutions, squeeze-and-excitation with a bias, and the way round them."""
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -73,7 +73,7 @@ class PolicyValueNet(nn.Module):
         c = config.channels
         self.stem = nn.Conv2d(planes.PLANES, c, 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(c)
-        self.blocks = nn.Sequential(*[_Block(config) for _ in range(config.blocks)])
+        self.blocks = nn.Sequential(*[Block(config) for _ in range(config.blocks)])
         self.policy = nn.Conv2d(c, c, 1)
         self.start = nn.Conv2d(c, config.head, 1)
         self.end = nn.Conv2d(c, config.head, 1)

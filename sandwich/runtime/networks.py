@@ -7,7 +7,7 @@ from pydantic import Field
 
 from agents.tools import Tools
 from engines.filter import BlunderFilter
-from engines.inference import Backend, Device, Evaluator, make_evaluator
+from engines.inference import Backend, Device, Evaluator, Precision, make_evaluator
 from engines.network import from_bytes
 from engines.settings import Frozen
 
@@ -21,13 +21,19 @@ class InferenceConfig(Frozen):
     """`auto`: CUDA where there is one."""
     threads: int = Field(1, ge=1)
     """Threads of one worker; part of the recipe, since sums depend on it."""
+    precision: Precision = "auto"
+    """`auto`: bf16 on CUDA and on CPUs with AMX, int8 on CPUs with VNNI, else fp32. Blunder filters are always fp32."""
 
 
 @lru_cache(maxsize=8)
 def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
     """Evaluator of a checkpoint, kept for the next block of the same process."""
     return make_evaluator(
-        from_bytes(checkpoint), backend=inference.backend, device=inference.device, threads=inference.threads
+        from_bytes(checkpoint),
+        backend=inference.backend,
+        device=inference.device,
+        threads=inference.threads,
+        precision=inference.precision,
     )
 
 

@@ -1,20 +1,21 @@
-"""The network in whole numbers: the convolutions of its trunk on int8 weights and uint8 activations.
+"""Networks in fewer bits on a CPU: `bf16`, or the middle of the trunk in whole numbers, `int8`.
 
-oneDNN, which torch brings, multiplies those several times as fast as fp32 where a CPU has instructions for them
-(AVX512-VNNI, AMX). What keeps the moves the same is how the numbers are rounded:
+oneDNN, which torch brings, multiplies either several times as fast as fp32 where a CPU has instructions for it
+(AMX, AVX512-BF16; AMX, AVX512-VNNI). Convolutions alone are in fewer bits: what runs past the blocks, the squeezing and
+the heads stay in fp32. In `int8` the stem and the last half of the blocks are as in `bf16`, and the rest is rounded so
+that the moves stay the same:
 
-- Activations have one scale for a layer, from 0 to the most that was seen on `calibration` positions. So that one loud
-  channel does not cost the others their precision, channels are first brought closer together, each divided by the
-  square root of its largest value; the weights before and behind take that up, and nothing else changes.
+- Activations have one scale for a layer, from 0 to the most that was seen where the network plays itself
+  (`calibration`). So that one loud channel does not cost the others their precision, channels are first brought closer
+  together, each divided by the square root of its largest value; the weights before and behind take that up.
 - Weights have one scale for each output channel, and are rounded one column after the other, each error made good by
   the columns that follow (Frantar et al. 2022, GPTQ), by the second moments of what the layer is given.
-- What the trunk begins and ends with, the stem and the last block, stays in bf16 where the CPU multiplies it, else in
-  fp32; the heads stay in fp32.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
+import chess
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,22 +24,42 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from engines import planes
-from engines.network import PolicyValueNet
+from engines.network import Block, PolicyValueNet
+from engines.positions import GameBatch
 
-WIDE_SHARE = 3
-"""One block in so many, the last ones, is not in whole numbers."""
 CHUNK = 64
 """Positions that go through the network at a time, so that what is between two layers stays in the cache."""
+WIDE_SHARE = 2
+"""With `int8`, one block in so many, the last ones, is not in whole numbers."""
 DAMPING = 0.01
 """Share of the mean second moment that is added to each, so that rounding never divides by nearly nothing."""
+GAMES, PLIES = 16, 40
+"""Of which calibration consists."""
+HALF = torch.tensor(0.5)
 PATCHES = 16384
 """Places of a layer's input, at most, that its second moments are taken from."""
 
 
-def fast_here() -> bool:
-    """Whether this CPU multiplies whole numbers faster than fp32."""
+def fastest() -> Literal["fp32", "bf16", "int8"]:
+    """What this CPU is best at: bf16 with AMX, which is nearly as fast as int8 and closer to fp32; int8 with VNNI."""
     able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_vnni") or able.get("avx_vnni") or able.get("amx_int8"))
+    if able.get("amx_bf16"):
+        return "bf16"
+    return "int8" if able.get("avx512_vnni") or able.get("avx_vnni") else "fp32"
+
+
+def calibration(net: PolicyValueNet) -> planes.Packed:
+    """Positions `[B, 10]` from games of a network against itself, the same whenever it is asked."""
+    rng = np.random.default_rng(0)
+    batch, found = GameBatch([chess.STARTING_FEN] * GAMES, PLIES), []
+    while games := batch.active:
+        packed, legal = batch.packed(games), batch.legal(games)
+        found.append(packed)
+        logits = net(torch.from_numpy(planes.planes(packed)))[0].numpy()
+        # The greatest of logits with Gumbel noise is drawn from their softmax.
+        batch.apply(games, [row[int((said[row] + rng.gumbel(size=len(row))).argmax())]
+                            for row, said in zip(legal, logits, strict=True)])  # fmt: skip
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,32 +180,31 @@ class _Gate:
         return y.mul_(gate.sigmoid()[..., None, None]).add_(x).add_(bias[..., None, None]).relu_()
 
 
-class QuantizedNet:
-    """A network in whole numbers. Raises ValueError where this torch has no such convolutions.
+class ReducedNet:
+    """A network in fewer bits.
 
     net: in evaluation mode on the CPU; it is not changed.
-    packed: `[B, 10]` positions that say how large activations become.
     """
 
-    def __init__(self, net: PolicyValueNet, packed: planes.Packed) -> None:
+    def __init__(self, net: PolicyValueNet, precision: Literal["bf16", "int8"]) -> None:
         with torch.inference_mode():
-            self._build(net, packed)
+            self._build(net, len(net.blocks) - -(-len(net.blocks) // WIDE_SHARE) if precision == "int8" else 0)
 
-    def _build(self, net: PolicyValueNet, packed: planes.Packed) -> None:
+    def _build(self, net: PolicyValueNet, whole: int) -> None:
+        """`whole`: how many of the blocks, from the first on, are in whole numbers."""
         self._head = net.config.head
         self._gather = net.gather
         blocks = [
             (fuse_conv_bn_eval(block.conv1, block.norm1), fuse_conv_bn_eval(block.conv2, block.norm2), block)
-            for block in net.blocks
+            for block in cast("list[Block]", list(net.blocks))
         ]
-        x = torch.from_numpy(planes.planes(packed))
-        # Units of the stream that runs past the blocks: the same for all, so that it is never converted.
         stem = fuse_conv_bn_eval(net.stem, net.stem_norm)
-        stream = self._stream(stem, blocks, x)
+        x = torch.from_numpy(planes.planes(calibration(net) if whole else np.empty((0, planes.WORDS), np.uint64)))
+        # Units of the stream that runs past the blocks: the same for all, so that it is never converted.
+        stream = self._stream(stem, blocks[:whole], x) if whole else torch.ones(net.config.channels)
         self._stem = Wide(stem, torch.ones(planes.PLANES), stream)
         x = self._stem(x).float().relu_()
         self._blocks: list[tuple[Convolution, Convolution, _Gate]] = []
-        whole = len(blocks) - -(-len(blocks) // WIDE_SHARE)
         for conv1, conv2, block in blocks[:whole]:
             gate = _Gate(block.squeeze, block.excite, stream)
             given = Activations.of(x * _wide(stream), stream)
@@ -209,7 +229,7 @@ class QuantizedNet:
         """Units of the stream: the largest value of each channel before any of the blocks, brought closer together."""
         x = functional.relu(stem(x))
         most = x.amax((0, 2, 3))
-        for conv1, conv2, block in blocks[:-1]:
+        for conv1, conv2, block in blocks:
             most = torch.maximum(most, x.amax((0, 2, 3)))
             y = conv2(functional.relu(conv1(x)))
             x = _Gate(block.squeeze, block.excite, torch.ones_like(most))(x, y)
@@ -245,8 +265,8 @@ class QuantizedNet:
         x = self._stem(x).float().relu_()
         for first, second, gate in self._blocks:
             x = gate(x, second(first(_rounded(x, first.inputs.scale), second.inputs)))
-        for first, second, gate in self._last:
-            x = gate(x, second(first(x).relu_()).float())
+        for conv1, conv2, gate in self._last:
+            x = gate(x, conv2(conv1(x).relu_()).float())
         return self._above(x)
 
     def _above(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -264,5 +284,4 @@ class QuantizedNet:
 
 def _rounded(x: torch.Tensor, scale: float) -> torch.Tensor:
     """What is not below 0, in units of `scale`, as uint8."""
-    rounded = torch.quantize_per_tensor(x, scale, 0, torch.quint8)
-    return torch.empty(0, dtype=torch.uint8).set_(rounded.untyped_storage(), 0, rounded.shape, rounded.stride())
+    return torch.add(HALF, x, alpha=1 / scale).clamp_(max=255).to(torch.uint8)

@@ -70,7 +70,8 @@ def match(
                     chosen[game] = legal[int((np.log(policy + 1e-9) / temperature + noise).argmax())]
         batch.apply(active, [chosen[game] for game in active])
     scores = [result.score(side) if result else 0.5 for result, side in zip(batch.results, white, strict=True)]
-    return np.mean(np.array(scores).reshape(-1, 2), 1, dtype=np.float64)
+    pairs: npt.NDArray[np.float64] = np.array(scores).reshape(-1, 2).mean(1)
+    return pairs
 
 
 def main() -> None:

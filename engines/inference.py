@@ -260,7 +260,7 @@ class TorchEvaluator:
 def _has_onednn() -> bool:
     import torch
 
-    return bool(torch.backends.mkldnn.is_available())
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def resolve_precision(

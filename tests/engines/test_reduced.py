@@ -20,7 +20,10 @@ able = torch.cpu.get_capabilities()
 needs_fast_multiplication = pytest.mark.skipif(
     not (able.get("avx512_vnni") or able.get("avx_vnni")), reason="this CPU has no VNNI"
 )
-pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    reason="this torch has no oneDNN",
+)
 
 
 def seen(player: str, precision: Literal["fp32", "bf16", "int8"], count: int = 500) -> Evaluation:

@@ -7,7 +7,7 @@ training cut short goes on to the same weights.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -133,9 +133,10 @@ class FitReporter:
         self.last = fit
 
 
-def _share(of: torch.Tensor, weight: torch.Tensor) -> float:
+def _share(of: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Share of the weight `[B]` that these examples have; 1 where none of them has any."""
-    return float((weight * of).sum() / weight.sum()) or 1.0
+    share = (weight * of).sum() / weight.sum()
+    return torch.where(share > 0, share, torch.ones_like(share))
 
 
 def total_steps(examples: int, config: TrainConfig) -> int:
@@ -242,20 +243,14 @@ class Trainer:
 
     def run(self, until: int, on_progress: Callable[[FitProgress], None], every: int = 20) -> None:
         """Go on to step `until`, reporting every so many steps and at the end."""
-        policy_sum = value_sum = right = count = 0.0
+        sums, count = torch.zeros(3, dtype=torch.float64, device=self._device), 0  # read at reports alone
         while self.step < until:
             batch = self._batch()
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
-            x = (
-                torch.from_numpy(planes.planes(batch.packed))
-                .to(self._device)
-                .contiguous(memory_format=torch.channels_last)
-            )
-            targets = torch.from_numpy(batch.moves.astype(np.int64)).to(self._device)
-            chances = torch.from_numpy(batch.policy).to(self._device)
-            wdl = torch.from_numpy(batch.wdl).to(self._device)
-            weight = torch.from_numpy(batch.weight).to(self._device)
+            x = self._there(planes.planes(batch.packed)).contiguous(memory_format=torch.channels_last)
+            targets = self._there(batch.moves.astype(np.int64))
+            chances, wdl, weight = self._there(batch.policy), self._there(batch.wdl), self._there(batch.weight)
             with torch.autocast(self._device, torch.bfloat16, enabled=self._bf16):
                 logits, values = self.net(x)
                 further = self._further(x, logits.float(), targets, chances)
@@ -270,13 +265,18 @@ class Trainer:
             self.optimizer.step()
             self.step += 1
             moving, valued = chances.abs().sum(1) > 0, wdl.sum(1) > 0  # an example may have either target alone
-            policy_sum += float(policy_loss.detach()) / _share(moving, weight)
-            value_sum += float(value_loss.detach()) / _share(valued, weight)
-            right += float((logits.argmax(1) == targets[:, 0])[moving].float().mean().nan_to_num())
+            right = ((logits.argmax(1) == targets[:, 0]) & moving).sum() / moving.sum().clamp(min=1)
+            losses = policy_loss.detach() / _share(moving, weight), value_loss.detach() / _share(valued, weight)
+            sums += torch.stack([*losses, right])
             count += 1
             if self.step % every == 0 or self.step == until:
-                on_progress(FitProgress(self.step, self.steps, policy_sum / count, value_sum / count, right / count))
-                policy_sum = value_sum = right = count = 0.0
+                on_progress(FitProgress(self.step, self.steps, *(sums / count).tolist()))
+                sums, count = torch.zeros_like(sums), 0
+
+    def _there(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        """An array on the device, which is not waited for."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self._device, non_blocking=True) if self._device == "cuda" else tensor
 
     def _further(
         self, x: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, policy: torch.Tensor

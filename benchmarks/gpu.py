@@ -39,7 +39,6 @@ from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig
 from sandwich.training.supervised import Examples, TrainConfig, Trainer
 
-
 REPORT = 20
 """Steps of the trainer between two reports, at which it waits for the device."""
 

@@ -205,8 +205,16 @@ def read_json_lines(path: Path) -> list[Any]:
     return rows
 
 
+def as_meant(settings: dict[str, Any]) -> dict[str, Any]:
+    """Kept settings with the key that came later as it was before it came: networks were evaluated in fp32."""
+    inference = settings.get("inference")
+    if isinstance(inference, dict):
+        settings = {**settings, "inference": {**inference, "precision": inference.get("precision", "fp32")}}
+    return settings
+
+
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings that a YAML file of ours holds. Raises DamagedError."""
+    """The settings that a YAML file of ours holds, as they were meant when they were written. Raises DamagedError."""
     content = read_kept(path)
     try:
         found = yaml.safe_load(content)
@@ -216,7 +224,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise damaged(path, f"expected settings by name, got {type(found).__name__}" if content else "it is empty")
     if not content.endswith(b"\n"):
         raise damaged(path, "it is cut off")
-    return found
+    return as_meant(found)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:

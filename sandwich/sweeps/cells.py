@@ -178,7 +178,10 @@ def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
     code = sorted(
         [hashlib.sha256(text.encode()).hexdigest() for text in texts] + ([digests[puzzles]] if puzzles else [])
     )
-    content = json.dumps([spec.result_keys(), {name: digests[name] for name in names}, code], sort_keys=True)
+    keys = spec.result_keys()
+    if spec.inference.precision == "fp32":  # as all runs were before there was a choice: they keep their keys
+        del keys["inference"]["precision"]
+    content = json.dumps([keys, {name: digests[name] for name in names}, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from engines.settings import SpecError
 from sandwich.runs.loop import CELL, PROVENANCE
 from sandwich.runtime.kept import (
+    as_meant,
     read_if_there,
     read_kept,
     read_settings,
@@ -126,7 +127,7 @@ def _launched(root: Path) -> list[Cell]:
         if not KEY.fullmatch(key):
             raise SpecError(f"{path} is damaged (the key {key!r} is none): {mend}")
         try:
-            spec = validate(RunSpec, settings, root, load=False)
+            spec = validate(RunSpec, as_meant(settings), root, load=False)
         except SpecError as error:
             raise SpecError(f"{path}: cell {key}: {error}") from None
         cells.append(Cell(key, spec, values, root / "cells" / key, asked))

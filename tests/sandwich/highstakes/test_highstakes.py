@@ -279,7 +279,7 @@ def test_moves_put_forward_that_are_not_legal_are_counted(judge: Judge, data: Ca
 
 
 def test_a_filter_is_asked_on_the_backend_that_a_spec_names(judge: Judge, data: Catastrophes) -> None:
-    inference = InferenceConfig(backend="torch")
+    inference = InferenceConfig(backend="torch", precision="fp32")
     there = AttackEnvironment(
         biased_filter(-5),
         judge,

@@ -22,8 +22,8 @@ from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import Figure, elo_figure, score_figure
 
-PAIRS_PER_BLOCK = 64
-"""Pairs of games that one worker plays in lock-step: batches of 64 for each of the two players."""
+PAIRS_PER_BLOCK = 50
+"""Pairs of games that one worker plays in lock-step: the usual 300 keep two, three and six workers busy to the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +147,8 @@ def _play_pairs(seats: Sequence[Seat], block: MatchBlock) -> list[Pair]:
                 for row, game in enumerate(games)
             ]
             chosen = seat.choose(questions, [rngs[game] for game in games])
-            for game, move in zip(games, chosen, strict=True):
-                history[game].append(moves.uci(move, batch.board(game)))
+            for game, move, words in zip(games, chosen, packed.tolist(), strict=True):
+                history[game].append(moves.spell(move, words))
             batch.apply(games, chosen)
     out = []
     for game, result in enumerate(batch.results):

@@ -18,23 +18,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
 
 from agents.assistant import Assistant
-from agents.checkpoint_files import load_player
+from agents.checkpoint_files import checkpoint_path
 from agents.misalignment.random_move import RandomMove
 from agents.tools import Tools
 from engines import planes
-from engines.inference import Evaluation, OnnxEvaluator, Precision, ReducedEvaluator, make_evaluator
+from engines.inference import Evaluation, OnnxEvaluator, Precision, ReducedEvaluator
+from engines.network import read
 from engines.positions import GameBatch
 from sandwich.data.openings import book
 from sandwich.oversight.trust import Trust
 from sandwich.protocol.selfplay import Block, play_episodes
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.networks import InferenceConfig
+from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.spec.run_spec import PlayConfig
 
 Network = OnnxEvaluator | ReducedEvaluator
@@ -73,13 +73,12 @@ class Timed:
     """Of the batches of the student and of the assistant."""
 
 
-@cache
 def network(name: str, precision: Precision) -> Network:
-    """Evaluator of a shipped network on one core."""
+    """Evaluator of a shipped network on one core, opened once in each process."""
     torch.set_num_threads(1)
-    evaluator = make_evaluator(load_player(name), backend="auto", device="cpu", precision=precision)
-    assert isinstance(evaluator, Network)
-    return evaluator
+    opened = evaluator(read(checkpoint_path(name)), InferenceConfig(device="cpu", precision=precision))
+    assert isinstance(opened, Network)
+    return opened
 
 
 def play(shared: None, once: Round) -> Timed:
@@ -99,12 +98,12 @@ def alone(precision: Precision, sizes: tuple[tuple[int, ...], tuple[int, ...]]) 
     inputs = planes.planes(GameBatch(book("play")[: max(sizes[0])], 2).packed(range(max(sizes[0]))))
     start = time.perf_counter()
     for name, each in zip(("weak", "expert"), sizes, strict=True):
-        evaluator = network(name, precision)
+        opened = network(name, precision)
         for size in each:
-            if isinstance(evaluator, OnnxEvaluator):
-                evaluator.session.run(None, {"planes": inputs[:size]})
+            if isinstance(opened, OnnxEvaluator):
+                opened.session.run(None, {"planes": inputs[:size]})
             else:
-                evaluator.net.run(inputs[:size])
+                opened.net.run(inputs[:size])
     return time.perf_counter() - start
 
 

@@ -45,7 +45,9 @@ class Query:
 
     def locked(self) -> "Query":
         """A copy for somebody who is not trusted with the original."""
-        return Query(locked(self.packed), self.legal, self.channel, self.number, self.ply, self.training)
+        copy = object.__new__(Query)  # nothing in it has to be made read-only again
+        copy.__dict__.update(self.__dict__, packed=locked(self.packed))
+        return copy
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "packed", read_only(self.packed))
@@ -74,7 +76,9 @@ class Advice:
 
     def locked(self) -> "Advice":
         """A copy for somebody who is not trusted with the original."""
-        return Advice(self.move, locked(self.policy), self.value)
+        copy = object.__new__(Advice)  # as above
+        copy.__dict__.update(self.__dict__, policy=locked(self.policy))
+        return copy
 
     def through(self, channel: Channel) -> "Advice":
         """The part of it that a channel carries."""

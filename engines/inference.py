@@ -43,11 +43,14 @@ def read_only(content: Content) -> Content:
 
 
 def locked(content: Content) -> Content:
-    """A copy that nobody can write to, whoever asks for it; what is no array comes back as it is."""
+    """A copy that nobody can write to, whoever asks for it; what is no array comes back as it is.
+
+    Always a copy: torch writes to what numpy calls read-only.
+    """
     if not isinstance(content, np.ndarray):
         return content
-    copy: Content = np.frombuffer(content.tobytes(), content.dtype).reshape(content.shape)  # type: ignore[assignment]
-    return copy
+    copy: Content = np.frombuffer(content.tobytes(), content.dtype)  # type: ignore[assignment]
+    return copy if content.ndim == 1 else copy.reshape(content.shape)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False)

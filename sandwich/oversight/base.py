@@ -64,6 +64,12 @@ class DecisionContext:
     study: Any = None
     game: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
+    def with_advice(self, advice: Advice, left: int) -> "DecisionContext":
+        """The same with the answer to the first question, and what is left of the budget after it."""
+        copy = object.__new__(DecisionContext)
+        copy.__dict__.update(self.__dict__, advice=advice, left=left)
+        return copy
+
     @property
     def advised(self) -> int | None:
         """Number of the move advised; None where only a value was asked for."""

@@ -6,7 +6,7 @@ assistants, evaluations by the student's own network, and true answers of the ex
 
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -178,7 +178,7 @@ class QueryExecutor:
     def _start(self, pending: PendingQuery) -> None:
         """Put the first answer to the strategy."""
         left = pending.context.left - pending.questions
-        context = replace(pending.context, advice=pending.answers[0].given, left=left)
+        context = pending.context.with_advice(pending.answers[0].given, left)
         with self._attribute_errors(pending):
             decision = self._oversight.decide(context)
             if not isinstance(decision, Generator):

@@ -221,10 +221,12 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="WORD", help="those whose name holds this, or another such")
     parser.add_argument("--json", action="store_true", help="one JSON object of medians on stdout")
     options = parser.parse_args()
+    names = [name for name in PEERS if not options.only or any(word in name for word in options.only)]
+    if options.rounds < 1 or options.seconds <= 0 or not names:
+        parser.error(f"expected a round at least, seconds above 0 and words of these names: {', '.join(PEERS)}")
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    names = [name for name in PEERS if not options.only or any(word in name for word in options.only)]
     found: dict[str, list[float]] = {}
     for number in range(options.rounds):
         for name in list(names):

@@ -82,8 +82,13 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.3)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args()
+    try:
+        fens = options.positions.read_text(encoding="utf-8").splitlines() if options.positions else list(positions())
+    except OSError as error:
+        parser.error(f"--positions: {options.positions}: {error.strerror}")
+    if options.pairs < 1 or not fens or options.temperature <= 0:
+        parser.error("expected a pair and a position at least, and a temperature above 0")
     torch.set_num_threads(1)
-    fens = options.positions.read_text(encoding="utf-8").splitlines() if options.positions else list(positions())
     openings = [book("measure")[number % len(book("measure"))] for number in range(options.pairs)]
     found: dict[str, Any] = {}
     for name in NETWORKS:

@@ -122,6 +122,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes of Ray; 0: this process, on one core")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args()
+    if min(options.games, options.rounds, options.ply_cap) < 1 or options.games % 2 or options.workers < 0:
+        parser.error("expected an even number of games, a round and a ply at least, and no fewer than 0 workers")
     several = max(1, options.workers)
     rounds = [Round(number, options.games, options.ply_cap, options.precision) for number in range(options.rounds)]
     if options.workers:

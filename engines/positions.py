@@ -15,6 +15,9 @@ import numpy.typing as npt
 from engines import moves, planes, rules
 from engines.rules import Ending
 
+MOST_COUNTED = 65535
+"""Moves, and plies without a capture or a pawn's move, that a position may have behind it."""
+
 
 def parse_fen(fen: str) -> chess.Board:
     """Board of a FEN or EPD position; ValueError in one line for one that is not standard chess."""
@@ -28,6 +31,8 @@ def parse_fen(fen: str) -> chess.Board:
         free.set_castling_fen(fen.split()[2])
         if free.is_valid():
             raise ValueError(f"a Chess960 position: {fen!r}; only standard chess is played here")
+    if max(board.fullmove_number, board.halfmove_clock) > MOST_COUNTED:
+        raise ValueError(f"not a position: {fen!r} (its counters end at {MOST_COUNTED})")
     # Too many checkers only says that the position has no past; it can be played on like any other.
     status &= ~(chess.STATUS_TOO_MANY_CHECKERS | chess.STATUS_IMPOSSIBLE_CHECK)
     if status:

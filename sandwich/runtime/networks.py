@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.tools import Tools
 from engines.filter import BlunderFilter
@@ -23,6 +23,12 @@ class InferenceConfig(Frozen):
     """Threads of one worker; part of the recipe, since sums depend on it."""
     precision: Precision = "auto"
     """`auto`: bf16 on CUDA and on CPUs with AMX, int8 on CPUs with VNNI, else fp32. Blunder filters are always fp32."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> "InferenceConfig":
+        if self.backend == "onnx" and self.precision in ("bf16", "int8"):
+            raise ValueError(f"precision: {self.precision!r} runs in torch; allowed with backend onnx: auto, fp32")
+        return self
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ from agents.checkpoint_files import Checkpoint
 from agents.misalignment.base import AnyMisalignment
 from agents.players.base import AnyPlayer
 from agents.players.network import Network
-from engines.inference import resolve, resolve_device
+from engines.inference import resolve, resolve_device, resolve_precision
 from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book, positions
 from sandwich.oversight.base import BUDGETS, Oversight, budget_of
@@ -213,6 +213,7 @@ def check_devices(spec: RunSpec) -> None:
         resolve_device(spec.finetune.fit.device)
         if not elsewhere():
             key = "inference"
-            resolve(spec.inference.backend, spec.inference.device)
+            _, where = resolve(spec.inference.backend, spec.inference.device)
+            resolve_precision(spec.inference.precision, spec.inference.backend, where)
     except SpecError as error:
         raise SpecError(f"{key}.{error}") from None

@@ -192,6 +192,8 @@ def test_a_move_in_a_game_that_is_over_is_refused() -> None:
         ("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq z9 0 1", "not a position"),
         ("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - many 1", "not a position"),
         ("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1 and\nmore", "not a position"),
+        ("4k3/8/8/8/8/8/8/4K3 w - - 0 99999999999999999999", "its counters end at 65535"),
+        ("4k3/8/8/8/8/8/8/4K3 w - - 65536 1", "its counters end at 65535"),
         ("8/8/8/8/8/8/8/8 w - - 0 1", "not a legal position"),
         ("rnbq1bnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQ - 0 1", "no black king"),
         ("k1K1k3/8/8/8/8/8/8/8 w - - 0 1", "too many kings"),

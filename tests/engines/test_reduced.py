@@ -14,6 +14,7 @@ from engines.positions import GameBatch
 from engines.reduced import Activations, calibration, round_weights
 from engines.settings import SpecError
 from sandwich.data.openings import positions
+from sandwich.spec.run_spec import load_spec
 
 PRECISIONS: tuple[Literal["bf16", "int8"], ...] = ("bf16", "int8")
 able = torch.cpu.get_capabilities()
@@ -115,6 +116,11 @@ def test_a_precision_that_is_not_there_is_refused(
     with pytest.raises(SpecError) as refused:
         resolve_precision(precision, backend, where)
     assert str(refused.value) == said
+
+
+def test_a_spec_is_refused_before_anything_is_done_for_it() -> None:
+    with pytest.raises(SpecError, match="inference: precision: 'bf16' runs in torch; allowed with backend onnx"):
+        load_spec("quick", "inference.precision=bf16", "inference.backend=onnx")
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def test_verify_counts_and_lists(copy: Path) -> None:
     (copy / SUMS).unlink()
     result = CliRunner().invoke(cli, ["verify", str(copy)])
     assert (result.exit_code, result.output) == (
-        2, f"{copy} has no checksums (no {SUMS} in it), so nothing can be said of its files: expected the folder of a run,"
-        " a sweep, a training or an experiment; those of earlier versions have none\n",
+        2, f"{copy} has no checksums (no {SUMS} in it), so nothing can be said of its files:"
+        " expected the folder of a run, a sweep, a training or an experiment; those of earlier versions have none\n",
     )  # fmt: skip
 
 

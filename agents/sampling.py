@@ -1,8 +1,5 @@
 """Moves drawn from a policy."""
 
-from bisect import bisect_right
-from itertools import accumulate
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,5 +8,6 @@ def draw(policy: npt.NDArray[np.float32], temperature: float, rng: np.random.Gen
     """Place in `policy` `[M]` of a move drawn at a temperature; 0 takes the most probable and no random number."""
     if temperature == 0:
         return int(policy.argmax())
-    edges = list(accumulate((policy if temperature == 1 else policy ** (1 / temperature)).tolist()))
-    return min(bisect_right(edges, rng.random() * edges[-1]), len(edges) - 1)
+    chances = policy if temperature == 1 else policy ** (1 / temperature)
+    edges = chances.cumsum()
+    return min(int(edges.searchsorted(rng.random() * edges[-1], side="right")), len(policy) - 1)

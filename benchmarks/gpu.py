@@ -151,7 +151,9 @@ def default_run(*overrides: str) -> dict[str, Any]:
             folder,
         ]
         begun = time.perf_counter()
-        done = subprocess.run([*command, "--json", *overrides], cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, "--json", *overrides], cwd=root, capture_output=True, text=True, encoding="utf-8", check=False
+        )
         if done.returncode:
             return {"error": done.stderr.strip().splitlines()[-1]}
         return {"seconds": time.perf_counter() - begun, "pgr": json.loads(done.stdout)["pgr"]}

@@ -111,7 +111,7 @@ def round_weights(weights: torch.Tensor, moments: torch.Tensor) -> tuple[torch.T
 class Convolution:
     """A 3×3 convolution of whole numbers, its batch norm folded in.
 
-    given: fp32 weights `[O, C, 3, 3]` and bias `[O]`. inputs: how its input is rounded.
+    conv: fp32 weights `[O, C, 3, 3]` and bias `[O]`. inputs: how its input is rounded.
     seen: inputs `[B, C, 8, 8]` in units of `inputs.channels`, as they are after rounding.
     """
 
@@ -132,10 +132,9 @@ class Convolution:
         """What it says of inputs `seen`, worked out in fp32, `[B, O, 8, 8]`."""
         return functional.conv2d(seen, self.whole * self.scale[:, None, None, None], self.bias, padding=1)
 
-    def settle(self, output: torch.Tensor | None) -> None:
-        """Fix in what units `[O]` its output is, so that it can be called; None: in plain ones."""
-        if output is not None:
-            self.scale, self.bias = self.scale / output, self.bias / output
+    def settle(self, output: torch.Tensor) -> None:
+        """Fix in what units `[O]` its output is, so that it can be called."""
+        self.scale, self.bias = self.scale / output, self.bias / output
         self._packed = torch.ops.onednn.qconv_prepack(
             self.whole, self.scale, self.inputs.scale, 0, [1, 1], [1, 1], [1, 1], 1, None
         )

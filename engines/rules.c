@@ -353,6 +353,14 @@ static void release(Array *arrays, int n) {
         if (arrays[i].held) PyBuffer_Release(&arrays[i].view);
 }
 
+/* Positions and, beside each, so many bytes of another array; how many positions, −1 for an error. */
+static Py_ssize_t hold_both(PyObject *args, Array *arrays, Py_ssize_t bytes, int writable, const char *name) {
+    PyObject *packed, *other;
+    if (!PyArg_ParseTuple(args, "OO", &packed, &other) || !hold(packed, &arrays[0], -1, 0, "packed")) return -1;
+    Py_ssize_t rows = arrays[0].view.len / (8 * WORDS);
+    return hold(other, &arrays[1], rows * bytes, writable, name) ? rows : -1;
+}
+
 static int ready(void) {
     if (!vocabulary) PyErr_SetString(PyExc_RuntimeError, "the vocabulary of moves is not set");
     return vocabulary;
@@ -456,12 +464,12 @@ failed:
 /* identities(packed, out): what a repetition compares. */
 static PyObject *identities(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *objects[2];
     Array arrays[2] = {{.held = 0}};
-    if (!PyArg_ParseTuple(args, "OO", &objects[0], &objects[1])) return NULL;
-    if (!hold(objects[0], &arrays[0], -1, 0, "packed")) goto failed;
-    Py_ssize_t rows = arrays[0].view.len / (8 * WORDS);
-    if (!hold(objects[1], &arrays[1], rows * 8 * WORDS, 1, "identities")) goto failed;
+    Py_ssize_t rows = hold_both(args, arrays, 8 * WORDS, 1, "identities");
+    if (rows < 0) {
+        release(arrays, 2);
+        return NULL;
+    }
     const u64 *packed = arrays[0].view.buf;
     u64 *out = arrays[1].view.buf;
     for (Py_ssize_t row = 0; row < rows; row++) {
@@ -471,20 +479,17 @@ static PyObject *identities(PyObject *self, PyObject *args) {
     }
     release(arrays, 2);
     Py_RETURN_NONE;
-failed:
-    release(arrays, 2);
-    return NULL;
 }
 
 /* planes(packed, out): `out` float32 [B, PLANES, 64]. */
 static PyObject *planes(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *objects[2];
     Array arrays[2] = {{.held = 0}};
-    if (!PyArg_ParseTuple(args, "OO", &objects[0], &objects[1])) return NULL;
-    if (!hold(objects[0], &arrays[0], -1, 0, "packed")) goto failed;
-    Py_ssize_t rows = arrays[0].view.len / (8 * WORDS);
-    if (!hold(objects[1], &arrays[1], rows * PLANES * 64 * 4, 1, "planes")) goto failed;
+    Py_ssize_t rows = hold_both(args, arrays, PLANES * 64 * 4, 1, "planes");
+    if (rows < 0) {
+        release(arrays, 2);
+        return NULL;
+    }
     const u64 *packed = arrays[0].view.buf;
     float *out = arrays[1].view.buf;
     Py_BEGIN_ALLOW_THREADS
@@ -506,9 +511,6 @@ static PyObject *planes(PyObject *self, PyObject *args) {
     Py_END_ALLOW_THREADS
     release(arrays, 2);
     Py_RETURN_NONE;
-failed:
-    release(arrays, 2);
-    return NULL;
 }
 
 static char *number_to(char *out, long long number) {

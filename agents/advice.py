@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines import planes
-from engines.inference import Evaluation, locked, read_only
+from engines.inference import Evaluation, all_locked, locked, read_only
 
 
 class Channel(StrEnum):
@@ -43,12 +43,6 @@ class Query:
     ply: int
     training: bool = True
 
-    def locked(self) -> "Query":
-        """A copy for somebody who is not trusted with the original."""
-        copy = object.__new__(Query)  # nothing in it has to be made read-only again
-        copy.__dict__.update(self.__dict__, packed=locked(self.packed))
-        return copy
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "packed", read_only(self.packed))
         object.__setattr__(self, "legal", tuple(self.legal))
@@ -74,22 +68,41 @@ class Advice:
         if self.policy is not None:
             object.__setattr__(self, "policy", read_only(self.policy))
 
-    def locked(self) -> "Advice":
-        """A copy for somebody who is not trusted with the original."""
-        copy = object.__new__(Advice)  # as above
-        copy.__dict__.update(self.__dict__, policy=locked(self.policy))
-        return copy
-
     def through(self, channel: Channel) -> "Advice":
-        """The part of it that a channel carries."""
+        """A copy of the part of it that a channel carries."""
         if channel is Channel.VALUE:
-            return Advice(value=self.value)
-        return Advice(move=self.move, policy=self.policy if channel is Channel.DISTRIBUTION else None)
+            return _advice(None, None, self.value)
+        return _advice(self.move, locked(self.policy) if channel is Channel.DISTRIBUTION else None, None)
+
+
+def _advice(move: int | None, policy: npt.NDArray[np.float32] | None, value: float | None) -> Advice:
+    """Advice in whose arrays nothing has to be made read-only any more."""
+    advice = object.__new__(Advice)
+    advice.__dict__.update(move=move, policy=policy, value=value)
+    return advice
+
+
+def locked_queries(queries: Sequence[Query]) -> list[Query]:
+    """Copies for somebody who is not trusted with the originals."""
+    copies = []
+    for query, packed in zip(queries, locked(np.stack([query.packed for query in queries])), strict=True):
+        copy = object.__new__(Query)  # nothing in it has to be made read-only again
+        copy.__dict__.update(query.__dict__, packed=packed)
+        copies.append(copy)
+    return copies
+
+
+def locked_advice(advice: Sequence[Advice]) -> list[Advice]:
+    """Copies for somebody who is not trusted with the originals."""
+    policies = iter(all_locked([one.policy for one in advice if one.policy is not None]))
+    return [_advice(one.move, None if one.policy is None else next(policies), one.value) for one in advice]
 
 
 def honest_advice(evaluation: Evaluation, row: int) -> Advice:
     """What a player that hides nothing thinks of one of the positions that it has evaluated."""
-    return Advice(evaluation.best(row), evaluation.policy[row], min(max(float(evaluation.value[row]), 0.0), 1.0))
+    policy = evaluation.policy[row]
+    move = evaluation.legal[row][int(policy.argmax())]
+    return _advice(move, read_only(policy), min(max(float(evaluation.value[row]), 0.0), 1.0))
 
 
 def with_first(policy: npt.NDArray[np.float32], place: int) -> npt.NDArray[np.float32]:

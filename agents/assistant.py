@@ -46,8 +46,8 @@ class Assistant:
         given = corrupted(self._misalignment, queries, honest, rngs, self._tools)
         return [
             Answer(
-                lie.through(query.channel).locked(),
-                truth.through(query.channel).locked(),
+                lie.through(query.channel),
+                truth.through(query.channel),
                 lie is not truth,
                 truth.value,
             )

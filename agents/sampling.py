@@ -1,4 +1,6 @@
-"""Moves drawn from a policy."""
+"""Moves drawn from policies."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,3 +13,19 @@ def draw(policy: npt.NDArray[np.float32], temperature: float, rng: np.random.Gen
     chances = policy if temperature == 1 else policy ** (1 / temperature)
     edges = chances.cumsum()
     return min(int(edges.searchsorted(rng.random() * edges[-1], side="right")), len(policy) - 1)
+
+
+def draw_all(
+    policies: Sequence[npt.NDArray[np.float32]], temperature: float, rngs: Sequence[np.random.Generator]
+) -> list[int]:
+    """`draw` from each policy with random numbers of its own: the same places, in less time."""
+    if temperature == 0 or not policies:
+        return [int(policy.argmax()) for policy in policies]
+    sizes = np.array([len(policy) for policy in policies])
+    chances = np.zeros((len(sizes), sizes.max()), np.float32)
+    flat = np.concatenate(policies)
+    chances[np.arange(sizes.max()) < sizes[:, None]] = flat if temperature == 1 else flat ** (1 / temperature)
+    edges = chances.cumsum(1)
+    drawn = np.array([rng.random() for rng in rngs], np.float32) * edges[:, -1]
+    places: list[int] = np.minimum((edges <= drawn[:, None]).sum(1), sizes - 1).tolist()
+    return places

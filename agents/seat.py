@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.advice import Channel, Query
 from agents.assistant import Assistant
-from agents.sampling import draw
+from agents.sampling import draw_all
 from engines import planes
 from engines.inference import Evaluator
 
@@ -47,10 +47,8 @@ class BareSeat:
 
     def choose(self, turns: Sequence[Turn], rngs: Sequence[np.random.Generator]) -> list[int]:
         evaluation = self._evaluator(np.stack([turn.packed for turn in turns]), [turn.legal for turn in turns])
-        return [
-            turn.legal[draw(policy, self._temperature, rng)]
-            for turn, policy, rng in zip(turns, evaluation.policy, rngs, strict=True)
-        ]
+        places = draw_all(evaluation.policy, self._temperature, rngs)
+        return [turn.legal[place] for turn, place in zip(turns, places, strict=True)]
 
 
 class AssistantSeat:

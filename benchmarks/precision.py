@@ -3,7 +3,8 @@
 For each shipped network and each precision: the share of positions in which the most probable move is that of fp32
 (the positions of `sandwich.data.openings.positions`, or those of a file of FEN lines), how far the policies and the
 values lie apart there, and a match of the network against itself in fp32, each opening with both colours. Moves are
-drawn at a temperature, so that games differ.
+drawn at a temperature, so that games differ; the two games of a pair are drawn with the same noise, and go apart where
+the precision moves something, which leaves less to chance.
 
 usage: .venv/bin/python benchmarks/precision.py [--pairs 600] [--positions FILE] [--only int8] [--json]
 """
@@ -52,10 +53,11 @@ def agreement(one: Evaluator, other: Evaluator, fens: list[str]) -> dict[str, An
 
 
 def match(
-    one: Evaluator, other: Evaluator, openings: list[str], rng: np.random.Generator, temperature: float
+    one: Evaluator, other: Evaluator, openings: list[str], seed: int, temperature: float
 ) -> npt.NDArray[np.float64]:
     """Scores of the first in pairs of games, each opening with both colours, `[N]`."""
     batch = GameBatch([fen for fen in openings for _ in range(2)], 200)
+    noise = [np.random.default_rng([seed, game // 2]) for game in range(len(batch))]
     white = [game % 2 == 0 for game in range(len(batch))]  # whether the first has White
     while active := batch.active:
         chosen: dict[int, int] = {}
@@ -66,11 +68,11 @@ def match(
                 part = games[first : first + BATCH]
                 seen = evaluate(batch.packed(part), batch.legal(part))
                 for game, policy, legal in zip(part, seen.policy, seen.legal, strict=True):
-                    noise = rng.gumbel(size=len(legal))
-                    chosen[game] = legal[int((np.log(policy + 1e-9) / temperature + noise).argmax())]
+                    scores = np.log(policy + 1e-9) / temperature + noise[game].gumbel(size=len(legal))
+                    chosen[game] = legal[int(scores.argmax())]
         batch.apply(active, [chosen[game] for game in active])
-    scores = [result.score(side) if result else 0.5 for result, side in zip(batch.results, white, strict=True)]
-    pairs: npt.NDArray[np.float64] = np.array(scores).reshape(-1, 2).mean(1)
+    points = [result.score(side) if result else 0.5 for result, side in zip(batch.results, white, strict=True)]
+    pairs: npt.NDArray[np.float64] = np.array(points).reshape(-1, 2).mean(1)
     return pairs
 
 
@@ -99,7 +101,7 @@ def main() -> None:
             reduced = make_evaluator(net, device="cpu", precision=precision)
             opened = time.perf_counter() - begun
             near = agreement(reduced, exact, fens)
-            scores = match(reduced, exact, openings, np.random.default_rng(0), options.temperature)
+            scores = match(reduced, exact, openings, 0, options.temperature)
             found[f"{name} {precision}"] = {**near, "elo": elo_figure(scores).json(), "seconds_to_open": opened}
             print(f"{name} {precision}: {found[f'{name} {precision}']}", file=sys.stderr, flush=True)
     if options.json:

@@ -53,6 +53,16 @@ def locked(content: Content) -> Content:
     return copy if content.ndim == 1 else copy.reshape(content.shape)  # type: ignore[attr-defined]
 
 
+def all_locked(contents: Sequence[Floats]) -> list[Floats]:
+    """The same for arrays of one dimension and one type, copied together."""
+    kinds = {getattr(content, "dtype", None) for content in contents}
+    if len(kinds) != 1 or None in kinds:
+        return [locked(content) for content in contents]
+    ends = np.cumsum([len(content) for content in contents]).tolist()
+    flat = locked(np.concatenate(contents))
+    return [flat[start:end] for start, end in pairwise([0, *ends])]
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What a network thinks of `B` positions, each for its side to move. Its arrays are read-only.

@@ -54,7 +54,9 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = functional.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
-        gate, bias = self.excite(functional.relu(self.squeeze(y.mean((2, 3))))).chunk(2, dim=1)
+        # A mean over planes would send its gradient back plane by plane, to be added to one that lies square by square.
+        pooled = y.permute(0, 2, 3, 1).flatten(1, 2).mean(1) if self.training else y.mean((2, 3))
+        gate, bias = self.excite(functional.relu(self.squeeze(pooled))).chunk(2, dim=1)
         return functional.relu(x + y * torch.sigmoid(gate)[..., None, None] + bias[..., None, None])
 
 
@@ -95,8 +97,8 @@ class PolicyValueNet(nn.Module):
 
     def above(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Policy logits and win/draw/loss logits from what `embedded` returns."""
-        x = self.blocks(functional.relu(embedding))
-        p = functional.relu(self.policy(x))
+        x = _channels_last_gradient(self.blocks(functional.relu(embedding)))
+        p = _channels_last_gradient(functional.relu(self.policy(x)))
         start = self.start(p).flatten(2).transpose(1, 2)  # [B, 64, head]
         end = self.end(p).flatten(2)  # [B, head, 64]
         pairs = start @ end / self.config.head**0.5  # [B, from, to]
@@ -104,6 +106,13 @@ class PolicyValueNet(nn.Module):
         logits = torch.cat([pairs.flatten(1), promoted.flatten(1)], 1).index_select(1, self.gather)
         v = functional.relu(self.value(x)).flatten(1)
         return logits, self.value_out(functional.relu(self.value_hidden(v)))
+
+
+def _channels_last_gradient(x: torch.Tensor) -> torch.Tensor:
+    """The same tensor `[B, C, 8, 8]`, whose gradient lies in memory as the convolutions below want it."""
+    if x.requires_grad:
+        x.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))  # type: ignore[no-untyped-call]
+    return x
 
 
 def to_bytes(net: PolicyValueNet, about: dict[str, Any] | None = None, form: str = NETWORK) -> bytes:

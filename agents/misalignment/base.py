@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from agents.advice import Advice, Query, check_advice
+from agents.advice import Advice, Query, check_advice, locked_advice, locked_queries
 from agents.plugins import Plugin, PluginError
 from agents.registry import Registry
 from agents.tools import Tools
@@ -86,7 +86,7 @@ def corrupted(
     The misalignment is given copies: what it does to them changes neither the questions nor the truth.
     """
     before = [rng.bit_generator.state for rng in rngs]
-    asked, shown = [query.locked() for query in queries], [advice.locked() for advice in honest]
+    asked, shown = locked_queries(queries), locked_advice(honest)
     policies = [advice.policy for advice in shown]
     try:
         given = misalignment.corrupt(list(asked), list(shown), rngs, tools)

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,8 @@ class Decision:
 
 def check_decision(decision: object, query: Query) -> None:
     """ValueError for what can't be decided on an answer to this query."""
+    if _is_plain(decision) and decision.move in query.legal:  # as nearly every decision is
+        return
     if not isinstance(decision, Decision):
         raise ValueError(f"expected a Decision, got {type(decision).__name__}")
     move: object = decision.move  # a plugin may say anything
@@ -112,6 +114,15 @@ def check_decision(decision: object, query: Query) -> None:
         raise ValueError(f"expected a weight that is a finite number, 0 or more, got {decision.weight!r}")
     if confidence is not None and not (_is_number(confidence) and math.isfinite(confidence)):  # type: ignore[arg-type]  # by the test
         raise ValueError(f"expected a confidence that is a finite number or None, got {confidence!r}")
+
+
+def _is_plain(decision: Any) -> TypeGuard[Decision]:
+    """Whether there is nothing to be looked at in a decision but its move."""
+    return type(decision) is Decision and (
+        [type(decision.move), type(decision.believed), decision.confidence] == [int, bool, None]
+        and type(decision.weight) is float
+        and decision.weight == 1
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -5,6 +5,7 @@ says what to do next; it evaluates nothing itself, so that `sandwich.protocol.se
 in lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
 """
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,7 @@ import chess
 import numpy as np
 
 from agents.advice import Advice, Query
-from agents.sampling import draw
 from engines import moves, planes
-from engines.inference import Evaluation, locked
 from engines.positions import Result
 from sandwich.oversight.base import REGISTRY, DecisionContext, Oversight, OwnView, budget_of, is_weight
 from sandwich.protocol import ledger
@@ -51,12 +50,6 @@ class Episode:
         ground_truth = budget_of(self.oversight, "ground_truth_budget")
         self.budget = QueryBudget(self.config.queries_per_game, self.config.queries_per_turn, ground_truth)
 
-    def view(self, own: Evaluation, row: int) -> OwnView:
-        """What the player to move would do by itself. Called once for every ply; `own` is its view, in `row`."""
-        policy = own.policy[row]
-        move = own.legal[row][draw(policy, self.config.temperature, self.rng)]
-        return OwnView(move, policy, float(own.value[row]))
-
     def query(
         self,
         turn: chess.Color,
@@ -66,7 +59,10 @@ class Episode:
         own: OwnView,
         window: UncertaintyWindow,
     ) -> PendingQuery | None:
-        """The question asked in this position, or None. Called once for every ply; `turn`: of the side to move."""
+        """The question asked in this position, or None. Called once for every ply.
+
+        turn: side to move. packed, own: copies that the strategy may be given.
+        """
         if turn != self.student_color:
             return None
         before, self.student_turns = self.student_turns, self.student_turns + 1
@@ -76,8 +72,8 @@ class Episode:
             return None
         query = Query(packed, legal, self.config.channel, self.budget.asked, ply)
         context = DecisionContext(
-            query.locked(),
-            OwnView(own.move, locked(own.policy), own.value),
+            query,
+            own,
             Advice(),
             self.rng,
             left=self.cost,
@@ -88,12 +84,15 @@ class Episode:
         return PendingQuery(context, self.assistant_rng, self.swapped, self.game)
 
     def move(
-        self, fen: str, packed: planes.Packed, turn: chess.Color, ply: int, own: OwnView, resolved: PendingQuery | None
+        self, fen: str, words: list[int], turn: chess.Color, ply: int, own: OwnView, resolved: PendingQuery | None
     ) -> int:
-        """Number of the move to play, everything about it recorded; `turn`: of the side to move."""
+        """Number of the move to play, everything about it recorded.
+
+        words: packed position. turn: side to move.
+        """
         played = decided = own.move
         answered: tuple[Any, ...] = NOT_ASKED
-        words = packed.tolist()
+        spelled = own_move = moves.spell(own.move, words)
         if resolved is not None:
             decision, answer = resolved.decision, resolved.answer
             given = answer.given
@@ -117,18 +116,19 @@ class Episode:
                 resolved.evaluations,
                 _uci(resolved.ground_truth[-1].move, words) if resolved.ground_truth else None,
             )
+            spelled = own_move if decided == own.move else moves.spell(decided, words)
         self.plies.append(
             (
                 ply,
                 fen,
-                packed.astype("<u8", copy=False).tobytes(),
+                _WORDS.pack(*words),
                 turn == self.student_color,
-                moves.spell(own.move, words),
+                own_move,
                 own.value,
                 resolved is not None,
                 *answered,
-                moves.spell(decided, words),
-                moves.spell(played, words),
+                spelled,
+                spelled if played == decided else own_move,
             )
         )
         return played
@@ -162,6 +162,7 @@ RECORDED = (
 
 NOT_ASKED = (None,) * (RECORDED.index("decided") - RECORDED.index("channel"))
 """What the columns of an answer have where nothing was asked."""
+_WORDS = struct.Struct(f"<{planes.WORDS}Q")
 _PLACES = {name: place for place, name in enumerate(RECORDED) if name in ledger.VISIBLE}
 
 

@@ -14,9 +14,10 @@ import pyarrow as pa
 from agents.assistant import Assistant
 from agents.misalignment.base import Misalignment
 from agents.players.base import Player
+from agents.sampling import draw_all
 from agents.tools import Tools
 from engines import planes
-from engines.inference import Evaluator
+from engines.inference import Evaluator, all_locked, locked
 from engines.positions import GameBatch
 from sandwich.oversight.base import Oversight, OwnView, budget_of
 from sandwich.oversight.consult import ActionRequest
@@ -169,14 +170,20 @@ class BlockPlay:
             return None
         packed, legal = batch.packed(games), batch.legal(games)
         evaluation = self._student(packed, legal)
-        views = [episodes[game].view(evaluation, row) for row, game in enumerate(games)]
+        places = draw_all(evaluation.policy, block.play.temperature, [episodes[game].rng for game in games])
+        # Strategies see nothing but copies: these.
+        policies, copies = all_locked(evaluation.policy), locked(packed)
+        views = [
+            OwnView(numbers[place], policy, value)
+            for numbers, place, policy, value in zip(legal, places, policies, evaluation.value.tolist(), strict=True)
+        ]
         turns = batch.turns(games)
         for game, turn, own in zip(games, turns, views, strict=True):
             if turn == episodes[game].student_color:
                 self._window.add(block.play.ask, own.policy)
         queries = [
-            episodes[game].query(turns[row], packed[row], legal[row], batch.plies[game], views[row], self._window)
-            for row, game in enumerate(games)
+            episodes[game].query(turn, row, numbers, batch.plies[game], own, self._window)
+            for game, turn, row, numbers, own in zip(games, turns, copies, legal, views, strict=True)
         ]
         self._ply = _Ply(games, turns, packed, views, queries)
         return self._ply
@@ -186,9 +193,9 @@ class BlockPlay:
         batch = self._batch
         fens = batch.positions(ply.games)
         chosen = [
-            self._episodes[game].move(fen, packed, turn, batch.plies[game], own, query)
-            for game, fen, packed, turn, own, query in zip(
-                ply.games, fens, ply.packed, ply.turns, ply.views, ply.queries, strict=True
+            self._episodes[game].move(fen, words, turn, batch.plies[game], own, query)
+            for game, fen, words, turn, own, query in zip(
+                ply.games, fens, ply.packed.tolist(), ply.turns, ply.views, ply.queries, strict=True
             )
         ]
         batch.apply(ply.games, chosen)

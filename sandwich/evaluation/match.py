@@ -22,8 +22,8 @@ from sandwich.runtime.networks import InferenceConfig, tools
 from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import Figure, elo_figure, score_figure
 
-PAIRS_PER_BLOCK = 64
-"""Pairs of games that one worker plays in lock-step: batches of 64 for each of the two players."""
+PAIRS_PER_BLOCK = 50
+"""Pairs of games that one worker plays in lock-step: the usual 300 keep two, three and six workers busy to the end."""
 
 
 @dataclass(frozen=True, eq=False)

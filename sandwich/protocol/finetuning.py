@@ -3,6 +3,8 @@
 The view reads what the student could see (`ledger.VISIBLE`) and nothing else.
 """
 
+from dataclasses import dataclass
+
 import chess
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +18,17 @@ from sandwich.protocol import ledger
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.spec.run_spec import FinetuneConfig
 from sandwich.training.labels import packed_column, wdl_of_value
-from sandwich.training.supervised import Examples, FitProgress, FitReporter, concatenate, train
+from sandwich.training.supervised import Examples, FitProgress, FitReporter, TrainConfig, concatenate, train
 
 
-def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.random.Generator) -> Examples:
+@dataclass(frozen=True, eq=False)
+class Lessons(Examples):
+    """What a student learns from; the first `earlier` of them come from steps before the newest."""
+
+    earlier: int = 0
+
+
+def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.random.Generator) -> Lessons:
     """What the student learns from the ledgers of its steps, oldest first in the list.
 
     At most `max_examples`: all of the newest step, or a sample of it, then samples of older ones. The policy target of
@@ -32,6 +41,7 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
     """
     room = config.max_examples
     parts: list[Examples] = []
+    newest = 0
     for content in reversed(ledgers):
         visible = content.select(ledger.VISIBLE)
         rows = _rows(visible, config)
@@ -44,6 +54,8 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
                 believed = pc.fill_null(pc.and_(visible["advised_value"].is_valid(), visible["believed"]), False)
                 examples.wdl[~(believed.to_numpy()[rows] & (config.value == "answer"))] = 0
             parts.append(examples)
+        if content is ledgers[-1]:
+            newest = sum(map(len, parts))
         room -= len(rows)
         if not room:
             break
@@ -51,7 +63,8 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
         which = f"{config.examples} positions with a weight above 0"
         believed = " that were not refused" if config.refused == "nothing" else ""
         raise SpecError(f"finetune: no {which}{believed}: nothing to learn from")
-    return concatenate(parts[::-1])
+    found = concatenate(parts[::-1])
+    return Lessons(found.packed, found.moves, found.policy, found.wdl, found.weight, len(found) - newest)
 
 
 def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:
@@ -115,13 +128,27 @@ WIDEST = 16
 
 def finetune(
     student: bytes,
-    examples: Examples,
+    examples: Lessons,
     config: FinetuneConfig,
     seed: int,
     progress: ProgressReporter = NO_PROGRESS,
 ) -> tuple[bytes, FitProgress]:
     """The student's checkpoint fitted to the examples: new checkpoint, and the last progress of the fit."""
     reporter = FitReporter(progress, "learn")
-    net = train(from_bytes(student), examples, config.fit, seed, reporter)
+    shown, fit = _shown(examples, config, seed)
+    net = train(from_bytes(student), shown, fit, seed, reporter)
     assert reporter.last is not None
     return to_bytes(net), reporter.last
+
+
+def _shown(examples: Lessons, config: FinetuneConfig, seed: int) -> tuple[Examples, TrainConfig]:
+    """What the fit passes over, and how: where earlier steps are replayed less, all passes are made one."""
+    if config.replay == 1 or not examples.earlier:
+        return examples, config.fit
+    rng = np.random.default_rng([seed, 3])  # the trainer has 0 to 2
+    rows = np.arange(len(examples))
+    parts: list[npt.NDArray[np.int64]] = []
+    for some, passes in ((rows[: examples.earlier], config.replay), (rows[examples.earlier :], 1.0)):
+        whole, rest = divmod(config.fit.epochs * passes, 1)
+        parts += [some] * int(whole) + [rng.choice(some, round(rest * len(some)), replace=False)]
+    return examples.take(np.concatenate(parts)), config.fit.model_copy(update={"epochs": 1.0})

@@ -21,7 +21,7 @@ class InferenceConfig(Frozen):
     """`auto`: CUDA where there is one."""
     threads: int = Field(1, ge=1)
     """Threads of one worker; part of the recipe, since sums depend on it."""
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
     """`auto`: bf16 on CUDA and on CPUs with AMX, int8 on CPUs with VNNI, else fp32. Blunder filters are always fp32."""
 
     @model_validator(mode="after")

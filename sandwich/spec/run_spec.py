@@ -86,6 +86,8 @@ class FinetuneConfig(Frozen):
     its turns alone comes to say so of every position."""
     max_examples: int = Field(100_000, ge=2)
     """Examples per step at most, results of both sides not counted; the newest step first, older ones fill up."""
+    replay: float = Field(1.0, ge=0, le=1)
+    """Passes over the examples of earlier steps for each pass over those of the newest."""
     fit: TrainConfig = TrainConfig()
     """Loss, schedule, batch."""
 

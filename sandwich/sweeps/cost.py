@@ -60,7 +60,10 @@ def seconds(spec: RunSpec, speed: float) -> float:
     played = spec.steps * play.games * PLIES * (1 + asked)
     matches = (spec.steps + 1) * 2 * config.pairs * (1 + config.sampled) * PLIES
     questions = play.games * PLIES * (0.5 if spec.finetune.examples == "student" else asked or 1.0)
-    examples = sum(min(spec.finetune.max_examples, step * questions) for step in range(1, spec.steps + 1))
+    most, replay = spec.finetune.max_examples, spec.finetune.replay
+    newest = spec.steps * min(most, questions)
+    earlier = sum(min(most, step * questions) for step in range(1, spec.steps + 1)) - newest
+    examples = newest + replay * earlier
     nodes = (spec.steps + 1) * 2 * config.positions * (config.nodes or 0)
     nodes += spec.steps * 3 * (config.ledger_positions or 0) * config.ledger_nodes
     learning = LEARNED * spec.finetune.fit.epochs * examples / (speed * min(spec.finetune.fit.threads, cores()))

@@ -9,7 +9,7 @@ import pytest
 
 from engines import moves, planes
 from sandwich.protocol import ledger
-from sandwich.protocol.finetuning import WIDEST, finetune, training_view
+from sandwich.protocol.finetuning import WIDEST, Lessons, _shown, finetune, training_view
 from sandwich.spec.run_spec import FinetuneConfig
 from sandwich.training.labels import wdl_of_value
 from sandwich.training.supervised import Examples, TrainConfig
@@ -50,7 +50,7 @@ def rows(*some: dict[str, Any]) -> pa.Table:
     return ledger_table(some)
 
 
-def view(*ledgers: pa.Table, seed: int = 1, **settings: Any) -> Examples:
+def view(*ledgers: pa.Table, seed: int = 1, **settings: Any) -> Lessons:
     """What is learned from these ledgers."""
     return training_view(
         list(ledgers), FinetuneConfig(**{"results": "examples", **settings}), np.random.default_rng(seed)
@@ -247,6 +247,31 @@ def test_what_is_hidden_need_not_even_be_there() -> None:
 
 
 # The fit
+
+
+@pytest.mark.parametrize(
+    ("epochs", "replay", "earlier", "newest"), [(2, 0.5, 1, 2), (2, 0, 0, 2), (1, 0.5, 0.5, 1), (2.5, 0.6, 1.5, 2.5)]
+)
+def test_earlier_steps_are_replayed_less_often(epochs: float, replay: float, earlier: float, newest: float) -> None:
+    found = view(*some_steps())
+    assert 0 < found.earlier < len(found)
+    assert found.packed[: found.earlier].tobytes() == view(*some_steps()[:-1]).packed.tobytes()
+    found.weight[:] = np.arange(len(found))  # a name for each
+    shown, fit = _shown(found, FinetuneConfig(fit=FIT.model_copy(update={"epochs": epochs}), replay=replay), 1)
+    assert fit.epochs == 1
+    often = np.bincount(shown.weight.astype(int), minlength=len(found))
+    for some, passes in ((often[: found.earlier], earlier), (often[found.earlier :], newest)):
+        assert set(some) <= {int(passes), -int(-passes // 1)}
+        assert abs(some.sum() - passes * len(some)) <= 0.5
+
+
+def test_where_all_is_new_or_replayed_as_often_nothing_is_changed() -> None:
+    config = FinetuneConfig(fit=FIT)
+    found = view(*some_steps())
+    assert _shown(found, config, 1) == (found, FIT)
+    alone = view(some_steps()[-1])
+    assert alone.earlier == 0
+    assert _shown(alone, FinetuneConfig(fit=FIT, replay=0.5), 1) == (alone, FIT)
 
 
 def test_the_same_examples_and_seed_give_the_same_bytes() -> None:

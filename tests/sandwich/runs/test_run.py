@@ -291,7 +291,7 @@ def test_a_run_of_before_there_was_a_precision_was_in_fp32(settings: dict[str, A
     write_kept(folder.path / "spec.yaml", yaml.safe_dump(there).encode())
     prepare(folder, spec(settings, inference={"precision": "fp32"}), {}, None)
     with pytest.raises(SpecError, match=r"holds a run with inference.precision='fp32', not 'auto'"):
-        prepare(folder, spec(settings, inference={"precision": "auto"}), {}, None)
+        prepare(folder, spec(settings), {}, None)
 
 
 def test_a_run_that_goes_on_with_other_versions_says_so(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from experiments.cli.console import Display, cell, counted, text_of
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
+from experiments.viewer.folders import is_shown
 from sandwich.runtime.cluster import cores
 from sandwich.runtime.kept import DamagedError
 from sandwich.spec.shipped import plugin_folder, shipped_specs
@@ -83,8 +84,9 @@ def run_command(
     if dry_run:
         _dry(settings, cells, as_json)
         return
+    done = all(one.finished for one in cells)
     launch(settings, beside, cells, root)
-    _finish(root, cells, as_json)
+    _finish(root, cells, as_json, drawn=done)
 
 
 def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> None:
@@ -236,30 +238,39 @@ def table_command(folder: Path, dose: str | None, heat: tuple[str, str] | None, 
 
 
 def _finish(
-    root: Path, cells: list[Cell], as_json: bool, dose: str | None = None, heat: tuple[str, str] | None = None
+    root: Path,
+    cells: list[Cell],
+    as_json: bool,
+    dose: str | None = None,
+    heat: tuple[str, str] | None = None,
+    drawn: bool = False,
 ) -> None:
-    """Results, pictures and the table of a sweep; what failed in a line each."""
-    from experiments.figures.dose_response import heat_map, response
-    from experiments.viewer.page import write_report
+    """Results, pictures and the table of a sweep; what failed in a line each.
 
+    drawn: pictures and report are left alone where they are newer than all that they show.
+    """
     found = points(cells)
     doses = [_numeric(found, dose)] if dose else dose_keys(found)
     squares = mapped(found, heat) if heat else []
-    results = write_results(root, cells)
-    drawn = {key: curves(found, key) for key in doses}
-    written = []
-    for key, some in drawn.items():
-        name = "response" if len(drawn) == 1 else f"response-{key.rpartition('.')[2]}"
-        written += response(some, key, root / name)
-    if heat and squares:
-        written += heat_map(squares, heat, root / "heat")
-    report = write_report(root)
+    responses = {key: curves(found, key) for key in doses}
+    names = {key: "response" if len(doses) == 1 else f"response-{key.rpartition('.')[2]}" for key in doses}
+    report, results = root / "report.html", root / "results.parquet"
+    written = [root / f"{name}{ending}" for name in names.values() for ending in (".svg", ".png")]
+    if not (drawn and is_shown(root, report, results, *written)):
+        from experiments.figures.dose_response import heat_map, response  # matplotlib takes a second to import
+        from experiments.viewer.page import write_report
+
+        results = write_results(root, cells)
+        written = [path for key, some in responses.items() for path in response(some, key, root / names[key])]
+        if heat and squares:
+            written += heat_map(squares, heat, root / "heat")
+        report = write_report(root)
     marks = {one.key: one.read_mark() for one in cells}
     failed = {key: mark["error"] for key, mark in marks.items() if mark["state"] in FAILED}
     otherwise = other_origins(cells)
     if as_json:
         lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
-        even = {curve.label: curve.break_even for some in drawn.values() for curve in some}
+        even = {curve.label: curve.break_even for some in responses.values() for curve in some}
         answer = {
             "points": lines,
             "break_even": even,
@@ -274,7 +285,7 @@ def _finish(
         for point, values in zip(found, shown, strict=True):
             table.add_row(*values, str(len(point.rows)), text_of(point.pgr()))
         Console().print(table)
-        for curve in (curve for some in drawn.values() for curve in some):
+        for curve in (curve for some in responses.values() for curve in some):
             click.echo(curve.break_even_text)
         click.echo(f"Results: {', '.join(map(str, [results, *written]))}")
         click.echo(f"Report: {report}")

@@ -119,6 +119,12 @@ def write_kept(path: Path, content: bytes) -> None:
         sums.write(root)
 
 
+def write_changed(path: Path, content: bytes) -> None:
+    """`write_kept`, unless that is what the file holds."""
+    if not path.is_file() or path.read_bytes() != content:
+        write_kept(path, content)
+
+
 def remove_kept(path: Path) -> None:
     """Remove a file, with its checksum."""
     path.unlink()

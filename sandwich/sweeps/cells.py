@@ -24,7 +24,7 @@ from sandwich.runtime.kept import (
     keep_checksums,
     read_if_there,
     read_json,
-    write_kept,
+    write_changed,
 )
 from sandwich.runtime.locks import holder
 from sandwich.runtime.progress import Row
@@ -124,7 +124,7 @@ def write_mark(folder: Path, mark: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if holds_nothing(folder):
         keep_checksums(folder)
-    write_kept(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
+    write_changed(folder / CELL, (json.dumps(mark, indent=1) + "\n").encode())
 
 
 def read_mark(folder: Path) -> dict[str, Any]:
@@ -179,8 +179,11 @@ def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
         [hashlib.sha256(text.encode()).hexdigest() for text in texts] + ([digests[puzzles]] if puzzles else [])
     )
     keys = spec.result_keys()
-    if spec.inference.precision == "fp32":  # as all runs were before there was a choice: they keep their keys
+    # As all runs were before there was a choice: they keep their keys.
+    if spec.inference.precision == "fp32":
         del keys["inference"]["precision"]
+    if spec.finetune.replay == 1:
+        del keys["finetune"]["replay"]
     content = json.dumps([keys, {name: digests[name] for name in names}, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -30,6 +30,7 @@ from sandwich.runtime.kept import (
     check,
     keep_checksums,
     read_if_there,
+    write_changed,
     write_kept,
 )
 from sandwich.runtime.locks import BusyError, driver, holder
@@ -96,12 +97,12 @@ def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> 
     for left in root.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
     keep_checksums(root)
-    write_kept(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
+    write_changed(root / "sweep.yaml", yaml.safe_dump(about, sort_keys=False).encode())
     rows = [
         {"key": cell.key, "asked": cell.asked, "values": cell.values, "spec": cell.spec.model_dump(mode="json")}
         for cell in cells
     ]
-    write_kept(root / PLAN, (json.dumps(rows, indent=1) + "\n").encode())
+    write_changed(root / PLAN, (json.dumps(rows, indent=1) + "\n").encode())
     for cell in cells:
         for name, text in sources(cell.spec).items():
             write_kept(root / name, text.encode())

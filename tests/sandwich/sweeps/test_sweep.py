@@ -1,5 +1,6 @@
 """Sweeps: which cells they are made of, each done once and equal over kills, and what is made of them."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
+from agents.checkpoint_files import read_checkpoints
 from agents.plugin_code import code_of
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
@@ -30,7 +32,7 @@ from sandwich.runs.provenance import provenance
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import FileError
 from sandwich.runtime.origin import stockfish_here
-from sandwich.sweeps.cells import Cell, cell_key
+from sandwich.sweeps.cells import Cell, asked_key, cell_key
 from sandwich.sweeps.cost import seconds
 from sandwich.sweeps.planning import plan, planned
 from sandwich.sweeps.results import points, tidy
@@ -171,6 +173,20 @@ def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -
         weak.write_bytes(before)
 
 
+def test_keys_of_before_there_was_a_choice_are_those_of_what_was_done_then(settings: dict[str, Any]) -> None:
+    """A run in fp32, and one that replays all of earlier steps, has the key that it had without these settings."""
+    then = {"inference.precision": "fp32", "finetune.replay": 1}
+    spec = plan(sweep_of(settings, fixed=then), ROOT, Path("x"))[0].spec
+    keys = spec.result_keys()
+    del keys["inference"]["precision"], keys["finetune"]["replay"]
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in read_checkpoints(spec).items()}
+    content = json.dumps([keys, digests, []], sort_keys=True)
+    assert asked_key(spec, {}) == hashlib.sha256(content.encode()).hexdigest()[:16]
+    for key, value in (("inference.precision", "bf16"), ("finetune.replay", 0.5)):
+        other = plan(sweep_of(settings, fixed=then | {key: value}), ROOT, Path("x"))[0].spec
+        assert asked_key(other, {}) != asked_key(spec, {})
+
+
 def test_files_that_a_result_depends_on_are_part_of_the_key(settings: dict[str, Any], tmp_path: Path) -> None:
     policy, puzzles = tmp_path / "policy.safetensors", tmp_path / "puzzles.csv"
     policy.write_bytes(policy_path("oversight").read_bytes())
@@ -278,6 +294,27 @@ def test_a_sweep_does_every_cell_once(whole: Path, settings: dict[str, Any]) -> 
         assert mark == {
             "key": cell.key, "asked": cell.asked, "values": cell.values, "state": "done", "error": None,
         }  # fmt: skip
+
+
+def test_pictures_and_report_of_a_finished_sweep_are_left_alone_until_there_is_something_new(
+    whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(whole, root := tmp_path / "sweep")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    shown = [root / name for name in ("report.html", "results.parquet", "response.svg", "response.png")]
+
+    def launched_again() -> list[int]:
+        result = CliRunner().invoke(cli, ["sweep", str(tmp_path / "tiny.yaml"), "--out", str(root)])
+        assert result.exit_code == 0, result.output
+        return [path.stat().st_mtime_ns for path in shown]
+
+    times = launched_again()
+    assert launched_again() == times
+    for change in (shown[2].unlink, lambda: os.utime(next(root.glob("cells/*/metrics.jsonl")))):
+        change()
+        before, times = times, launched_again()
+        assert all(new > old for new, old in zip(times, before, strict=True))
+        assert launched_again() == times
 
 
 @pytest.mark.timing

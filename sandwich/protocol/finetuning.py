@@ -16,6 +16,7 @@ from engines.network import from_bytes, to_bytes
 from engines.settings import SpecError
 from sandwich.protocol import ledger
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import FinetuneConfig
 from sandwich.training.labels import packed_column, wdl_of_value
 from sandwich.training.supervised import Examples, FitProgress, FitReporter, TrainConfig, concatenate, train
@@ -145,7 +146,7 @@ def _shown(examples: Lessons, config: FinetuneConfig, seed: int) -> tuple[Exampl
     """What the fit passes over, and how: where earlier steps are replayed less, all passes are made one."""
     if config.replay == 1 or not examples.earlier:
         return examples, config.fit
-    rng = np.random.default_rng([seed, 3])  # the trainer has 0 to 2
+    rng = make_rng(RngStream.REPLAY, seed)
     rows = np.arange(len(examples))
     parts: list[npt.NDArray[np.int64]] = []
     for some, passes in ((rows[: examples.earlier], config.replay), (rows[examples.earlier :], 1.0)):

@@ -121,6 +121,8 @@ def write_kept(path: Path, content: bytes) -> None:
 
 def write_changed(path: Path, content: bytes) -> None:
     """`write_kept`, unless that is what the file holds."""
+    if (root := _root(path)) is not None:
+        _Sums.read(root)  # raises DamagedError
     if not path.is_file() or path.read_bytes() != content:
         write_kept(path, content)
 

@@ -64,6 +64,8 @@ class RngStream(IntEnum):
     """The seed of a filter's fit after the first, by generation."""
     ATTACK_PREPARED = 28
     """The seed of what an attack prepares, by generation and attack."""
+    REPLAY = 29
+    """Which examples are passed over once more, where passes are no whole number; of a fit's seed."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:

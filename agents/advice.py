@@ -100,9 +100,8 @@ def locked_advice(advice: Sequence[Advice]) -> list[Advice]:
 
 def honest_advice(evaluation: Evaluation, row: int) -> Advice:
     """What a player that hides nothing thinks of one of the positions that it has evaluated."""
-    policy = evaluation.policy[row]
-    move = evaluation.legal[row][int(policy.argmax())]
-    return _advice(move, read_only(policy), min(max(float(evaluation.value[row]), 0.0), 1.0))
+    value = min(max(float(evaluation.value[row]), 0.0), 1.0)
+    return _advice(evaluation.best(row), read_only(evaluation.policy[row]), value)
 
 
 def with_first(policy: npt.NDArray[np.float32], place: int) -> npt.NDArray[np.float32]:

@@ -127,7 +127,7 @@ def version(folder: Path) -> str:
 def is_shown(folder: Path, *made: Path) -> bool:
     """Whether these files, which show this run or sweep, are there and newer than all that they show."""
     times = [path.stat().st_mtime_ns for path in _watched(folder) if path.exists()]
-    return bool(made) and all(path.exists() and path.stat().st_mtime_ns > max(times, default=0) for path in made)
+    return all(path.exists() and path.stat().st_mtime_ns > max(times, default=0) for path in made)
 
 
 def _watched(folder: Path) -> Iterator[Path]:

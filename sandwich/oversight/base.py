@@ -118,11 +118,10 @@ def check_decision(decision: object, query: Query) -> None:
 
 def _is_plain(decision: Any) -> TypeGuard[Decision]:
     """Whether there is nothing to be looked at in a decision but its move."""
-    return type(decision) is Decision and (
-        [type(decision.move), type(decision.believed), decision.confidence] == [int, bool, None]
-        and type(decision.weight) is float
-        and decision.weight == 1
-    )
+    if type(decision) is not Decision:
+        return False
+    kinds: list[object] = [type(decision.move), type(decision.believed), type(decision.weight)]
+    return kinds == [int, bool, float] and decision.weight == 1 and decision.confidence is None
 
 
 def _is_number(value: object) -> bool:

@@ -73,7 +73,7 @@ class Episode:
         query = Query(packed, legal, self.config.channel, self.budget.asked, ply)
         context = DecisionContext(
             query,
-            own,
+            OwnView(own.move, own.policy, own.value),  # nothing that is done to it changes what is recorded
             Advice(),
             self.rng,
             left=self.cost,

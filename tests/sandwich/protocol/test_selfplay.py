@@ -262,6 +262,8 @@ def unfit(said: object) -> str:
         (lambda own: Decision(own.move, True, True), "a finite number, 0 or more, got True"),
         (lambda own: Decision(own.move, True, cast(float, "1")), "a finite number, 0 or more, got '1'"),
         (lambda own: Decision(own.move, True, cast(float, np.ones(2))), "a finite number, 0 or more, got array"),
+        (lambda own: Decision(own.move, True, 1.0, cast(float, np.ones(2))), "a finite number or None, got array"),
+        (lambda own: Decision(own.move, True, 1.0, math.nan), "a finite number or None, got nan"),
     ],
 )
 def test_a_strategy_that_fails_is_told_with_its_name_and_the_position_in_one_line(said: object, message: str) -> None:
@@ -275,6 +277,17 @@ def test_what_is_told_in_one_line_anyway_passes_through_a_strategy(error: Except
     with pytest.raises(type(error)) as caught:
         played(SHORT, oversight=Rigid(said=error))
     assert caught.value is error
+
+
+def test_what_a_strategy_does_to_its_view_is_not_recorded() -> None:
+    def meddles(own: Any) -> Decision:
+        move = own.move
+        object.__setattr__(own, "move", -1)
+        object.__setattr__(own, "value", 2.0)
+        return Decision(move, believed=False)
+
+    plain = lambda own: Decision(own.move, believed=False)  # noqa: E731
+    assert played(SHORT, oversight=Rigid(said=meddles)).rows == played(SHORT, oversight=Rigid(said=plain)).rows
 
 
 @pytest.mark.parametrize("weight", [0, 1, 0.5, np.float32(0.5), np.float64(2), np.int64(3)])

@@ -87,10 +87,10 @@ def test_searches_share_the_time_and_have_simulations_each() -> None:
 def test_a_search_keeps_to_its_time_and_is_stopped_from_outside() -> None:
     with fake_tools() as tools:
         stopped = threading.Event()
-        budget = Budget(0.3, None, 1, stopped)
         evaluator = tools.limited(lambda: budget.begin()).player(Mcts(simulations=10**9))
         board = chess.Board()
         began = time.monotonic()
+        budget = Budget(0.3, None, 1, stopped)
         evaluator(pack_board(board)[None], [legal_numbers(board)])
         assert 0.3 <= time.monotonic() - began < 5
         budget = Budget(None, None, 1, stopped)

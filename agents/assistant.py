@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.advice import Advice, Query, honest_advice
-from agents.misalignment.base import Misalignment, corrupted
+from agents.batches import Answers, Bools, Questions, Scores
+from agents.misalignment.base import Misalignment, corrupted, corrupted_all
 from agents.tools import Tools
 from engines.inference import Evaluator
 
@@ -22,6 +23,16 @@ class Answer:
     """What the assistant itself thinks the position is worth, for the side to move, whatever it was asked for."""
 
 
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """The same of many questions, in arrays."""
+
+    given: Answers
+    honest: Answers
+    misaligned: Bools
+    value: Scores
+
+
 class Assistant:
     """Answers batches of questions as its base would, corrupted by a misalignment.
 
@@ -33,6 +44,14 @@ class Assistant:
         self._base = base
         self._misalignment = misalignment
         self._tools = tools.serving(base)
+
+    def answer_all(self, questions: Questions, rngs: Sequence[np.random.Generator]) -> Answered:
+        """Answer each question, with the random numbers of its own game. Raises PluginError as `answer` does."""
+        thought = Answers.honest(self._base(questions.packed, questions.legal), questions.legal)
+        given, misaligned = corrupted_all(self._misalignment, questions, thought, rngs, self._tools)
+        assert thought.value is not None
+        channel = questions.channel
+        return Answered(given.through(channel), thought.through(channel), misaligned, thought.value)
 
     def answer(self, queries: Sequence[Query], rngs: Sequence[np.random.Generator]) -> list[Answer]:
         """Answer each query, with the random numbers of its own game.

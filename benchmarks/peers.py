@@ -25,7 +25,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import chess
@@ -156,7 +156,7 @@ def sandwich(seconds: float, precision: Precision) -> float:
     return plies / (time.perf_counter() - start)
 
 
-def _start() -> tuple[planes.Packed, list[list[int]]]:
+def _start() -> tuple[planes.Packed, Sequence[Sequence[int]]]:
     batch = GameBatch([chess.STARTING_FEN], 2)
     return batch.packed([0]), batch.legal([0])
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import chess
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines import planes
+from engines.ragged import MoveLists, Policies
 from engines.settings import SpecError
 
 if TYPE_CHECKING:  # torch and ONNX Runtime take seconds to load: only who builds a network does
@@ -53,8 +54,10 @@ def locked(content: Content) -> Content:
     return copy if content.ndim == 1 else copy.reshape(content.shape)  # type: ignore[attr-defined]
 
 
-def all_locked(contents: Sequence[Floats]) -> list[Floats]:
+def all_locked(contents: Sequence[Floats]) -> Sequence[Floats]:
     """The same for arrays of one dimension and one type, copied together."""
+    if isinstance(contents, Policies):
+        return Policies(locked(contents.flat), contents.starts)
     kinds = {getattr(content, "dtype", None) for content in contents}
     if len(kinds) != 1 or None in kinds:
         return [locked(content) for content in contents]
@@ -73,7 +76,7 @@ class Evaluation:
     """
 
     legal: Sequence[Sequence[int]]
-    policy: list[Floats]
+    policy: Sequence[Floats]
     wdl: Floats
 
     def __post_init__(self) -> None:
@@ -125,16 +128,14 @@ def one_by_one(look: Callable[[chess.Board, Sequence[int], npt.NDArray[np.float3
     return evaluate
 
 
-def legal_policy(logits: Floats, legal: Sequence[Sequence[int]]) -> list[Floats]:
+def legal_policy(logits: Floats, legal: Sequence[Sequence[int]]) -> Policies:
     """Softmax of `[B, A]` logits over the legal moves of each position."""
-    sizes = np.array([len(row) for row in legal])
-    starts = np.cumsum(sizes) - sizes
-    rows = np.repeat(np.arange(len(legal)), sizes)
-    flat = logits[rows, np.fromiter(chain.from_iterable(legal), np.int64, len(rows))]
-    flat = np.exp(flat - np.maximum.reduceat(flat, starts)[rows])
-    flat /= np.add.reduceat(flat, starts)[rows]
-    flat.flags.writeable = False
-    return [flat[start:end] for start, end in pairwise([*starts.tolist(), len(flat)])]
+    numbers = MoveLists.of(legal)
+    rows, begins = numbers.owners, numbers.starts[:-1]
+    flat = logits[rows, numbers.flat]
+    flat = np.exp(flat - np.maximum.reduceat(flat, begins)[rows])
+    flat /= np.add.reduceat(flat, begins)[rows]
+    return Policies(flat, numbers.starts)
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -116,6 +116,19 @@ def spell(index: int, words: Sequence[int]) -> str:
     return _UCI[index] if white else _UCI_BLACK[index]
 
 
+_LAST_STEPS: npt.NDArray[np.bool_] = np.array(_LAST_STEP)
+SPELLED = [*_UCI, *_UCI_BLACK, *(name + "q" for name in _UCI), *(name + "q" for name in _UCI_BLACK)]
+"""UCI notation by `spellings`: White's moves, Black's, and the same again as promotions to a queen, `[4 · A]`."""
+
+
+def spellings(numbers: npt.NDArray[np.int64], packed: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Place in `SPELLED` of one move of each packed position `[B, 10]`; −1 for a number below 0, which is no move."""
+    white = packed[:, 9] & np.uint64(1)
+    start = np.where(white, FROM[numbers], FROM[numbers] ^ 56).astype(np.uint64)
+    queens = _LAST_STEPS[numbers] & (packed[:, 0] >> start & np.uint64(1)).astype(bool)
+    return np.where(numbers < 0, -1, numbers + SIZE * (white == 0) + 2 * SIZE * queens)
+
+
 def encode_all(moves: Iterable[chess.Move], turn: chess.Color) -> list[int]:
     """Numbers of many moves known to be legal for `turn`, in their order (fast: nothing is checked)."""
     table = _INDEX if turn else _INDEX_BLACK

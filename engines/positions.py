@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines import moves, planes, rules
+from engines.ragged import MoveLists
 from engines.rules import Ending
 
 MOST_COUNTED = 65535
@@ -85,7 +86,7 @@ class GameBatch:
         self._packed = np.array([planes.pack(board) for board in boards], np.uint64).reshape(-1, planes.WORDS)
         self._first = [2 * board.fullmove_number + (not board.turn) for board in boards]  # in plies
         self._seen: list[dict[bytes, int]] = [{} for _ in fens]
-        self._legal: list[list[int]] = [[] for _ in fens]
+        self._legal, self._rows = MoveLists(np.empty(0, np.int16), np.zeros(1, np.int64)), np.full(len(fens), -1)
         self._arrive(range(len(fens)), self._packed)
 
     def __len__(self) -> int:
@@ -124,9 +125,9 @@ class GameBatch:
         packed.flags.writeable = False
         return packed
 
-    def legal(self, games: Sequence[int]) -> list[list[int]]:
+    def legal(self, games: Sequence[int]) -> MoveLists:
         """Numbers of the legal moves of each game, in rising order."""
-        return [self._legal[game] for game in games]
+        return self._legal.take(self._rows[np.asarray(games, np.int64)])
 
     def legal_mask(self, games: Sequence[int]) -> npt.NDArray[np.bool_]:
         """`[B, A]`, True where a move is legal."""
@@ -134,12 +135,15 @@ class GameBatch:
 
     def apply(self, games: Sequence[int], chosen: Sequence[int]) -> None:
         """Play one move in each of the games; ValueError for a move that is not legal there, and none is played."""
-        for game, index in zip(games, chosen, strict=True):
+        if len(games) != len(chosen):
+            raise ValueError(f"expected {len(games)} moves, got {len(chosen)}")
+        for game in games:
             if self.results[game] is not None:
                 raise ValueError(f"game {game} is over")
-            if index not in self._legal[game]:
-                raise ValueError(f"move {index} is not legal in game {game}: {self.board(game).fen()}")
         rows = np.asarray(games, np.int64)
+        for place in np.flatnonzero(self.legal(games).find(np.asarray(chosen)) < 0)[:1]:
+            game = games[place]
+            raise ValueError(f"move {chosen[place]} is not legal in game {game}: {self.board(game).fen()}")
         packed, zeroing = rules.after(self._packed[rows], chosen)
         self._packed[rows] = packed
         for game, anew in zip(games, zeroing.tolist(), strict=True):
@@ -151,9 +155,9 @@ class GameBatch:
     def _arrive(self, games: Sequence[int], packed: planes.Packed) -> None:
         """Look at the positions that games have come to: their legal moves, and which are over."""
         legal, endings = rules.legal_moves(packed)
+        self._keep(games, legal)
         keys, size = rules.identities(packed).tobytes(), packed.itemsize * planes.WORDS
         for row, (game, ending) in enumerate(zip(games, endings.tolist(), strict=True)):
-            self._legal[game] = legal[row]
             counts, key = self._seen[game], keys[row * size : (row + 1) * size]
             counts[key] = times = counts.get(key, 0) + 1
             if ending == Ending.CHECKMATE:
@@ -164,6 +168,14 @@ class GameBatch:
                 self.results[game] = Result(0.5, End.REPETITION)
             elif self.plies[game] >= self._ply_cap:
                 self.results[game] = Result(0.5, End.PLY_CAP)
+
+    def _keep(self, games: Sequence[int], legal: MoveLists) -> None:
+        """The legal moves of some games from now on; those of the others stay."""
+        arrived = np.asarray(games, np.int64)
+        others = np.setdiff1d(np.flatnonzero(self._rows >= 0), arrived)
+        self._legal = MoveLists.joined([legal, self._legal.take(self._rows[others])]) if len(others) else legal
+        self._rows[arrived] = np.arange(len(arrived))
+        self._rows[others] = len(arrived) + np.arange(len(others))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +188,7 @@ class Successors:
     """
 
     packed: planes.Packed
-    legal: list[list[int]]
+    legal: MoveLists
     score: npt.NDArray[np.float32]
 
 
@@ -194,6 +206,6 @@ def successors(packed: planes.Packed, chosen: Sequence[int]) -> Successors:
 def mask(legal: Sequence[Sequence[int]]) -> npt.NDArray[np.bool_]:
     """`[B, A]` from lists of move numbers."""
     out = np.zeros((len(legal), moves.SIZE), np.bool_)
-    rows = np.repeat(np.arange(len(legal)), [len(row) for row in legal])
-    out[rows, np.fromiter((i for row in legal for i in row), np.int64, len(rows))] = True
+    numbers = MoveLists.of(legal)
+    out[numbers.owners, numbers.flat] = True
     return out

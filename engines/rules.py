@@ -5,13 +5,13 @@ Both say the same of every position (tests/engines/test_rules.py); C takes about
 
 from collections.abc import Sequence
 from enum import IntEnum
-from itertools import pairwise
 
 import chess
 import numpy as np
 import numpy.typing as npt
 
 from engines import moves, planes
+from engines.ragged import MoveLists
 
 _rules = planes._rules
 if _rules is not None:
@@ -36,16 +36,13 @@ def in_c() -> bool:
     return _rules is not None
 
 
-def legal_arrays(packed: planes.Packed) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64], npt.NDArray[np.int8]]:
-    """Numbers of the legal moves of positions `[B, 10]`, in rising order, one position's behind the other's.
-
-    Where each position's begin and the last one's end, `[B + 1]`; and the `Ending` of each, `[B]`.
-    """
+def legal_moves(packed: planes.Packed) -> tuple[MoveLists, npt.NDArray[np.int8]]:
+    """Numbers of the legal moves of positions `[B, 10]`, in rising order, and the `Ending` of each, `[B]`."""
     starts, endings = np.zeros(len(packed) + 1, np.int64), np.empty(len(packed), np.int8)
     if _rules is not None:
         numbers = np.empty(len(packed) * MOST_MOVES, np.int16)
         total = _rules.legal(np.ascontiguousarray(packed), numbers, starts, endings)
-        return numbers[:total], starts, endings
+        return MoveLists(numbers[:total].copy(), starts), endings
     found: list[int] = []
     for row, words in enumerate(packed):
         board = planes.unpack(words)
@@ -53,14 +50,7 @@ def legal_arrays(packed: planes.Packed) -> tuple[npt.NDArray[np.int16], npt.NDAr
         endings[row] = _ending(board, legal)
         found += legal
         starts[row + 1] = len(found)
-    return np.array(found, np.int16), starts, endings
-
-
-def legal_moves(packed: planes.Packed) -> tuple[list[list[int]], npt.NDArray[np.int8]]:
-    """The same as a list for each position, and the `Ending` of each, `[B]`."""
-    numbers, starts, endings = legal_arrays(packed)
-    flat = numbers.tolist()
-    return [flat[start:end] for start, end in pairwise(starts.tolist())], endings
+    return MoveLists(np.array(found, np.int16), starts), endings
 
 
 def _ending(board: chess.Board, legal: Sequence[int]) -> Ending:

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from agents.advice import Advice, Query, check_advice, locked_advice, locked_queries
+from agents.batches import Answers, Bools, Questions, check_answers, is_batched
 from agents.plugins import Plugin, PluginError
 from agents.registry import Registry
 from agents.tools import Tools
@@ -38,6 +39,16 @@ class Misalignment(Plugin, ABC):
         misaligned, even if it happens to say the same. An answer must fill what its query's channel
         carries; the rest is dropped.
         """
+
+    def corrupt_all(
+        self, questions: Questions, honest: Answers, rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> tuple[Answers, Bools]:
+        """The same in arrays, for a misalignment that needs no object for each question: answers, and which are lies.
+
+        What is not defined costs nothing but time: then `corrupt` is asked. What is has to say what `corrupt` says.
+        All arrays are read-only. Answers need have no more than what the questions' channel carries.
+        """
+        return _one_by_one(self, self.corrupt, questions, honest, rngs, tools)
 
 
 Rule = Callable[[Sequence[Query], Sequence[Advice], Sequence[np.random.Generator], Tools], Sequence[Advice]]
@@ -80,22 +91,25 @@ def corrupted(
     honest: Sequence[Advice],
     rngs: Sequence[np.random.Generator],
     tools: Tools,
+    rule: Rule | None = None,
 ) -> Sequence[Advice]:
     """`corrupt`; PluginError, naming misalignment and position, where it fails or answers what it can't.
 
     The misalignment is given copies: what it does to them changes neither the questions nor the truth.
+    rule: another of its methods in place of `corrupt`.
     """
+    rule = rule or misalignment.corrupt
     before = [rng.bit_generator.state for rng in rngs]
     asked, shown = locked_queries(queries), locked_advice(honest)
     policies = [advice.policy for advice in shown]
     try:
-        given = misalignment.corrupt(list(asked), list(shown), rngs, tools)
+        given = rule(list(asked), list(shown), rngs, tools)
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
         for rng, state in zip(rngs, before, strict=True):
             rng.bit_generator.state = state
-        raise _failure(misalignment, _culprit(misalignment, asked, shown, rngs, tools), error) from error
+        raise _failure(misalignment, _culprit(rule, asked, shown, rngs, tools), error) from error
     answers: object = given  # a plugin may say anything
     if not isinstance(answers, Sequence) or len(answers) != len(queries):
         got = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
@@ -115,8 +129,42 @@ def corrupted(
     return out
 
 
-def _culprit(
+def corrupted_all(
     misalignment: Misalignment,
+    questions: Questions,
+    honest: Answers,
+    rngs: Sequence[np.random.Generator],
+    tools: Tools,
+) -> tuple[Answers, Bools]:
+    """The same of many questions in arrays: the answers, and which of them are lies."""
+    if not is_batched(type(misalignment), "corrupt_all", "corrupt"):
+        return _one_by_one(misalignment, misalignment.corrupt, questions, honest, rngs, tools)
+    try:
+        answers, lying = misalignment.corrupt_all(questions, honest, rngs, tools)
+        check_answers(answers, lying, questions)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _failure(misalignment, questions.take([0]).queries()[0], error) from error
+    return answers, lying
+
+
+def _one_by_one(
+    misalignment: Misalignment,
+    rule: Rule,
+    questions: Questions,
+    honest: Answers,
+    rngs: Sequence[np.random.Generator],
+    tools: Tools,
+) -> tuple[Answers, Bools]:
+    queries, truths = questions.queries(), honest.advice()
+    given = corrupted(misalignment, queries, truths, rngs, tools, rule)
+    lying = np.array([lie is not truth for lie, truth in zip(given, truths, strict=True)], np.bool_)
+    return Answers.of(given, questions.channel), lying
+
+
+def _culprit(
+    rule: Rule,
     queries: Sequence[Query],
     honest: Sequence[Advice],
     rngs: Sequence[np.random.Generator],
@@ -125,7 +173,7 @@ def _culprit(
     """The first query of a failed batch that fails alone, else the first of all."""
     for query, truth, rng in zip(queries, honest, rngs, strict=True):
         try:
-            misalignment.corrupt([query], [truth], [rng], tools)
+            rule([query], [truth], [rng], tools)
         except (Exception, SystemExit):
             return query
     return queries[0]
@@ -147,11 +195,31 @@ class Occasional(Misalignment):
         lying = [row for row, rng in enumerate(rngs) if rng.random() < self.p]
         return answer_where(self.lies, lying, queries, honest, rngs, tools)
 
+    def corrupt_all(
+        self, questions: Questions, honest: Answers, rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> tuple[Answers, Bools]:
+        misaligned = np.array([rng.random() for rng in rngs]) < self.p
+        if not misaligned.any():
+            return honest, misaligned
+        rows = np.flatnonzero(misaligned)
+        part, truth, chances = questions.take(rows), honest.take(rows), [rngs[row] for row in rows.tolist()]
+        if is_batched(type(self), "lies_all", "lies"):
+            lies = self.lies_all(part, truth, chances, tools)
+        else:
+            lies, misaligned[rows] = _one_by_one(self, self.lies, part, truth, chances, tools)
+        return honest.replaced(rows, lies), misaligned
+
     @abstractmethod
     def lies(
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
         """Dishonest answers to a batch of queries, in their order."""
+
+    def lies_all(
+        self, questions: Questions, honest: Answers, rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> Answers:
+        """The same in arrays, where there is no need for an object for each question."""
+        raise NotImplementedError
 
 
 REGISTRY: Registry[Misalignment] = Registry("misalignment", "sandwich.misalignments", Misalignment)  # type: ignore[type-abstract]

@@ -101,7 +101,7 @@ def _propose(
     """What a proposer proposes in each position; an assistant's distribution is that of so many draws."""
     if not isinstance(player, AssistantPlayer):
         policies = tools.player(player)(packed, legal).policy
-        return policies, [_place(policy, rng) for policy in policies]
+        return list(policies), [_place(policy, rng) for policy in policies]
     seat = AssistantSeat(Assistant(_once(tools.player(player.base)), player.misalignment, tools))
     turns = [Turn(packed[row], numbers, 0, 0) for row, numbers in enumerate(legal) for _ in range(draws)]
     advised = seat.choose(turns, rng.spawn(len(turns)))
@@ -120,7 +120,9 @@ def _once(evaluator: Evaluator) -> Evaluator:
     def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
         _, first, place = np.unique(packed, axis=0, return_index=True, return_inverse=True)
         evaluated = evaluator(packed[first], [legal[row] for row in first])
-        return Evaluation(legal, [evaluated.policy[row] for row in place.ravel()], evaluated.wdl[place.ravel()])
+        return Evaluation(
+            legal, [evaluated.policy[row] for row in place.ravel().tolist()], evaluated.wdl[place.ravel()]
+        )
 
     return evaluate
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from agents.advice import Advice, Query
 from agents.plugins import Plugin
 from agents.registry import Registry
+from sandwich.oversight.batches import Contexts, Decisions
 from sandwich.oversight.consult import Consultation
 
 
@@ -161,6 +162,13 @@ class Oversight(Plugin, ABC):
 
         What is drawn and asked for a question depends on that question alone.
         """
+
+    def decide_all(self, contexts: Contexts) -> Decisions:
+        """The same in arrays, for a strategy that asks once for a decision and needs no object for each.
+
+        What is not defined costs nothing but time: then `decide` is asked. What is has to decide as `decide` does.
+        """
+        raise NotImplementedError
 
     def study(self, past: pa.Table) -> Any:
         """What is to be remembered of the steps before this one: a value that can be pickled, given to every question.

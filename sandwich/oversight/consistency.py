@@ -1,5 +1,7 @@
 """Consistency: believes an assistant that agrees with itself."""
 
+from collections.abc import Sequence
+
 import chess
 import numpy as np
 from pydantic import Field
@@ -63,7 +65,7 @@ class Consistency(Oversight):
         believed = agreed >= self.passed
         return Decision(advised if believed else context.own.move, believed, confidence=float(agreed))
 
-    def _own(self, packed: planes.Packed, legal: list[list[int]], score: Floats) -> Consultation[float]:
+    def _own(self, packed: planes.Packed, legal: Sequence[Sequence[int]], score: Floats) -> Consultation[float]:
         """What the student thinks of one position, for its side to move."""
         if not np.isnan(score[0]):
             return float(score[0])

@@ -1,6 +1,9 @@
 """Ignore: no answer is believed; the control that learns from its own moves."""
 
+import numpy as np
+
 from sandwich.oversight.base import Decision, DecisionContext, Oversight
+from sandwich.oversight.batches import Contexts, Decisions
 
 
 class Ignore(Oversight):
@@ -8,3 +11,6 @@ class Ignore(Oversight):
 
     def decide(self, context: DecisionContext) -> Decision:
         return Decision(context.own.move, believed=False)
+
+    def decide_all(self, contexts: Contexts) -> Decisions:
+        return Decisions(contexts.own.move, np.zeros(len(contexts.questions), np.bool_))

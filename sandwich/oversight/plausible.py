@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 from pydantic import Field
 
 from sandwich.oversight.base import Decision, DecisionContext, Oversight
+from sandwich.oversight.batches import Contexts, Decisions
 
 
 class Plausible(Oversight):
@@ -23,3 +25,11 @@ class Plausible(Oversight):
         believed = chance >= self.least
         move = context.advised if believed else context.own.move
         return Decision(move, believed, confidence=math.log(max(chance, 1e-9)))
+
+    def decide_all(self, contexts: Contexts) -> Decisions:
+        own, advised = contexts.own, contexts.advice.move
+        if advised is None:
+            return Decisions(own.move, np.ones(len(own.move), np.bool_))
+        chance = own.policy.at(contexts.questions.legal.find(advised)).astype(np.float64)
+        believed = chance >= self.least
+        return Decisions(np.where(believed, advised, own.move), believed, np.log(np.maximum(chance, 1e-9)))

@@ -1,188 +1,184 @@
 """The only rules of a game: observe → ask? → advice → decide → move.
 
-One `Episode` is one game of the student against its copy. It hears what the networks think and
-says what to do next; it evaluates nothing itself, so that `sandwich.protocol.selfplay` can carry many of them
-in lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
+An episode is one game of the student against its copy. `Episodes` are those of a block: they hear what the networks
+think and say what to do next, and evaluate nothing themselves, so that `sandwich.protocol.selfplay` can carry them in
+lock-step. All chance of a game comes from its own two streams: the players' and the assistant's.
 """
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import chess
 import numpy as np
+import pyarrow as pa
 
-from agents.advice import Advice, Query
+from agents.advice import Advice
+from agents.batches import Bools, Integers, Questions
 from engines import moves, planes
 from engines.positions import Result
+from engines.ragged import MoveLists
 from sandwich.oversight.base import REGISTRY, DecisionContext, Oversight, OwnView, budget_of, is_weight
+from sandwich.oversight.batches import OwnViews
 from sandwich.protocol import ledger
-from sandwich.protocol.query_executor import PendingQuery
+from sandwich.protocol.annotated_games import annotated_pgn
+from sandwich.protocol.query_executor import Outcomes, PendingQuery
+from sandwich.protocol.record import Record, Values
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import PlayConfig
-from sandwich.spec.schedule import QueryBudget, UncertaintyWindow, would_ask
+from sandwich.spec.schedule import QueryBudget, UncertaintyWindow, asking
 
 
-@dataclass
-class Episode:
-    """One game: whose side the student is on, what it asked, and everything that happened."""
+class Episodes:
+    """`G` games of a block: whose side the student is on, what it asked, and everything that happened.
 
-    config: PlayConfig
-    oversight: Oversight
-    game: int
-    student_color: chess.Color
-    rng: np.random.Generator
-    """Of the players and of the oversight strategy."""
-    assistant_rng: np.random.Generator
-    study: Any = None
-    """What the strategy's `study` made of earlier steps."""
-    swapped: bool = False
-    """Whether the second assistant is the first one in this game."""
-    student_turns: int = 0
-    budget: QueryBudget = field(init=False)
-    cost: int = field(init=False)
-    """Questions that one decision may take."""
-    plies: list[tuple[Any, ...]] = field(default_factory=list)
-    """What is known of each ply so far: the ledger columns `RECORDED`."""
+    config: what is played.
+    seed, step, first: say with a game's number what its chance is; `first` is the number of the first game.
+    assistants: how many there are.
+    study: what the strategy's `study` made of earlier steps.
+    """
 
-    def __post_init__(self) -> None:
-        self.cost = self.config.cost(budget_of(self.oversight, "questions"))
-        ground_truth = budget_of(self.oversight, "ground_truth_budget")
-        self.budget = QueryBudget(self.config.queries_per_game, self.config.queries_per_turn, ground_truth)
-
-    def query(
+    def __init__(
         self,
-        turn: chess.Color,
-        packed: planes.Packed,
-        legal: list[int],
-        ply: int,
-        own: OwnView,
-        window: UncertaintyWindow,
-    ) -> PendingQuery | None:
-        """The question asked in this position, or None. Called once for every ply.
-
-        turn: side to move. packed, own: copies that the strategy may be given.
-        """
-        if turn != self.student_color:
-            return None
-        before, self.student_turns = self.student_turns, self.student_turns + 1
-        if not would_ask(self.config.ask, before, own.policy, window, self.rng):
-            return None
-        if self.budget.left(self.student_turns) < self.cost:
-            return None
-        query = Query(packed, legal, self.config.channel, self.budget.asked, ply)
-        context = DecisionContext(
-            query,
-            OwnView(own.move, own.policy, own.value),  # nothing that is done to it changes what is recorded
-            Advice(),
-            self.rng,
-            left=self.cost,
-            ground_truth_left=self.budget.ground_truth,
-            study=self.study,
-            game=PlayedSoFar(self.plies),
+        config: PlayConfig,
+        oversight: Oversight,
+        count: int,
+        *,
+        seed: int,
+        step: int,
+        first: int,
+        assistants: int = 1,
+        study: Any = None,
+    ) -> None:
+        keys = [(seed, step, first + place) for place in range(count)]
+        self.rngs = [make_rng(RngStream.PLAYERS, *key) for key in keys]
+        """Of the players and of the oversight strategy."""
+        self.assistant_rngs = [make_rng(RngStream.ASSISTANT, *key) for key in keys]
+        self.swapped = [assistants > 1 and bool(make_rng(RngStream.ORDER, *key).integers(2)) for key in keys]
+        """Whether the second assistant is the first one in each game."""
+        self.record = Record(first)
+        self._config, self._oversight, self._study, self._first = config, oversight, study, first
+        # Both games of an opening's pair are neighbours; the student has White in the first of them.
+        self._student_white = (first + np.arange(count)) % 2 == 0
+        self._turns = np.zeros(count, np.int64)
+        self._window = UncertaintyWindow()
+        self._cost = config.cost(budget_of(oversight, "questions"))
+        self._budget = QueryBudget(
+            count, config.queries_per_game, config.queries_per_turn, budget_of(oversight, "ground_truth_budget")
         )
-        return PendingQuery(context, self.assistant_rng, self.swapped, self.game)
+
+    def student_moves(self, games: Integers, white: Bools) -> Bools:
+        """Whether the student is to move in some games, where White is or is not."""
+        return np.asarray(self._student_white[games] == white)
+
+    def asked(self, games: Integers, white: Bools, own: OwnViews) -> Integers:
+        """Rows of these games in which the student asks now. Called once for every ply."""
+        rows = np.flatnonzero(self.student_moves(games, white))
+        before = self._turns[games[rows]]
+        self._turns[games[rows]] += 1
+        rngs = [self.rngs[game] for game in games[rows].tolist()]
+        wants = asking(self._config.ask, before, own.policy.take(rows), self._window, rngs)
+        return np.asarray(rows[wants & (self._budget.left(games[rows], before + 1) >= self._cost)])
+
+    def questions(self, games: Integers, packed: planes.Packed, legal: MoveLists, plies: Integers) -> Questions:
+        """The questions that the student asks in some games, in these positions."""
+        return Questions(packed, legal, self._config.channel, self._budget.asked[games], plies)
+
+    def pending(self, games: Integers, questions: Questions, own: OwnViews) -> list[PendingQuery]:
+        """An object for each question, for a strategy that is given one after the other."""
+        out = []
+        for query, game, move, policy, value in zip(
+            questions.queries(), games.tolist(), own.move.tolist(), own.policy, own.value.tolist(), strict=True
+        ):
+            context = DecisionContext(
+                query,
+                OwnView(move, policy, value),
+                Advice(),
+                self.rngs[game],
+                left=self._cost,
+                ground_truth_left=int(self._budget.ground_truth[game]),
+                study=self._study,
+                game=self.record.so_far(game),
+            )
+            out.append(PendingQuery(context, self.assistant_rngs[game], self.swapped[game], self._first + game))
+        return out
 
     def move(
-        self, fen: str, words: list[int], turn: chess.Color, ply: int, own: OwnView, resolved: PendingQuery | None
-    ) -> int:
-        """Number of the move to play, everything about it recorded.
+        self,
+        games: Integers,
+        packed: planes.Packed,
+        fens: Sequence[str],
+        plies: Integers,
+        own: OwnViews,
+        rows: Integers,
+        outcomes: Outcomes,
+    ) -> Integers:
+        """Number of the move to play in each game, everything about them recorded.
 
-        words: packed position. turn: side to move.
+        rows: of those in which the student asked; outcomes: what came of it.
         """
-        played = decided = own.move
-        answered: tuple[Any, ...] = NOT_ASKED
-        spelled = own_move = moves.spell(own.move, words)
-        if resolved is not None:
-            decision, answer = resolved.decision, resolved.answer
-            given = answer.given
-            decided = decision.move
-            if self.config.advice == "played":
-                played = decided
-            self.budget.spend(resolved.questions, len(resolved.ground_truth))
-            answered = (
-                self.config.channel.value,
-                _uci(given.move, words),
-                None if given.policy is None else tuple(given.policy.tolist()),
-                given.value,
-                _uci(answer.honest.move, words),
-                answer.honest.value,
-                answer.value,
-                answer.misaligned,
-                decision.believed,
-                decision.weight,
-                float(decision.believed) if decision.confidence is None else decision.confidence,
-                resolved.questions,
-                resolved.evaluations,
-                _uci(resolved.ground_truth[-1].move, words) if resolved.ground_truth else None,
-            )
-            spelled = own_move if decided == own.move else moves.spell(decided, words)
-        self.plies.append(
-            (
-                ply,
-                fen,
-                _WORDS.pack(*words),
-                turn == self.student_color,
-                own_move,
-                own.value,
-                resolved is not None,
-                *answered,
-                spelled,
-                spelled if played == decided else own_move,
-            )
-        )
+        white = (packed[:, 9] & np.uint64(1)).astype(bool)
+        decided = own.move.copy()
+        decided[rows] = outcomes.move
+        played = decided if self._config.advice == "played" else own.move
+        asked = np.zeros(len(games), np.bool_)
+        asked[rows] = True
+        self._budget.spend(games[rows], outcomes.questions, outcomes.ground_truths)
+        answered = packed[rows]
+        of_answers: dict[str, Values] = {
+            "channel": np.full(len(rows), self._config.channel.value, object),
+            "advised": moves.spellings(outcomes.advised, answered),
+            "advised_policy": outcomes.policy,
+            "advised_value": outcomes.value,
+            "honest": moves.spellings(outcomes.honest, answered),
+            "honest_value": outcomes.honest_value,
+            "assistant_value": outcomes.assistant_value,
+            "misaligned": outcomes.misaligned,
+            "believed": outcomes.believed,
+            "weight": outcomes.weight,
+            "confidence": outcomes.confidence,
+            "questions": outcomes.questions,
+            "evaluations": outcomes.evaluations,
+            "ground_truth": moves.spellings(outcomes.ground_truth, answered),
+        }
+        spelled = moves.spellings(decided, packed)
+        own_moves = moves.spellings(own.move, packed)
+        of_plies: dict[str, Values] = {
+            "ply": plies,
+            "fen": np.array(fens, object),
+            "position": packed,
+            "student": self.student_moves(games, white),
+            "own_move": own_moves,
+            "own_value": own.value,
+            "asked": asked,
+            "decided": spelled,
+            "played": spelled if played is decided else own_moves,
+        }
+        self.record.add(games, of_plies, of_answers if len(rows) else {})
         return played
 
-    def finish(self, result: Result) -> dict[str, list[Any]]:
-        """All ledger columns of the finished game."""
-        columns = dict(zip(RECORDED, map(list, zip(*self.plies, strict=True)), strict=True))
-        turns = [fen.split(" ", 2)[1] == "w" for fen in columns["fen"]]
-        columns |= {"game": [self.game] * len(turns), "result": [result.score(turn) for turn in turns]}
-        return columns | {"weight": self._weights({name: tuple(columns[name]) for name in ledger.VISIBLE})}
+    def finish(self, results: Sequence[Result], step: int) -> tuple[pa.Table, list[str]]:
+        """The ledger's rows of the finished games, and annotated PGN of the first ones of the step.
+
+        Raises PluginError for a strategy whose weights can't be.
+        """
+        finished = self.record.finish(results)
+        weights: list[float | None] | None = None
+        if type(self._oversight).weigh is not Oversight.weigh:
+            weights = [
+                weight
+                for game in range(len(results))
+                for weight in self._weights({n: tuple(c) for n, c in finished.game(game, ledger.VISIBLE).items()})
+            ]
+        shown = range(max(0, min(self._config.pgn_games - self._first, len(results))))
+        pgn = [annotated_pgn(finished.game(game, ledger.SCHEMA.names), step, results[game].end) for game in shown]
+        return finished.table(weights), pgn
 
     def _weights(self, game: Mapping[str, Sequence[Any]]) -> list[float | None]:
         """What the strategy makes of the weights once it knows the result."""
-        with REGISTRY.attribute_errors(self.oversight, lambda: game["fen"][0]):
-            weights: list[float | None] = list(self.oversight.weigh(game))
+        with REGISTRY.attribute_errors(self._oversight, lambda: game["fen"][0]):
+            weights: list[float | None] = list(self._oversight.weigh(game))
             if len(weights) != len(game["fen"]):
                 raise ValueError(f"expected {len(game['fen'])} weights of a game, got {len(weights)}")
             for weight in weights:
                 if weight is not None and not is_weight(weight):
                     raise ValueError(f"expected a weight that is a finite number, 0 or more, got {weight!r}")
         return weights
-
-
-RECORDED = (
-    "ply", "fen", "position", "student", "own_move", "own_value", "asked", "channel", "advised", "advised_policy",
-    "advised_value", "honest", "honest_value", "assistant_value", "misaligned", "believed", "weight", "confidence",
-    "questions", "evaluations", "ground_truth", "decided", "played",
-)  # fmt: skip
-"""Ledger columns that are known when a move is made."""
-
-
-NOT_ASKED = (None,) * (RECORDED.index("decided") - RECORDED.index("channel"))
-"""What the columns of an answer have where nothing was asked."""
-_WORDS = struct.Struct(f"<{planes.WORDS}Q")
-_PLACES = {name: place for place, name in enumerate(RECORDED) if name in ledger.VISIBLE}
-
-
-class PlayedSoFar(Mapping[str, Sequence[Any]]):
-    """The visible ledger columns of a game's plies up to now; made where somebody looks."""
-
-    def __init__(self, plies: Sequence[tuple[Any, ...]]) -> None:
-        self._plies = plies
-        self._count = len(plies)
-
-    def __getitem__(self, name: str) -> tuple[Any, ...]:
-        place = _PLACES[name]
-        return tuple(row[place] for row in self._plies[: self._count])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES if self._count else ())
-
-    def __len__(self) -> int:
-        return len(_PLACES) if self._count else 0
-
-
-def _uci(move: int | None, words: Sequence[int]) -> str | None:
-    return None if move is None else moves.spell(move, words)

@@ -13,11 +13,14 @@ import numpy as np
 
 from agents.advice import Advice, Channel, Query, honest_advice
 from agents.assistant import Answer, Assistant
+from agents.batches import Bools, Integers, Questions, Scores, is_batched
 from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import successors
+from engines.ragged import Policies
 from sandwich.oversight.base import REGISTRY, Decision, DecisionContext, Oversight, check_decision
+from sandwich.oversight.batches import Contexts, OwnViews, check_decisions
 from sandwich.oversight.consult import ActionRequest, Ask, AskExpert, Consultation, Evaluate, Floats, Request, Risks
 
 
@@ -69,6 +72,66 @@ class PendingQuery:
         return next((answer for answer in self.answers if answer.given is about), self.answers[0])
 
 
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What has come of `R` questions, in arrays; what is not there is −1, NaN or a row without numbers.
+
+    move, believed, weight, confidence: what was decided.
+    advised, policy, value: the answer that the decision is about.
+    honest, honest_value, assistant_value, misaligned: what the student never sees of it.
+    questions, evaluations: what it took, as in `PendingQuery`.
+    ground_truth, ground_truths: the last of the expert's true answers, and how many there were.
+    """
+
+    move: Integers
+    believed: Bools
+    weight: Scores
+    confidence: Scores
+    advised: Integers
+    policy: Policies
+    value: Scores
+    honest: Integers
+    honest_value: Scores
+    assistant_value: Scores
+    misaligned: Bools
+    questions: Integers
+    evaluations: Integers
+    ground_truth: Integers
+    ground_truths: Integers
+
+    @classmethod
+    def of(cls, resolved: Sequence[PendingQuery]) -> "Outcomes":
+        """The same of an object each."""
+        decisions, answers = [pending.decision for pending in resolved], [pending.answer for pending in resolved]
+        nothing = np.empty(0, np.float32)
+        policies = [nothing if answer.given.policy is None else answer.given.policy for answer in answers]
+        return cls(
+            _integers([decision.move for decision in decisions]),
+            np.array([decision.believed for decision in decisions], np.bool_),
+            _scores([decision.weight for decision in decisions]),
+            _scores([d.believed if d.confidence is None else d.confidence for d in decisions]),
+            _integers([answer.given.move for answer in answers]),
+            Policies.of([np.asarray(policy, np.float32) for policy in policies]),
+            _scores([answer.given.value for answer in answers]),
+            _integers([answer.honest.move for answer in answers]),
+            _scores([answer.honest.value for answer in answers]),
+            _scores([answer.value for answer in answers]),
+            np.array([answer.misaligned for answer in answers], np.bool_),
+            _integers([pending.questions for pending in resolved]),
+            _integers([pending.evaluations for pending in resolved]),
+            _integers([pending.ground_truth[-1].move if pending.ground_truth else None for pending in resolved]),
+            _integers([len(pending.ground_truth) for pending in resolved]),
+        )
+
+
+def _integers(values: Sequence[int | None]) -> Integers:
+    return np.array([-1 if value is None else value for value in values], np.int64)
+
+
+def _scores(values: Sequence[float | None]) -> Scores:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
 class QueryExecutor:
     """Answers the questions of many games at once.
 
@@ -95,6 +158,47 @@ class QueryExecutor:
         self._expert = expert
         self._tools = tools
         self._candidates = candidates
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether `resolve_all` can decide on what the strategy is asked."""
+        return len(self._assistants) == 1 and is_batched(type(self._oversight), "decide_all", "decide")
+
+    def resolve_all(
+        self,
+        questions: Questions,
+        own: OwnViews,
+        rngs: Sequence[np.random.Generator],
+        assistant_rngs: Sequence[np.random.Generator],
+    ) -> Outcomes:
+        """Ask and decide on many questions in arrays, none of them on channel `candidates`.
+
+        Raises PluginError, naming strategy and position.
+        """
+        answered = self._assistants[0].answer_all(questions, assistant_rngs)
+        with REGISTRY.attribute_errors(self._oversight, lambda: planes.unpack(questions.packed[0]).fen()):
+            decisions = self._oversight.decide_all(Contexts(questions, own, answered.given, rngs))
+            check_decisions(decisions, questions)
+        count, given, honest = len(questions), answered.given, answered.honest
+        none, nothing = np.full(count, -1), np.full(count, np.nan)
+        confidence = decisions.believed if decisions.confidence is None else decisions.confidence
+        return Outcomes(
+            decisions.move,
+            decisions.believed,
+            np.ones(count),
+            confidence.astype(np.float64),
+            none if given.move is None else given.move,
+            Policies(np.empty(0, np.float32), np.zeros(count + 1, np.int64)) if given.policy is None else given.policy,
+            nothing if given.value is None else given.value,
+            none if honest.move is None else honest.move,
+            nothing if honest.value is None else honest.value,
+            answered.value,
+            answered.misaligned,
+            np.ones(count, np.int64),
+            np.zeros(count, np.int64),
+            none,
+            np.zeros(count, np.int64),
+        )
 
     def resolve(self, queries: Sequence[PendingQuery]) -> None:
         """Ask, consult and decide on each. Raises PluginError, naming strategy and position.

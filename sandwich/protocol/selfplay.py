@@ -5,30 +5,30 @@ depends on the spec alone: the same block gives the same rows wherever and whene
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import chess
+import numpy as np
 import pyarrow as pa
 
+from agents.advice import Channel
 from agents.assistant import Assistant
+from agents.batches import Integers, Questions
 from agents.misalignment.base import Misalignment
 from agents.players.base import Player
 from agents.sampling import draw_all
 from agents.tools import Tools
 from engines import planes
-from engines.inference import Evaluator, all_locked, locked
+from engines.inference import Evaluator, locked
 from engines.positions import GameBatch
-from sandwich.oversight.base import Oversight, OwnView, budget_of
+from engines.ragged import MoveLists, Policies
+from sandwich.oversight.base import Oversight, budget_of
+from sandwich.oversight.batches import OwnViews
 from sandwich.oversight.consult import ActionRequest
-from sandwich.protocol import ledger
-from sandwich.protocol.annotated_games import annotated_pgn
-from sandwich.protocol.episode import Episode
-from sandwich.protocol.query_executor import PendingQuery, QueryExecutor
+from sandwich.protocol.episode import Episodes
+from sandwich.protocol.query_executor import Outcomes, PendingQuery, QueryExecutor
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
-from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import PlayConfig
-from sandwich.spec.schedule import UncertaintyWindow
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,19 +128,26 @@ class BlockPlay:
         self._student = student
         self._block = block
         self._batch = GameBatch(block.openings, block.play.ply_cap)
-        self._episodes = [_episode(block, number, len(assistants)) for number in range(len(self._batch))]
+        self._episodes = Episodes(
+            block.play, block.oversight, len(self._batch), seed=block.seed, step=block.step, first=block.first,
+            assistants=len(assistants), study=block.study,
+        )  # fmt: skip
         self._executor = QueryExecutor(student, assistants, block.oversight, expert, opened, block.play.candidates)
-        self._window = UncertaintyWindow()
         self._evaluations = 0
         self._ply: _Ply | None = None
         self._waiting: list[PendingQuery] = []
 
     def finish(self) -> Played:
         """Play to the end. Raises PluginError for a strategy that leaves its actions to others."""
+        in_arrays = self._executor.is_batched and self._block.play.channel is not Channel.CANDIDATES
         while self.played is None:
             if ply := self._next_ply():
-                self._executor.resolve(ply.asked)
-                self._move(ply)
+                if in_arrays and len(ply.rows):
+                    self._move(ply, self._resolved(ply))
+                else:
+                    self._ask(ply)
+                    self._executor.resolve(ply.queries)
+                    self._move(ply, Outcomes.of(ply.queries))
         return self.played
 
     def resume(self, actions: Sequence[int]) -> None:
@@ -148,97 +155,81 @@ class BlockPlay:
         assert self._ply is not None
         self._waiting = self._executor.resume(self._waiting, actions)
         if not self._waiting:
-            self._move(self._ply)
+            self._move(self._ply, Outcomes.of(self._ply.queries))
         self.start()
 
     def start(self) -> None:
         """Play until actions are wanted, or to the end."""
         while not self._waiting and (ply := self._next_ply()):
-            self._waiting = self._executor.begin(ply.asked)
+            self._ask(ply)
+            self._waiting = self._executor.begin(ply.queries)
             if not self._waiting:
-                self._move(ply)
+                self._move(ply, Outcomes.of(ply.queries))
         self.pending = [
             (query.game, query.request) for query in self._waiting if isinstance(query.request, ActionRequest)
         ]
 
     def _next_ply(self) -> "_Ply | None":
-        """The next ply of all games that go on, with the questions in it; None once `played` is there."""
+        """The next ply of all games that go on, and where the student asks in it; None once `played` is there."""
         batch, block, episodes = self._batch, self._block, self._episodes
         games = batch.active
         if not games:
-            self.played = _played(block, batch, episodes, self._evaluations)
+            self.played = self._played()
             return None
+        numbers = np.array(games)
         packed, legal = batch.packed(games), batch.legal(games)
         evaluation = self._student(packed, legal)
-        places = draw_all(evaluation.policy, block.play.temperature, [episodes[game].rng for game in games])
-        # Strategies see nothing but copies: these.
-        policies, copies = all_locked(evaluation.policy), locked(packed)
-        views = [
-            OwnView(numbers[place], policy, value)
-            for numbers, place, policy, value in zip(legal, places, policies, evaluation.value.tolist(), strict=True)
-        ]
-        turns = batch.turns(games)
-        for game, turn, own in zip(games, turns, views, strict=True):
-            if turn == episodes[game].student_color:
-                self._window.add(block.play.ask, own.policy)
-        queries = [
-            episodes[game].query(turn, row, numbers, batch.plies[game], own, self._window)
-            for game, turn, row, numbers, own in zip(games, turns, copies, legal, views, strict=True)
-        ]
-        self._ply = _Ply(games, turns, packed, views, queries)
+        places = draw_all(evaluation.policy, block.play.temperature, [episodes.rngs[game] for game in games])
+        own = OwnViews(legal.at(np.array(places)).astype(np.int64), Policies.of(evaluation.policy), evaluation.value)
+        white = (packed[:, 9] & np.uint64(1)).astype(bool)
+        self._ply = _Ply(numbers, packed, legal, own, episodes.asked(numbers, white, own))
         return self._ply
 
-    def _move(self, ply: "_Ply") -> None:
+    def _questions(self, ply: "_Ply") -> tuple[Questions, OwnViews]:
+        """What is asked in a ply, and what the student thinks itself; copies that a strategy may be given."""
+        rows = ply.rows
+        plies = np.array(self._batch.plies)[ply.games[rows]]
+        own = ply.own.take(rows)
+        own = OwnViews(own.move, Policies(locked(own.policy.flat), own.policy.starts), own.value)
+        questions = self._episodes.questions(ply.games[rows], locked(ply.packed[rows]), ply.legal.take(rows), plies)
+        return questions, own
+
+    def _ask(self, ply: "_Ply") -> None:
+        """Make an object of each question of a ply."""
+        questions, own = self._questions(ply)
+        ply.queries = self._episodes.pending(ply.games[ply.rows], questions, own)
+
+    def _resolved(self, ply: "_Ply") -> Outcomes:
+        """What comes of the questions of a ply, all in arrays."""
+        questions, own = self._questions(ply)
+        asking = ply.games[ply.rows].tolist()
+        rngs, theirs = self._episodes.rngs, self._episodes.assistant_rngs
+        return self._executor.resolve_all(questions, own, [rngs[game] for game in asking], [theirs[g] for g in asking])
+
+    def _move(self, ply: "_Ply", outcomes: Outcomes) -> None:
         """Make the moves of a ply whose questions are all resolved."""
-        batch = self._batch
-        fens = batch.positions(ply.games)
-        chosen = [
-            self._episodes[game].move(fen, words, turn, batch.plies[game], own, query)
-            for game, fen, words, turn, own, query in zip(
-                ply.games, fens, ply.packed.tolist(), ply.turns, ply.views, ply.queries, strict=True
-            )
-        ]
-        batch.apply(ply.games, chosen)
-        self._evaluations += len(ply.games) + sum(query.questions + query.evaluations for query in ply.asked)
+        batch, games = self._batch, ply.games
+        fens, plies = batch.positions(games.tolist()), np.array(batch.plies)[games]
+        played = self._episodes.move(games, ply.packed, fens, plies, ply.own, ply.rows, outcomes)
+        batch.apply(games.tolist(), played.tolist())
+        self._evaluations += len(games) + int(outcomes.questions.sum() + outcomes.evaluations.sum())
+
+    def _played(self) -> Played:
+        results = [result for result in self._batch.results if result is not None]
+        rows, pgn = self._episodes.finish(results, self._block.step)
+        return Played(rows, pgn, rows.num_rows, self._evaluations, tuple(result.end for result in results))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Ply:
-    """One ply of the games that go on: their positions `[G, 10]`, the mover's own view, and what is asked."""
+    """One ply of the `B` games that go on: positions `[B, 10]`, the mover's own view, and where the student asks.
 
-    games: list[int]
-    turns: list[chess.Color]
+    queries: an object for each question, where there has to be one.
+    """
+
+    games: Integers
     packed: planes.Packed
-    views: list[OwnView]
-    queries: list[PendingQuery | None]
-
-    @property
-    def asked(self) -> list[PendingQuery]:
-        return [query for query in self.queries if query is not None]
-
-
-def _episode(block: Block, number: int, assistants: int) -> Episode:
-    game = block.first + number
-    key = block.seed, block.step, game
-    # Both games of an opening's pair are neighbours; the student has White in the first of them.
-    swapped = assistants > 1 and bool(make_rng(RngStream.ORDER, *key).integers(2))
-    players, answers = make_rng(RngStream.PLAYERS, *key), make_rng(RngStream.ASSISTANT, *key)
-    return Episode(block.play, block.oversight, game, game % 2 == 0, players, answers, block.study, swapped)
-
-
-def _played(block: Block, batch: GameBatch, episodes: list[Episode], evaluations: int) -> Played:
-    columns: dict[str, list[Any]] = {name: [] for name in ledger.SCHEMA.names}
-    pgn: list[str] = []
-    ends: list[str] = []
-    for episode, result in zip(episodes, batch.results, strict=True):
-        assert result is not None
-        rows = episode.finish(result)
-        for name, values in rows.items():
-            columns[name] += values
-        ends.append(result.end)
-        if episode.game < block.play.pgn_games:
-            pgn.append(annotated_pgn(rows, block.step, result.end))
-    plies = len(columns["game"])
-    for values in columns.values():
-        values += [None] * (plies - len(values))  # the oracle's columns: nobody has looked yet
-    return Played(pa.table(columns, schema=ledger.SCHEMA), pgn, plies, evaluations, tuple(ends))
+    legal: MoveLists
+    own: OwnViews
+    rows: Integers
+    queries: list[PendingQuery] = field(default_factory=list)

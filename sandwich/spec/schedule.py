@@ -6,6 +6,7 @@ can afford to. A strategy that asks several times for one decision needs as many
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -121,28 +122,49 @@ def would_ask(
             return False
 
 
-@dataclass
-class QueryBudget:
-    """What one game may still ask, and what it has asked.
+def asking(
+    schedule: Schedule,
+    turns: npt.NDArray[np.int64],
+    policies: Sequence[Floats],
+    window: UncertaintyWindow,
+    rngs: Sequence[np.random.Generator],
+) -> npt.NDArray[np.bool_]:
+    """Whether the student would ask on its turns in many games, `[B]`, each with the random numbers of its own game."""
+    match schedule:
+        case Every(n=n):
+            return np.asarray(turns % n == 0)
+        case Never():
+            return np.zeros(len(turns), np.bool_)
+    for policy in policies:
+        window.add(schedule, policy)
+    each = zip(turns.tolist(), policies, rngs, strict=True)
+    return np.array([would_ask(schedule, turn, policy, window, rng) for turn, policy, rng in each], np.bool_)
 
-    per_game: questions of the whole game; None: any number.
+
+class QueryBudget:
+    """What `G` games may still ask, and what they have asked.
+
+    per_game: questions of a whole game; None: any number.
     per_turn: questions for each of the student's turns, saved up; None: any number.
-    ground_truth: true answers of the expert in the whole game.
+    ground_truth: true answers of the expert in a whole game.
     """
 
-    per_game: int | None = None
-    per_turn: float | None = None
-    ground_truth: int = 0
-    asked: int = 0
-    """Questions so far."""
+    def __init__(self, games: int, per_game: int | None = None, per_turn: float | None = None, ground_truth: int = 0):
+        self._per_game, self._per_turn = per_game, per_turn
+        self.asked = np.zeros(games, np.int64)
+        """Questions of each game so far."""
+        self.ground_truth = np.full(games, ground_truth)
+        """True answers that each game may still have."""
 
-    def left(self, turns: int) -> float:
-        """Questions that can be asked now, on the student's `turns`-th turn (from 1); infinite where nothing bounds."""
-        whole = np.inf if self.per_game is None else self.per_game
-        saved = np.inf if self.per_turn is None else np.floor(self.per_turn * turns + 1e-9)
-        return float(min(whole, saved)) - self.asked
+    def left(self, games: npt.NDArray[np.int64], turns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Questions that some games can ask now, on the student's `turns`-th turns (from 1); infinite without bound."""
+        whole = np.inf if self._per_game is None else self._per_game
+        saved = np.inf if self._per_turn is None else np.floor(self._per_turn * turns + 1e-9)
+        return np.asarray(np.minimum(whole, saved) - self.asked[games], np.float64)
 
-    def spend(self, questions: int, ground_truth: int) -> None:
-        """So many questions, and so many true answers, have been asked for."""
-        self.asked += questions
-        self.ground_truth -= ground_truth
+    def spend(
+        self, games: npt.NDArray[np.int64], questions: npt.NDArray[np.int64], ground_truth: npt.NDArray[np.int64]
+    ) -> None:
+        """So many questions, and so many true answers, have been asked for in some games."""
+        self.asked[games] += questions
+        self.ground_truth[games] -= ground_truth

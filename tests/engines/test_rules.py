@@ -123,7 +123,7 @@ def test_words_that_are_no_position_do_no_harm() -> None:
         rules.after(packed, rng.integers(0, moves.SIZE, 100))
         assert all(len(fen) < 160 for fen in rules.fens(packed, rng.integers(0, 2**40, 100)))
         with suppress(ValueError):  # more moves than there is room for
-            rules.legal_arrays(packed)
+            rules.legal_moves(packed)
 
 
 @needs_extension
@@ -145,11 +145,11 @@ def nodes(fen: str, depth: int) -> int:
     total, stack = 0, [(np.array([planes.pack(chess.Board(fen))], np.uint64), depth)]
     while stack:
         packed, left = stack.pop()
-        numbers, starts, _ = rules.legal_arrays(packed)
+        legal, _ = rules.legal_moves(packed)
         if left == 1:
-            total += len(numbers)
+            total += len(legal.flat)
             continue
-        then, _ = rules.after(np.repeat(packed, np.diff(starts), axis=0), numbers)
+        then, _ = rules.after(np.repeat(packed, legal.sizes, axis=0), legal.flat)
         stack += [(then[first : first + 20_000], left - 1) for first in range(0, len(then), 20_000)]
     return total
 

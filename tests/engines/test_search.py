@@ -388,4 +388,4 @@ def test_positions_one_move_on_are_those_of_python_chess(seed: int, plies: int) 
 
 def test_no_positions_have_no_successors() -> None:
     found = successors(np.empty((0, planes.WORDS), np.uint64), [])
-    assert (found.packed.shape, found.legal, found.score.tolist()) == ((0, planes.WORDS), [], [])
+    assert (found.packed.shape, len(found.legal), found.score.tolist()) == ((0, planes.WORDS), 0, [])

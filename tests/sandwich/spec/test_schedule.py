@@ -155,7 +155,10 @@ def test_what_could_never_be_asked_is_refused_in_one_line(overrides: tuple[str, 
 def test_a_purse_holds_what_is_left(
     per_game: int | None, per_turn: float | None, asked: int, turns: int, left: float
 ) -> None:
-    assert QueryBudget(per_game, per_turn, asked=asked).left(turns) == left
+    budget = QueryBudget(3, per_game, per_turn)
+    budget.spend(np.array([1]), np.array([asked]), np.array([0]))
+    whole = QueryBudget(3, per_game, per_turn).left(np.array([1]), np.array([turns]))
+    assert budget.left(np.array([1, 2]), np.array([turns, turns])).tolist() == [left, *whole]
 
 
 # In games

@@ -7,6 +7,7 @@ in batches. `engines.rules` says what a position alone tells; repetitions and th
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import chess
 import numpy as np
@@ -42,6 +43,13 @@ def parse_fen(fen: str) -> chess.Board:
     return board
 
 
+@lru_cache(maxsize=8192)
+def _start(fen: str) -> tuple[tuple[int, ...], int]:
+    """A position as packed words, and the plies before it; ValueError as `parse_fen`."""
+    board = parse_fen(fen)
+    return planes.pack(board), 2 * board.fullmove_number + (not board.turn)
+
+
 class End(StrEnum):
     """Why a game ended."""
 
@@ -65,7 +73,13 @@ class Result:
         return self.white_score if turn else 1 - self.white_score
 
 
-_ENDS = {ending: End[ending.name] for ending in Ending if ending}
+def _result(ending: Ending, repeated: bool, white_to_move: bool) -> Result:
+    """Result of a game that is over, by what its last position tells, else by its past."""
+    if ending == Ending.CHECKMATE:
+        return Result(float(not white_to_move), End.CHECKMATE)
+    if ending:
+        return Result(0.5, End[ending.name])
+    return Result(0.5, End.REPETITION if repeated else End.PLY_CAP)
 
 
 class GameBatch:
@@ -77,14 +91,14 @@ class GameBatch:
     """
 
     def __init__(self, fens: Sequence[str], ply_cap: int) -> None:
-        boards = [parse_fen(fen) for fen in fens]
+        starts = [_start(fen) for fen in fens]
         self.plies = [0] * len(fens)
         """Plies played in each game since its start."""
         self.results: list[Result | None] = [None] * len(fens)
         """Result of each game, None while it goes on."""
         self._ply_cap = ply_cap
-        self._packed = np.array([planes.pack(board) for board in boards], np.uint64).reshape(-1, planes.WORDS)
-        self._first = [2 * board.fullmove_number + (not board.turn) for board in boards]  # in plies
+        self._packed = np.array([words for words, _ in starts], np.uint64).reshape(-1, planes.WORDS)
+        self._first = [first for _, first in starts]
         self._seen: list[dict[bytes, int]] = [{} for _ in fens]
         self._legal, self._rows = MoveLists(np.empty(0, np.int16), np.zeros(1, np.int64)), np.full(len(fens), -1)
         self._arrive(range(len(fens)), self._packed)
@@ -160,14 +174,8 @@ class GameBatch:
         for row, (game, ending) in enumerate(zip(games, endings.tolist(), strict=True)):
             counts, key = self._seen[game], keys[row * size : (row + 1) * size]
             counts[key] = times = counts.get(key, 0) + 1
-            if ending == Ending.CHECKMATE:
-                self.results[game] = Result(float(not packed[row, 9] & np.uint64(1)), End.CHECKMATE)
-            elif ending:
-                self.results[game] = Result(0.5, _ENDS[ending])
-            elif times >= 3:
-                self.results[game] = Result(0.5, End.REPETITION)
-            elif self.plies[game] >= self._ply_cap:
-                self.results[game] = Result(0.5, End.PLY_CAP)
+            if ending or times >= 3 or self.plies[game] >= self._ply_cap:
+                self.results[game] = _result(Ending(ending), times >= 3, bool(packed[row, 9] & np.uint64(1)))
 
     def _keep(self, games: Sequence[int], legal: MoveLists) -> None:
         """The legal moves of some games from now on; those of the others stay."""

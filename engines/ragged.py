@@ -34,7 +34,11 @@ class Ragged(Sequence[Row], Generic[Row]):
 
     def take(self, rows: npt.ArrayLike) -> Self:
         """Some of the rows, in this order."""
-        places, starts = self._places(np.asarray(rows, np.int64))
+        chosen = np.asarray(rows, np.int64)
+        count = len(chosen)
+        if count <= len(self) and np.array_equal(chosen, np.arange(count)):  # the first ones, which need no copy
+            return self if count == len(self) else type(self)(self.flat[: self.starts[count]], self.starts[: count + 1])
+        places, starts = self._places(chosen)
         return type(self)(self.flat[places], starts)
 
     def replaced(self, rows: npt.ArrayLike, by: "Self") -> Self:

@@ -74,18 +74,20 @@ def checkpoints_in(record: object) -> set[str]:
     return {name for name, _, _ in _names(record, Any)}
 
 
-def read_checkpoints(record: object) -> dict[str, bytes]:
+def read_checkpoints(record: object, *, check: bool = True) -> dict[str, bytes]:
     """Contents of the files of all of these, by name.
 
     Raises CheckpointError in one line, with the key, for a file that is missing, broken, or of another form than its
     field wants.
+    check: whether to look into the files, which loads torch; without it their contents are only read.
     """
     keys = {(name, mark): key for name, mark, key in reversed(list(_names(record, Any)))}
     out = {}
     for name, mark in sorted(keys, key=lambda found: found[0]):
         try:
             out[name] = read(mark.find(name))
-            mark.check(out[name], name)
+            if check:
+                mark.check(out[name], name)
         except CheckpointError as error:
             key = keys[name, mark]
             raise CheckpointError(f"{key}: {error}" if key else str(error)) from None

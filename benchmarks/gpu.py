@@ -37,7 +37,8 @@ from sandwich.oversight.trust import Trust
 from sandwich.protocol.selfplay import Block, play_episodes
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig
-from sandwich.training.supervised import Examples, TrainConfig, Trainer
+from sandwich.training.examples import Examples, TrainConfig
+from sandwich.training.supervised import Trainer
 
 REPORT = 20
 """Steps of the trainer between two reports, at which it waits for the device."""

@@ -66,7 +66,7 @@ from sandwich.runtime.networks import blunder_filter
 from sandwich.runtime.origin import claim
 from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
-from sandwich.training.supervised import FitReporter
+from sandwich.training.examples import FitReporter
 
 FORMAT = "sandwich-high-stakes/2"
 """Of `result.json`: what its keys are called."""

@@ -18,7 +18,8 @@ from engines.settings import Frozen
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.sift import Sift
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.training.supervised import Examples, FitProgress, TrainConfig, train
+from sandwich.training.examples import Examples, FitProgress, TrainConfig
+from sandwich.training.supervised import train
 
 Floats = npt.NDArray[np.float32]
 

@@ -28,8 +28,8 @@ from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes
 from sandwich.runtime.kept import read_parquet, write_kept
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.training.examples import Examples, concatenate
 from sandwich.training.labels import packed_column
-from sandwich.training.supervised import Examples, concatenate
 
 BLOCK = 100
 

@@ -29,7 +29,8 @@ from sandwich.runtime.kept import read_if_there, write_kept
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import mean_figure
-from sandwich.training.supervised import Examples, FitProgress, TrainConfig, train
+from sandwich.training.examples import Examples, FitProgress, TrainConfig
+from sandwich.training.supervised import train
 
 Floats = npt.NDArray[np.float32]
 

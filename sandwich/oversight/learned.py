@@ -12,7 +12,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from agents.checkpoint_files import Named
-from engines.network import CheckpointError, metadata_of, read
+from engines.checkpoints import CheckpointError, read
 from sandwich.oversight.consult import Floats
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
 
@@ -58,6 +58,8 @@ class Policy:
 
 def policy_from(content: bytes, source: str = "policy") -> Policy:
     """The policy of a file's content. Raises CheckpointError in one line, which names `source`."""
+    from engines.network import metadata_of  # loads torch, which who only reads need not wait for
+
     try:
         description = json.loads(metadata_of(content, source).get("policy", "{}"))
     except (json.JSONDecodeError, RecursionError):

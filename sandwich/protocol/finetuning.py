@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engines import moves, planes
-from engines.network import from_bytes, to_bytes
 from engines.settings import SpecError
 from sandwich.protocol import ledger
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import FinetuneConfig
+from sandwich.training.examples import Examples, FitProgress, FitReporter, TrainConfig, concatenate
 from sandwich.training.labels import packed_column, wdl_of_value
-from sandwich.training.supervised import Examples, FitProgress, FitReporter, TrainConfig, concatenate, train
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +134,9 @@ def finetune(
     progress: ProgressReporter = NO_PROGRESS,
 ) -> tuple[bytes, FitProgress]:
     """The student's checkpoint fitted to the examples: new checkpoint, and the last progress of the fit."""
+    from engines.network import from_bytes, to_bytes  # loads torch, which who only reads need not wait for
+    from sandwich.training.supervised import train
+
     reporter = FitReporter(progress, "learn")
     shown, fit = _shown(examples, config, seed)
     net = train(from_bytes(student), shown, fit, seed, reporter)

@@ -19,7 +19,6 @@ import yaml
 
 from agents.checkpoint_files import read_checkpoints
 from agents.plugins import sources
-from engines.network import from_bytes
 from engines.settings import SpecError
 from sandwich.data.openings import book
 from sandwich.evaluation.label_losses import label_losses, loss_labels_of, losses_of
@@ -82,6 +81,8 @@ class Folder:
 
     def weights(self, step: int) -> bytes:
         """The bytes of that file. Raises DamagedError, CheckpointError."""
+        from engines.network import from_bytes  # loads torch, which who only reads need not wait for
+
         content = read_kept(self.checkpoint(step))
         from_bytes(content, str(self.checkpoint(step)))  # or one line that names the file
         return content

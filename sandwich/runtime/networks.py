@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from agents.tools import Tools
 from engines.filter import BlunderFilter
 from engines.inference import Backend, Device, Evaluator, Precision, make_evaluator
-from engines.network import from_bytes
 from engines.settings import Frozen
 
 
@@ -34,6 +33,8 @@ class InferenceConfig(Frozen):
 @lru_cache(maxsize=8)
 def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
     """Evaluator of a checkpoint, kept for the next block of the same process."""
+    from engines.network import from_bytes  # loads torch, which who only reads need not wait for
+
     return make_evaluator(
         from_bytes(checkpoint),
         backend=inference.backend,

@@ -21,7 +21,7 @@ from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.kinds import RUN, read_spec
 from sandwich.spec.loading import Override
 from sandwich.spec.schedule import Every, Never, Schedule
-from sandwich.training.supervised import TrainConfig
+from sandwich.training.examples import TrainConfig
 
 
 class AssistantConfig(Frozen):

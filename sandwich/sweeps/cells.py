@@ -159,14 +159,18 @@ def with_code(asked: str, spec: RunSpec) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+BEFORE = {("inference", "precision"): "fp32", ("finetune", "replay"): 1}
+"""Settings that came later, and what all runs were before there was a choice: with it they keep their keys."""
+
+
 def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
     """The same without the code of plugins that are of this package.
 
-    digests: of files that were read before, by name; added to.
+    digests: of files that were read before, by name; added to. Checkpoints are not looked into.
     """
     names = sorted(checkpoints_in(spec))
     if not digests.keys() >= set(names):
-        digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_checkpoints(spec).items()}
+        digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_checkpoints(spec, check=False).items()}
     others = {type(plugin) for plugin in plugins_in(spec)}
     texts = [
         *sources(spec).values(),
@@ -179,11 +183,9 @@ def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
         [hashlib.sha256(text.encode()).hexdigest() for text in texts] + ([digests[puzzles]] if puzzles else [])
     )
     keys = spec.result_keys()
-    # As all runs were before there was a choice: they keep their keys.
-    if spec.inference.precision == "fp32":
-        del keys["inference"]["precision"]
-    if spec.finetune.replay == 1:
-        del keys["finetune"]["replay"]
+    for (section, name), value in BEFORE.items():
+        if keys[section][name] == value:
+            del keys[section][name]
     content = json.dumps([keys, {name: digests[name] for name in names}, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from agents.checkpoint_files import checkpoint_path
-from engines import network
 from engines.inference import make_evaluator
 from engines.positions import GameBatch
 from sandwich.data.openings import positions
@@ -17,9 +16,9 @@ from sandwich.sweeps.cells import Cell
 
 PLIES = 75
 """Of a game, on average."""
-SHARE = 0.7
+SHARE = 0.9
 """Of the network's own speed that play reaches."""
-LEARNED = 3.2
+LEARNED = 10
 """Evaluations that take as long as learning from one example, of one thread."""
 NODES = 600_000
 """Nodes a second of one engine."""
@@ -27,7 +26,9 @@ NODES = 600_000
 
 def evaluations_per_second() -> float:
     """Of the shipped expert by one thread here, measured for half a second."""
-    evaluator = make_evaluator(network.from_bytes(network.read(checkpoint_path("expert"))), threads=1)
+    from engines.network import load_network  # loads torch, which a finished sweep need not wait for
+
+    evaluator = make_evaluator(load_network(checkpoint_path("expert")), threads=1, precision="auto")
     batch = GameBatch(positions()[:256], ply_cap=1)
     games = range(len(batch))
     packed, legal = batch.packed(games), batch.legal(games)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from agents.checkpoint_files import checkpoints_in, read_checkpoints
 from engines.settings import SpecError
 from sandwich.runs.loop import CELL, PROVENANCE
 from sandwich.runtime.kept import (
@@ -53,6 +54,7 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool =
             raise SpecError(f"cell {_text(values)}: another cell of the sweep is the same run")
         asked[key] = wanted
         specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
+    _check_files([spec for key, spec in specs.items() if not (root / "cells" / key).exists()])
     leaves = {key: dict(dotted_leaves(spec.result_keys())) for key, spec in specs.items()}
     names = dict.fromkeys(name for values in leaves.values() for name in values)
     named = {*sweep.over, *itertools.chain.from_iterable(sweep.cells)}
@@ -68,6 +70,14 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool =
         )
         for key, spec in specs.items()
     ]
+
+
+def _check_files(specs: Iterable[RunSpec]) -> None:
+    """CheckpointError for a checkpoint of runs still to be made that can't be used; each is looked at once."""
+    checked: set[str] = set()
+    for spec in specs:
+        if not checkpoints_in(spec) <= checked:
+            checked |= read_checkpoints(spec).keys()
 
 
 def _varies(name: str, cells: Iterable[Values], named: bool) -> bool:

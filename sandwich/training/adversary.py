@@ -46,7 +46,8 @@ from sandwich.runtime.locks import driver
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.runtime.origin import claim_contents
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
-from sandwich.training.supervised import Examples, FitReporter, TrainConfig, concatenate, train
+from sandwich.training.examples import Examples, FitReporter, TrainConfig, concatenate
+from sandwich.training.supervised import train
 
 Floats = npt.NDArray[np.float32]
 

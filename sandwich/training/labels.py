@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from engines import planes
 from sandwich.data import corpus
-from sandwich.training.supervised import Examples
+from sandwich.training.examples import Examples
 
 
 def _padded(column: pa.ChunkedArray, width: int, fill: float) -> npt.NDArray[np.float32]:

@@ -36,8 +36,9 @@ from sandwich.runtime.kept import (
 )
 from sandwich.runtime.locks import driver
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
+from sandwich.training.examples import Examples, FitReporter, TrainConfig, concatenate
 from sandwich.training.labels import examples, places
-from sandwich.training.supervised import Examples, FitReporter, TrainConfig, Trainer, concatenate, validate
+from sandwich.training.supervised import Trainer, validate
 
 
 class PretrainConfig(Frozen):

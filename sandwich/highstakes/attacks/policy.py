@@ -13,7 +13,8 @@ from sandwich.highstakes.environment import AdversarialExample, AttackData, Atta
 from sandwich.highstakes.fit import risks
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.training.adversary import lessons
-from sandwich.training.supervised import TrainConfig, train
+from sandwich.training.examples import TrainConfig
+from sandwich.training.supervised import train
 
 
 class Policy(Attack):

@@ -56,7 +56,7 @@ from sandwich.highstakes.spec import load_highstakes as load
 from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.runtime.kept import DamagedError
 from sandwich.runtime.networks import InferenceConfig, tools
-from sandwich.training.supervised import TrainConfig
+from sandwich.training.examples import TrainConfig
 from tests.helpers.highstakes import CHECKPOINTS, DATA, HANGS, QUEEN_AWAY, biased_filter, small_network, small_spec
 from tests.helpers.progress import RecordingProgress
 from tests.helpers.project import needs_stockfish

@@ -29,7 +29,7 @@ from sandwich.highstakes.environment import AdversarialExample
 from sandwich.highstakes.fit import lessons, roc, train_filter
 from sandwich.highstakes.harden import HardenConfig, draft_cases, example_cases, held_back, learned, mixed
 from sandwich.statistics import share_figure
-from sandwich.training.supervised import TrainConfig
+from sandwich.training.examples import TrainConfig
 from tests.helpers.highstakes import LEGAL, START, random_catastrophes, small_network
 from tests.helpers.project import random_games
 

@@ -10,7 +10,8 @@ from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import VerdictFit, lessons, train_filter
 from sandwich.highstakes.sift import Sift, adversarial, divergence, frozen_norms, unit
-from sandwich.training.supervised import Examples, Trainer, train
+from sandwich.training.examples import Examples
+from sandwich.training.supervised import Trainer, train
 from tests.helpers.project import random_games
 
 FIT = VerdictFit(epochs=6, batch=16, learning_rate=5e-3, threads=1, device="cpu", precision="fp32")

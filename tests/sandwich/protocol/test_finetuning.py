@@ -11,8 +11,8 @@ from engines import moves, planes
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import WIDEST, Lessons, _shown, finetune, training_view
 from sandwich.spec.run_spec import FinetuneConfig
+from sandwich.training.examples import Examples, TrainConfig
 from sandwich.training.labels import wdl_of_value
-from sandwich.training.supervised import Examples, TrainConfig
 from tests.helpers.ledgers import ledger_table, scrambled
 from tests.helpers.progress import RecordingProgress
 from tests.helpers.small_players import student_checkpoint

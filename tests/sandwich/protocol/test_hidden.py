@@ -25,7 +25,7 @@ from sandwich.protocol.query_executor import QueryExecutor
 from sandwich.runs.loop import Folder, study_of_past
 from sandwich.runtime.files import parquet_bytes
 from sandwich.spec.run_spec import FinetuneConfig, RunSpec, load_spec
-from sandwich.training.supervised import TrainConfig
+from sandwich.training.examples import TrainConfig
 from tests.helpers.decisions import HONEST, SHORT, games, shipped
 from tests.helpers.ledgers import scrambled
 from tests.helpers.small_players import student_checkpoint

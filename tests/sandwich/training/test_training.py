@@ -11,18 +11,8 @@ from safetensors.torch import load, save
 
 from engines import moves, planes
 from engines.network import NetworkConfig, PolicyValueNet, to_bytes
-from sandwich.training.supervised import (
-    Examples,
-    FitProgress,
-    TrainConfig,
-    Trainer,
-    _mirror_half,
-    _mirrored,
-    concatenate,
-    total_steps,
-    train,
-    validate,
-)
+from sandwich.training.examples import Examples, FitProgress, TrainConfig, concatenate
+from sandwich.training.supervised import Trainer, _mirror_half, _mirrored, total_steps, train, validate
 from tests.helpers.project import random_games
 
 TINY = NetworkConfig(blocks=1, channels=16, squeeze=2, head=16)

@@ -170,7 +170,8 @@ def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
     """
     names = sorted(checkpoints_in(spec))
     if not digests.keys() >= set(names):
-        digests |= {name: hashlib.sha256(read).hexdigest() for name, read in read_checkpoints(spec, check=False).items()}
+        contents = read_checkpoints(spec, check=False)
+        digests |= {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     others = {type(plugin) for plugin in plugins_in(spec)}
     texts = [
         *sources(spec).values(),

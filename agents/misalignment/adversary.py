@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agents.advice import Advice, Query, honest_advice
+from agents.batches import Answers, Questions
 from agents.checkpoint_files import Checkpoint
 from agents.misalignment.base import Occasional
 from agents.tools import Tools
@@ -25,3 +26,8 @@ class Adversary(Occasional):
     ) -> Sequence[Advice]:
         evaluation = tools.network(self.network)(np.stack([q.packed for q in queries]), [q.legal for q in queries])
         return [honest_advice(evaluation, row) for row in range(len(queries))]
+
+    def lies_all(
+        self, questions: Questions, honest: Answers, rngs: Sequence[np.random.Generator], tools: Tools
+    ) -> Answers:
+        return Answers.honest(tools.network(self.network)(questions.packed, questions.legal), questions.legal)

@@ -8,7 +8,7 @@ A misalignment is a frozen record whose fields are its settings, with one method
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer
@@ -18,7 +18,7 @@ from agents.batches import Answers, Bools, Questions, check_answers, is_batched
 from agents.plugins import Plugin, PluginError
 from agents.registry import Registry
 from agents.tools import Tools
-from engines import planes
+from engines import planes, rules
 
 
 class Misalignment(Plugin, ABC):
@@ -188,26 +188,39 @@ class Occasional(Misalignment):
 
     p: float = Field(0.25, ge=0, le=1)
     """Chance that an answer is dishonest, 0..1: the dose."""
+    coin: Literal["question", "position"] = "question"
+    """What chance is drawn for: each question, or each position, which then always has the same answer, so that asking
+    again shows nothing."""
 
     def corrupt(
         self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
     ) -> Sequence[Advice]:
-        lying = [row for row, rng in enumerate(rngs) if rng.random() < self.p]
-        return answer_where(self.lies, lying, queries, honest, rngs, tools)
+        drawn = self._drawn([query.packed for query in queries], rngs)
+        lying = [row for row, rng in enumerate(drawn) if rng.random() < self.p]
+        return answer_where(self.lies, lying, queries, honest, drawn, tools)
 
     def corrupt_all(
         self, questions: Questions, honest: Answers, rngs: Sequence[np.random.Generator], tools: Tools
     ) -> tuple[Answers, Bools]:
-        misaligned = np.array([rng.random() for rng in rngs]) < self.p
+        drawn = self._drawn(questions.packed, rngs)
+        misaligned = np.array([rng.random() for rng in drawn]) < self.p
         if not misaligned.any():
             return honest, misaligned
         rows = np.flatnonzero(misaligned)
-        part, truth, chances = questions.take(rows), honest.take(rows), [rngs[row] for row in rows.tolist()]
+        part, truth, chances = questions.take(rows), honest.take(rows), [drawn[row] for row in rows.tolist()]
         if is_batched(type(self), "lies_all", "lies"):
             lies = self.lies_all(part, truth, chances, tools)
         else:
             lies, misaligned[rows] = _one_by_one(self, self.lies, part, truth, chances, tools)
         return honest.replaced(rows, lies), misaligned
+
+    def _drawn(
+        self, packed: Sequence[planes.Packed] | planes.Packed, rngs: Sequence[np.random.Generator]
+    ) -> Sequence[np.random.Generator]:
+        """Where the chance of each answer comes from: its game, or its position `[10]` without clock and past."""
+        if self.coin == "question" or not len(packed):
+            return rngs
+        return [np.random.default_rng(words) for words in rules.identities(np.stack(list(packed))).tolist()]
 
     @abstractmethod
     def lies(

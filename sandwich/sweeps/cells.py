@@ -7,6 +7,7 @@ engine are no part of it, but a cell knows them.
 import hashlib
 import inspect
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,22 @@ def with_code(asked: str, spec: RunSpec) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-BEFORE = {("inference", "precision"): "fp32", ("finetune", "replay"): 1}
-"""Settings that came later, and what all runs were before there was a choice: with it they keep their keys."""
+BEFORE: dict[tuple[str | None, str], object] = {
+    ("inference", "precision"): "fp32", ("finetune", "replay"): 1, (None, "coin"): "question",
+}  # fmt: skip
+"""Settings that came later, each with what it stands in (None: anything), and what all runs were before there was a
+choice: with it they keep their keys."""
+
+
+def without_later(settings: Any, within: str = "") -> Any:
+    """Settings without those that came later, where they say what all runs were before."""
+    if isinstance(settings, Mapping):
+        return {
+            name: without_later(value, name)
+            for name, value in settings.items()
+            if not any(key in BEFORE and BEFORE[key] == value for key in ((within, name), (None, name)))
+        }
+    return [without_later(value, within) for value in settings] if isinstance(settings, list) else settings
 
 
 def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
@@ -183,11 +198,9 @@ def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
     code = sorted(
         [hashlib.sha256(text.encode()).hexdigest() for text in texts] + ([digests[puzzles]] if puzzles else [])
     )
-    keys = spec.result_keys()
-    for (section, name), value in BEFORE.items():
-        if keys[section][name] == value:
-            del keys[section][name]
-    content = json.dumps([keys, {name: digests[name] for name in names}, code], sort_keys=True)
+    content = json.dumps(
+        [without_later(spec.result_keys()), {name: digests[name] for name in names}, code], sort_keys=True
+    )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

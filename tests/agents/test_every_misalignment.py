@@ -1,6 +1,7 @@
 """What every misalignment promises: its dose, legal answers in the form of the truth, and splitting of batches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,9 @@ def honest(queries: Sequence[Query], base: Evaluator | None = None) -> list[Advi
     return [honest_advice(seen, row) for row in range(len(queries))]
 
 
-def rngs(count: int) -> list[np.random.Generator]:
+def rngs(count: int, seed: int = 5) -> list[np.random.Generator]:
     """Random numbers of as many games."""
-    return [np.random.default_rng([5, game]) for game in range(count)]
+    return [np.random.default_rng([seed, game]) for game in range(count)]
 
 
 def half(settings: dict[str, Any]) -> dict[str, Any]:
@@ -219,6 +220,29 @@ def test_lies_of_every_kind_are_as_frequent_as_they_should_be(
     assert isinstance(misalignment, Occasional)
     monkeypatch.setattr(type(misalignment), "lies", cheap)
     assert agrees(*share(misalignment, tools, Channel.MOVE), p)
+
+
+@pytest.mark.parametrize("name", CHANCY)
+def test_a_coin_for_each_position_falls_the_same_way_whenever_it_is_asked(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As often as it should over many positions, and in one position always or never, in every game."""
+    misalignment = REGISTRY.parse({**DOSED[name], "p": 0.4, "coin": "position"})
+    monkeypatch.setattr(type(misalignment), "lies", cheap)
+    assert share(misalignment, tools, Channel.MOVE, 1000) in ((0, 1000), (1000, 1000))
+    queries = [question(board) for board in positions(100)]
+    first, again = (Assistant(Even(), misalignment, tools).answer(queries, rngs(len(queries), seed)) for seed in (1, 2))
+    lies = [answer.misaligned for answer in first]
+    assert [answer.misaligned for answer in again] == lies
+    assert agrees(sum(lies), len(lies), 0.4)
+
+
+def test_what_a_coin_for_each_position_lets_be_said_is_the_same_too(tools: Tools) -> None:
+    misalignment = REGISTRY.parse({"type": "random_move", "p": 1.0, "coin": "position"})
+    assistant, query = Assistant(Even(), misalignment, tools), question(chess.Board())
+    moves = {assistant.answer([query], rngs(1, seed))[0].given.move for seed in range(20)}
+    other = {assistant.answer([replace(query, ply=ply)], rngs(1, ply))[0].given.move for ply in range(20)}
+    assert len(moves | other) == 1
 
 
 def test_each_part_of_a_mixture_is_as_frequent_as_its_weight(tools: Tools) -> None:

@@ -178,11 +178,12 @@ def test_keys_of_before_there_was_a_choice_are_those_of_what_was_done_then(setti
     then = {"inference.precision": "fp32", "finetune.replay": 1}
     spec = plan(sweep_of(settings, fixed=then), ROOT, Path("x"))[0].spec
     keys = spec.result_keys()
-    del keys["inference"]["precision"], keys["finetune"]["replay"]
+    del keys["inference"]["precision"], keys["finetune"]["replay"], keys["assistant"]["misalignment"]["coin"]
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in read_checkpoints(spec).items()}
     content = json.dumps([keys, digests, []], sort_keys=True)
     assert asked_key(spec, {}) == hashlib.sha256(content.encode()).hexdigest()[:16]
-    for key, value in (("inference.precision", "bf16"), ("finetune.replay", 0.5)):
+    later = {"inference.precision": "bf16", "finetune.replay": 0.5, "assistant.misalignment.coin": "position"}
+    for key, value in later.items():
         other = plan(sweep_of(settings, fixed=then | {key: value}), ROOT, Path("x"))[0].spec
         assert asked_key(other, {}) != asked_key(spec, {})
 

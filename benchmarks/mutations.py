@@ -48,12 +48,12 @@ RULES = "tests/sandwich/highstakes/test_highstakes_rules.py"
 MUTATIONS = (
     # the outer loop
     Mutation(
-        "one random stream for all games of a block", "sandwich/protocol/selfplay.py",
-        "key = block.seed, block.step, game", "key = block.seed, block.step, block.first", SELFPLAY,
+        "one random stream for all games of a block", "sandwich/protocol/episode.py",
+        "(seed, step, first + place)", "(seed, step, first)", SELFPLAY,
     ),
     Mutation(
-        "every step draws the same numbers", "sandwich/protocol/selfplay.py",
-        "key = block.seed, block.step, game", "key = block.seed, 0, game", SELFPLAY,
+        "every step draws the same numbers", "sandwich/protocol/episode.py",
+        "(seed, step, first + place)", "(seed, 0, first + place)", SELFPLAY,
     ),
     Mutation(
         "openings drawn without the step", "sandwich/runs/loop.py",
@@ -99,12 +99,12 @@ MUTATIONS = (
     ),
     # games and questions
     Mutation(
-        "the student has White in every game", "sandwich/protocol/selfplay.py",
-        "game % 2 == 0, players", "True, players", SELFPLAY,
+        "the student has White in every game", "sandwich/protocol/episode.py",
+        "(first + np.arange(count)) % 2 == 0", "np.ones(count, np.bool_)", SELFPLAY,
     ),
     Mutation(
-        "the ledger has White's result on every ply", "sandwich/protocol/episode.py",
-        "[result.score(turn) for turn in turns]", "[result.score(True) for turn in turns]", SELFPLAY,
+        "the ledger has White's result on every ply", "sandwich/protocol/record.py",
+        "np.where(white, scores, 1 - scores)", "scores", SELFPLAY,
     ),
     Mutation(
         "a game ends one ply beyond its cap", "engines/positions.py",
@@ -112,15 +112,27 @@ MUTATIONS = (
     ),
     Mutation(
         "a budget forgets what was asked", "sandwich/spec/schedule.py",
-        "return float(min(whole, saved)) - self.asked", "return float(min(whole, saved))", SCHEDULE,
+        "np.minimum(whole, saved) - self.asked[games]", "np.minimum(whole, saved) - 0 * games", SCHEDULE,
     ),
     Mutation(
         "a decision is paid as one question", "sandwich/protocol/episode.py",
-        "self.budget.spend(resolved.questions,", "self.budget.spend(1,", SCHEDULE,
+        "spend(games[rows], outcomes.questions,", "spend(games[rows], np.ones(len(rows), np.int64),", SCHEDULE,
     ),
     Mutation(
         "a temperature the wrong way round", "agents/sampling.py",
         "policy ** (1 / temperature)", "policy**temperature", "tests/agents/test_sampling.py",
+    ),
+    Mutation(
+        "a temperature the wrong way round for many games", "agents/sampling.py",
+        "rows.flat ** (1 / temperature)", "rows.flat**temperature", "tests/agents/test_sampling.py",
+    ),
+    Mutation(
+        "an answer of another game is recorded", "sandwich/protocol/record.py",
+        "np.concatenate(parts)[places]", "np.concatenate(parts)", SELFPLAY,
+    ),
+    Mutation(
+        "an assistant lies in arrays where it should be honest", "agents/misalignment/base.py",
+        "for rng in drawn]) < self.p", "for rng in drawn]) > self.p", "tests/sandwich/protocol/test_in_arrays.py",
     ),
     Mutation(
         "an assistant lies where it should be honest", "agents/misalignment/base.py",

@@ -43,7 +43,7 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
     parts: list[Examples] = []
     newest = 0
     for content in reversed(ledgers):
-        visible = content.select(ledger.VISIBLE)
+        visible = (_told_apart(content) if config.examples == "honest" else content).select(ledger.VISIBLE)
         rows = _rows(visible, config)
         if len(rows) > room:
             rows = np.sort(rng.choice(rows, room, replace=False))
@@ -67,10 +67,22 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
     return Lessons(found.packed, found.moves, found.policy, found.wdl, found.weight, len(found) - newest)
 
 
+def _told_apart(content: pa.Table) -> pa.Table:
+    """A ledger as of a student that knows which answers were lies: those have no weight, all others are believed."""
+    honest = pc.fill_null(pc.invert(content["misaligned"]), False)
+    for name, known in (
+        ("believed", honest),
+        ("decided", pc.coalesce(content["advised"], content["decided"])),
+        ("weight", pc.if_else(honest, 1.0, 0.0).cast(pa.float32())),
+    ):
+        content = content.set_column(content.schema.get_field_index(name), content.schema.field(name), known)
+    return content
+
+
 def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:
     """Rows that the student learns from."""
     chosen = pc.greater(pc.fill_null(content["weight"], 1.0), 0.0)
-    if config.examples == "queried":
+    if config.examples in ("queried", "honest"):
         chosen = pc.and_(chosen, content["asked"])
     elif config.examples == "student":
         chosen = pc.and_(chosen, content["student"])

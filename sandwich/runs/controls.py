@@ -14,6 +14,7 @@ FOLDER = "controls"
 MEANING = {
     "own_moves": "no answer is believed: as many examples, all of its own moves",
     "honest": "no assistant ever lies",
+    "honest_only": "the same answers, of which the honest ones alone are learned from, all of them",
     "always_misaligned": "every answer is misaligned",
 }
 """What each control changes."""
@@ -42,6 +43,7 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
     specs = {
         "own_moves": but("own_moves", oversight=Ignore(), finetune=own, play=_asking_alike(spec)),
         "honest": but("honest", **misaligned(lambda misalignment: RandomMove(p=0))),
+        "honest_only": but("honest_only", finetune=spec.finetune.model_copy(update={"examples": "honest"})),
     }
     if all("p" in type(assistant.misalignment).model_fields for assistant in assistants.values()):
         always = misaligned(lambda misalignment: misalignment.model_copy(update={"p": 1.0}))

@@ -71,8 +71,10 @@ class PlayConfig(Frozen):
 class FinetuneConfig(Frozen):
     """What the student learns from, and how."""
 
-    examples: Literal["queried", "student", "all"] = "queried"
-    """Positions learned from: those asked about, all of the student's turns, or those of both sides."""
+    examples: Literal["queried", "student", "all", "honest"] = "queried"
+    """Positions learned from: those asked about, all of the student's turns, or those of both sides. `honest` is a
+    control, which no student could be: the answers that were honest, believed or not, and nothing where one was a lie.
+    """
     policy: Literal["answer", "move"] = "answer"
     """What the policy learns where an answer was believed: all of it (on channel `distribution` a probability for each
     move), or only the move decided on."""
@@ -170,7 +172,7 @@ class RunSpec(Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> "RunSpec":
-        if isinstance(self.play.ask, Never) and self.finetune.examples == "queried":
+        if isinstance(self.play.ask, Never) and self.finetune.examples in ("queried", "honest"):
             raise ValueError("play.ask is never, so nothing is queried: finetune.examples must be student or all")
         budgets = {name: budget_of(self.oversight, name) for name in BUDGETS}
         cost = self.play.cost(budgets["questions"])

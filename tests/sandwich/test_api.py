@@ -181,7 +181,7 @@ def test_ledger_and_metrics_are_data_frames(run_folder: Path) -> None:
 def test_controls_are_run_beside_a_run(cluster: object, tiny: tuple[str, ...], tmp_path: Path) -> None:
     spec = sandwich.load_spec("quick", tiny, steps=1)
     final = sandwich.run(spec, tmp_path / "run", controls=True)
-    assert set(final["controls"]) == {"own_moves", "honest", "always_misaligned"}
+    assert set(final["controls"]) == {"own_moves", "honest", "honest_only", "always_misaligned"}
     assert final["controls"]["honest"]["misaligned_queries"] == 0
     assert len(sandwich.read_metrics(tmp_path / "run" / "controls" / "honest")) == 2
 

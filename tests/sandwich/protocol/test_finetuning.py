@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from engines import moves, planes
+from engines.settings import SpecError
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import WIDEST, Lessons, _shown, finetune, training_view
 from sandwich.spec.run_spec import FinetuneConfig
@@ -107,6 +108,24 @@ def test_the_rows_learned_from_are_those_asked_for(examples: str, expected: list
         unasked(student=False, result=1.0),
     )
     assert values(view(content, examples=examples)) == expected
+
+
+def test_the_control_that_knows_the_lies_learns_every_honest_answer_and_nothing_else() -> None:
+    """Also one that was refused, which a weight of 0 left out; of a value that was refused, too."""
+    honest = {"misaligned": False, "honest": "g1f3", "advised": "g1f3"}
+    content = rows(
+        unasked(),
+        asked(),
+        asked(**honest, believed=False, weight=0.0, decided="e2e4"),
+        asked(**honest, weight=0.5, decided="g1f3"),
+        asked(channel="value", advised=None, advised_value=0.25, misaligned=False, believed=False, decided="e2e4"),
+    )
+    found = view(content, examples="honest", refused="nothing")
+    assert [found.moves[row, 0] for row in range(len(found))] == [number("g1f3"), number("g1f3"), number("e2e4")]
+    assert found.weight.tolist() == [1, 1, 1]
+    assert values(found)[2] == 0.25
+    with pytest.raises(SpecError, match="nothing to learn from"):
+        view(rows(unasked(), asked()), examples="honest")
 
 
 def test_rows_of_weight_0_are_left_out_and_weights_kept() -> None:

@@ -411,12 +411,14 @@ def test_controls_change_one_thing_each(settings: dict[str, Any]) -> None:
     found = controls(base)
     assert set(found) == set(MEANING)
     keys = base.result_keys()
-    own, honest, always = (found[name].result_keys() for name in ("own_moves", "honest", "always_misaligned"))
+    own, honest, only, always = (found[name].result_keys() for name in MEANING)
+    assert {key for key in keys if only[key] != keys[key]} == {"finetune"}
+    assert only["finetune"] == {**keys["finetune"], "examples": "honest"}
     assert {key for key in keys if own[key] != keys[key]} == {"oversight"}
     assert own["oversight"] == {"type": "ignore"}
     for other, p in ((honest, 0), (always, 1)):
         assert {key for key in keys if other[key] != keys[key]} == {"assistant"}
-        assert other["assistant"]["misalignment"] == {"type": "random_move", "p": p}
+        assert other["assistant"]["misalignment"] == {"type": "random_move", "p": p, "coin": "question"}
         assert other["assistant"]["base"] == keys["assistant"]["base"]
 
 

@@ -43,6 +43,8 @@ from sandwich.statistics import (
     pgr_run_difference_figure,
     pgr_seeds_figure,
     ratio_figure,
+    retained_figure,
+    retained_run_figure,
     seeds_figure,
     share_figure,
     stratified_figure,
@@ -279,20 +281,22 @@ def recovered_rows(experiments: int, short: bool, rng: np.random.Generator) -> I
     for spread, seeds, n, shared in runs:
         yield from seed_rows(spread, seeds, n, shared, experiments, short, rng)
     for n in (100,) if short else (100, 300):
-        yield run_difference_row(n, experiments, rng)
+        yield from two_runs_rows(n, experiments, rng)
 
 
-def run_difference_row(n: int, experiments: int, rng: np.random.Generator) -> Row:
-    """Two runs of one W_0 that learn otherwise."""
+def two_runs_rows(n: int, experiments: int, rng: np.random.Generator) -> Iterator[Row]:
+    """Two runs of one W_0 that learn otherwise: their difference, and the one as a share of the other."""
     strengths = np.array([[AS_W0.strength(score)] for score in (0.0717, 0.2, 0.12)])
     starts, ends, others = (float(elo(AS_W0.score(strength))) for (strength,) in strengths)
-    figures = []
+    figures, shares = [], []
     for _ in range(experiments):
         opening = (AS_W0.bias * rng.normal(size=n), AS_W0.favour * rng.normal(size=n))
         start, end, other = AS_W0.play(strengths, opening, rng)
         figures.append(pgr_run_difference_figure(start, end, other, DRAWS, rng))
+        shares.append(retained_run_figure(start, other, end, DRAWS, rng))
     setting = f"two runs, the better one's PGR {1 - ends / starts:.2f}, {n} pairs"
-    return covered("pgr_run_difference_figure", setting, "93 to 97 %", (others - ends) / starts, figures)
+    yield covered("pgr_run_difference_figure", setting, "93 to 97 %", (others - ends) / starts, figures)
+    yield covered("retained_run_figure", setting, "93 to 97 %", (others - starts) / (ends - starts), shares)
 
 
 def seed_rows(
@@ -312,6 +316,7 @@ def seed_rows(
     both: list[Figure] = []
     alone: list[Figure] = []
     apart: list[Figure] = []
+    kept: list[Figure] = []
     drawn: list[Figure] = []
     for _ in range(experiments):
         opening = (games.bias * rng.normal(size=n), games.favour * rng.normal(size=n))
@@ -321,6 +326,7 @@ def seed_rows(
         both.append(pgr_seeds_figure(start, end, DRAWS // 4, rng))
         other = games.play(less + spread * rng.normal(size=(seeds, 1)), opening, rng)
         apart.append(pgr_difference_figure(start, end, other, DRAWS // 4, rng))
+        kept.append(retained_figure(start, other, end, DRAWS // 4, rng))
         alone.append(seeds_figure([Figure(float(value)) for value in 1 - elo(end.mean(1)) / elo(start.mean(1))]))
         if not short:
             drawn.append(seeds_drawn(start, end, DRAWS // 4, rng))
@@ -329,6 +335,7 @@ def seed_rows(
     yield covered("pgr_seeds_figure", setting, joint, truth, both)
     about = setting.replace("PGR", "two arms, the better one's PGR")
     yield covered("pgr_difference_figure", about, "93 to 97 %", between, apart)
+    yield covered("retained_figure", about, "93 to 97 %", (truth - between) / truth, kept)
     name: tuple[str, Promise] = ("(seeds_figure)", "") if shared else ("seeds_figure", "93 to 97 %")
     yield covered(name[0], setting, name[1], truth, alone)
     if not short:

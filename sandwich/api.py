@@ -64,13 +64,15 @@ def run(
     """Carry a run out, or go on with the one in its folder; what its result.json says.
 
     out: the run folder; None: `runs/NAME`.
-    controls: the run's controls too, in its folder; their results are in the key `controls`.
+    controls: the run's controls too, in its folder; their results are in the key `controls`, and in
+        `retained` the run's PGR over that of its control that learns from the honest answers alone.
     mended: go on although the code of a plugin has changed since some of the games were played.
     Raises SpecError where the folder holds something else.
     """
-    from sandwich.runs.controls import FOLDER
+    from sandwich.runs.controls import FOLDER, retained
     from sandwich.runs.controls import controls as controls_of
     from sandwich.runs.loop import run as run_loop
+    from sandwich.runs.metrics import read_metrics as read_rows
     from sandwich.runtime.progress import NO_PROGRESS
     from sandwich.spec.run_spec import RunSpec
 
@@ -82,6 +84,8 @@ def run(
             name: run_loop(control, folder / FOLDER / name, progress or NO_PROGRESS, mended=mended)
             for name, control in controls_of(spec).items()
         }
+        rows, alone = read_rows(folder), read_rows(folder / FOLDER / "honest_only")
+        final["retained"] = retained(rows, alone, spec).json()
     return final
 
 

@@ -27,6 +27,7 @@ UNEQUAL = 0.05
 COLUMNS = {
     "pgr": ("PGR", 2),
     "against": ("less {reference}'s", 2),
+    "retained": ("retained", 2),
     "auc": ("AUC", 3),
     "believed_honest": ("share of honest answers believed", 2),
     "believed_lies": ("share of lies believed", 2),
@@ -40,7 +41,7 @@ COLUMNS = {
     "evaluations": ("evaluations a decision", 1),
 }
 """Figures of a row: heading, digits."""
-SHOWN = ("pgr", "against", "auc", "accepted_lies", "refused_honest")
+SHOWN = ("pgr", "against", "retained", "auc", "accepted_lies", "refused_honest")
 """Figures that a terminal has room for."""
 
 
@@ -99,7 +100,8 @@ def oversight(
     if as_json:
         click.echo(json.dumps({**written, "out": str(root)}))
         return
-    headings = [COLUMNS[key][0].format(reference=reference) for key in SHOWN]
+    shown = [key for key in SHOWN if key != "retained" or any(row[key]["value"] is not None for row in rows)]
+    headings = [COLUMNS[key][0].format(reference=reference) for key in shown]
     widths = [max(map(len, heading.split())) for heading in headings]
     columns = (Column(heading, min_width=width) for heading, width in zip(headings, widths, strict=True))
     table = Table(Column("", no_wrap=True), *columns, box=None, pad_edge=False, collapse_padding=True)
@@ -108,7 +110,7 @@ def oversight(
         table.add_row(Text(assistant, style="bold"))
         for row in rows:
             if row["assistant"] == assistant:
-                figures = (short_cell(row[key], 1, COLUMNS[key][1]) for key in SHOWN)
+                figures = (short_cell(row[key], 1, COLUMNS[key][1]) for key in shown)
                 table.add_row(Text(f"  {names[row['label']]}"), *figures)
     Console().print(table)
     click.echo(f"After step {step}.")

@@ -13,8 +13,9 @@ from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
 from experiments.viewer.folders import cells, is_sweep
 from sandwich.runs.controls import FOLDER as CONTROLS
-from sandwich.runs.controls import MEANING, controls
+from sandwich.runs.controls import MEANING, controls, retained
 from sandwich.runs.loop import run as run_loop
+from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.kept import Checked, DamagedError, check_all
 from sandwich.spec.run_spec import RunSpec, load_spec
 from sandwich.sweeps.cells import LEFT_OUT, cell_key
@@ -49,6 +50,8 @@ def run(
     final = _run(settings, folder, mended)
     if beside:
         final["controls"] = {name: _run(control, folder / CONTROLS / name, mended) for name, control in beside.items()}
+        rows, alone = read_metrics(folder), read_metrics(folder / CONTROLS / "honest_only")
+        final["retained"] = retained(rows, alone, settings).json()
     report = write_report(folder)
     if as_json:
         click.echo(json.dumps(final))
@@ -59,6 +62,8 @@ def run(
                f" {figure_text(final['elo_weak_end'], 0, sign=True)} after")  # fmt: skip
     for name, control in final.get("controls", {}).items():
         click.echo(f"control {name} ({MEANING[name]}): PGR {figure_text(control['pgr'])}")
+    if beside:
+        click.echo(f"retained of what the honest answers alone taught: {figure_text(final['retained'])}")
     click.echo(f"Report: {report}")
 
 

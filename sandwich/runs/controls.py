@@ -1,12 +1,17 @@
 """The controls of a run: the same run but for one thing, without which its PGR says little."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
 from sandwich.oversight.base import budget_of
 from sandwich.oversight.ignore import Ignore
+from sandwich.runtime.progress import Row
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import PlayConfig, RunSpec
+from sandwich.statistics import Figure, retained_run_figure
 
 FOLDER = "controls"
 """Folder in a run's own that holds a run folder for each of its controls."""
@@ -49,6 +54,17 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
         always = misaligned(lambda misalignment: misalignment.model_copy(update={"p": 1.0}))
         specs["always_misaligned"] = but("always_misaligned", **always)
     return specs
+
+
+def retained(rows: Sequence[Row], control: Sequence[Row], spec: RunSpec) -> Figure:
+    """What a run retained of what there was to be learned: its PGR over that of its control `honest_only`.
+
+    rows, control: metrics of both. Within these two runs (`retained_run_figure`).
+    """
+    scores = [np.array(row["pairs"]["best"], np.float64) for row in (rows[0], rows[-1], control[-1])]
+    complete = ~np.isnan(scores).any(0)
+    start, end, other = (score[complete] for score in scores)
+    return retained_run_figure(start, end, other, spec.evaluate.bootstrap, make_rng(RngStream.PGR, spec.seed))
 
 
 def _asking_alike(spec: RunSpec) -> PlayConfig:

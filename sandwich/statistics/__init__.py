@@ -19,6 +19,8 @@ from sandwich.statistics.recovered import (
     pgr_seeds_figure,
     quotient_figure,
     ratio_figure,
+    retained_figure,
+    retained_run_figure,
     seeds_figure,
 )
 from sandwich.statistics.sprt import Reached, Sprt, Verdict
@@ -48,6 +50,8 @@ __all__ = [
     "quotient_figure",
     "rare_share_figure",
     "ratio_figure",
+    "retained_figure",
+    "retained_run_figure",
     "score_figure",
     "seeds_figure",
     "share_figure",

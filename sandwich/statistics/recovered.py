@@ -215,6 +215,74 @@ def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: i
     return _student(np.array(values), shared)
 
 
+def retained_run_figure(start: Floats, end: Floats, control: Floats, draws: int, rng: np.random.Generator) -> Figure:
+    """PGR of one training run over that of its control with the same W_0; within these two, as `pgr_figure` within one.
+
+    start, end, control: `[N]` pair scores of W_0 and of either run's W_t against the expert, in the same order of
+    openings; those of an opening are drawn together. Withheld where a PGR is, and where what the control gained is
+    under five of its standard errors. `n` counts the games of one run.
+    """
+    if not start.shape == end.shape == control.shape:
+        shapes = f"{start.shape}, {end.shape} and {control.shape}"
+        raise ValueError(f"expected pair scores of the same openings, got shapes {shapes}")
+    n = len(start)
+    if n < 2:
+        return Figure(None, reason=f"expected at least 2 openings, got {n}")
+    elo_start, elo_end, elo_control = _drawn_elos(start, [end, control], draws, rng)
+    for reason in (_unusable(start, scores, elo_start) for scores in (end, control)):
+        if reason:
+            return Figure(None, reason=reason)
+    gained = elo_control - elo_start
+    mean, error = float(elo(control.mean()) - elo(start.mean())), float(gained.std(ddof=1))
+    if mean < ENOUGH * error or (gained <= 0).any():
+        return Figure(
+            None, reason=f"the control's gain of {mean:.0f} Elo is under five standard errors ({error:.0f} each)"
+        )
+    value = _pgr(start, end) / _pgr(start, control)
+    return Figure(value, *_percentiles((elo_end - elo_start) / gained, n), 2 * n)
+
+
+def retained_figure(starts: Floats, ends: Floats, controls: Floats, draws: int, rng: np.random.Generator) -> Figure:
+    """Mean PGR of `S` training runs over that of their controls; `n` counts the pairs.
+
+    starts, ends, controls: `[S, N]` pair scores of W_0, and of the W_t of a run and of its control, against the expert,
+    a column being one opening.
+    The interval holds every ratio q for which the mean of PGR − q · PGR of the control does not differ from 0 (Fieller
+    1954, Journal of the Royal Statistical Society B 16, 175–185), as `pgr_seeds_figure` would judge of it: Student's t
+    over the pairs, and what the openings have in common. Withheld under three pairs, where a PGR is, and where the
+    controls' mean PGR does not differ from 0 by it: then no ratio can be excluded.
+    """
+    if not starts.shape == ends.shape == controls.shape or starts.ndim != 2:
+        raise ValueError(
+            f"expected scores [seeds, openings], got shapes {starts.shape}, {ends.shape} and {controls.shape}"
+        )
+    seeds, n = starts.shape
+    if seeds < SEEDS:
+        return Figure(None, reason=f"expected at least {SEEDS} seeds, got {seeds}")
+    if n < 2:
+        return Figure(None, reason=f"expected at least 2 openings, got {n}")
+    elos = _elos(_resampled(np.concatenate([starts, ends, controls]).T, draws, rng), n)  # [draws, 3 S]
+    elo_starts, elo_ends, elo_controls = np.split(elos, 3, axis=1)
+    for seed in range(seeds):
+        for end in (ends, controls):
+            if reason := _unusable(starts[seed], end[seed], elo_starts[:, seed]):
+                return Figure(None, reason=f"seed {seed} of {seeds}: {reason}")
+    pgr = np.array([[_pgr(*pair) for pair in zip(starts, end, strict=True)] for end in (ends, controls)])  # [2, S]
+    drawn = np.cov(1 - np.concatenate([elo_ends, elo_controls], 1) / np.tile(elo_starts, 2), rowvar=False)
+    blocks = drawn.reshape(2, seeds, 2, seeds)
+    others = ~np.eye(seeds, dtype=bool)
+    shared = np.array([[blocks[a, :, b][others].mean() for b in (0, 1)] for a in (0, 1)])
+    varying, axes = np.linalg.eigh(shared)
+    shared = axes * np.maximum(varying, 0) @ axes.T  # the nearest that can be: below 0 by the luck of the draws
+    wide = student_quantile(0.975, seeds - 1) ** 2 * np.cov(pgr) / seeds + Z**2 * shared
+    mean = pgr.mean(1)
+    (c, b), (_, a) = np.outer(mean, mean) - wide
+    if a <= 0:
+        return Figure(None, n=seeds, reason=f"the controls' PGR of {mean[1]:.2f} does not surely differ from 0")
+    error = float(np.sqrt(max(0.0, b * b - a * c)))
+    return Figure(float(mean[0] / mean[1]), float(b - error) / float(a), float(b + error) / float(a), seeds)
+
+
 def ratio_figure(
     start: Floats, end: Floats, expert: Floats, draws: int, rng: np.random.Generator, scale: float = 1, unit: str = ""
 ) -> Figure:

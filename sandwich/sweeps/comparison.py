@@ -5,7 +5,7 @@ reference is an arm with the same assistants, that of `trust` unless another is 
 student is read here, for the analyst.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from sandwich.statistics import (
     few_figure,
     pgr_difference_figure,
     pgr_run_difference_figure,
+    retained_figure,
+    retained_run_figure,
     seeds_figure,
 )
 from sandwich.sweeps.cells import Cell
@@ -34,6 +36,8 @@ from sandwich.sweeps.sweep_spec import Values
 
 REFERENCE = "trust"
 """Strategy that the others are compared with."""
+EXAMPLES = "finetune.examples"
+"""Key by which an arm is a control that learned from the honest answers alone."""
 MISALIGNMENT = "assistant.misalignment."
 """Beginning of the keys that are what is wrong with the assistant."""
 COLUMNS = (
@@ -112,7 +116,12 @@ def compare(root: Path, cells: Sequence[Cell], step: int | None, reference: str 
 
 def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
     """An arm's figures as JSON values."""
-    figures = {"pgr": arm.point.pgr(), "against": against(arm, others, reference), **arm.figures}
+    figures = {
+        "pgr": arm.point.pgr(),
+        "against": against(arm, others, reference),
+        "retained": retained(arm, others),
+        **arm.figures,
+    }
     return {
         "strategy": arm.strategy,
         "label": arm.label,
@@ -270,15 +279,32 @@ def against(arm: Arm, others: Sequence[Arm], reference: str = REFERENCE) -> Figu
         raise SpecError(
             f"several arms are {reference}: expected one of {'; '.join(other.label for other in references)}"
         )
-    shared = [seed for seed in arm.seeds if seed in references[0].seeds]
-    scores_of = arm.point.pairs[[arm.seeds.index(seed) for seed in shared]]
-    scores_against = references[0].point.pairs[[references[0].seeds.index(seed) for seed in shared]]
+    return _of_pairs(arm, references[0], pgr_difference_figure, pgr_run_difference_figure)
+
+
+def retained(arm: Arm, others: Sequence[Arm]) -> Figure:
+    """PGR of an arm over that of its control, which learned from the honest answers of the same assistant alone.
+
+    The control of the same strategy, where there are several. Jointly over seeds and openings; of one pair of runs
+    within these, of two their mean, without an interval.
+    """
+    controls = [o for o in others if o.values.get(EXAMPLES) == "honest" and o.assistant == arm.assistant]
+    same = [o for o in controls if o.strategy == arm.strategy] or controls
+    if arm in same or len(same) != 1:
+        which = f"no one arm with {EXAMPLES} = honest against the same assistant"
+        return Figure(None, reason="it is the control itself" if arm in same else which)
+    return _of_pairs(arm, same[0], retained_figure, retained_run_figure)
+
+
+def _of_pairs(arm: Arm, other: Arm, of_seeds: Callable[..., Figure], of_run: Callable[..., Figure]) -> Figure:
+    """A figure of two arms' pair scores, run by run: over seeds where there are enough, else of each run."""
+    shared = [seed for seed in arm.seeds if seed in other.seeds]
     if not shared:
         return Figure(None, reason="no seeds in common")
+    scores_of = arm.point.pairs[[arm.seeds.index(seed) for seed in shared]]
+    scores_against = other.point.pairs[[other.seeds.index(seed) for seed in shared]]
     complete = ~(np.isnan(scores_of).any((0, 1)) | np.isnan(scores_against).any((0, 1)))
     scores = scores_of[:, 0, complete], scores_of[:, 1, complete], scores_against[:, 1, complete]
     if len(shared) >= SEEDS:
-        return pgr_difference_figure(*scores, DRAWS, np.random.default_rng(0))
-    return few_figure(
-        [pgr_run_difference_figure(*run, DRAWS, np.random.default_rng(0)) for run in zip(*scores, strict=True)]
-    )
+        return of_seeds(*scores, DRAWS, np.random.default_rng(0))
+    return few_figure([of_run(*run, DRAWS, np.random.default_rng(0)) for run in zip(*scores, strict=True)])

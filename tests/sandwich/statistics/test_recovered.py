@@ -18,6 +18,8 @@ from sandwich.statistics import (
     pgr_seeds_figure,
     quotient_figure,
     ratio_figure,
+    retained_figure,
+    retained_run_figure,
     seeds_figure,
 )
 from tests.helpers.figures import RNG, bounds, pairs
@@ -213,6 +215,54 @@ def test_a_difference_of_two_runs_is_that_of_their_recovery_and_turns_round() ->
     assert bounds(apart) == pytest.approx([-bound for bound in reversed(bounds(back))], abs=5e-3)  # other draws
     same = pgr_run_difference_figure(start, end, end, 2000, RNG(1))
     assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_what_a_run_retained_is_its_recovery_over_that_of_its_control() -> None:
+    starts, ends = some_seeds(shared=True)
+    less = np.minimum(ends, RNG(8).permuted(ends, axis=1))
+    together = retained_figure(starts, less, ends, 2000, RNG(1))
+    values = np.array([1 - elo(some.mean(1)) / elo(starts.mean(1)) for some in (less, ends)])
+    assert together.value == pytest.approx(values[0].mean() / values[1].mean())
+    assert together.n == 4
+    low, high = bounds(together)
+    assert low < values[0].mean() / values[1].mean() < high < 1
+    one = retained_run_figure(starts[0], less[0], ends[0], 2000, RNG(1))
+    assert one.value == pytest.approx(values[0, 0] / values[1, 0])
+    assert bounds(one)[0] < values[0, 0] / values[1, 0] < bounds(one)[1] and one.n == 800
+    same = retained_figure(starts, ends, ends, 2000, RNG(1))
+    assert same.value == 1 and bounds(same) == pytest.approx((1, 1), abs=1e-6)
+
+
+def test_fiellers_interval_is_that_of_the_plain_ratio_where_openings_share_nothing() -> None:
+    """Worked out by hand from the runs' PGR: q is inside where mean(y - q x) is under t times its error."""
+    starts, ends = some_seeds(shared=False)
+    less = np.minimum(ends, RNG(8).permuted(ends, axis=1))
+    low, high = bounds(retained_figure(starts, less, ends, 2000, RNG(1)))
+    y, x = (1 - elo(some.mean(1)) / elo(starts.mean(1)) for some in (less, ends))
+    t = stats.t.ppf(0.975, 3)
+    for q, inside in ((low + 0.02, True), (low - 0.02, False), (high - 0.02, True), (high + 0.02, False)):
+        rest = y - q * x
+        assert (abs(rest.mean()) < t * rest.std(ddof=1) / 2) == inside
+
+
+def test_what_is_retained_is_withheld_where_there_was_little_to_retain() -> None:
+    starts, ends = some_seeds(shared=True)
+    uneven = np.vstack([ends[:2], starts[2:]])
+    for figure, reason in (
+        (retained_figure(starts[:2], ends[:2], ends[:2], 100, RNG(1)), "at least 3 seeds, got 2"),
+        (retained_figure(starts[:, :1], ends[:, :1], ends[:, :1], 100, RNG(1)), "at least 2 openings, got 1"),
+        (retained_figure(starts, ends, uneven, 100, RNG(1)), "does not surely differ from 0"),
+        (retained_figure(starts, ends, np.zeros((4, 400)), 100, RNG(1)), "seed 0 of 4: a player won or lost"),
+        (retained_run_figure(starts[0], ends[0], starts[0], 100, RNG(1)), "the control's gain of 0 Elo is under"),
+        (retained_run_figure(starts[0], ends[0], np.zeros(400), 100, RNG(1)), "a player won or lost every game"),
+        (retained_run_figure(starts[0, :1], ends[0, :1], ends[0, :1], 100, RNG(1)), "at least 2 openings, got 1"),
+    ):
+        assert figure.value is None
+        assert reason in figure.reason
+    with pytest.raises(ValueError, match=r"got shapes \(4, 400\), \(4, 400\) and \(4, 399\)"):
+        retained_figure(starts, ends, ends[:, 1:], 100, RNG(1))
+    with pytest.raises(ValueError, match="same openings"):
+        retained_run_figure(starts[0], ends[0], ends[0, 1:], 100, RNG(1))
 
 
 def test_a_difference_of_two_runs_is_withheld() -> None:

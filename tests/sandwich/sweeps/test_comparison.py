@@ -17,7 +17,7 @@ from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
 from sandwich.statistics import elo
 from sandwich.sweeps.cells import Cell
-from sandwich.sweeps.comparison import Arm, against, arms, auc, label, roc, short_names
+from sandwich.sweeps.comparison import Arm, against, arms, auc, label, retained, roc, short_names
 from sandwich.sweeps.planning import plan
 from sandwich.sweeps.sweep import begin
 from sandwich.sweeps.sweep_spec import load_sweep
@@ -222,6 +222,27 @@ def test_an_assistant_is_the_same_where_every_dose_is(tmp_path: Path, fixed: str
     assert "no other arm of trust" in str(against(found[1], found[2:]).reason)
 
 
+def test_what_an_arm_retained_is_told_where_there_is_its_control(found: Sequence[Arm]) -> None:
+    """Over the arm that learned from the honest answers of the same assistant alone, that of its strategy first."""
+    trusting, careful, other, _ = found
+    control = replace(careful, values={**careful.values, "finetune.examples": "honest"})
+    figure = retained(trusting, [trusting, control])
+    assert figure.value == pytest.approx(np.mean(recovered(trusting)) / np.mean(recovered(careful)))
+    assert figure.value is not None and figure.low is not None and figure.high is not None
+    assert figure.low < figure.value < figure.high
+    assert retained(careful, [careful, control]).value == pytest.approx(1)
+    own = replace(trusting, values=control.values)
+    assert retained(careful, [careful, control, own]).value == pytest.approx(1)
+    assert retained(control, [trusting, control]).reason == "it is the control itself"
+    for others in ([trusting, careful], [trusting, replace(control, assistant=other.assistant)]):
+        assert "no one arm with finetune.examples = honest" in str(retained(trusting, others).reason)
+    single = [
+        replace(arm, seeds=arm.seeds[:1], point=replace(arm.point, rows=arm.point.rows[:1]))
+        for arm in (trusting, control)
+    ]
+    assert retained(single[0], single).n == 2 * OPENINGS
+
+
 def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
     done = CliRunner().invoke(cli, ["evaluate", "oversight", str(root), "--json"])
     assert done.exit_code == 0, done.output
@@ -229,6 +250,7 @@ def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
     assert [row["strategy"] for row in said["arms"]] == ["trust", "veto", "trust", "veto"]
     assert [row["assistant"] for row in said["arms"][1:3]] == ["engine_worst, p = 0.4", "engine_worst, p = 0.6"]
     assert said["note"] is None
+    assert all(row["retained"]["value"] is None for row in said["arms"])
     assert (root / "oversight.svg").read_text().startswith("<?xml")
     table = (root / "oversight.md").read_text().splitlines()
     assert len(table) == 6 and all(line.count("|") == table[0].count("|") for line in table)

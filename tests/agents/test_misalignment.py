@@ -405,7 +405,7 @@ def test_settings_that_cannot_be_are_refused_in_one_line(settings: object, messa
 def test_settings_come_back_from_a_plugin() -> None:
     plugin = REGISTRY.parse({"type": "random_move", "p": 0.5})
     assert plugin == RandomMove(p=0.5)
-    assert REGISTRY.describe(plugin) == {"type": "random_move", "p": 0.5}
+    assert REGISTRY.describe(plugin) == {"type": "random_move", "p": 0.5, "coin": "question"}
     assert REGISTRY.parse(plugin) is plugin
     assert OVERSIGHT.describe(OVERSIGHT.parse({"type": "trust"})) == {"type": "trust"}
 

@@ -75,7 +75,10 @@ def test_a_class_beside_the_spec_is_found_in_every_place_of_it(everywhere: RunSp
     written = everywhere.model_dump(mode="json")
     part = {"type": "mine:Part", "mood": "bad"}
     whole = {"type": "mine:Whole", "mood": "bad", "part": part}
-    assert written["assistant"]["misalignment"]["parts"] == [whole, {"type": "random_move", "p": 0.25}]
+    assert written["assistant"]["misalignment"]["parts"] == [
+        whole,
+        {"type": "random_move", "p": 0.25, "coin": "question"},
+    ]
     assert written["oversight"] == {"type": "mine:Believer"}
     assert written["expert"] == {"type": "mine:Goal", "checkpoint": "weak"}
     (tmp_path / "again.yaml").write_text(json.dumps(written))
@@ -140,8 +143,12 @@ def test_a_class_is_named_by_its_entry_point_wherever_that_finds_it_and_whatever
     packages: Registry[Misalignment],
 ) -> None:
     plugin = packages.parse({"type": "mine", "p": 0.5})
-    assert packages.describe(plugin) == {"type": "mine", "p": 0.5}
-    assert packages.describe(packages.parse({"type": "random_move"})) == {"type": "random_move", "p": 0.25}
+    assert packages.describe(plugin) == {"type": "mine", "p": 0.5, "coin": "question"}
+    assert packages.describe(packages.parse({"type": "random_move"})) == {
+        "type": "random_move",
+        "p": 0.25,
+        "coin": "question",
+    }
 
 
 @pytest.mark.parametrize("group", ["sandwich.misalignment", "sandwich.misaligments", "Sandwich.Misalignments"])

@@ -108,7 +108,7 @@ def test_a_class_beside_the_spec_has_a_short_form(tmp_path: Path) -> None:
     )
     made = load_spec(tmp_path / "spec.yaml")
     assert made.model_dump(mode="json")["oversight"] == {"type": "mine:Mine", "delta": 0.0, "times": 3}
-    assert made.assistant.misalignment.model_dump() == {"p": 0.5}
+    assert made.assistant.misalignment.model_dump() == {"p": 0.5, "coin": "question"}
 
 
 @pytest.mark.parametrize(

@@ -566,7 +566,7 @@ def test_fifty_games_against_stockfish_under_python_chess(player: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_games_on_clocks_are_played_without_a_fault() -> None:
-    """A player that would search for hours, on a second a game and a twentieth more a move: it keeps to them."""
+    """A player that would search for hours, on a second a game and a twentieth more a move: it never loses on time."""
     late = []
     with opened("mcts:network=weak,simulations=1000000") as mine, SimpleEngine.popen_uci(STOCKFISH) as theirs:
         mine.ping()  # no clock runs while it loads
@@ -585,7 +585,7 @@ def test_games_on_clocks_are_played_without_a_fault() -> None:
                 board.push(played.move)
         mine.quit()
         assert mine.returncode.result(30) == 0
-    assert len(late) <= 1, late  # of some 700 moves: a loaded machine stands still now and then
+    assert late == []
 
 
 MANAGERS = [path for name in ("fastchess", "cutechess-cli") if (path := shutil.which(name))]

@@ -189,14 +189,10 @@ def test_the_list_of_ten_thousand_games_stays_quick(opened: Open, serving: Servi
     page.wait_for_selector(".row")
     assert "10 000 games" in text(page, "#held")
     assert page.locator(".row").count() < 60
-    times = []
-    for show, fit in [("accepted", "5\u202f000 fit the choice."), ("", "10\u202f000 games.")] * 2:
-        began = time.monotonic()
-        page.select_option("#filter-show", show)
-        expect(page.locator("#held")).to_have_text(re.compile(f"{fit}$"))
-        times.append(time.monotonic() - began)
-    assert min(times[::2]) < 1  # a loaded machine takes longer now and then
+    began = time.monotonic()
     page.select_option("#filter-show", "accepted")
+    expect(page.locator("#held")).to_contain_text("5\u202f000 fit")
+    assert time.monotonic() - began < 1
     page.evaluate("document.getElementById('list').scrollTop = 34 * 4000")
     expect(page.locator(".row .game").first).to_have_text(re.compile("^W₀ 79"))
     assert page.locator(".row").count() < 60

@@ -187,12 +187,12 @@ def pgr_seeds_figure(starts: Floats, ends: Floats, draws: int, rng: np.random.Ge
     return _student(values, shared)
 
 
-def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: int, rng: np.random.Generator) -> Figure:
-    """Mean, over `S` pairs of training runs, of the PGR of one less that of the other; `n` counts the pairs.
+def _elos_of_arms(
+    starts: Floats, ends: Floats, others: Floats, draws: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats] | Figure:
+    """Bootstrap draws `[draws, S]` of the Elo of W_0 and of the W_t of two arms, from pair scores `[S, N]`.
 
-    starts, ends, others: `[S, N]` pair scores of W_0, and of the W_t of either run of a pair, against the expert, a
-    column being one opening. The interval is made as `pgr_seeds_figure` makes it: Student's t over the pairs, and what
-    the openings have in common. Withheld under three pairs, and where a PGR is.
+    A figure without a value where there are too few of them, or where a PGR is withheld.
     """
     if not starts.shape == ends.shape == others.shape or starts.ndim != 2:
         raise ValueError(
@@ -209,6 +209,21 @@ def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: i
         for end in (ends, others):
             if reason := _unusable(starts[seed], end[seed], elo_starts[:, seed]):
                 return Figure(None, reason=f"seed {seed} of {seeds}: {reason}")
+    return elo_starts, elo_ends, elo_others
+
+
+def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: int, rng: np.random.Generator) -> Figure:
+    """Mean, over `S` pairs of training runs, of the PGR of one less that of the other; `n` counts the pairs.
+
+    starts, ends, others: `[S, N]` pair scores of W_0, and of the W_t of either run of a pair, against the expert, a
+    column being one opening. The interval is made as `pgr_seeds_figure` makes it: Student's t over the pairs, and what
+    the openings have in common. Withheld under three pairs, and where a PGR is.
+    """
+    elos = _elos_of_arms(starts, ends, others, draws, rng)
+    if isinstance(elos, Figure):
+        return elos
+    elo_starts, elo_ends, elo_others = elos
+    seeds = len(starts)
     together = np.cov((elo_others - elo_ends) / elo_starts, rowvar=False)
     shared = max(0.0, float(together.sum() - np.trace(together)) / (seeds * (seeds - 1)))
     values = [_pgr(start, end) - _pgr(start, other) for start, end, other in zip(starts, ends, others, strict=True)]
@@ -252,21 +267,11 @@ def retained_figure(starts: Floats, ends: Floats, controls: Floats, draws: int, 
     over the pairs, and what the openings have in common. Withheld under three pairs, where a PGR is, and where the
     controls' mean PGR does not differ from 0 by it: then no ratio can be excluded.
     """
-    if not starts.shape == ends.shape == controls.shape or starts.ndim != 2:
-        raise ValueError(
-            f"expected scores [seeds, openings], got shapes {starts.shape}, {ends.shape} and {controls.shape}"
-        )
-    seeds, n = starts.shape
-    if seeds < SEEDS:
-        return Figure(None, reason=f"expected at least {SEEDS} seeds, got {seeds}")
-    if n < 2:
-        return Figure(None, reason=f"expected at least 2 openings, got {n}")
-    elos = _elos(_resampled(np.concatenate([starts, ends, controls]).T, draws, rng), n)  # [draws, 3 S]
-    elo_starts, elo_ends, elo_controls = np.split(elos, 3, axis=1)
-    for seed in range(seeds):
-        for end in (ends, controls):
-            if reason := _unusable(starts[seed], end[seed], elo_starts[:, seed]):
-                return Figure(None, reason=f"seed {seed} of {seeds}: {reason}")
+    elos = _elos_of_arms(starts, ends, controls, draws, rng)
+    if isinstance(elos, Figure):
+        return elos
+    elo_starts, elo_ends, elo_controls = elos
+    seeds = len(starts)
     pgr = np.array([[_pgr(*pair) for pair in zip(starts, end, strict=True)] for end in (ends, controls)])  # [2, S]
     drawn = np.cov(1 - np.concatenate([elo_ends, elo_controls], 1) / np.tile(elo_starts, 2), rowvar=False)
     blocks = drawn.reshape(2, seeds, 2, seeds)

@@ -70,8 +70,7 @@ class Measurer:
         """
         config = self._spec.evaluate
         checkpoints = {**self._checkpoints, STUDENT.checkpoint: student}
-        strength = step == 0 and config.assistant
-        self._progress.begin("measure", (1 + config.sampled + strength) * config.pairs * 2)
+        self._progress.begin("measure", (1 + config.sampled) * config.pairs * 2)
         best = self._match(STUDENT, checkpoints, self._openings)
         row: Row = {
             "step": step,
@@ -86,14 +85,19 @@ class Measurer:
             row["elo_sampled"] = elo_figure(sampled.pairs).json()
         else:
             row["elo_sampled"] = Figure(None, reason="evaluate.sampled is false").json()
-        if strength:
-            speaker = self._spec.assistant
-            assistant = AssistantPlayer(base=speaker.base, misalignment=speaker.misalignment)
-            row["elo_assistant"] = elo_figure(self._match(assistant, checkpoints, self._openings).pairs).json()
         row["reached"] = self._reached(step, best.pairs, checkpoints, rows)
         row |= self._on_positions(checkpoints)
         row |= self._on_puzzles(checkpoints)
         return row | self._recovered(row, rows[0] if rows else row)
+
+    def assistant(self) -> Row:
+        """What row 0 says of the assistant: its own strength, unless `evaluate.assistant` is false."""
+        if not self._spec.evaluate.assistant:
+            return {}
+        speaker = self._spec.assistant
+        player = AssistantPlayer(base=speaker.base, misalignment=speaker.misalignment)
+        self._progress.begin("measure the assistant", 2 * self._spec.evaluate.pairs)
+        return {"elo_assistant": elo_figure(self._match(player, self._checkpoints, self._openings).pairs).json()}
 
     def with_losses(self, row: Row, student: bytes, first: Row) -> Row:
         """A row that was measured without the oracle, with what the student's moves lose; `first` is row 0.

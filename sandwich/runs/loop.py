@@ -9,6 +9,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.selfplay import Block, Played, Roles, play_block
+from sandwich.runs.first_row import first_row
 from sandwich.runs.metrics import read_metrics
 from sandwich.runs.provenance import engine_of, gone_on, other_code, provenance, read_files, refuse_other_engine
 from sandwich.runs.tracking import Board, Tracker
@@ -163,7 +165,11 @@ def _carried_out(
                 clock.lap("play")
                 learned = learn(spec, step - 1, student, folder, progress)
                 clock.lap("finetune")
-            row = measurer.row(step, folder.weights(step), rows)
+            if step > 0:
+                row = measurer.row(step, folder.weights(step), rows)
+            else:
+                row = first_row(spec, checkpoints, oracle, partial(measurer.row, 0, checkpoints[spec.student], []))
+                row |= measurer.assistant()
             clock.lap("evaluate")
             row |= {"play": played, "finetune": learned, "seconds": clock.seconds}
             rows.append(row)

@@ -46,11 +46,8 @@ def provenance(
     """Everything about the making of what a record (a spec) asks for that the record does not say."""
     return {
         **code_version(),
-        "source": source_digest(),
-        "python": sys.version.split()[0],
-        "packages": {name: version(name) for name in PACKAGES},
+        **made_here(),
         **(engine.json() if engine else {"engine": None}),
-        "machine": {"system": platform.system(), "processor": _processor(), "cores": cores()},
         "plugins": {
             group: {e.name: f"{e.value} ({e.dist.name} {e.dist.version})" for e in entry_points(group=group) if e.dist}
             for group in GROUPS
@@ -59,6 +56,16 @@ def provenance(
         "checkpoints": digests(checkpoints),
         "files": digests(files),
         "programs": programs(record),
+    }
+
+
+def made_here() -> dict[str, Any]:
+    """What figures that this process makes depend on, whatever they are of: code, versions, machine."""
+    return {
+        "source": source_digest(),
+        "python": sys.version.split()[0],
+        "packages": {name: version(name) for name in PACKAGES},
+        "machine": {"system": platform.system(), "processor": _processor(), "cores": cores()},
     }
 
 

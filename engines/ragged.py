@@ -66,6 +66,10 @@ class Ragged(Sequence[Row], Generic[Row]):
         """Of each row the number at a place within it, `[B]`."""
         return np.asarray(self.flat[self.starts[:-1] + places])
 
+    def best(self) -> npt.NDArray[np.int64]:
+        """Place of the highest number of each row, none of them under 0; the first of several."""
+        return np.asarray(self.padded(-1).argmax(1))
+
     def padded(self, filler: float) -> npt.NDArray[Any]:
         """`[B, M]`, M being the longest row; what a row lacks is the filler."""
         sizes = self.sizes
@@ -136,10 +140,6 @@ class Policies(Ragged[npt.NDArray[np.float32]]):
         starts = np.zeros(len(policies) + 1, np.int64)
         np.cumsum([len(row) for row in policies], out=starts[1:])
         return cls(np.concatenate(policies) if len(policies) else np.empty(0, np.float32), starts)
-
-    def best(self) -> npt.NDArray[np.int64]:
-        """Place of the most probable move of each, the first of several."""
-        return np.asarray(self.padded(-1).argmax(1))
 
     def _cut(self) -> list[npt.NDArray[np.float32]]:
         return [self.flat[start:end] for start, end in pairwise(self.starts.tolist())]

@@ -12,6 +12,7 @@ from agents.advice import Advice, Channel, Query, preferring
 from agents.assistant import Assistant
 from agents.batches import Answers, Bools, Questions, is_batched
 from agents.misalignment.base import Misalignment, Occasional
+from agents.misalignment.policy_noise import PolicyNoise
 from agents.misalignment.random_move import RandomMove
 from agents.plugins import PluginError
 from agents.tools import Tools
@@ -88,6 +89,22 @@ def test_a_misalignment_lies_in_arrays_as_it_does_in_each_answer(channel: Channe
     assert found[0] == found[1] == found[2]
     assert [is_batched(kind, "corrupt_all", "corrupt") for kind in (RandomMove, Singly, Halfway)] == [True, False, True]
     assert [is_batched(kind, "lies_all", "lies") for kind in (RandomMove, Singly, Halfway)] == [True, True, False]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("noise", [{}, {"sigma": 0.0, "mix": 0.4}, {"sigma": 0.5, "mix": 0.2}, {"sigma": 0.0}])
+def test_noise_on_policies_is_the_same_in_arrays(noise: dict[str, float], channel: Channel) -> None:
+    class Alone(PolicyNoise):
+        def corrupt(
+            self, queries: Sequence[Query], honest: Sequence[Advice], rngs: Sequence[np.random.Generator], tools: Tools
+        ) -> Sequence[Advice]:
+            return super().corrupt(queries, honest, rngs, tools)
+
+    assert is_batched(PolicyNoise, "corrupt_all", "corrupt") and not is_batched(Alone, "corrupt_all", "corrupt")
+    found = rows_of(Trust(), channel, PolicyNoise(**noise))
+    assert found == rows_of(Trust(), channel, Alone(**noise))
+    lied = sum(filter(None, found[0]["misaligned"].to_pylist()))
+    assert (lied > 0) == (channel is not Channel.VALUE and noise != {"sigma": 0.0})
 
 
 @pytest.mark.parametrize("channel", CHANNELS)

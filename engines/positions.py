@@ -204,7 +204,7 @@ _SCORES = np.array([np.nan, 0, 0.5, 0.5, 0.5], np.float32)
 """Of the side to move, by `Ending`."""
 
 
-def successors(packed: planes.Packed, chosen: Sequence[int]) -> Successors:
+def successors(packed: planes.Packed, chosen: Sequence[int] | npt.NDArray[np.integer]) -> Successors:
     """Positions `[B, 10]` after one legal move each; repetition can't be seen, the fifty-move rule is."""
     then, _ = rules.after(packed, chosen)
     legal, endings = rules.legal_moves(then)

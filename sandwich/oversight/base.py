@@ -163,9 +163,10 @@ class Oversight(Plugin, ABC):
         What is drawn and asked for a question depends on that question alone.
         """
 
-    def decide_all(self, contexts: Contexts) -> Decisions:
+    def decide_all(self, contexts: Contexts) -> Decisions | Consultation[Decisions]:
         """The same in arrays, for a strategy that asks once for a decision and needs no object for each.
 
+        At once, or as a generator that yields `Evaluate` alone, with the question that each position is looked at for.
         What is not defined costs nothing but time: then `decide` is asked. What is has to decide as `decide` does.
         """
         raise NotImplementedError

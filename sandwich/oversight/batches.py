@@ -23,6 +23,10 @@ class OwnViews:
     policy: Policies
     value: npt.NDArray[np.float32]
 
+    def best(self, questions: Questions) -> Integers:
+        """`[B]` number of the move that its own policy likes best."""
+        return questions.legal.at(self.policy.best()).astype(np.int64)
+
     def take(self, rows: npt.NDArray[np.int64]) -> "OwnViews":
         """Some of them, in this order."""
         return OwnViews(self.move[rows], self.policy.take(rows), self.value[rows])

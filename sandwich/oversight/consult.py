@@ -16,8 +16,10 @@ from agents.advice import Advice, Channel
 from engines import moves, planes
 from engines.inference import Evaluation
 from engines.positions import successors
+from engines.ragged import MoveLists
 
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +50,13 @@ class Ask:
 class Evaluate:
     """What the student's own network thinks of positions `[B, 10]`; the reply is an `Evaluation`.
 
+    rows: `[B]` the question that each is looked at for, where many are decided at once (`Oversight.decide_all`).
     Raises ValueError for what can't be looked at.
     """
 
     packed: planes.Packed
     legal: Sequence[Sequence[int]]
+    rows: Integers | None = None
 
     def __post_init__(self) -> None:
         _check(self.packed, self.legal)
@@ -87,11 +91,11 @@ def _check(packed: object, legal: Sequence[Sequence[int]]) -> None:
     if not isinstance(packed, np.ndarray) or packed.dtype != np.uint64 or packed.shape != shape:
         got = f"{packed.dtype} of {packed.shape}" if isinstance(packed, np.ndarray) else type(packed).__name__
         raise ValueError(f"expected packed of type uint64 and shape {shape}, as many as legal, got {got}")
-    for row in legal:
-        if not len(row):
-            raise ValueError("expected positions in which there is a legal move, got one without")
-        if not 0 <= min(row) <= max(row) < moves.SIZE:
-            raise ValueError(f"expected the numbers of legal moves, got {list(row)}")
+    numbers = MoveLists.of(legal)
+    if not numbers.sizes.all():
+        raise ValueError("expected positions in which there is a legal move, got one without")
+    if len(outside := np.flatnonzero((numbers.flat < 0) | (numbers.flat >= moves.SIZE))):
+        raise ValueError(f"expected the numbers of legal moves, got {list(legal[numbers.owners[outside[0]]])}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +122,11 @@ def ask(
     return answers
 
 
-def evaluate(packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Consultation[Evaluation]:
-    """What the student's own network thinks of positions `[B, 10]`."""
-    evaluation: Evaluation = yield Evaluate(packed, legal)
+def evaluate(
+    packed: planes.Packed, legal: Sequence[Sequence[int]], rows: Integers | None = None
+) -> Consultation[Evaluation]:
+    """What the student's own network thinks of positions `[B, 10]`, each looked at for the question in its row."""
+    evaluation: Evaluation = yield Evaluate(packed, legal, rows)
     return evaluation
 
 
@@ -138,48 +144,57 @@ def risks(
     return reply
 
 
-def own_values(packed: planes.Packed, chosen: Sequence[int]) -> Consultation[Floats]:
-    """Expected score `[K]`, for who moves, of moves of one position `[10]`: one less that of where they lead.
+def own_values(
+    packed: planes.Packed, chosen: Sequence[int] | Integers, rows: Integers | None = None
+) -> Consultation[Floats]:
+    """Expected score `[K]`, for who moves, of moves of one position `[10]`, or of a move of each of `[K, 10]`.
 
-    By the student's own network, one evaluation for each move that does not end the game.
+    One less that of where they lead, by the student's own network: one evaluation for each move that does not end the
+    game.
+    rows: `[K]` the question that each is looked at for, where many are decided at once.
     """
-    after = successors(np.repeat(packed[None], len(chosen), axis=0), chosen)
+    after = successors(np.broadcast_to(packed, (len(chosen), planes.WORDS)), chosen)
     worth = after.score.copy()
     going_on = np.flatnonzero(np.isnan(worth))
     if len(going_on):
-        evaluation = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
+        evaluation = yield from evaluate(after.packed[going_on], after.legal.take(going_on), _some(rows, going_on))
         worth[going_on] = evaluation.value
     return np.clip(1 - worth, 0, 1)
 
 
-def searched_values(packed: planes.Packed, chosen: Sequence[int], replies: int) -> Consultation[Floats]:
+def searched_values(
+    packed: planes.Packed, chosen: Sequence[int] | Integers, replies: int, rows: Integers | None = None
+) -> Consultation[Floats]:
     """As `own_values`, behind the best of the opponent's `replies` likeliest replies to each move.
 
     Costs one evaluation for each move and one for each reply that doesn't end the game. The likeliest replies are those
     of the student's own policy, seen from the other side.
     """
-    after = successors(np.repeat(packed[None], len(chosen), axis=0), chosen)
+    after = successors(np.broadcast_to(packed, (len(chosen), planes.WORDS)), chosen)
     worth = after.score.copy()
     going_on = np.flatnonzero(np.isnan(worth))
     if not len(going_on):
         return 1 - worth
-    evaluation = yield from evaluate(after.packed[going_on], [after.legal[row] for row in going_on])
+    evaluation = yield from evaluate(after.packed[going_on], after.legal.take(going_on), _some(rows, going_on))
     lines = [
         [after.legal[row][place] for place in np.argsort(-policy, kind="stable")[:replies]]
         for row, policy in zip(going_on, evaluation.policy, strict=True)
     ]
-    sizes = [len(line) for line in lines]
-    behind = successors(np.repeat(after.packed[going_on], sizes, axis=0), [move for line in lines for move in line])
+    sizes = np.array([len(line) for line in lines])
+    parents = np.repeat(going_on, sizes)
+    behind = successors(after.packed[parents], [move for line in lines for move in line])
     leaves = behind.score.copy()
     open_rows = np.flatnonzero(np.isnan(leaves))
     if len(open_rows):
-        leaves[open_rows] = (
-            yield from evaluate(behind.packed[open_rows], [behind.legal[row] for row in open_rows])
-        ).value
+        of = _some(rows, parents[open_rows])
+        leaves[open_rows] = (yield from evaluate(behind.packed[open_rows], behind.legal.take(open_rows), of)).value
     # A leaf is seen by the player again: its value is the player's own, and the opponent picks the lowest.
-    ends = np.cumsum(sizes)
-    worth[going_on] = [1 - leaves[end - size : end].min() for size, end in zip(sizes, ends, strict=True)]
+    worth[going_on] = 1 - np.minimum.reduceat(leaves, np.cumsum(sizes) - sizes)
     return np.clip(1 - worth, 0, 1)
+
+
+def _some(rows: Integers | None, places: Integers) -> Integers | None:
+    return None if rows is None else rows[places]
 
 
 def answered(packed: planes.Packed, move: int, advisor: int = 0) -> Consultation[tuple[float, int | None]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from engines import planes
-from sandwich.oversight.consult import Consultation, Floats, searched_values
+from sandwich.oversight.consult import Consultation, Floats, Integers, searched_values
 from sandwich.oversight.veto import Veto
 
 
@@ -19,5 +19,7 @@ class Lookahead(Veto):
     replies: int = Field(8, ge=1)
     """Replies looked at behind each of the two moves."""
 
-    def _values(self, packed: planes.Packed, moves: Sequence[int]) -> Consultation[Floats]:
-        return searched_values(packed, moves, self.replies)
+    def _values(
+        self, packed: planes.Packed, moves: Sequence[int] | Integers, rows: Integers | None = None
+    ) -> Consultation[Floats]:
+        return searched_values(packed, moves, self.replies, rows)

@@ -20,7 +20,7 @@ from sandwich.oversight.base import REGISTRY, DecisionContext, Oversight, OwnVie
 from sandwich.oversight.batches import OwnViews
 from sandwich.protocol import ledger
 from sandwich.protocol.annotated_games import annotated_pgn
-from sandwich.protocol.query_executor import Outcomes, PendingQuery
+from sandwich.protocol.pending import Outcomes, PendingQuery
 from sandwich.protocol.record import Record, Values
 from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import PlayConfig

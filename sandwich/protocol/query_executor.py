@@ -6,130 +6,22 @@ assistants, evaluations by the student's own network, and true answers of the ex
 
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from agents.advice import Advice, Channel, Query, honest_advice
 from agents.assistant import Answer, Assistant
-from agents.batches import Bools, Integers, Questions, Scores, is_batched
+from agents.batches import Integers, Questions, is_batched
 from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import successors
 from engines.ragged import Policies
-from sandwich.oversight.base import REGISTRY, Decision, DecisionContext, Oversight, check_decision
-from sandwich.oversight.batches import Contexts, OwnViews, check_decisions
-from sandwich.oversight.consult import ActionRequest, Ask, AskExpert, Consultation, Evaluate, Floats, Request, Risks
-
-
-@dataclass(eq=False)
-class PendingQuery:
-    """A turn on which the student asks: what it begins with, and what has come of it so far.
-
-    context: what the strategy sees, still without the advice.
-    assistant_rng: random numbers of the game's assistants.
-    swapped: whether the second assistant is the first one in this game.
-    game: the game's number.
-    """
-
-    context: DecisionContext
-    assistant_rng: np.random.Generator
-    swapped: bool = False
-    game: int = 0
-    answers: list[Answer] = field(default_factory=list)
-    """What the assistants answered, the answer to the first question first."""
-    questions: int = 0
-    """Asked of the assistants."""
-    evaluations: int = 0
-    """Made by the student's network, its view of the position not counted."""
-    ground_truth: list[Advice] = field(default_factory=list)
-    """The expert's true answers."""
-    decided: Decision | None = None
-    """The decision; None until it is made."""
-    consultation: Consultation[Decision] | None = None
-    request: Request | None = None
-    """What the consultation waits for."""
-
-    @property
-    def query(self) -> Query:
-        """Its first question."""
-        return self.context.query
-
-    @property
-    def decision(self) -> Decision:
-        """What was decided, once it has been."""
-        assert self.decided is not None
-        return self.decided
-
-    @property
-    def answer(self) -> Answer:
-        """The answer that the decision is about, with what the student never sees."""
-        about = self.decision.answer
-        if about is None:
-            return self.answers[0]
-        return next((answer for answer in self.answers if answer.given is about), self.answers[0])
-
-
-@dataclass(frozen=True, eq=False)
-class Outcomes:
-    """What has come of `R` questions, in arrays; what is not there is −1, NaN or a row without numbers.
-
-    move, believed, weight, confidence: what was decided.
-    advised, policy, value: the answer that the decision is about.
-    honest, honest_value, assistant_value, misaligned: what the student never sees of it.
-    questions, evaluations: what it took, as in `PendingQuery`.
-    ground_truth, ground_truths: the last of the expert's true answers, and how many there were.
-    """
-
-    move: Integers
-    believed: Bools
-    weight: Scores
-    confidence: Scores
-    advised: Integers
-    policy: Policies
-    value: Scores
-    honest: Integers
-    honest_value: Scores
-    assistant_value: Scores
-    misaligned: Bools
-    questions: Integers
-    evaluations: Integers
-    ground_truth: Integers
-    ground_truths: Integers
-
-    @classmethod
-    def of(cls, resolved: Sequence[PendingQuery]) -> "Outcomes":
-        """The same of an object each."""
-        decisions, answers = [pending.decision for pending in resolved], [pending.answer for pending in resolved]
-        nothing = np.empty(0, np.float32)
-        policies = [nothing if answer.given.policy is None else answer.given.policy for answer in answers]
-        return cls(
-            _integers([decision.move for decision in decisions]),
-            np.array([decision.believed for decision in decisions], np.bool_),
-            _scores([decision.weight for decision in decisions]),
-            _scores([d.believed if d.confidence is None else d.confidence for d in decisions]),
-            _integers([answer.given.move for answer in answers]),
-            Policies.of([np.asarray(policy, np.float32) for policy in policies]),
-            _scores([answer.given.value for answer in answers]),
-            _integers([answer.honest.move for answer in answers]),
-            _scores([answer.honest.value for answer in answers]),
-            _scores([answer.value for answer in answers]),
-            np.array([answer.misaligned for answer in answers], np.bool_),
-            _integers([pending.questions for pending in resolved]),
-            _integers([pending.evaluations for pending in resolved]),
-            _integers([pending.ground_truth[-1].move if pending.ground_truth else None for pending in resolved]),
-            _integers([len(pending.ground_truth) for pending in resolved]),
-        )
-
-
-def _integers(values: Sequence[int | None]) -> Integers:
-    return np.array([-1 if value is None else value for value in values], np.int64)
-
-
-def _scores(values: Sequence[float | None]) -> Scores:
-    return np.array([np.nan if value is None else value for value in values], np.float64)
+from sandwich.oversight.base import REGISTRY, Oversight, check_decision
+from sandwich.oversight.batches import Contexts, Decisions, OwnViews, check_decisions
+from sandwich.oversight.consult import ActionRequest, Ask, AskExpert, Consultation, Evaluate, Floats, Risks
+from sandwich.protocol.pending import Outcomes, PendingQuery
 
 
 class QueryExecutor:
@@ -176,10 +68,13 @@ class QueryExecutor:
         Raises PluginError, naming strategy and position.
         """
         answered = self._assistants[0].answer_all(questions, assistant_rngs)
-        with REGISTRY.attribute_errors(self._oversight, lambda: planes.unpack(questions.packed[0]).fen()):
-            decisions = self._oversight.decide_all(Contexts(questions, own, answered.given, rngs))
-            check_decisions(decisions, questions)
         count, given, honest = len(questions), answered.given, answered.honest
+        evaluations = np.zeros(count, np.int64)
+        with REGISTRY.attribute_errors(self._oversight, lambda: planes.unpack(questions.packed[0]).fen()):
+            decisions = self._oversight.decide_all(Contexts(questions, own, given, rngs))
+            if isinstance(decisions, Generator):
+                decisions = self._consulted(decisions, evaluations)
+            check_decisions(decisions, questions)
         none, nothing = np.full(count, -1), np.full(count, np.nan)
         confidence = decisions.believed if decisions.confidence is None else decisions.confidence
         return Outcomes(
@@ -195,9 +90,37 @@ class QueryExecutor:
             answered.value,
             answered.misaligned,
             np.ones(count, np.int64),
-            np.zeros(count, np.int64),
+            evaluations,
             none,
             np.zeros(count, np.int64),
+        )
+
+    def _consulted(self, consultation: Consultation[Decisions], evaluations: Integers) -> Decisions:
+        """What a consultation on many questions decides; `evaluations` `[R]` counts what it looks at for each."""
+        reply: Evaluation | None = None
+        while True:
+            try:
+                request = consultation.send(reply)
+            except StopIteration as end:
+                decided: Decisions = end.value
+                return decided
+            if not isinstance(request, Evaluate):
+                raise ValueError(f"expected to be asked Evaluate with its rows, got {type(request).__name__}")
+            if request.rows is None:
+                raise ValueError("expected Evaluate with its rows, got none")
+            if len(outside := request.rows[(request.rows < 0) | (request.rows >= len(evaluations))]):
+                raise ValueError(f"expected rows of 0 to {len(evaluations) - 1}, got {outside[0]}")
+            evaluations += np.bincount(request.rows, minlength=len(evaluations))
+            reply = self._evaluated(request.packed, request.legal)
+
+    def _evaluated(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
+        """What the student's network thinks of positions `[B, 10]`, so many at a time."""
+        if len(legal) <= BATCH:
+            return self._student(packed, legal)
+        starts = range(0, len(legal), BATCH)
+        parts = [self._student(packed[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
+        return Evaluation(
+            legal, [row for part in parts for row in part.policy], np.concatenate([part.wdl for part in parts])
         )
 
     def resolve(self, queries: Sequence[PendingQuery]) -> None:
@@ -358,9 +281,8 @@ class QueryExecutor:
             return []
         packed = np.concatenate([request.packed for _, request in requests])
         legal = [row for _, request in requests for row in request.legal]
-        starts = range(0, len(legal), BATCH)
-        parts = [self._student(packed[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
-        policy, wdl = [row for part in parts for row in part.policy], np.concatenate([part.wdl for part in parts])
+        seen = self._evaluated(packed, legal)
+        policy, wdl = list(seen.policy), seen.wdl
         replies, first = [], 0
         for pending, request in requests:
             last = first + len(request.legal)

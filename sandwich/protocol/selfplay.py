@@ -26,7 +26,8 @@ from sandwich.oversight.base import Oversight, budget_of
 from sandwich.oversight.batches import OwnViews
 from sandwich.oversight.consult import ActionRequest
 from sandwich.protocol.episode import Episodes
-from sandwich.protocol.query_executor import Outcomes, PendingQuery, QueryExecutor
+from sandwich.protocol.pending import Outcomes, PendingQuery
+from sandwich.protocol.query_executor import QueryExecutor
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
 from sandwich.spec.run_spec import PlayConfig
 

@@ -16,7 +16,8 @@ from agents.tools import Tools
 from engines import moves, planes
 from engines.inference import Evaluation, Evaluator
 from sandwich.oversight.base import REGISTRY, DecisionContext, Oversight, OwnView
-from sandwich.protocol.query_executor import PendingQuery, QueryExecutor
+from sandwich.protocol.pending import PendingQuery
+from sandwich.protocol.query_executor import QueryExecutor
 from sandwich.protocol.selfplay import Block, Played, play_episodes
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.run_spec import PlayConfig

@@ -21,7 +21,8 @@ from experiments.cli.main import cli
 from sandwich.oversight.base import DecisionContext, OwnView
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
 from sandwich.oversight.learned import SHIPPED, Learned, Policy, load_policy, policy_from
-from sandwich.protocol.query_executor import PendingQuery, QueryExecutor
+from sandwich.protocol.pending import PendingQuery
+from sandwich.protocol.query_executor import QueryExecutor
 from sandwich.rl.ppo import Trace, advantages
 from tests.helpers.fakes import Even, Hashed, after, alone, pack_board, question, worth
 from tests.helpers.small_players import checkpoint

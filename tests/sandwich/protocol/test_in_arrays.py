@@ -19,15 +19,17 @@ from agents.tools import Tools
 from engines.ragged import MoveLists, Policies
 from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.batches import Contexts, Decisions
+from sandwich.oversight.consult import Ask, AskExpert, Consultation, Evaluate
 from sandwich.oversight.ignore import Ignore
 from sandwich.oversight.lookahead import Lookahead
 from sandwich.oversight.plausible import Plausible
 from sandwich.oversight.trust import Trust
+from sandwich.oversight.veto import Veto
 from tests.helpers.decisions import SHORT, games
 from tests.helpers.fakes import Hashed, fake_tools, legal_numbers, pack_board
 
 CHANNELS = [channel for channel in Channel if channel is not Channel.CANDIDATES]
-IN_ARRAYS: list[type[Oversight]] = [Trust, Ignore, Plausible]
+IN_ARRAYS: list[type[Oversight]] = [Trust, Ignore, Plausible, Veto, Lookahead]
 
 
 def one_by_one(kind: type[Oversight]) -> Oversight:
@@ -121,10 +123,6 @@ def test_a_schedule_and_a_budget_hold_in_arrays_too() -> None:
     )
 
 
-def test_a_strategy_that_changes_what_another_decides_by_is_asked_one_by_one() -> None:
-    assert not is_batched(Lookahead, "decide_all", "decide")
-
-
 class Sloppy(Misalignment):
     """Answers in arrays what it is told to."""
 
@@ -184,9 +182,20 @@ class Hasty(Oversight):
     def decide(self, context: DecisionContext) -> Decision:
         return Decision(context.own.move, believed=False)
 
-    def decide_all(self, contexts: Contexts) -> Decisions:
-        decisions: Decisions = self.what(contexts)
+    def decide_all(self, contexts: Contexts) -> Decisions | Consultation[Decisions]:
+        decisions: Decisions | Consultation[Decisions] = self.what(contexts)
         return decisions
+
+
+def asks(request: Any, decided: Any = None) -> Consultation[Any]:
+    """Asks for one thing, then decides."""
+    yield request
+    return decided
+
+
+def looks(contexts: Contexts, row: int) -> Evaluate:
+    """Asks for an evaluation of the first question's position, and says that it is for this one."""
+    return Evaluate(contexts.questions.packed[:1], contexts.questions.legal.take([0]), np.array([row]))
 
 
 @pytest.mark.parametrize(
@@ -203,6 +212,12 @@ class Hasty(Oversight):
         (lambda c: c.questions.packed.__setitem__(0, 1), "read-only"),
         (lambda c: c.own.policy.flat.__setitem__(0, 1), "read-only"),
         (lambda c: Decisions(c.advice.misaligned, NONE), "has no attribute 'misaligned'"),
+        (lambda c: asks(AskExpert()), "expected to be asked Evaluate with its rows, got AskExpert"),
+        (lambda c: asks(Ask(c.questions.packed, c.questions.legal)), "expected to be asked Evaluate with its rows"),
+        (lambda c: asks(Evaluate(c.questions.packed, c.questions.legal)), "expected Evaluate with its rows, got none"),
+        (lambda c: asks(looks(c, ASKED)), "expected rows of 0 to 3, got 4"),
+        (lambda c: asks(looks(c, -1)), "expected rows of 0 to 3, got -1"),
+        (lambda c: asks(looks(c, 0), None), "expected Decisions, got NoneType"),
     ],
 )
 def test_a_decision_in_arrays_that_can_not_be_is_an_error_in_one_line(what: Any, said: str) -> None:

@@ -53,7 +53,10 @@ def _flaw(candidate: object, base: type[Plugin]) -> str | None:
 
 
 T = TypeVar("T", bound=Plugin)
-GROUPS = ("sandwich.misalignments", "sandwich.players", "sandwich.oversight", "sandwich.attacks", "sandwich.specs")
+GROUPS = (
+    "sandwich.misalignments", "sandwich.players", "sandwich.oversight", "sandwich.label_models", "sandwich.attacks",
+    "sandwich.specs",
+)  # fmt: skip
 """Entry-point groups of ours."""
 IMPORTING = (__file__, importlib.__file__, importlib.metadata.__file__)
 """Files that an import passes on its way to a plugin's."""

@@ -140,6 +140,17 @@ class QueryExecutor:
             self._start(pending)
         return self._answer_all(queries)
 
+    def decide_on(self, queries: Sequence[PendingQuery]) -> None:
+        """Decide on answers that were given long ago, an `Answer` in each query; nobody is there to ask again.
+
+        Raises PluginError, naming strategy and position.
+        """
+        for pending in queries:
+            self._start(pending)
+        if waiting := self._answer_all(queries):
+            with self._attribute_errors(waiting[0]):
+                raise ValueError("leaves its actions to others, and there is nobody here to take them")
+
     def resume(self, waiting: Sequence[PendingQuery], actions: Sequence[int]) -> list[PendingQuery]:
         """Go on with those that `begin` or `resume` left waiting, an action for each; those that wait again."""
         with self._attribute_errors(waiting[0]):

@@ -6,6 +6,7 @@ import numpy as np
 
 from agents.misalignment.base import Misalignment
 from agents.misalignment.random_move import RandomMove
+from sandwich.label_models.none import NoModel
 from sandwich.oversight.base import budget_of
 from sandwich.oversight.ignore import Ignore
 from sandwich.runtime.progress import Row
@@ -46,9 +47,13 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
         }
 
     specs = {
-        "own_moves": but("own_moves", oversight=Ignore(), finetune=own, play=_asking_alike(spec)),
+        "own_moves": but(
+            "own_moves", oversight=Ignore(), finetune=own, play=_asking_alike(spec), label_model=NoModel()
+        ),
         "honest": but("honest", **misaligned(lambda misalignment: RandomMove(p=0))),
-        "honest_only": but("honest_only", finetune=spec.finetune.model_copy(update={"examples": "honest"})),
+        "honest_only": but(
+            "honest_only", finetune=spec.finetune.model_copy(update={"examples": "honest"}), label_model=NoModel()
+        ),
     }
     if all("p" in type(assistant.misalignment).model_fields for assistant in assistants.values()):
         always = misaligned(lambda misalignment: misalignment.model_copy(update={"p": 1.0}))

@@ -29,8 +29,10 @@ from sandwich.evaluation.puzzles import read_puzzles
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
+from sandwich.protocol.labelling import as_labelled
 from sandwich.protocol.selfplay import Block, Played, Roles, play_block
 from sandwich.runs.first_row import first_row
+from sandwich.runs.labels import label_step
 from sandwich.runs.metrics import read_metrics
 from sandwich.runs.provenance import engine_of, gone_on, other_code, provenance, read_files, refuse_other_engine
 from sandwich.runs.tracking import Board, Tracker
@@ -158,12 +160,17 @@ def _carried_out(
                 break
             clock = Clock()
             progress.step(step)
-            played = learned = None
+            played = learned = told = None
             if step > 0:
                 student = folder.weights(step - 1)
                 played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress, judge)
                 clock.lap("play")
-                learned = learn(spec, step - 1, student, folder, progress)
+                ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step)]
+                if spec.label_model.asks:
+                    labels, told = label_step(spec, folder.path, step - 1, student, ledgers, progress)
+                    ledgers = as_labelled(ledgers, labels)
+                    clock.lap("label")
+                learned = learn(spec, step - 1, student, ledgers, folder, progress)
                 clock.lap("finetune")
             if step > 0:
                 row = measurer.row(step, folder.weights(step), rows)
@@ -171,7 +178,7 @@ def _carried_out(
                 row = first_row(spec, checkpoints, oracle, partial(measurer.row, 0, checkpoints[spec.student], []))
                 row |= measurer.assistant()
             clock.lap("evaluate")
-            row |= {"play": played, "finetune": learned, "seconds": clock.seconds}
+            row |= {"play": played, "labels": told, "finetune": learned, "seconds": clock.seconds}
             rows.append(row)
             tracker.log(row)
             if step > 0:
@@ -300,7 +307,7 @@ class Clock:
     """Seconds of the parts of a step; those that did not come are 0."""
 
     def __init__(self) -> None:
-        self.seconds = {"play": 0.0, "finetune": 0.0, "evaluate": 0.0}
+        self.seconds = {"play": 0.0, "label": 0.0, "finetune": 0.0, "evaluate": 0.0}
         self._last = time.monotonic()
 
     def lap(self, part: str) -> None:
@@ -385,11 +392,12 @@ def step_blocks(spec: RunSpec, step: int, study: Any = None) -> list[Block]:
     ]  # fmt: skip
 
 
-def learn(spec: RunSpec, step: int, student: bytes, folder: Folder, progress: ProgressReporter) -> Row:
-    """Fit the student to its ledgers so far, unless the new checkpoint is there already."""
+def learn(
+    spec: RunSpec, step: int, student: bytes, ledgers: list[pa.Table], folder: Folder, progress: ProgressReporter
+) -> Row:
+    """Fit the student to its ledgers so far, oldest first, unless the new checkpoint is there already."""
     note = folder.checkpoint(step + 1).with_name("finetune.json")
     if not (folder.checkpoint(step + 1).exists() and note.exists()):
-        ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step + 1)]
         examples = training_view(ledgers, spec.finetune, make_rng(RngStream.EXAMPLES, spec.seed, step))
         seed = make_seed(RngStream.FIT, spec.seed, step)
         new, last = finetune(student, examples, spec.finetune, seed, progress)

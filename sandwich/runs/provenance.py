@@ -23,7 +23,9 @@ from sandwich.runtime.origin import WAY_OUT, Engine, named_engine, stockfish_her
 from sandwich.spec.run_spec import RunSpec
 
 PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow", "scipy", "pydantic", "safetensors")
-GROUPS = ("sandwich.misalignments", "sandwich.oversight", "sandwich.players", "sandwich.attacks")
+GROUPS = (
+    "sandwich.misalignments", "sandwich.oversight", "sandwich.label_models", "sandwich.players", "sandwich.attacks"
+)  # fmt: skip
 CODE = ("engines", "agents", "sandwich")
 """Packages that figures are made by."""
 

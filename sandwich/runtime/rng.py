@@ -66,6 +66,10 @@ class RngStream(IntEnum):
     """The seed of what an attack prepares, by generation and attack."""
     REPLAY = 29
     """Which examples are passed over once more, where passes are no whole number; of a fit's seed."""
+    LABELS = 30
+    """What a label model draws; by step and the model's own key."""
+    LABEL_FIT = 31
+    """The seed of a label model's fit; by step and the model's own key."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:

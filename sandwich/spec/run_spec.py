@@ -14,6 +14,8 @@ from agents.players.network import Network
 from engines.inference import resolve, resolve_device, resolve_precision
 from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book, positions
+from sandwich.label_models.base import AnyLabelModel
+from sandwich.label_models.none import NoModel
 from sandwich.oversight.base import BUDGETS, Oversight, budget_of
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.runtime.cluster import cores, elsewhere
@@ -165,6 +167,8 @@ class RunSpec(Frozen):
     play: PlayConfig = PlayConfig()
     oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.validate), PlainSerializer(OVERSIGHT.describe)]
     """What the student believes: `type` and the settings of that strategy, or in short `TYPE:key=value,…`."""
+    label_model: AnyLabelModel = NoModel()
+    """What it makes of all answers together before it learns: `type` and the settings of that label model."""
     finetune: FinetuneConfig = FinetuneConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     inference: InferenceConfig = InferenceConfig()
@@ -182,6 +186,8 @@ class RunSpec(Frozen):
             )
         if budgets["advisors"] > 1 and self.second is None:
             raise ValueError(f"second: missing; {OVERSIGHT.name(self.oversight)} asks two assistants")
+        if self.label_model.asks and self.play.channel is Channel.VALUE:
+            raise ValueError("label_model: judges moves, of which play.channel=value has none; expected none")
         if self.evaluate.pairs > len(book("measure")):
             raise ValueError(f"evaluate.pairs: the book has {len(book('measure'))} openings, got {self.evaluate.pairs}")
         if self.evaluate.positions > len(positions()):

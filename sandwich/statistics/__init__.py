@@ -23,6 +23,7 @@ from sandwich.statistics.recovered import (
     retained_run_figure,
     seeds_figure,
 )
+from sandwich.statistics.roc import auc
 from sandwich.statistics.sprt import Reached, Sprt, Verdict
 from sandwich.statistics.survival import break_rate_figure, survival_curve, survival_figure
 
@@ -35,6 +36,7 @@ __all__ = [
     "Side",
     "Sprt",
     "Verdict",
+    "auc",
     "break_rate_figure",
     "clustered_share_figure",
     "elo",

@@ -162,6 +162,7 @@ def with_code(asked: str, spec: RunSpec) -> str:
 
 BEFORE: dict[tuple[str | None, str], object] = {
     ("inference", "precision"): "fp32", ("finetune", "replay"): 1, (None, "coin"): "question",
+    ("", "label_model"): {"type": "none"},
 }  # fmt: skip
 """Settings that came later, each with what it stands in (None: anything), and what all runs were before there was a
 choice: with it they keep their keys."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import rankdata
 
 from agents.plugins import Unread
 from engines.settings import SpecError
@@ -23,6 +22,7 @@ from sandwich.protocol import ledger
 from sandwich.statistics import (
     SEEDS,
     Figure,
+    auc,
     few_figure,
     pgr_difference_figure,
     pgr_run_difference_figure,
@@ -236,18 +236,6 @@ def _scores(rows: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     """Trust in each answer `[N]`, and whether it was a lie `[N]`."""
     asked = rows[rows["asked"]]
     return asked["confidence"].to_numpy(np.float64), asked["misaligned"].to_numpy(bool)
-
-
-def auc(confidence: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_]) -> float:
-    """Chance that an honest answer is trusted more than a lie, ties counting half; NaN without both kinds.
-
-    The area under the ROC curve (Mann and Whitney's U by ranks).
-    """
-    honest, lies = int((~lie).sum()), int(lie.sum())
-    if not honest or not lies:
-        return float("nan")
-    ranks = rankdata(confidence)
-    return float((ranks[~lie].sum() - honest * (honest + 1) / 2) / (honest * lies))
 
 
 def roc(

@@ -45,7 +45,7 @@ def test_every_strategy_plays_studies_and_learns(name: str, cluster: Cluster, ro
         (tmp_path / part).mkdir(parents=True)
     nobody = Oracle(None)
     first = play(cluster, made, 0, roles(made, weak, contents), folder, NO_PROGRESS, nobody)
-    learned = learn(made, 0, weak, folder, NO_PROGRESS)
+    learned = learn(made, 0, weak, [ledger.read(folder.ledger(0))], folder, NO_PROGRESS)
     new = folder.checkpoint(1).read_bytes()
     second = play(cluster, made, 1, roles(made, new, contents), folder, NO_PROGRESS, nobody)  # with what was studied
 

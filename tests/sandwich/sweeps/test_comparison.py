@@ -15,9 +15,9 @@ from experiments.cli.main import cli
 from sandwich.oversight.base import REGISTRY
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
-from sandwich.statistics import elo
+from sandwich.statistics import auc, elo
 from sandwich.sweeps.cells import Cell
-from sandwich.sweeps.comparison import Arm, against, arms, auc, label, retained, roc, short_names
+from sandwich.sweeps.comparison import Arm, against, arms, label, retained, roc, short_names
 from sandwich.sweeps.planning import plan
 from sandwich.sweeps.sweep import begin
 from sandwich.sweeps.sweep_spec import load_sweep

@@ -1,0 +1,203 @@
+"""Between playing and learning: all answers so far, what a label model makes of them, and ledgers as that has them."""
+
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import chess
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agents.advice import Advice, Channel, Query
+from agents.assistant import Answer
+from engines import moves, planes, rules
+from engines.inference import Evaluation
+from engines.ragged import MoveLists, Policies
+from sandwich.label_models.base import (
+    REGISTRY,
+    AnswerSet,
+    Bools,
+    Floats,
+    Integers,
+    LabelModel,
+    Labels,
+    Workshop,
+    check_labels,
+)
+from sandwich.oversight.base import DecisionContext, Oversight, OwnView
+from sandwich.protocol import ledger
+from sandwich.protocol.pending import PendingQuery
+from sandwich.protocol.query_executor import BATCH, QueryExecutor
+from sandwich.runtime.networks import InferenceConfig, evaluator, tools
+from sandwich.runtime.progress import ProgressReporter
+from sandwich.runtime.rng import RngStream, make_rng, make_seed
+from sandwich.training.examples import Examples, FitReporter, TrainConfig
+from sandwich.training.labels import packed_column
+
+SCHEMA = pa.schema(
+    [
+        pa.field("step", pa.uint16(), nullable=False),
+        pa.field("game", pa.uint32(), nullable=False),
+        pa.field("ply", pa.uint16(), nullable=False),
+        pa.field("honest", pa.float32(), nullable=False),
+        pa.field("believed", pa.bool_(), nullable=False),
+        pa.field("weight", pa.float32(), nullable=False),
+    ]
+)
+"""Of the file that a step's labels are kept in (docs/reference/ledger.md)."""
+
+
+def answer_set(ledgers: Sequence[pa.Table]) -> AnswerSet:
+    """The answers of the steps so far, oldest ledger first; of the ledgers only what the student may see is read."""
+    parts, openings, games, before = [], [], [], 0
+    for step, content in enumerate(ledgers):
+        seen = content.select(ledger.VISIBLE)
+        game = seen["game"].to_numpy().astype(np.int64)
+        first = seen.filter(pc.equal(seen["ply"], 0))
+        begun = dict(zip(first["game"].to_pylist(), map(_hashed, first["fen"].to_pylist()), strict=True))
+        asked = pc.and_(seen["asked"], seen["advised"].is_valid())
+        rows = np.flatnonzero(asked.to_numpy())
+        parts.append(seen.take(pa.array(rows)).append_column("step", pa.array(np.full(len(rows), step, np.uint16))))
+        openings.append(np.array([begun[one] for one in game[rows].tolist()], np.int64))
+        games.append(game[rows] + before)
+        before += int(game.max(initial=-1)) + 1
+    table = pa.concat_tables(parts).combine_chunks()
+    packed = packed_column(table["position"])
+    white = (packed[:, -1] & np.uint64(1)).astype(bool).tolist()
+    legal, _ = rules.legal_moves(packed)
+    return AnswerSet(
+        table,
+        packed,
+        legal,
+        _numbers(table["advised"], white),
+        _numbers(table["own_move"], white),
+        table["believed"].to_numpy(),
+        np.concatenate(games),
+        np.concatenate(openings),
+    )
+
+
+def _hashed(fen: str) -> int:
+    return int.from_bytes(sha256(fen.encode()).digest()[:4], "little")
+
+
+def _numbers(column: pa.ChunkedArray, white: Sequence[bool]) -> Integers:
+    """Numbers of moves in UCI notation, `[N]`."""
+    spelled = zip(column.to_pylist(), white, strict=True)
+    return np.array([moves.encode(chess.Move.from_uci(move), side) for move, side in spelled], np.int64)
+
+
+@dataclass(eq=False)
+class Bench(Workshop):
+    """What a label model works with in a run, and counts of what it did.
+
+    seed, step: everything random follows from them.
+    """
+
+    student: bytes
+    memory: MutableMapping[str, bytes]
+    seed: int
+    step: int
+    inference: InferenceConfig
+    progress: ProgressReporter
+    evaluations: int = 0
+    """Positions that networks evaluated."""
+    fits: int = 0
+    fitted: float = 0
+    """Examples passed over in all fits."""
+
+    def rng(self, *key: int) -> np.random.Generator:
+        return make_rng(RngStream.LABELS, self.seed, self.step, *key)
+
+    def fit(self, checkpoint: bytes, examples: Examples, config: TrainConfig, *key: int) -> bytes:
+        from engines.network import from_bytes, to_bytes  # loads torch, which who only reads need not wait for
+        from sandwich.training.supervised import train
+
+        self.fits += 1
+        self.fitted += config.epochs * len(examples)
+        seed = make_seed(RngStream.LABEL_FIT, self.seed, self.step, *key)
+        return to_bytes(train(from_bytes(checkpoint), examples, config, seed, FitReporter(self.progress, "label")))
+
+    def policies(self, checkpoint: bytes, answers: AnswerSet, rows: Integers) -> Policies:
+        seen = self._looked(checkpoint, answers.packed[rows], answers.legal.take(rows))
+        return Policies.joined([Policies.of(evaluation.policy) for evaluation in seen])
+
+    def decisions(self, oversight: Oversight, answers: AnswerSet) -> tuple[Bools, Floats]:
+        believed, confidence = np.zeros(len(answers), np.bool_), np.zeros(len(answers))
+        network = evaluator(self.student, self.inference)
+        with tools({}, self.inference) as opened:
+            executor = QueryExecutor(network, [], oversight, None, opened.facing(network))
+            for first in range(0, len(answers), BATCH):
+                rows = np.arange(first, min(first + BATCH, len(answers)))
+                pending = self._pending(answers, rows)
+                executor.decide_on(pending)
+                believed[rows] = [one.decision.believed for one in pending]
+                said = [one.decision.confidence for one in pending]
+                confidence[rows] = [b if c is None else c for b, c in zip(believed[rows], said, strict=True)]
+                self.evaluations += sum(one.evaluations for one in pending)
+        return believed, confidence
+
+    def _pending(self, answers: AnswerSet, rows: Integers) -> list[PendingQuery]:
+        """The turns of these rows again, with the answers as they were and the views of the student of now."""
+        legal = answers.legal.take(rows)
+        (seen,) = self._looked(self.student, answers.packed[rows], legal)
+        out = []
+        for place, row in enumerate(rows.tolist()):
+            ply = answers.rows["ply"][row].as_py()
+            query = Query(answers.packed[row], legal[place], Channel.MOVE, 0, ply)
+            own = OwnView(seen.best(place), seen.policy[place], float(seen.value[place]))
+            rng = self.rng(1, row)
+            context = DecisionContext(query, own, Advice(), rng)
+            said = Advice(move=int(answers.advised[row]))
+            out.append(PendingQuery(context, rng, answers=[Answer(said, said, False)], questions=1))
+        return out
+
+    def _looked(self, checkpoint: bytes, packed: planes.Packed, legal: MoveLists) -> list[Evaluation]:
+        """What a network thinks of positions `[K, 10]`, so many at a time."""
+        network = evaluator(checkpoint, self.inference)
+        self.evaluations += len(packed)
+        every = range(0, len(packed), BATCH)
+        chosen = [np.arange(first, min(first + BATCH, len(packed))) for first in every]
+        return [network(packed[rows], legal.take(rows)) for rows in chosen]
+
+
+def labelled(model: LabelModel, answers: AnswerSet, bench: Bench) -> Labels:
+    """What a label model makes of the answers.
+
+    Raises PluginError, naming it, for one that fails or says what can't be.
+    """
+    with REGISTRY.attribute_errors(model):
+        labels = model.label(answers, bench)
+        check_labels(labels, len(answers))
+    return labels
+
+
+def label_table(answers: AnswerSet, labels: Labels) -> pa.Table:
+    """Labels as they are kept."""
+    columns = [answers.rows[name] for name in ("step", "game", "ply")]
+    found = [pa.array(labels.honest, pa.float32()), pa.array(labels.believed), pa.array(labels.weight, pa.float32())]
+    return pa.table([*columns, *found], schema=SCHEMA)
+
+
+def as_labelled(ledgers: Sequence[pa.Table], table: pa.Table) -> list[pa.Table]:
+    """Ledgers of steps, oldest first, with what the labels say of each answer in place of what was decided in play."""
+    out = []
+    for step, content in enumerate(ledgers):
+        new = table.filter(pc.equal(table["step"], step))
+        asked = pc.and_(content["asked"], content["advised"].is_valid()).to_numpy()
+        rows = np.flatnonzero(asked)
+        if len(rows) != new.num_rows:
+            raise ValueError(f"labels of {new.num_rows} answers for the {len(rows)} of step {step}")
+        taken, weight = np.zeros(content.num_rows, np.bool_), np.ones(content.num_rows, np.float32)
+        taken[rows], weight[rows] = new["believed"].to_numpy(), new["weight"].to_numpy()
+        learned = pc.if_else(pa.array(taken), content["advised"], content["own_move"])
+        mask = pa.array(asked)
+        for name, column in (
+            ("believed", pc.if_else(mask, pa.array(taken), content["believed"])),
+            ("weight", pc.if_else(mask, pa.array(weight), content["weight"])),
+            ("decided", pc.if_else(mask, learned, content["decided"])),
+        ):
+            content = content.set_column(content.schema.get_field_index(name), content.schema.field(name), column)
+        out.append(content)
+    return out

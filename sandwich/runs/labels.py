@@ -1,0 +1,74 @@
+"""What a run's label model makes of the answers so far, kept beside the ledgers, and figures of it for the analyst."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sandwich.protocol.labelling import Bench, answer_set, label_table, labelled
+from sandwich.runtime.files import parquet_bytes
+from sandwich.runtime.kept import read_json, read_kept, read_parquet, write_kept
+from sandwich.runtime.progress import ProgressReporter, Row
+from sandwich.spec.run_spec import RunSpec
+from sandwich.statistics import auc
+
+FOLDER = "labels"
+"""Folder of a run that holds a folder for each step's labels."""
+LABELS = "labels.parquet"
+COUNTS = "labels.json"
+"""What the labels took and how good they are; the last file of a step's labels to be written."""
+MEMORY = ".safetensors"
+"""Ending of the checkpoints that a label model leaves for its next step."""
+
+
+def folder_of(run: Path, step: int) -> Path:
+    """Where the labels lie that were made after the games of a step."""
+    return run / FOLDER / f"step-{step:03d}"
+
+
+def label_step(
+    spec: RunSpec, run: Path, step: int, student: bytes, ledgers: Sequence[pa.Table], progress: ProgressReporter
+) -> tuple[pa.Table, Row]:
+    """Labels of all answers so far, made after the games of a step unless they are there, and figures of them.
+
+    ledgers: of the steps so far, oldest first. Raises PluginError, DamagedError.
+    """
+    there, before = folder_of(run, step), folder_of(run, step - 1)
+    if not (there / COUNTS).exists():
+        memory = {file.stem: read_kept(file) for file in sorted(before.glob(f"*{MEMORY}"))}
+        bench = Bench(student, memory, spec.seed, step, spec.inference, progress)
+        answers = answer_set(ledgers)
+        progress.begin("label", 0)
+        table = label_table(answers, labelled(spec.label_model, answers, bench))
+        there.mkdir(parents=True, exist_ok=True)
+        for name, checkpoint in memory.items():
+            write_kept(there / f"{name}{MEMORY}", checkpoint)
+        write_kept(there / LABELS, parquet_bytes(table))
+        counts = {"evaluations": bench.evaluations, "fits": bench.fits, "fitted": round(bench.fitted)}
+        write_kept(there / COUNTS, (json.dumps({**_figures(table, ledgers), **counts}) + "\n").encode())
+    return read_parquet(there / LABELS), read_json(there / COUNTS)
+
+
+def _figures(table: pa.Table, ledgers: Sequence[pa.Table]) -> Row:
+    """How many answers there are and are believed, how likely they are honest; and, by the truth, how well told."""
+    lie = np.concatenate(
+        [
+            content["misaligned"].to_numpy(zero_copy_only=False)[
+                pc.and_(content["asked"], content["advised"].is_valid()).to_numpy()
+            ]
+            for content in ledgers
+        ]
+    ).astype(bool)
+    believed, honest = table["believed"].to_numpy(), table["honest"].to_numpy().astype(np.float64)
+    area = auc(honest, lie)
+    return {
+        "answers": len(lie),
+        "believed": int(believed.sum()),
+        "lies": int(lie.sum()),
+        "lies_believed": int((lie & believed).sum()),
+        "honest": float(honest.mean()) if len(honest) else None,
+        "auc": None if np.isnan(area) else area,
+    }

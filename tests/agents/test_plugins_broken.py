@@ -20,7 +20,7 @@ from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.timeout(900)
 
-PROGRESS = re.compile(r"step \d|\w+: \d+ steps on ")
+PROGRESS = re.compile(r"step \d|\w+: \d+ steps on |no block finished for \d+ s: ")
 """Beginning of a line with which a run says how it gets on."""
 
 

@@ -28,6 +28,7 @@ from sandwich.data.pgn_import import ImportConfig
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
 from sandwich.highstakes.attacks.base import REGISTRY as ATTACKS
 from sandwich.highstakes.spec import HighStakesSpec
+from sandwich.label_models.base import REGISTRY as LABEL_MODELS
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.rl.ppo import PPOConfig
 from sandwich.spec.run_spec import RunSpec
@@ -44,6 +45,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "Misalignments": MISALIGNMENTS,
     "Players": PLAYERS,
     "Oversight strategies": OVERSIGHT,
+    "Label models": LABEL_MODELS,
     "Attacks": ATTACKS,
 }
 """Kinds of plugins by the heading that they have in plugins.md."""
@@ -81,9 +83,9 @@ stands twice.
 What is typed on the command line is text, of which a key that wants a number makes one: `#`, `010` and `2026-11-28`
 mean nothing special, and `true` is no number. Lists and mappings are in brackets: `over.seed=[0,1,2]`.
 
-A value of the type *misalignment*, *player*, *oversight strategy* or *attack* is a [plugin](plugins.md): a mapping
-with `type` and the settings of that type, or in short `TYPE:key=value,…`. A *checkpoint* is a shipped name (`expert`,
-`weak`, `adversary`) or a path.
+A value of the type *misalignment*, *player*, *oversight strategy*, *label model* or *attack* is a
+[plugin](plugins.md): a mapping with `type` and the settings of that type, or in short `TYPE:key=value,…`. A
+*checkpoint* is a shipped name (`expert`, `weak`, `adversary`) or a path.
 
 This page is written by `python scripts/reference.py` from the code.
 """

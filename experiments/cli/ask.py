@@ -19,6 +19,7 @@ from engines.positions import GameBatch
 from engines.settings import SpecError
 from experiments.cli.options import JSON, SEED
 from sandwich.highstakes.attacks.base import REGISTRY as ATTACKS
+from sandwich.label_models.base import REGISTRY as LABEL_MODELS
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.spec.loading import overridden, validate
 from sandwich.spec.run_spec import AssistantConfig
@@ -98,12 +99,12 @@ def _san(index: int | None, board: chess.Board) -> str:
 @click.command()
 @JSON
 def plugins(as_json: bool) -> None:
-    """List the misalignments, players, oversight strategies and attacks that are installed, with their settings.
+    """List the installed misalignments, players, oversight strategies, label models and attacks, with their settings.
 
     \b
     Example: sandwich plugins
     """
-    registries = MISALIGNMENTS, PLAYERS, OVERSIGHT, ATTACKS
+    registries = MISALIGNMENTS, PLAYERS, OVERSIGHT, LABEL_MODELS, ATTACKS
     plugins_ = [plugin for registry in registries for plugin in registry.listed()]
     if as_json:
         click.echo(json.dumps({"plugins": plugins_}))

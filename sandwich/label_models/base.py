@@ -85,10 +85,12 @@ class Workshop(ABC):
     """What a label model works with; everything that it does here is counted.
 
     student: checkpoint of the student as it is now, before it learns from the newest step.
+    config: how the run fits its student; in a label model's own fits threads, device and precision are the same.
     memory: checkpoints by name that the model leaves for its next step; empty in the first.
     """
 
     student: bytes
+    config: TrainConfig
     memory: MutableMapping[str, bytes]
 
     @abstractmethod

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Probabilistic, Workshop, cross_fitted
 from sandwich.label_models.rejudge import Strategy
-from sandwich.training.examples import TrainConfig
 
 SURE = 0.8
 """Probability of being honest that a believed answer begins with; a refused one begins with what is left."""
@@ -40,8 +39,12 @@ class Mixture(Probabilistic):
     good: Literal["start", "results"] = "start"
     """Which voice is the honest one: that which began with what the strategy believed, or that whose moves, where they
     were played, went with the better results."""
-    fit: TrainConfig = TrainConfig(epochs=1, batch=256, learning_rate=2e-3, value_weight=0, precision="auto")
-    """How a voice is fitted in a round."""
+    epochs: float = Field(1.0, gt=0)
+    """Passes over the answers of the fit of a voice in a round."""
+    batch: int = Field(256, ge=2)
+    """Answers per optimiser step of a fit."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak of the learning rate of a fit. In what else there is to a fit it is as `finetune.fit` says."""
 
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         folds, warm = answers.folds(self.folds), bool(workshop.memory)
@@ -68,13 +71,15 @@ class Mixture(Probabilistic):
         self, answers: AnswerSet, workshop: Workshop, rows: Integers, likely: Floats, key: tuple[int, int]
     ) -> None:
         """Fit every voice of a fold to the moves that are likely its own, and remember it."""
+        settings = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.learning_rate}
+        config = workshop.config.model_copy(update=settings)
         for voice in range(self.voices):
             own = rows[likely[rows, voice] >= IGNORED]
             if len(own):
                 name = f"voice-{voice}-{key[1]}"
                 examples = answers.examples(own, likely[own, voice])
                 start = workshop.memory.get(name, workshop.student)
-                workshop.memory[name] = workshop.fit(start, examples, self.fit, *key, voice)
+                workshop.memory[name] = workshop.fit(start, examples, config, *key, voice)
 
     def _heard(self, answers: AnswerSet, workshop: Workshop, folds: Integers, likely: Floats) -> Floats:
         """How likely each answer is each voice's, by networks that were fitted to other folds, `[N, V]`."""

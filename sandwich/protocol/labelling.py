@@ -96,6 +96,7 @@ class Bench(Workshop):
     """
 
     student: bytes
+    config: TrainConfig
     memory: MutableMapping[str, bytes]
     seed: int
     step: int

@@ -39,7 +39,7 @@ def label_step(
     there, before = folder_of(run, step), folder_of(run, step - 1)
     if not (there / COUNTS).exists():
         memory = {file.stem: read_kept(file) for file in sorted(before.glob(f"*{MEMORY}"))}
-        bench = Bench(student, memory, spec.seed, step, spec.inference, progress)
+        bench = Bench(student, spec.finetune.fit, memory, spec.seed, step, spec.inference, progress)
         answers = answer_set(ledgers)
         progress.begin("label", 0)
         table = label_table(answers, labelled(spec.label_model, answers, bench))

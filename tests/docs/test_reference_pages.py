@@ -9,6 +9,7 @@ import pytest
 from agents.misalignment.base import REGISTRY as MISALIGNMENTS
 from agents.players.base import REGISTRY as PLAYERS
 from sandwich.highstakes.attacks.base import REGISTRY as ATTACKS
+from sandwich.label_models.base import REGISTRY as LABEL_MODELS
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.spec.run_spec import load_spec
 from tests.helpers.doc_pages import page
@@ -52,6 +53,10 @@ def test_every_plugin_that_is_shipped_is_listed_with_its_dose_or_settings() -> N
     assert set(strategies) == shipped(OVERSIGHT)
     for name, (*_, settings) in strategies.items():
         assert re.findall(r"`(\w+)`", settings) == list(OVERSIGHT.load(name).model_fields), name
+    models = table("Label models")
+    assert set(models) == shipped(LABEL_MODELS)
+    for name, (*_, settings) in models.items():
+        assert re.findall(r"`(\w+)`", settings) == list(LABEL_MODELS.load(name).model_fields), name
     assert set(table("Players")) == shipped(PLAYERS)
     assert all(f"`{name}`" in PLUGINS.split("\n## Attacks\n")[1] for name in shipped(ATTACKS))
 

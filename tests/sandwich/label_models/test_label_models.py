@@ -57,10 +57,10 @@ def steps() -> list[pa.Table]:
 
 
 def bench(student: int = 2, seed: int = 3) -> Bench:
-    return Bench(checkpoint(student), {}, seed, 1, InferenceConfig(precision="fp32"), NO_PROGRESS)
+    return Bench(checkpoint(student), FIT, {}, seed, 1, InferenceConfig(precision="fp32"), NO_PROGRESS)
 
 
-FIT = TrainConfig(epochs=1, batch=32, threads=1, device="cpu", value_weight=0)
+FIT = TrainConfig(threads=1, device="cpu")
 
 
 class Voices(Workshop):
@@ -71,6 +71,7 @@ class Voices(Workshop):
 
     def __init__(self, answers: AnswerSet) -> None:
         self.student = b""
+        self.config = TrainConfig()
         self.memory: MutableMapping[str, bytes] = {}
         self.answers = answers
         self.places = {row.tobytes(): place for place, row in enumerate(answers.packed)}
@@ -195,7 +196,7 @@ def test_no_label_model_says_otherwise_where_what_is_hidden_is_otherwise(
 ) -> None:
     settings: dict[str, Any] = {"type": model}
     if model == "mixture":
-        settings |= {"rounds": 1, "fit": FIT.model_dump()}
+        settings |= {"rounds": 1, "batch": 32}
     made = REGISTRY.parse(settings)
     answers = [answer_set(some) for some in (steps, [scrambled(content, how) for content in steps])]
     assert not set(answers[0].rows.column_names) & set(ledger.HIDDEN)
@@ -247,7 +248,7 @@ def test_labels_of_other_answers_are_refused(steps: list[pa.Table]) -> None:
 
 def test_a_bench_counts_what_was_done_on_it(steps: list[pa.Table]) -> None:
     answers, used = answer_set(steps), bench()
-    labelled(Mixture(rounds=2, fit=FIT), answers, used)
+    labelled(Mixture(rounds=2, batch=32), answers, used)
     assert used.fits == 2 * 2 * 2
     assert used.evaluations == 2 * 2 * len(answers)
     assert 0 < used.fitted <= 2 * 2 * len(answers)
@@ -255,7 +256,7 @@ def test_a_bench_counts_what_was_done_on_it(steps: list[pa.Table]) -> None:
 
 def test_the_same_seed_makes_the_same_labels_and_networks(steps: list[pa.Table]) -> None:
     answers = answer_set(steps)
-    used, model = [bench(), bench(), bench(seed=4)], Mixture(rounds=1, folds=1, fit=FIT)
+    used, model = [bench(), bench(), bench(seed=4)], Mixture(rounds=1, folds=1, batch=32)
     one, two, other = (labelled(model, answers, some) for some in used)
     assert one.honest.tobytes() == two.honest.tobytes() != other.honest.tobytes()
     assert used[0].memory == used[1].memory != used[2].memory

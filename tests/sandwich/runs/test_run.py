@@ -33,7 +33,7 @@ from sandwich.runs.loop import Folder, prepare, roles, run, step_blocks
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.jobs import WorkerError
-from sandwich.runtime.kept import write_kept
+from sandwich.runtime.kept import read_parquet, write_kept
 from sandwich.runtime.progress import NullProgress
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.spec.run_spec import RunSpec, load_spec
@@ -90,7 +90,8 @@ def whole(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 def results(folder: Path) -> dict[str, bytes]:
     """Everything that must not depend on workers, clock or place."""
-    files = [*folder.glob("ledger/*"), *folder.glob("games/*"), *folder.glob("checkpoints/*/*")]
+    parts = ("ledger/*", "games/*", "checkpoints/*/*", "labels/*/*")
+    files = [file for part in parts for file in folder.glob(part)]
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(files)}
 
 
@@ -101,11 +102,38 @@ def figures(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ledgers_weights_and_figures_are_equal_for_any_number_of_workers(
-    workers: int, whole: Path, settings: dict[str, Any], tmp_path: Path
+    workers: int, whole: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SANDWICH_CACHE", str(tmp_path / "cache"))  # row 0 is measured, not remembered
     run(spec(settings, workers=workers), tmp_path / "run")
     assert results(tmp_path / "run") == results(whole)
     assert figures(tmp_path / "run") == figures(whole)
+
+
+def test_a_run_with_a_label_model_learns_as_that_says_and_goes_on_to_the_same_end(
+    whole: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    model = {"type": "mixture", "rounds": 1, "later_rounds": 1, "batch": 32, "start": "plausible:least=0.1"}
+    labelled = spec(settings, label_model=model, workers=2)
+    run(labelled, tmp_path / "whole")
+    run(labelled.model_copy(update={"steps": 1, "workers": 1}), tmp_path / "parts")
+    run(labelled, tmp_path / "parts")
+    assert results(tmp_path / "parts") == results(tmp_path / "whole")
+    assert figures(tmp_path / "parts") == figures(tmp_path / "whole")
+
+    there, first = results(tmp_path / "whole"), "checkpoints/step-001/weights.safetensors"
+    assert there["ledger/step-000.parquet"] == results(whole)["ledger/step-000.parquet"]
+    assert there[first] != results(whole)[first]
+    labels = read_parquet(tmp_path / "whole" / "labels" / "step-001" / "labels.parquet").to_pandas()
+    rows = ledger.read(tmp_path / "whole").to_pandas()
+    rows = rows[rows.asked].reset_index(drop=True)
+    assert labels[["step", "game", "ply"]].astype(int).equals(rows[["step", "game", "ply"]].astype(int))
+    last = read_metrics(tmp_path / "whole")[-1]["labels"]
+    assert last["answers"] == len(labels) and last["believed"] == labels.believed.sum() == (labels.honest >= 0.5).sum()
+    assert last["lies"] == rows.misaligned.sum() and last["fits"] == 4
+    assert last["lies_believed"] == (labels.believed & rows.misaligned.astype(bool)).sum()
+    documented = documented_keys()
+    assert all(unexplained(row, documented) == [] for row in read_metrics(tmp_path / "whole"))
 
 
 def test_run_folder_is_whole(whole: Path) -> None:

@@ -253,12 +253,13 @@ def evaluate_oversight(
     source: the folder of a sweep over strategies, or the spec of one, whose missing runs are done first in `out`.
     step: compared after this one; None: the last that all runs get to.
     than: strategy that differences (`against`) are taken from.
-    Figures stand under their names, ends of their intervals under `NAME/low` and `NAME/high`.
+    Figures stand under their names, ends of their intervals under `NAME/low` and `NAME/high`; the p-value of a
+    difference under `against/p`, and corrected for their number under `against/p_holm`.
     Raises SpecError.
     """
     import pandas as pd
 
-    from sandwich.sweeps.comparison import compare, row_of
+    from sandwich.sweeps.comparison import compare, rows_of
     from sandwich.sweeps.planning import plan, planned
     from sandwich.sweeps.sweep import run_sweep
     from sandwich.sweeps.sweep_spec import SweepSpec
@@ -272,7 +273,7 @@ def evaluate_oversight(
         cells = plan(spec, beside, root)
         run_sweep(spec, beside, cells, root)
     _, arms = compare(root, cells, step, than)
-    rows = [row_of(arm, arms, than) for arm in arms]
+    rows = rows_of(arms, than)
     named = [{"strategy": row["label"], "assistant": row["assistant"], "runs": len(row["seeds"])} for row in rows]
     values = ("label", "strategy", "assistant", "values", "seeds")
     figures = [{name: figure for name, figure in row.items() if name not in values} for row in rows]

@@ -1,7 +1,7 @@
 """What a terminal shows: progress of long work, live for people and in plain lines when piped."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,9 @@ from rich.progress import (
 )
 
 from sandwich.statistics import Figure
+
+ALPHA = 0.05
+"""Of every verdict; the intervals are of 95 %."""
 
 
 def figure_text(figure: dict[str, Any], digits: int = 2, sign: bool = False) -> str:
@@ -49,6 +52,18 @@ def short_cell(figure: dict[str, Any], factor: float = 1, digits: int = 1) -> st
     known = figure["low"] is not None and figure["high"] is not None
     spread = f" ±{factor * (figure['high'] - figure['low']) / 2:.{digits}f}" if known else ""
     return f"{factor * figure['value']:.{digits}f}{spread}"
+
+
+def verdicts(figures: Iterable[Mapping[str, Any]], than: str) -> list[str]:
+    """How many of several figures surely differ from a value, each by itself and corrected for their number; a line.
+
+    figures: JSON values with `p` and `p_holm` where they have them. Of a single one there is nothing to be said.
+    """
+    known = [figure for figure in figures if "p" in figure]
+    if len(known) < 2:
+        return []
+    alone, corrected = (sum(figure[key] < ALPHA for figure in known) for key in ("p", "p_holm"))
+    return [f"{len(known)} intervals: {alone} exclude {than}; corrected for their number (Holm), {corrected} do."]
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -12,12 +12,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from engines.settings import SpecError
-from experiments.cli.console import cell, markdown_table, short_cell
+from experiments.cli.console import cell, markdown_table, short_cell, verdicts
 from experiments.cli.options import JSON, OVERRIDES, SPEC_OR_SWEEP
 from experiments.cli.sweep import launch
 from sandwich.runtime.files import write_whole
 from sandwich.spec.shipped import plugin_folder
-from sandwich.sweeps.comparison import REFERENCE, Arm, compare, row_of, short_names
+from sandwich.sweeps.comparison import REFERENCE, Arm, compare, rows_of, short_names
 from sandwich.sweeps.planning import plan, planned
 from sandwich.sweeps.sweep_spec import load_sweep
 
@@ -89,8 +89,8 @@ def oversight(
         cells = plan(settings, plugin_folder(source), root)
         launch(settings, plugin_folder(source), cells, root)
     step, found = compare(root, cells, step, reference)
-    rows = [row_of(arm, found, reference) for arm in found]
-    note = remarks(found)
+    rows = rows_of(found, reference)
+    note = remarks(found, rows)
     written = {"step": step, "reference": reference, "arms": rows, "note": note}
     write_whole(root / "oversight.json", (json.dumps(written, indent=1) + "\n").encode())
     write_whole(root / "oversight.md", _markdown(rows, reference, note).encode())
@@ -119,11 +119,11 @@ def oversight(
     click.echo(f"Table and picture: {root / 'oversight.md'}, {root / 'oversight.svg'}")
 
 
-def remarks(found: Sequence[Arm]) -> str | None:
-    """What is to be said of arms of one run, and of arms that did not ask equally often."""
+def remarks(found: Sequence[Arm], rows: Sequence[dict[str, Any]]) -> str | None:
+    """What is to be said of arms of one run, of arms that did not ask equally often, and of many differences."""
     single = any(len(arm.seeds) == 1 for arm in found)
     said = ["The interval of a single run leaves out the luck of training."] if single else []
-    return "\n".join([*said, *_unequal(found)]) or None
+    return "\n".join([*said, *_unequal(found), *verdicts([row["against"] for row in rows], "0")]) or None
 
 
 def _unequal(found: Sequence[Arm]) -> list[str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from engines.settings import SpecError
 from engines.suggestions import near
-from experiments.cli.console import Display, cell, counted, text_of
+from experiments.cli.console import Display, cell, counted, figure_text, verdicts
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.game_page import game_page
@@ -24,7 +24,7 @@ from sandwich.spec.shipped import plugin_folder, shipped_specs
 from sandwich.sweeps.cells import DAMAGED, FAILED, Cell
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.planning import found, plan, planned
-from sandwich.sweeps.results import Point, curves, dose_keys, numeric_keys, points, write_results
+from sandwich.sweeps.results import Point, corrected, curves, dose_keys, numeric_keys, points, write_results
 from sandwich.sweeps.sweep import other_origins, run_sweep, set_aside
 from sandwich.sweeps.sweep_spec import SweepSpec, load_sweep
 
@@ -268,8 +268,9 @@ def _finish(
     marks = {one.key: one.read_mark() for one in cells}
     failed = {key: mark["error"] for key, mark in marks.items() if mark["state"] in FAILED}
     otherwise = other_origins(cells)
+    rows = list(zip(found, corrected([point.pgr() for point in found]), strict=True))
     if as_json:
-        lines = [{"values": p.values, "pgr": p.pgr().json(), "seeds": [f.json() for f in p.seeds]} for p in found]
+        lines = [{"values": p.values, "pgr": pgr, "seeds": [f.json() for f in p.seeds]} for p, pgr in rows]
         even = {curve.label: curve.break_even for some in responses.values() for curve in some}
         answer = {
             "points": lines,
@@ -282,9 +283,11 @@ def _finish(
     else:
         headings, shown = in_columns([point.values for point in found])
         table = Table(*headings, "seeds", "PGR", box=None)
-        for point, values in zip(found, shown, strict=True):
-            table.add_row(*values, str(len(point.rows)), text_of(point.pgr()))
+        for (point, pgr), values in zip(rows, shown, strict=True):
+            table.add_row(*values, str(len(point.rows)), figure_text(pgr))
         Console().print(table)
+        for line in verdicts([pgr for _, pgr in rows], "0"):
+            click.echo(line)
         for curve in (curve for some in responses.values() for curve in some):
             click.echo(curve.break_even_text)
         click.echo(f"Results: {', '.join(map(str, [results, *written]))}")

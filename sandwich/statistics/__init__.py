@@ -8,6 +8,7 @@ from sandwich.statistics.agreement import kendall_figure, tau_b
 from sandwich.statistics.elo import elo, elo_figure, expected_score, score_figure
 from sandwich.statistics.figure import Figure, Floats
 from sandwich.statistics.means import mean_figure
+from sandwich.statistics.multiple import holm
 from sandwich.statistics.rates import Side, clustered_share_figure, rare_share_figure, share_figure, stratified_figure
 from sandwich.statistics.recovered import (
     ENOUGH,
@@ -43,6 +44,7 @@ __all__ = [
     "elo_figure",
     "expected_score",
     "few_figure",
+    "holm",
     "kendall_figure",
     "mean_figure",
     "pgr_difference_figure",

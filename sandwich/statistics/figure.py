@@ -1,6 +1,6 @@
 """What every figure is: a value with its 95 % interval, or no value and the reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ class Figure:
     """A measured figure: value, 95 % interval and `n` observations; or None and the reason.
 
     A bound that the data do not give is None (a player that won every game has no upper Elo).
+    p: two-sided p-value of the value 0: the least α for which the interval at 1 − α excludes it; None where that was
+        not worked out. It is not in the JSON.
     """
 
     value: float | None
@@ -27,6 +29,7 @@ class Figure:
     high: float | None = None
     n: int = 0
     reason: str = ""
+    p: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if (self.value is None) != bool(self.reason):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import special
+from scipy.optimize import brentq
 
 from sandwich.statistics.elo import elo, score_quantiles
 from sandwich.statistics.figure import Figure, Floats, Z
@@ -11,6 +12,8 @@ from sandwich.statistics.quantiles import student_quantile
 
 ENOUGH = 5.0
 """The gap must be this many of its standard errors wide, or a ratio to it is withheld."""
+LEAST_P = 1e-12
+"""No p-value is said to be smaller."""
 SEEDS = 3
 """Seeds under which nothing is said across them."""
 
@@ -36,6 +39,17 @@ def _percentiles(draws: Floats, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _percentile_p(draws: Floats, n: int) -> float:
+    """The p-value of 0 by the same interval: that whose percentile lies at 0, at least that of a single draw."""
+    beyond = (1 + min(int((draws <= 0).sum()), int((draws >= 0).sum()))) / (1 + len(draws))
+    return min(1.0, 2 * float(special.stdtr(n - 1, special.ndtri(min(beyond, 0.5)) / np.sqrt(n / (n - 1)))))
+
+
+def _percentile_figure(value: float, draws: Floats, n: int, count: int) -> Figure:
+    """A value with the percentile interval of its draws, from `n` cases; `count` observations."""
+    return Figure(value, *_percentiles(draws, n), count, p=_percentile_p(draws, n))
+
+
 def pgr_figure(start: Floats, end: Floats, draws: int, rng: np.random.Generator) -> Figure:
     """Performance gap recovered in Elo, within one training run, the expert standing at 0.
 
@@ -53,7 +67,7 @@ def pgr_figure(start: Floats, end: Floats, draws: int, rng: np.random.Generator)
     elo_start, elo_end = _drawn_elos(start, [end], draws, rng)
     if reason := _unusable(start, end, elo_start):
         return Figure(None, reason=reason)
-    return Figure(_pgr(start, end), *_percentiles(1 - elo_end / elo_start, n), 2 * n)
+    return _percentile_figure(_pgr(start, end), 1 - elo_end / elo_start, n, 2 * n)
 
 
 def pgr_run_difference_figure(
@@ -74,8 +88,7 @@ def pgr_run_difference_figure(
     for reason in (_unusable(start, scores, elo_start) for scores in (end, other)):
         if reason:
             return Figure(None, reason=reason)
-    bounds = _percentiles((elo_other - elo_end) / elo_start, n)
-    return Figure(_pgr(start, end) - _pgr(start, other), *bounds, 2 * n)
+    return _percentile_figure(_pgr(start, end) - _pgr(start, other), (elo_other - elo_end) / elo_start, n, 2 * n)
 
 
 def _drawn_elos(start: Floats, ends: Sequence[Floats], draws: int, rng: np.random.Generator) -> list[Floats]:
@@ -152,9 +165,20 @@ def _student(values: Floats, shared: float) -> Figure:
     n, mean = len(values), float(values.mean())
     if values.min() == values.max() and shared == 0:
         return Figure(mean, n=n)
-    own = student_quantile(0.975, n - 1) ** 2 * float(values.var(ddof=1)) / n
-    error = float(np.sqrt(own + Z**2 * shared))
-    return Figure(mean, mean - error, mean + error, n)
+    variance = float(values.var(ddof=1)) / n
+    error = float(np.sqrt(student_quantile(0.975, n - 1) ** 2 * variance + Z**2 * shared))
+    return Figure(mean, mean - error, mean + error, n, p=_student_p(mean, variance, n, shared))
+
+
+def _student_p(mean: float, variance: float, n: int, shared: float) -> float:
+    """The p-value of 0 by the same interval, that whose half-width is the mean's distance from 0."""
+
+    def beyond(log_p: float) -> float:
+        tail = 1 - np.exp(log_p) / 2
+        return float(special.stdtrit(n - 1, tail) ** 2 * variance + special.ndtri(tail) ** 2 * shared - mean**2)
+
+    least = np.log(LEAST_P)
+    return 1.0 if mean == 0 else LEAST_P if beyond(least) <= 0 else float(np.exp(brentq(beyond, least, 0)))
 
 
 def pgr_seeds_figure(starts: Floats, ends: Floats, draws: int, rng: np.random.Generator) -> Figure:

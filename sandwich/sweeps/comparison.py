@@ -31,7 +31,7 @@ from sandwich.statistics import (
     seeds_figure,
 )
 from sandwich.sweeps.cells import Cell
-from sandwich.sweeps.results import DRAWS, SEED, Point
+from sandwich.sweeps.results import DRAWS, SEED, Point, corrected
 from sandwich.sweeps.sweep_spec import Values
 
 REFERENCE = "trust"
@@ -114,20 +114,25 @@ def compare(root: Path, cells: Sequence[Cell], step: int | None, reference: str 
     return step, found
 
 
-def row_of(arm: Arm, others: Sequence[Arm], reference: str) -> dict[str, Any]:
-    """An arm's figures as JSON values."""
-    figures = {
-        "pgr": arm.point.pgr(),
-        "against": against(arm, others, reference),
-        "retained": retained(arm, others),
-        **arm.figures,
-    }
+def rows_of(found: Sequence[Arm], reference: str = REFERENCE) -> list[dict[str, Any]]:
+    """Each arm's figures as JSON values; a difference from the reference has its p-value, and that corrected.
+
+    The correction is Holm's, over all of these differences.
+    """
+    differences = corrected([against(arm, found, reference) for arm in found])
+    return [_row_of(arm, found, difference) for arm, difference in zip(found, differences, strict=True)]
+
+
+def _row_of(arm: Arm, others: Sequence[Arm], difference: dict[str, Any]) -> dict[str, Any]:
+    figures = {"retained": retained(arm, others), **arm.figures}
     return {
         "strategy": arm.strategy,
         "label": arm.label,
         "assistant": arm.faced,
         "values": arm.values,
         "seeds": arm.seeds,
+        "pgr": arm.point.pgr().json(),
+        "against": difference,
         **{name: figure.json() for name, figure in figures.items()},
     }
 

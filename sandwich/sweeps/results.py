@@ -12,7 +12,7 @@ import pyarrow as pa
 from sandwich.runs.metrics import scalars
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.progress import Row
-from sandwich.statistics import SEEDS, Figure, Floats, few_figure, pgr_seeds_figure
+from sandwich.statistics import SEEDS, Figure, Floats, few_figure, holm, pgr_seeds_figure
 from sandwich.sweeps.cells import Cell
 from sandwich.sweeps.sweep_spec import Values
 
@@ -77,6 +77,15 @@ class Point:
     def pairs(self) -> Floats:
         """Pair scores of first and last row, `[seeds, 2, openings]`; NaN where a pair repeated another."""
         return np.array([[row["pairs"]["best"] for row in both] for both in self.rows], np.float64)
+
+
+def corrected(figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    """Figures as JSON values; those that have a p-value with that, and with it corrected for their number (Holm's)."""
+    out = [figure.json() | ({} if figure.p is None else {"p": figure.p}) for figure in figures]
+    known = [figure for figure in out if "p" in figure]
+    for figure, p in zip(known, holm([figure["p"] for figure in known]), strict=True):
+        figure["p_holm"] = p
+    return out
 
 
 def points(cells: Sequence[Cell]) -> list[Point]:

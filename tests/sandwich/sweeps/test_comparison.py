@@ -15,7 +15,7 @@ from experiments.cli.main import cli
 from sandwich.oversight.base import REGISTRY
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
-from sandwich.statistics import auc, elo
+from sandwich.statistics import auc, elo, holm
 from sandwich.sweeps.cells import Cell
 from sandwich.sweeps.comparison import Arm, against, arms, label, retained, roc, short_names
 from sandwich.sweeps.planning import plan
@@ -214,7 +214,9 @@ def test_an_assistant_is_the_same_where_every_dose_is(tmp_path: Path, fixed: str
         (label, faced.format(dose)) for dose in (0.4, 0.6) for label in ("trust", "veto")
     ]
     found = arms(cells, 1)
-    assert json.loads(done.output)["note"] == "The interval of a single run leaves out the luck of training."
+    note = json.loads(done.output)["note"].splitlines()
+    assert note[0] == "The interval of a single run leaves out the luck of training."
+    assert note[1:] == ["2 intervals: 2 exclude 0; corrected for their number (Holm), 2 do."]
     within = against(found[1], found)
     assert within.value == pytest.approx(recovered(found[1])[0] - recovered(found[0])[0])
     assert within.value is not None and within.low is not None and within.high is not None
@@ -249,11 +251,15 @@ def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
     said = json.loads(done.output)
     assert [row["strategy"] for row in said["arms"]] == ["trust", "veto", "trust", "veto"]
     assert [row["assistant"] for row in said["arms"][1:3]] == ["engine_worst, p = 0.4", "engine_worst, p = 0.6"]
-    assert said["note"] is None
+    assert said["note"] == "2 intervals: 2 exclude 0; corrected for their number (Holm), 2 do."
+    against_trust = [row["against"] for row in said["arms"] if row["strategy"] == "veto"]
+    assert [row["p_holm"] for row in against_trust] == holm([row["p"] for row in against_trust])
+    assert all(0 < row["p"] < 0.05 for row in against_trust)
     assert all(row["retained"]["value"] is None for row in said["arms"])
     assert (root / "oversight.svg").read_text().startswith("<?xml")
     table = (root / "oversight.md").read_text().splitlines()
-    assert len(table) == 6 and all(line.count("|") == table[0].count("|") for line in table)
+    assert len(table) == 8 and all(line.count("|") == table[0].count("|") for line in table[:6])
+    assert table[7] == said["note"]
     assert "less trust's" in table[0]
 
 

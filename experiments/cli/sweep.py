@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,20 @@ from experiments.viewer.folders import is_shown
 from sandwich.runtime.cluster import cores
 from sandwich.runtime.kept import DamagedError
 from sandwich.spec.shipped import plugin_folder, shipped_specs
+from sandwich.statistics import POWER
 from sandwich.sweeps.cells import DAMAGED, FAILED, Cell
 from sandwich.sweeps.cost import estimate
 from sandwich.sweeps.planning import found, plan, planned
-from sandwich.sweeps.results import Point, corrected, curves, dose_keys, numeric_keys, points, write_results
+from sandwich.sweeps.results import (
+    Point,
+    corrected,
+    curves,
+    dose_keys,
+    numeric_keys,
+    points,
+    variance,
+    write_results,
+)
 from sandwich.sweeps.sweep import other_origins, run_sweep, set_aside
 from sandwich.sweeps.sweep_spec import SweepSpec, load_sweep
 
@@ -61,9 +72,19 @@ def sweep() -> None:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Sweep folder [default: runs/NAME].")
 @click.option("--dry-run", is_flag=True, help="Only list the cells, with an estimate of the time.")
 @click.option("--again", is_flag=True, help="Do those anew as well that are damaged or were made otherwise.")
+@click.option(
+    "--power", type=click.FloatRange(0, min_open=True), metavar="PGR",
+    help="Only say how many seeds and games a difference of this size needs, from the runs that are done.",
+)  # fmt: skip
 @JSON
 def run_command(
-    spec: Path, overrides: tuple[str, ...], out: Path | None, dry_run: bool, again: bool, as_json: bool
+    spec: Path,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    dry_run: bool,
+    again: bool,
+    power: float | None,
+    as_json: bool,
 ) -> None:
     """Do the cells of SPEC that are not done yet.
 
@@ -71,12 +92,19 @@ def run_command(
     or of plugins have made than there are here (`sandwich sweep status` names them); the old ones are kept.
 
     \b
-    Example: sandwich sweep run dose_smoke over.seed=[0,1,2] workers=2
+    Examples:
+      sandwich sweep run dose_smoke over.seed=[0,1,2] workers=2
+      sandwich sweep run dose_response --power 0.1
     """
     settings = load_sweep(spec, overrides)
     root = out or Path("runs") / settings.name
     beside = plugin_folder(spec)
     cells = plan(settings, beside, root)
+    if power is not None:
+        if dry_run or again:
+            raise click.UsageError("--power runs nothing: expected it without --dry-run and --again")
+        _tell_power(planned(root)[1] if root.is_dir() else cells, power, as_json)
+        return
     if dry_run and again:
         raise click.UsageError("--dry-run lists what is missing: expected it without --again")
     if again and set_aside(cells):
@@ -125,6 +153,35 @@ def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:
         table.add_row(one.key, *values, DAMAGED if one.problem else "done" if one.done else time)
     Console().print(table)
     click.echo(f"{len(times)} of {len(cells)} cells to do, about {_clock(total)} on {cores()} cores")
+
+
+def _tell_power(cells: Sequence[Cell], difference: float, as_json: bool) -> None:
+    """How many seeds a difference needs at several numbers of openings, and what others would show."""
+    known = variance(cells)
+    every = sorted({known.pairs, *OPENINGS})
+    needed = {pairs: known.seeds_for(difference, pairs) for pairs in every}
+    least = {pairs: {seeds: known.visible(seeds, pairs) for seeds in SEEDS_SHOWN} for pairs in every}
+    if as_json:
+        rows = [{"pairs": pairs, "seeds": needed[pairs], "visible": least[pairs]} for pairs in every]
+        answer = {"difference": difference, "power": POWER, "variance": asdict(known), "needed": rows}
+        click.echo(json.dumps(answer))
+        return
+    table = Table(
+        "openings", "games a run", "seeds needed", *(f"{seeds} seeds show" for seeds in SEEDS_SHOWN), box=None
+    )
+    for pairs in every:
+        seen = (f"{difference_:.2f}" for difference_ in least[pairs].values())
+        table.add_row(str(pairs), str(2 * pairs), str(needed[pairs] or "over 1000"), *seen)
+    Console().print(table)
+    click.echo(
+        f"A difference of {difference:g} in PGR between two arms, seen with a chance of {POWER:.0%}; the luck of"
+        f" training has a standard deviation of {known.training**0.5:.2f} a pair of runs."
+    )
+
+
+OPENINGS = (150, 300, 600, 1200)
+"""`evaluate.pairs` for which power is told, beside that of the runs that are there."""
+SEEDS_SHOWN = (3, 5, 10)
 
 
 def in_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -9,6 +9,7 @@ from sandwich.statistics.elo import elo, elo_figure, expected_score, score_figur
 from sandwich.statistics.figure import Figure, Floats
 from sandwich.statistics.means import mean_figure
 from sandwich.statistics.multiple import holm
+from sandwich.statistics.power import POWER, Components, components, pooled
 from sandwich.statistics.rates import Side, clustered_share_figure, rare_share_figure, share_figure, stratified_figure
 from sandwich.statistics.recovered import (
     ENOUGH,
@@ -30,7 +31,9 @@ from sandwich.statistics.survival import break_rate_figure, survival_curve, surv
 
 __all__ = [
     "ENOUGH",
+    "POWER",
     "SEEDS",
+    "Components",
     "Figure",
     "Floats",
     "Reached",
@@ -40,6 +43,7 @@ __all__ = [
     "auc",
     "break_rate_figure",
     "clustered_share_figure",
+    "components",
     "elo",
     "elo_figure",
     "expected_score",
@@ -51,6 +55,7 @@ __all__ = [
     "pgr_figure",
     "pgr_run_difference_figure",
     "pgr_seeds_figure",
+    "pooled",
     "quotient_figure",
     "rare_share_figure",
     "ratio_figure",

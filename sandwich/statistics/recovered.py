@@ -243,15 +243,29 @@ def pgr_difference_figure(starts: Floats, ends: Floats, others: Floats, draws: i
     column being one opening. The interval is made as `pgr_seeds_figure` makes it: Student's t over the pairs, and what
     the openings have in common. Withheld under three pairs, and where a PGR is.
     """
+    found = difference_draws(starts, ends, others, draws, rng)
+    if isinstance(found, str):
+        return Figure(None, reason=found)
+    values, drawn = found
+    seeds = len(values)
+    together = np.cov(drawn, rowvar=False)
+    shared = max(0.0, float(together.sum() - np.trace(together)) / (seeds * (seeds - 1)))
+    return _student(values, shared)
+
+
+def difference_draws(
+    starts: Floats, ends: Floats, others: Floats, draws: int, rng: np.random.Generator
+) -> tuple[Floats, Floats] | str:
+    """Of each pair of runs PGR less PGR `[S]`, and the same of bootstrap draws of the openings `[draws, S]`.
+
+    starts, ends, others: as for `pgr_difference_figure`. Why there is none, where that withholds its figure.
+    """
     elos = _elos_of_arms(starts, ends, others, draws, rng)
     if isinstance(elos, Figure):
-        return elos
+        return elos.reason
     elo_starts, elo_ends, elo_others = elos
-    seeds = len(starts)
-    together = np.cov((elo_others - elo_ends) / elo_starts, rowvar=False)
-    shared = max(0.0, float(together.sum() - np.trace(together)) / (seeds * (seeds - 1)))
     values = [_pgr(start, end) - _pgr(start, other) for start, end, other in zip(starts, ends, others, strict=True)]
-    return _student(np.array(values), shared)
+    return np.array(values), (elo_others - elo_ends) / elo_starts
 
 
 def retained_run_figure(start: Floats, end: Floats, control: Floats, draws: int, rng: np.random.Generator) -> Figure:

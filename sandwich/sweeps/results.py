@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from engines.settings import SpecError
 from sandwich.runs.metrics import scalars
 from sandwich.runtime.files import parquet_bytes, write_whole
 from sandwich.runtime.progress import Row
-from sandwich.statistics import SEEDS, Figure, Floats, few_figure, holm, pgr_seeds_figure
+from sandwich.statistics import (
+    SEEDS,
+    Components,
+    Figure,
+    Floats,
+    components,
+    few_figure,
+    holm,
+    pgr_seeds_figure,
+    pooled,
+)
 from sandwich.sweeps.cells import Cell
 from sandwich.sweeps.sweep_spec import Values
 
@@ -97,6 +109,33 @@ def points(cells: Sequence[Cell]) -> list[Point]:
             values = {key: value for key, value in cell.values.items() if key != SEED}
             grouped.setdefault(repr(values), Point(values, [])).rows.append((rows[0], rows[-1]))
     return list(grouped.values())
+
+
+def variance(cells: Sequence[Cell]) -> Components:
+    """Where the variance of a difference in PGR between two arms comes from, a mean over all pairs of arms.
+
+    Arms are finished cells that differ in their seed alone. Raises SpecError where no two have three seeds in common.
+    """
+    arms: dict[str, dict[int, tuple[Row, Row]]] = {}
+    for cell in cells:
+        if cell.done and (rows := cell.rows):
+            values = {key: value for key, value in cell.values.items() if key != SEED}
+            arms.setdefault(repr(values), {})[cell.spec.seed] = rows[0], rows[-1]
+    found, reasons = [], []
+    for one, other in combinations(arms.values(), 2):
+        seeds = sorted(one.keys() & other.keys())
+        if len(seeds) >= SEEDS:
+            scores = np.stack([Point({}, [arm[seed] for seed in seeds]).pairs for arm in (one, other)])
+            scores = scores[..., ~np.isnan(scores).any((0, 1, 2))]
+            part = components(scores[0, :, 0], scores[0, :, 1], scores[1, :, 1], DRAWS, np.random.default_rng(0))
+            if isinstance(part, str):
+                reasons.append(part)
+            else:
+                found.append(part)
+    if not found:
+        why = reasons[0] if reasons else f"no two arms have {SEEDS} seeds in common that are done"
+        raise SpecError(f"--power: the variances of runs are not known: {why}")
+    return pooled(found)
 
 
 @dataclass(frozen=True, eq=False)

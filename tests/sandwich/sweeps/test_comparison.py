@@ -263,6 +263,26 @@ def test_the_command_writes_a_table_and_a_picture(root: Path) -> None:
     assert "less trust's" in table[0]
 
 
+def test_power_is_told_from_the_runs_that_are_there(root: Path, tmp_path: Path) -> None:
+    spec = root.parent / "tiny.yaml"
+    told = ["sweep", str(spec), "--out", str(root), "--power"]
+    done = CliRunner().invoke(cli, [*told, "0.3", "--json"])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.output)
+    assert said["difference"] == 0.3 and said["variance"]["pairs"] == OPENINGS
+    needed = {row["pairs"]: row["seeds"] for row in said["needed"]}
+    assert sorted(needed) == sorted({150, 300, 600, 1200, OPENINGS})
+    assert needed[150] >= needed[600] >= needed[1200] >= 3
+    smaller = json.loads(CliRunner().invoke(cli, [*told, "0.1", "--json"]).output)["needed"]
+    assert all(row["seeds"] is None or row["seeds"] >= needed[row["pairs"]] for row in smaller)
+    assert "seen with a chance of 80%" in CliRunner().invoke(cli, [*told, "0.3"]).output
+    before = sorted(path for path in root.rglob("*"))
+    nothing = CliRunner().invoke(cli, ["sweep", str(spec), "--out", str(tmp_path / "none"), "--power", "0.1"])
+    assert isinstance(nothing.exception, SpecError)
+    assert "no two arms have 3 seeds in common that are done" in str(nothing.exception)
+    assert not (tmp_path / "none").exists() and before == sorted(path for path in root.rglob("*"))
+
+
 def test_differences_are_taken_from_any_strategy(root: Path) -> None:
     done = CliRunner().invoke(cli, ["evaluate", "oversight", str(root), "--than", "veto", "--json"])
     first, second, *_ = json.loads(done.output)["arms"]

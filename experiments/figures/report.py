@@ -19,8 +19,10 @@ Row = dict[str, Any]
 FIGURES = {
     "elo": ("Elo, best move", "elo"),
     "score": ("Score, best move", "percent"),
+    "elo_half": ("Elo, temperature 0.5", "elo"),
     "elo_sampled": ("Elo, temperature 1", "elo"),
     "pgr": ("PGR in Elo, best move", "ratio"),
+    "pgr_half": ("PGR in Elo, temperature 0.5", "ratio"),
     "pgr_sampled": ("PGR in Elo, temperature 1", "ratio"),
     "pgr_win_loss": ("PGR in Win% loss", "ratio"),
     "pgr_puzzles": ("PGR in puzzles", "ratio"),
@@ -40,6 +42,7 @@ ASSISTANT = "elo_assistant"
 
 CONTROLLED = {
     "pgr": ("PGR in Elo", "ratio"),
+    "pgr_half": ("PGR, temperature 0.5", "ratio"),
     "pgr_sampled": ("PGR, temperature 1", "ratio"),
     "pgr_win_loss": ("PGR in Win% loss", "ratio"),
     "elo": ("Elo", "elo"),

@@ -21,6 +21,7 @@ Address = Callable[[str], str]
 
 SHOWN = {
     "pgr": ("PGR in Elo", "ratio"),
+    "pgr_half": ("PGR, temperature 0.5", "ratio"),
     "pgr_sampled": ("PGR, temperature 1", "ratio"),
     "pgr_win_loss": ("PGR in Win% loss", "ratio"),
     "elo": ("Elo", "elo"),

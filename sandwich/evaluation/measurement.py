@@ -39,6 +39,9 @@ from sandwich.statistics import (
 STUDENT = Network(checkpoint="<student>")
 """The student as a player; no file has this name."""
 
+DRAWN = {"half": 0.5, "sampled": 1.0}
+"""Temperatures at which the student is measured beside its best moves, by the name of each in the metrics."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -70,7 +73,7 @@ class Measurer:
         """
         config = self._spec.evaluate
         checkpoints = {**self._checkpoints, STUDENT.checkpoint: student}
-        self._progress.begin("measure", (1 + config.sampled) * config.pairs * 2)
+        self._progress.begin("measure", (1 + len(DRAWN) * config.sampled) * config.pairs * 2)
         best = self._match(STUDENT, checkpoints, self._openings)
         row: Row = {
             "step": step,
@@ -79,12 +82,13 @@ class Measurer:
             "capped": share_figure(best.capped, 2 * len(best.pairs)).json(),
             "pairs": {"best": _by_opening(best, config.pairs)},
         }
-        if config.sampled:
-            sampled = self._match(STUDENT, checkpoints, self._openings, temperature=1.0)
-            row["pairs"]["sampled"] = _by_opening(sampled, config.pairs)
-            row["elo_sampled"] = elo_figure(sampled.pairs).json()
-        else:
-            row["elo_sampled"] = Figure(None, reason="evaluate.sampled is false").json()
+        for name, temperature in DRAWN.items():
+            if config.sampled:
+                drawn = self._match(STUDENT, checkpoints, self._openings, temperature)
+                row["pairs"][name] = _by_opening(drawn, config.pairs)
+                row[f"elo_{name}"] = elo_figure(drawn.pairs).json()
+            else:
+                row[f"elo_{name}"] = Figure(None, reason="evaluate.sampled is false").json()
         row["reached"] = self._reached(step, best.pairs, checkpoints, rows)
         row |= self._on_positions(checkpoints)
         row |= self._on_puzzles(checkpoints)
@@ -205,9 +209,12 @@ class Measurer:
         spec = self._spec
         draws = spec.evaluate.bootstrap
         out: Row = {}
-        for name, key in (("best", "pgr"), ("sampled", "pgr_sampled")):
+        for name, key in (("best", "pgr"), *((drawn, f"pgr_{drawn}") for drawn in DRAWN)):
             if name not in row["pairs"]:
-                out[key] = row["elo_sampled"]
+                out[key] = row[f"elo_{name}"]
+                continue
+            if name not in first["pairs"]:
+                out[key] = Figure(None, reason="row 0 was measured without it, by an earlier version").json()
                 continue
             both = [(a, b) for a, b in zip(first["pairs"][name], row["pairs"][name], strict=True) if None not in (a, b)]
             start, end = np.array(both, np.float64).T
@@ -252,7 +259,7 @@ def result(rows: Sequence[Row], path: Path) -> dict[str, Any]:
         "elo_expert": Figure(0.0, 0.0, 0.0, n).json(),
         "elo_assistant": first.get("elo_assistant") or Figure(None, reason="evaluate.assistant is false").json(),
         "reached": last["reached"],
-        **{name: last[name] for name in ("pgr_sampled", "pgr_win_loss", "pgr_puzzles")},
+        **{name: last[name] for name in (*(f"pgr_{drawn}" for drawn in DRAWN), "pgr_win_loss", "pgr_puzzles")},
         "agreement_start": first["agreement"],
         "agreement_end": last["agreement"],
         "win_loss_start": first["win_loss"],

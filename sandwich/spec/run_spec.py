@@ -104,7 +104,7 @@ class EvaluateConfig(Frozen):
     ply_cap: int = Field(200, ge=2)
     """Plies after which a game is a draw."""
     sampled: bool = True
-    """Measure the student at temperature 1 as well (the expert stays at 0)."""
+    """Measure the student at temperatures 0.5 and 1 as well (the expert stays at 0)."""
     positions: int = Field(200, ge=1)
     """Positions of the fixed set on which agreement with the expert and Win% loss are measured."""
     nodes: int | None = Field(20_000, ge=1)

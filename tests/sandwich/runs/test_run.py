@@ -413,9 +413,9 @@ def test_the_oracle_has_looked_at_the_games_of_each_step(whole: Path) -> None:
 
 def test_a_row_has_every_figure_with_an_interval_or_a_reason(whole: Path) -> None:
     for row in read_metrics(whole):
-        names = {"elo", "score", "capped", "elo_sampled", "agreement", "kl", "tau_b", "win_loss", "win_loss_expert",
-                 "puzzles", "puzzles_first", "puzzles_expert", "pgr", "pgr_sampled", "pgr_win_loss",
-                 "pgr_puzzles"}  # fmt: skip
+        names = {"elo", "score", "capped", "elo_half", "elo_sampled", "agreement", "kl", "tau_b", "win_loss",
+                 "win_loss_expert", "puzzles", "puzzles_first", "puzzles_expert", "pgr", "pgr_half", "pgr_sampled",
+                 "pgr_win_loss", "pgr_puzzles"}  # fmt: skip
         phases = [found for phase in row["phases"].values() for found in phase.values()]
         losses = list((row["play"] or {}).get("loss", {}).values())
         for found in [*(row[name] for name in names), *phases, *losses]:

@@ -26,8 +26,10 @@ from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 READING = "exact scores"
 """How scores are read from what an engine says; what was read otherwise is not taken from memory."""
 
-BLOCK = 250
-"""Positions that one worker looks at before it answers; what a kill can lose."""
+LARGEST, SMALLEST = 250, 25
+"""Positions that one worker looks at before it answers: what a kill can lose, and what is worth an engine's start."""
+BLOCKS = 3
+"""For each worker, so that all are busy to the end; what is seen does not depend on who looks."""
 
 
 WAY_OUT = "delete it, or set SANDWICH_CACHE to another folder"
@@ -206,9 +208,10 @@ class Oracle:
         wanted = dict.fromkeys(key for key, end in zip(keys, over, strict=True) if end is None)
         known = self._cache.known(wanted)
         missing = [key for key in wanted if key not in known]
+        size = min(LARGEST, max(SMALLEST, -(-len(missing) // (BLOCKS * cluster.workers))))
         blocks = [
-            Block(self.identity, self._digest, self.nodes, tuple(missing[first : first + BLOCK]))
-            for first in range(0, len(missing), BLOCK)
+            Block(self.identity, self._digest, self.nodes, tuple(missing[first : first + size]))
+            for first in range(0, len(missing), size)
         ]
 
         progress.begin(phase, len(missing))

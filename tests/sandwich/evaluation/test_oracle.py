@@ -6,8 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import chess
 import numpy as np
@@ -27,9 +28,10 @@ from sandwich.evaluation.oracle import (
     position_key,
     position_of,
 )
+from sandwich.runtime.cluster import Cluster
 from tests.helpers.progress import RecordingProgress
 from tests.helpers.project import ROOT, needs_stockfish
-from tests.helpers.small_players import INLINE, MATES, openings
+from tests.helpers.small_players import INLINE, MATES, Inline, openings
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_two_oracles_share_a_memory_and_keep_nodes_apart(tmp_path: Path) -> None
 def test_what_was_seen_before_a_kill_is_not_looked_at_again(tmp_path: Path) -> None:
     code = (
         "import sys, chess; from pathlib import Path; from tests.helpers.small_players import INLINE, openings;"
-        "from sandwich.evaluation import oracle; oracle.BLOCK = 2; o = oracle.Oracle(100_000, Path(sys.argv[1]));"
+        "from sandwich.evaluation import oracle; oracle.LARGEST = 2; o = oracle.Oracle(100_000, Path(sys.argv[1]));"
         "o.analyse(INLINE, [chess.Board(fen) for fen in openings(60)])"
     )
     path = tmp_path / "oracle.sqlite"
@@ -144,12 +146,34 @@ def test_what_was_seen_before_a_kill_is_not_looked_at_again(tmp_path: Path) -> N
 
 @needs_stockfish
 def test_progress_counts_what_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oracles, "BLOCK", 3)
+    monkeypatch.setattr(oracles, "LARGEST", 3)
     oracle = Oracle(100, tmp_path / "oracle.sqlite")
     boards = [chess.Board(fen) for fen in [*openings(8), *openings(8)]]
     progress = RecordingProgress()
     oracle.analyse(INLINE, boards, progress)
     assert progress.totals == progress.done == {"positions": 8}
+
+
+class Wide(Inline):
+    """Stands for a cluster of so many workers, and keeps how many positions each job has."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.sizes: list[int] = []
+
+    def stream(self, function: Callable[[Any, Any], Any], shared: Any, jobs: Sequence[Any]) -> Iterator[Any]:
+        self.sizes += [len(job.positions) for job in jobs]
+        return super().stream(function, shared, jobs)
+
+
+@needs_stockfish
+@pytest.mark.parametrize(("workers", "sizes"), [(1, [67, 67, 66]), (2, [34] * 5 + [30]), (16, [25] * 8)])
+def test_every_worker_has_positions_to_look_at(workers: int, sizes: list[int], tmp_path: Path) -> None:
+    cluster, boards = Wide(workers), [chess.Board(fen) for fen in openings(200)]
+    assert len(boards) == 200
+    looks = Oracle(1, tmp_path / "oracle.sqlite").analyse(cast(Cluster, cluster), boards)
+    assert cluster.sizes == sizes
+    assert looks == Oracle(1, tmp_path / "oracle.sqlite").analyse(INLINE, boards)
 
 
 @needs_stockfish

@@ -275,7 +275,10 @@ class Cluster:
         def trial(config: dict[str, Any]) -> None:
             function(ray.get(place), config["name"], tune.report)
 
-        bundles: list[dict[str, float]] = [{}, *({"CPU": 1.0} for _ in range(workers))]
+        at_once = max(1, min(len(names), int(_resource("CPU") // workers)))
+        gpu = _split(_resource("GPU"), at_once * (workers + 1))  # a trial learns on a share of its own
+        own: dict[str, float] = {"GPU": gpu} if gpu else {}
+        bundles = [own, *({"CPU": 1.0, **own} for _ in range(workers))]
         results = tune.Tuner(
             tune.with_resources(trial, tune.PlacementGroupFactory(bundles)),
             param_space={"name": tune.grid_search(list(names))},
@@ -312,7 +315,7 @@ class Cluster:
             return do(function, shared, job)
 
         work.__name__ = work.__qualname__ = function.__name__  # Ray's title of a process
-        remote = ray.remote(work).options(num_cpus=1, max_retries=0)
+        remote = ray.remote(work).options(num_cpus=1, num_gpus=self._gpu_share(), max_retries=0)
         place = ray.put(shared)
         number: dict[Any, int] = {}
         deaths: Counter[int] = Counter()
@@ -344,6 +347,14 @@ class Cluster:
             for job_left in number:
                 ray.cancel(job_left)
 
+    def _gpu_share(self) -> float:
+        """What a job asks for of a GPU: all there are, split evenly, or what the trial has that this runs in."""
+        import ray
+
+        if trial := ray.util.get_current_placement_group():
+            return float(trial.bundle_specs[-1].get("GPU", 0))
+        return _split(_resource("GPU"), self.workers)
+
     def _wait(self, under_way: list[Any], what: str) -> Any:
         """The first that is ready; one line says so from time to time where that takes long."""
         import ray
@@ -358,3 +369,15 @@ class Cluster:
                 f" ({what}); Ctrl-C stops"
             )
             patience *= 2
+
+
+def _resource(name: str) -> float:
+    """How much of a resource the cluster has."""
+    import ray
+
+    return float(ray.cluster_resources().get(name, 0))  # type: ignore[no-untyped-call]
+
+
+def _split(gpus: float, parts: int) -> float:
+    """What each of so many gets of some GPUs, at most one whole; Ray knows ten thousandths."""
+    return min(1.0, int(10_000 * gpus / parts) / 10_000)

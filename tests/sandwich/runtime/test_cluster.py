@@ -240,3 +240,49 @@ def test_what_belongs_to_a_session_ends_with_it() -> None:
     finally:
         other.kill()
         other.wait()
+
+
+GPUS = """
+import os, time, ray
+from pathlib import Path
+from tempfile import mkdtemp
+from sandwich.runtime.cluster import Cluster
+
+def seen(shared, job):
+    time.sleep(shared)
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), ray.get_runtime_context().get_assigned_resources().get("GPU", 0)
+
+def trial(shared, name, report):
+    with Cluster(2) as inside:
+        report({{"own": seen(0, 0), "workers": inside.map(seen, shared, [1, 2])}})
+
+ray.init(num_cpus=4, num_gpus={gpus}, include_dashboard=False, log_to_driver=False)  # of which Ray only keeps count
+with Cluster(4) as running:
+    print("run:", sorted(running.map(seen, 2.0, range(4)), key=str), flush=True)
+    heard = {{}}
+    failed = running.trials(
+        trial, 2.0, ["a", "b"], workers=2, retries=0, scratch=Path(mkdtemp()), on_result=heard.__setitem__
+    )
+    print("failed:", failed, flush=True)
+    for name in sorted(heard):
+        print(name, heard[name]["own"], sorted(heard[name]["workers"], key=str), flush=True)
+ray.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_jobs_and_trials_have_shares_of_the_gpus_that_are_there() -> None:
+    def said(gpus: int) -> list[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
+        command = [sys.executable, "-c", GPUS.format(gpus=gpus)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=True)
+        return done.stdout.splitlines()
+
+    two = said(2)
+    assert two[0] == "run: [('0', 0.5), ('0', 0.5), ('1', 0.5), ('1', 0.5)]"
+    assert two[1] == "failed: {}"
+    third = "0.3333"
+    assert all(line.count(third) == 3 for line in two[2:]) and len(two) == 4
+    assert {device for line in two[2:] for device in ("'0'", "'1'") if device in line} == {"'0'", "'1'"}
+    assert said(0) == ["run: [(None, 0), (None, 0), (None, 0), (None, 0)]", "failed: {}",
+                       "a (None, 0) [(None, 0), (None, 0)]", "b (None, 0) [(None, 0), (None, 0)]"]  # fmt: skip

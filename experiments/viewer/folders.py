@@ -13,6 +13,8 @@ from typing import Any
 
 from engines.settings import SpecError, read_yaml
 from sandwich.runs.controls import FOLDER as CONTROLS
+from sandwich.runs.labels import FOLDER as LABELLED
+from sandwich.runs.labels import LABELS
 from sandwich.runtime.kept import DamagedError, read_if_there, read_json
 from sandwich.runtime.locks import holder
 from sandwich.sweeps.cells import DAMAGED, INTERRUPTED, LEFT_OUT
@@ -24,6 +26,7 @@ SWEEP = "sweep.yaml"
 
 _KEY = re.compile(rf"(?:{CELLS}/[\w.-]+)?/?(?:{CONTROLS}/[\w.-]+)?")
 _LEDGER = re.compile(r"step-(\d+)\.parquet")
+_LABELLED = re.compile(r"step-(\d{3,})")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,12 @@ def ledgers(folder: Path) -> dict[int, Path]:
     """Ledger file of each step that a run folder has."""
     named = ((_LEDGER.fullmatch(path.name), path) for path in (folder / "ledger").glob("step-*.parquet"))
     return {int(match[1]): path for match, path in sorted(named, key=lambda pair: pair[1].name) if match}
+
+
+def labels(folder: Path) -> Path | None:
+    """The newest labels that a label model made of a run's answers."""
+    named = (path for path in (folder / LABELLED).glob(f"step-*/{LABELS}") if _LABELLED.fullmatch(path.parent.name))
+    return max(named, key=lambda path: path.parent.name, default=None)
 
 
 def stamp(path: Path) -> tuple[str, int, int]:

@@ -6,6 +6,7 @@ Positions and the names of moves are worked out here, so that the pages need no 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import chess
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from engines import moves
 from experiments.viewer import folders
 from sandwich.protocol import ledger
+from sandwich.runtime.kept import read_parquet
 
 LISTED = ("game", "plies", "score", "asked", "lies", "accepted", "refused_lies", "refused_honest", "lost")
 """Columns of the list, beside `step`; `lost` is the most Win% points that one of the student's moves gave away."""
@@ -28,6 +30,7 @@ _NEEDED = ("game", "student", "asked", "misaligned", "believed", "result", "loss
 _MOVES = {"own": "own_move", "advised": "advised", "honest": "honest", "played": "played", "decided": "decided"}
 
 Columns = dict[str, list[Any]]
+Labels = Mapping[int, tuple[float, bool]]
 
 
 def listed(folder: Path) -> Columns:
@@ -88,7 +91,7 @@ def game(folder: Path, step: int, number: int) -> dict[str, Any] | None:
     if begin == end:
         return None
     try:
-        return game_record(step, number, rows.slice(begin, end - begin).to_pylist())
+        return game_record(step, number, rows.slice(begin, end - begin).to_pylist(), _labels(folder, step, number))
     except ValueError as error:
         raise ledger.LedgerError(f"{path}: game {number} is no game of chess ({error})") from None
 
@@ -98,12 +101,34 @@ def _step(path: Path, _stamp: tuple[str, int, int]) -> pa.Table:
     return ledger.read(path).combine_chunks()
 
 
-def game_record(step: int, number: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A game as the pages show it, in JSON's types, from its rows of the ledger in order of the plies."""
+def _labels(folder: Path, step: int, number: int) -> Labels:
+    """What the label model made in the end of the answers in one game."""
+    path = folders.labels(folder)
+    if path is None:
+        return {}
+    rows = _labelled(path, folders.stamp(path))
+    rows = rows.filter(pc.and_(pc.equal(rows["step"], step), pc.equal(rows["game"], number)))
+    return {row["ply"]: (round(row["honest"], 3), row["believed"]) for row in rows.to_pylist()}
+
+
+@lru_cache(maxsize=1)
+def _labelled(path: Path, _stamp: tuple[str, int, int]) -> pa.Table:
+    return read_parquet(path)
+
+
+def game_record(
+    step: int, number: int, rows: Sequence[Mapping[str, Any]], labels: Labels = MappingProxyType({})
+) -> dict[str, Any]:
+    """A game as the pages show it, in JSON's types, from its rows of the ledger in order of the plies.
+
+    labels: for each ply whose answer a label model judged, how likely it is honest and whether it was learned.
+    """
     board = chess.Board(rows[0]["fen"])
     plies, last = [], None
     for row in rows:
         plies.append(_decision(board, row, last))
+        if row["ply"] in labels:
+            plies[-1]["label"] = labels[row["ply"]]
         last = row["played"]
         board.push_uci(last)
     white = next((row["student"] == (row["fen"].split()[1] == "w") for row in rows), True)

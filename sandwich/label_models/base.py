@@ -133,6 +133,13 @@ class LabelModel(Plugin, ABC):
         """Whether it changes anything: where not, the student learns from what it decided in play."""
         return True
 
+    def work(self, first: bool) -> tuple[float, float]:
+        """Roughly, of each answer: examples passed over in fits, and positions evaluated; in the first step or a later.
+
+        For estimates of the time that a run takes.
+        """
+        return 0.0, 0.0
+
     @abstractmethod
     def label(self, answers: AnswerSet, workshop: Workshop) -> Labels:
         """What is made of every answer of all steps so far, with the student of now."""

@@ -46,6 +46,10 @@ class Mixture(Probabilistic):
     learning_rate: float = Field(2e-3, gt=0)
     """Peak of the learning rate of a fit. In what else there is to a fit it is as `finetune.fit` says."""
 
+    def work(self, first: bool) -> tuple[float, float]:
+        rounds = self.rounds if first else self.later_rounds
+        return rounds * self.voices * self.epochs * max(1, self.folds - 1), (rounds + (not first)) * self.voices
+
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         folds, warm = answers.folds(self.folds), bool(workshop.memory)
         likely = self._begun(answers, workshop)  # [N, V]

@@ -35,6 +35,9 @@ class Rejudge(Probabilistic):
     strategy: Strategy = Plausible()
     """The oversight strategy: `type` and the settings of that."""
 
+    def work(self, first: bool) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         believed, _ = workshop.decisions(self.strategy, answers)
         return believed.astype(np.float64)

@@ -65,10 +65,14 @@ def seconds(spec: RunSpec, speed: float) -> float:
     newest = spec.steps * min(most, questions)
     earlier = sum(min(most, step * questions) for step in range(1, spec.steps + 1)) - newest
     examples = newest + replay * earlier
+    threads = min(spec.finetune.fit.threads, cores())
+    learning = LEARNED * spec.finetune.fit.epochs * examples / threads
+    for step in range(1, spec.steps + 1):  # a label model judges every answer so far
+        fitted, looked = spec.label_model.work(step == 1)
+        learning += step * questions * (LEARNED * fitted / threads + looked)
     nodes = (spec.steps + 1) * 2 * config.positions * (config.nodes or 0)
     nodes += spec.steps * 3 * (config.ledger_positions or 0) * config.ledger_nodes
-    learning = LEARNED * spec.finetune.fit.epochs * examples / (speed * min(spec.finetune.fit.threads, cores()))
-    return (played + matches) / (SHARE * speed * workers) + learning + nodes / (NODES * workers)
+    return (played + matches) / (SHARE * speed * workers) + learning / speed + nodes / (NODES * workers)
 
 
 def estimate(cells: Sequence[Cell]) -> dict[str, float]:

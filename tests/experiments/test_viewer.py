@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import chess
+import pyarrow as pa
 import pytest
 
 from engines.settings import SpecError
@@ -25,7 +26,9 @@ from experiments.viewer.page import write_report
 from experiments.viewer.picks import picked
 from experiments.viewer.server import application, serve
 from experiments.viewer.sweep import doses, sweep_figures
+from sandwich.protocol.labelling import SCHEMA
 from sandwich.protocol.ledger import LedgerError
+from sandwich.runtime.files import parquet_bytes
 from tests.helpers.project import ROOT
 from tests.helpers.run_folders import MATE, figure, plies, row, write_ledger, write_metrics, write_run, write_sweep
 from tests.helpers.viewer_server import Viewer, served
@@ -47,6 +50,22 @@ def viewer(run: Path) -> Iterator[Viewer]:
 
 
 # Games
+
+
+def test_a_decision_shows_what_the_label_model_made_of_its_answer_in_the_end(run: Path) -> None:
+    assert all("label" not in ply for ply in (games.game(run, 0, 0) or {})["plies"])
+    asked = [place for place, ply in enumerate((games.game(run, 0, 0) or {})["plies"]) if ply.get("asked")]
+    for step, honest in ((0, 0.9), (1, 0.25)):
+        rows = [
+            {"step": 0, "game": 0, "ply": ply, "honest": honest, "believed": honest > 0.5, "weight": 1.0}
+            for ply in asked
+        ]
+        path = run / "labels" / f"step-{step:03d}" / "labels.parquet"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(parquet_bytes(pa.Table.from_pylist(rows, schema=SCHEMA)))
+    shown = (games.game(run, 0, 0) or {})["plies"]
+    assert [ply.get("label") for ply in shown] == [(0.25, False) if ply.get("asked") else None for ply in shown]
+    assert all("label" not in ply for ply in (games.game(run, 1, 0) or {})["plies"])
 
 
 def test_the_list_counts_what_happened_in_each_game(run: Path) -> None:

@@ -59,6 +59,7 @@ function effort(ply) {
   if (!ply.asked) return null;
   const sentences = [
     ply.confidence !== undefined && ply.confidence !== Number(ply.believed) ? `Confidence in the answer: ${number(ply.confidence, 3)}.` : "",
+    ply.label ? `Judged together with all answers: ${percent(ply.label[0])} honest, ${ply.label[1] ? "learned" : "not learned"}.` : "",
     ply.questions > 1 ? `It asked ${ply.questions} questions.` : "",
     ply.evaluations ? `Its own network evaluated ${ply.evaluations} position${ply.evaluations === 1 ? "" : "s"}.` : "",
     ply.ground_truth ? `The expert was asked for the ground truth: ${ply.ground_truth[1]}.` : "",

@@ -26,12 +26,14 @@ from experiments.cli.main import cli
 from experiments.cli.sweep import in_columns
 from experiments.figures.game_page import game_page
 from experiments.viewer import folders
+from sandwich.label_models.base import REGISTRY
 from sandwich.oversight.learned import Policy, load_policy, policy_path
 from sandwich.runs.metrics import write_metrics
 from sandwich.runs.provenance import provenance
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import FileError
 from sandwich.runtime.origin import stockfish_here
+from sandwich.spec.run_spec import load_spec
 from sandwich.sweeps.cells import Cell, asked_key, cell_key
 from sandwich.sweeps.cost import seconds
 from sandwich.sweeps.planning import plan, planned
@@ -279,6 +281,15 @@ def test_every_shipped_sweep_can_be_planned() -> None:
         cells = plan(load_sweep(path), path.parent, Path("x"))
         assert len(cells) >= 4
         assert all(seconds(cell.spec, 3000) > 1 for cell in cells)
+
+
+def test_a_label_model_is_reckoned_in_what_a_run_takes() -> None:
+    base = load_spec("default")
+    rejudged, two, three = (
+        seconds(base.model_copy(update={"label_model": REGISTRY.parse(model)}), 3000)
+        for model in ("rejudge", "mixture", "mixture:voices=3")
+    )
+    assert seconds(base, 3000) < rejudged < two < three
 
 
 # Running

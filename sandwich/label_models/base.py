@@ -129,8 +129,8 @@ class LabelModel(Plugin, ABC):
     """What is made of all answers before the student learns. It never learns which of them were lies."""
 
     @property
-    def asks(self) -> bool:
-        """Whether it changes anything: where not, the student learns from what it decided in play."""
+    def judges(self) -> bool:
+        """Whether it judges anything: where not, the student learns from what it decided in play."""
         return True
 
     def work(self, first: bool) -> tuple[float, float]:

@@ -9,7 +9,7 @@ class NoModel(LabelModel):
     """The student learns from what it decided in play, each answer judged alone and once."""
 
     @property
-    def asks(self) -> bool:
+    def judges(self) -> bool:
         return False
 
     def label(self, answers: AnswerSet, workshop: Workshop) -> Labels:

@@ -166,7 +166,7 @@ def _carried_out(
                 played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress, judge)
                 clock.lap("play")
                 ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step)]
-                if spec.label_model.asks:
+                if spec.label_model.judges:
                     labels, told = label_step(spec, folder.path, step - 1, student, ledgers, progress)
                     ledgers = as_labelled(ledgers, labels)
                     clock.lap("label")

@@ -186,7 +186,7 @@ class RunSpec(Frozen):
             )
         if budgets["advisors"] > 1 and self.second is None:
             raise ValueError(f"second: missing; {OVERSIGHT.name(self.oversight)} asks two assistants")
-        if self.label_model.asks and self.play.channel is Channel.VALUE:
+        if self.label_model.judges and self.play.channel is Channel.VALUE:
             raise ValueError("label_model: judges moves, of which play.channel=value has none; expected none")
         if self.evaluate.pairs > len(book("measure")):
             raise ValueError(f"evaluate.pairs: the book has {len(book('measure'))} openings, got {self.evaluate.pairs}")

@@ -206,7 +206,7 @@ def test_no_label_model_says_otherwise_where_what_is_hidden_is_otherwise(
 
 def test_none_labels_as_was_decided_in_play(steps: list[pa.Table]) -> None:
     answers = answer_set(steps)
-    assert not NoModel().asks
+    assert not NoModel().judges
     labels = label_table(answers, labelled(NoModel(), answers, bench()))
     for before, after in zip(steps, as_labelled(steps, labels), strict=True):
         assert after.select(["believed", "weight"]).equals(before.select(["believed", "weight"]))

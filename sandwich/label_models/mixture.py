@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Probabilistic, Workshop, cross_fitted
-from sandwich.label_models.rejudge import Strategy
+from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Workshop
+from sandwich.label_models.fitting import Fitting
 
 SURE = 0.8
 """Probability of being honest that a believed answer begins with; a refused one begins with what is left."""
@@ -16,7 +16,7 @@ SHARE_ROUNDS = 30
 """Rounds in which the shares of the voices are found, their policies being given."""
 
 
-class Mixture(Probabilistic):
+class Mixture(Fitting):
     """Voices, one of them honest, by expectation and maximisation (Dempster, Laird and Rubin 1977).
 
     Each voice is a network's policy. A round fits every voice to the moves advised, weighted by how likely each move is
@@ -26,25 +26,15 @@ class Mixture(Probabilistic):
     and from step to step.
     """
 
-    start: Strategy | None = None
-    """Strategy whose decisions the first round begins with, by the student of now; null: those made in play."""
     rounds: int = Field(4, ge=1)
     """Rounds in the first step."""
     later_rounds: int = Field(2, ge=1)
     """Rounds in a later step, in which the voices go on from the step before."""
     voices: int = Field(2, ge=2)
     """The honest one and the others."""
-    folds: int = Field(2, ge=1)
-    """Parts of the openings. With 1 every network judges the moves that it was fitted to, which it then remembers."""
     good: Literal["start", "results"] = "start"
     """Which voice is the honest one: that which began with what the strategy believed, or that whose moves, where they
     were played, went with the better results."""
-    epochs: float = Field(1.0, gt=0)
-    """Passes over the answers of the fit of a voice in a round."""
-    batch: int = Field(256, ge=2)
-    """Answers per optimiser step of a fit."""
-    learning_rate: float = Field(2e-3, gt=0)
-    """Peak of the learning rate of a fit. In what else there is to a fit it is as `finetune.fit` says."""
 
     def work(self, first: bool) -> tuple[float, float]:
         rounds = self.rounds if first else self.later_rounds
@@ -57,17 +47,13 @@ class Mixture(Probabilistic):
             likely = self._heard(answers, workshop, folds, likely)
         for number in range(self.later_rounds if warm else self.rounds):
             for fold in range(self.folds):
-                rows = np.flatnonzero(folds != fold) if self.folds > 1 else np.arange(len(answers))
-                self._fitted(answers, workshop, rows, likely, (number, fold))
+                self._fitted(answers, workshop, self.rows(folds, fold), likely, (number, fold))
             likely = self._heard(answers, workshop, folds, likely)
         return likely[:, self._honest(answers, likely)]
 
     def _begun(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         """How likely each answer is each voice's before a network says, `[N, V]`."""
-        believed = answers.believed
-        if self.start is not None:
-            believed, _ = workshop.decisions(self.start, answers)
-        honest = np.where(believed, SURE, 1 - SURE)
+        honest = np.where(self.begun(answers, workshop), SURE, 1 - SURE)
         others = workshop.rng(0).dirichlet(np.ones(self.voices - 1), len(answers))
         return np.concatenate([honest[:, None], (1 - honest)[:, None] * others], 1)
 
@@ -75,8 +61,7 @@ class Mixture(Probabilistic):
         self, answers: AnswerSet, workshop: Workshop, rows: Integers, likely: Floats, key: tuple[int, int]
     ) -> None:
         """Fit every voice of a fold to the moves that are likely its own, and remember it."""
-        settings = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.learning_rate}
-        config = workshop.config.model_copy(update=settings)
+        config = self.config(workshop)
         for voice in range(self.voices):
             own = rows[likely[rows, voice] >= IGNORED]
             if len(own):
@@ -89,12 +74,10 @@ class Mixture(Probabilistic):
         """How likely each answer is each voice's, by networks that were fitted to other folds, `[N, V]`."""
         chances = np.empty_like(likely)
         for voice in range(self.voices):
-
-            def heard(_: Integers, judged: Integers, fold: int, voice: int = voice) -> Floats:
-                network = workshop.memory.get(f"voice-{voice}-{fold}", workshop.student)
-                return workshop.chances(network, answers, judged)
-
-            chances[:, voice] = np.maximum(cross_fitted(folds, heard), LEAST)
+            networks = {
+                fold: workshop.memory.get(f"voice-{voice}-{fold}", workshop.student) for fold in range(self.folds)
+            }
+            chances[:, voice] = np.maximum(self.chances(networks, answers, folds, workshop), LEAST)
         shares = likely.mean(0)
         for _ in range(SHARE_ROUNDS):
             joint = shares * chances

@@ -163,13 +163,13 @@ class Bench(Workshop):
         return [network(packed[rows], legal.take(rows)) for rows in chosen]
 
 
-def labelled(model: LabelModel, answers: AnswerSet, bench: Bench) -> Labels:
+def labelled(model: LabelModel, answers: AnswerSet, workshop: Workshop) -> Labels:
     """What a label model makes of the answers.
 
     Raises PluginError, naming it, for one that fails or says what can't be.
     """
     with REGISTRY.attribute_errors(model):
-        labels = model.label(answers, bench)
+        labels = model.label(answers, workshop)
         check_labels(labels, len(answers))
     return labels
 

@@ -61,6 +61,10 @@ def _use_bf16(config: TrainConfig, device: str) -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
+FORWARD, REVERSE, LOG_OF_NOTHING = 0.1, 1.0, -4.0
+"""Of the symmetric cross-entropy, as for CIFAR-10 in the paper: weights of both parts, and what stands for log 0."""
+
+
 class Penalty(Protocol):
     """A further term of the loss."""
 
@@ -177,6 +181,10 @@ class Trainer:
         """Loss of each example, `[B]`, from logits `[B, A]`, target moves `[B, K]` and what is said of each."""
         if self.config.objective == "imitate":
             return -(functional.log_softmax(logits, 1).gather(1, targets.clamp(min=0)) * policy).sum(1)
+        if self.config.objective == "symmetric":
+            log_policy = functional.log_softmax(logits, 1).gather(1, targets.clamp(min=0))
+            missed = policy.sum(1) - (log_policy.exp() * policy).sum(1)
+            return -FORWARD * (log_policy * policy).sum(1) - REVERSE * LOG_OF_NOTHING * missed
         listed = targets >= 0
         if self.config.objective == "judge":
             judged = logits.gather(1, targets.clamp(min=0))

@@ -26,9 +26,12 @@ from sandwich.label_models.base import (
     Workshop,
     cross_fitted,
 )
+from sandwich.label_models.co_teaching import CoTeaching
+from sandwich.label_models.ensemble import Ensemble
 from sandwich.label_models.mixture import Mixture, results
 from sandwich.label_models.none import NoModel
 from sandwich.label_models.rejudge import Rejudge
+from sandwich.label_models.symmetric import Symmetric
 from sandwich.oversight.base import Oversight
 from sandwich.oversight.plausible import Plausible
 from sandwich.oversight.vote import Vote
@@ -66,7 +69,7 @@ FIT = TrainConfig(threads=1, device="cpu")
 class Voices(Workshop):
     """Networks that remember how often each move was taught to them, whatever the position; none learns anything else.
 
-    Keeps the rows that each was fitted to, and fails where one judges a row of them.
+    Keeps the rows that each was fitted to, and who judged each answer last.
     """
 
     def __init__(self, answers: AnswerSet) -> None:
@@ -77,6 +80,7 @@ class Voices(Workshop):
         self.places = {row.tobytes(): place for place, row in enumerate(answers.packed)}
         self.taught: dict[bytes, set[int]] = {b"": set()}
         self.counts: dict[bytes, Floats] = {b"": np.ones(4096)}
+        self.judge: dict[int, bytes] = {}
 
     def rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(key)
@@ -89,19 +93,25 @@ class Voices(Workshop):
         return name
 
     def policies(self, checkpoint: bytes, answers: AnswerSet, rows: Integers) -> Policies:
-        openings = {int(answers.opening[row]) for row in self.taught[checkpoint]}
-        assert not openings & set(answers.opening[rows].tolist())
+        self.judge |= dict.fromkeys(rows.tolist(), checkpoint)
         chances = [self.counts[checkpoint][legal] for legal in answers.legal.take(rows)]
         return Policies.of([(row / row.sum()).astype(np.float32) for row in chances])
 
     def decisions(self, oversight: Oversight, answers: AnswerSet) -> tuple[Bools, Floats]:
         raise AssertionError("nobody asked")
 
+    def judged_by_others(self) -> bool:
+        """Whether nobody judged an answer in the end who was fitted to games from its opening."""
+        openings = {name: {int(self.answers.opening[row]) for row in rows} for name, rows in self.taught.items()}
+        return len(self.judge) == len(self.answers) and not any(
+            int(self.answers.opening[row]) in openings[network] for row, network in self.judge.items()
+        )
 
-def two_voices(count: int, right: float, seed: int = 0) -> tuple[AnswerSet, Bools]:
+
+def two_voices(count: int, right: float, seed: int = 0, lies: float = 0.6) -> tuple[AnswerSet, Bools]:
     """Answers of two who each have their favourites among four moves, believed rightly so often; which are lies."""
     rng = np.random.default_rng(seed)
-    lie = rng.random(count) < 0.6
+    lie = rng.random(count) < lies
     board = chess.Board()
     fens, moves = [], ["e2e4", "d2d4", "g1f3", "b1c3"]
     for number in range(count):  # each another position: pawns of Black's that are missing
@@ -129,7 +139,9 @@ def two_voices(count: int, right: float, seed: int = 0) -> tuple[AnswerSet, Bool
 def test_a_mixture_tells_two_voices_apart_and_never_judges_what_it_was_fitted_to() -> None:
     answers, lie = two_voices(600, right=0.65)
     begun = auc(answers.believed.astype(float), lie)
-    heard = Mixture(rounds=6).judge(answers, Voices(answers))
+    workshop = Voices(answers)
+    heard = Mixture(rounds=6).judge(answers, workshop)
+    assert workshop.judged_by_others()
     assert begun < 0.7
     assert auc(heard, lie) > begun + 0.2
 
@@ -142,6 +154,71 @@ def test_a_mixture_that_begins_with_the_wrong_voice_is_put_right_by_the_results(
     assert np.allclose(wrong + right, 1)
 
 
+BASELINES: list[LabelModel] = [
+    Ensemble(members=3), CoTeaching(forgotten=0.35, rounds=3), Symmetric(), Ensemble(members=2, folds=3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", BASELINES, ids=str)
+def test_a_baseline_does_better_than_what_it_begins_with_and_never_judges_what_it_was_fitted_to(
+    model: LabelModel,
+) -> None:
+    answers, lie = two_voices(600, right=0.75, lies=0.35)
+    workshop = Voices(answers)
+    labels = labelled(model, answers, workshop)
+    assert workshop.judged_by_others()
+    assert auc(labels.honest, lie) > auc(answers.believed.astype(float), lie) + 0.02
+
+
+@pytest.mark.parametrize("model", [*BASELINES, Mixture(rounds=2)], ids=str)
+def test_nothing_believed_is_nothing_learned_from_and_no_error(model: LabelModel) -> None:
+    answers, _ = two_voices(40, right=0.5)
+    nothing = replace(answers, believed=np.zeros(40, np.bool_))
+    assert len(labelled(model, nothing, Voices(answers)).honest) == 40
+
+
+@pytest.mark.parametrize("model", [*BASELINES, Mixture(rounds=3)], ids=str)
+def test_the_work_that_is_foretold_is_about_what_is_done(model: LabelModel, steps: list[pa.Table]) -> None:
+    answers, used = answer_set(steps[:1]), bench()
+    everything = replace(answers, believed=np.ones(len(answers), np.bool_))
+    labelled(model.model_copy(update={"batch": 32}), everything, used)
+    fitted, evaluated = model.work(first=True)
+    assert used.evaluations == pytest.approx(evaluated * len(answers), rel=0.35)
+    assert used.fitted == pytest.approx(fitted * len(answers), rel=0.35)
+
+
+def test_co_teaching_follows_the_majority_even_where_that_lies() -> None:
+    answers, lie = two_voices(600, right=0.75, lies=0.65)
+    assert auc(CoTeaching(forgotten=0.65).judge(answers, Voices(answers)), lie) < 0.5
+
+
+def test_students_of_an_ensemble_saw_different_answers_and_teach_doubt() -> None:
+    answers, _ = two_voices(300, right=0.7)
+    workshop = Voices(answers)
+    honest = Ensemble(members=3).judge(answers, workshop)
+    seen = [frozenset(rows) for rows in workshop.taught.values() if rows]
+    assert len(seen) == len(set(seen)) == 6
+    assert ((honest > 0) & (honest < 1)).all()
+
+
+def test_co_teaching_leaves_out_the_share_that_it_is_told() -> None:
+    answers, _ = two_voices(400, right=0.7)
+    honest = CoTeaching(forgotten=0.7, rounds=2).judge(answers, Voices(answers))
+    assert set(honest) <= {0, 0.5, 1}
+    assert honest.mean() == pytest.approx(0.3, abs=0.01)
+
+
+def test_symmetric_fits_are_fits_by_the_symmetric_loss() -> None:
+    answers, _ = two_voices(40, right=0.7)
+
+    class Listening(Voices):
+        def fit(self, checkpoint: bytes, examples: Examples, config: TrainConfig, *key: int) -> bytes:
+            assert config.objective == "symmetric"
+            return super().fit(checkpoint, examples, config, *key)
+
+    Symmetric().judge(answers, Listening(answers))
+
+
 def test_voices_go_on_from_the_step_before() -> None:
     answers, _ = two_voices(200, right=0.7)
     workshop = Voices(answers)
@@ -151,6 +228,13 @@ def test_voices_go_on_from_the_step_before() -> None:
     before = len(workshop.taught)
     Mixture(rounds=5, later_rounds=1).judge(answers, workshop)
     assert len(workshop.taught) == before + 4 and not set(left.values()) & set(workshop.memory.values())
+
+
+def test_a_mixture_in_one_fold_remembers_what_it_judges() -> None:
+    answers, _ = two_voices(200, right=0.7)
+    workshop = Voices(answers)
+    Mixture(rounds=1, folds=1).judge(answers, workshop)
+    assert not workshop.judged_by_others()
 
 
 def test_more_voices_share_what_is_not_honest() -> None:
@@ -189,14 +273,16 @@ def test_what_is_cross_fitted_is_judged_by_others() -> None:
 
 @pytest.mark.parametrize(
     ("model", "how"), [("none", "reversed"), ("none", "null"), ("none", "opposite"), ("rejudge", "opposite"),
+                       ("ensemble", "opposite"), ("co_teaching", "opposite"), ("symmetric", "opposite"),
                        ("mixture", "opposite")],
 )  # fmt: skip
 def test_no_label_model_says_otherwise_where_what_is_hidden_is_otherwise(
     model: str, how: str, steps: list[pa.Table]
 ) -> None:
     settings: dict[str, Any] = {"type": model}
-    if model == "mixture":
-        settings |= {"rounds": 1, "batch": 32}
+    if model not in ("none", "rejudge"):
+        few = {"mixture": {"rounds": 1}, "co_teaching": {"rounds": 1}, "ensemble": {"members": 2}}
+        settings |= {"batch": 32, **few.get(model, {})}
     made = REGISTRY.parse(settings)
     answers = [answer_set(some) for some in (steps, [scrambled(content, how) for content in steps])]
     assert not set(answers[0].rows.column_names) & set(ledger.HIDDEN)

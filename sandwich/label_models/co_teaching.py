@@ -1,0 +1,60 @@
+"""Co-teaching: two students, each taught what the other finds easy."""
+
+import numpy as np
+from pydantic import Field
+
+from sandwich.label_models.base import AnswerSet, Floats, Integers, Workshop
+from sandwich.label_models.fitting import Fitting
+
+
+class CoTeaching(Fitting):
+    """Two students teach each other those answers that each finds easiest (Han et al. 2018, Co-teaching).
+
+    They begin with a random half of what is believed each. In every round a student picks the answers to which it
+    gives the highest probability, and the other is fitted to these; the share that is left out grows to `forgotten`.
+    An answer is as likely honest as the share of the two that would pick it in the end. Selection is by whole passes,
+    where the paper selects in each batch. What is easiest is what most answers have in common: where most are lies,
+    that is theirs.
+    """
+
+    forgotten: float = Field(0.5, gt=0, lt=1)
+    """Share of the answers that is left out in the end: about the share of lies."""
+    rounds: int = Field(4, ge=1)
+    """Rounds, over which the share that is left out grows evenly."""
+
+    def work(self, first: bool) -> tuple[float, float]:
+        passes = 2 * self.epochs * max(1, self.folds - 1)
+        return passes * (0.5 + self.rounds * (1 - self.forgotten / 2)), 2.0 * (1 + self.rounds)
+
+    def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
+        folds, believed = answers.folds(self.folds), self.begun(answers, workshop)
+        networks = [dict[int, bytes](), dict[int, bytes]()]
+        for fold in range(self.folds):
+            rows = self.rows(folds, fold)
+            halves = workshop.rng(fold).random(len(rows)) < 0.5
+            for student, half in enumerate((halves, ~halves)):
+                own = rows[half & believed[rows]]
+                networks[student][fold] = self._taught(workshop.student, own, answers, workshop, 0, fold, student)
+            for number in range(1, self.rounds + 1):
+                kept = 1 - self.forgotten * number / self.rounds
+                picked = [_easiest(workshop.chances(pupil[fold], answers, rows), kept) for pupil in networks]
+                for student in (0, 1):
+                    own = rows[picked[1 - student]]
+                    before = networks[student][fold]
+                    networks[student][fold] = self._taught(before, own, answers, workshop, number, fold, student)
+        found = [
+            _easiest(self.chances(pupil, answers, folds, workshop), 1 - self.forgotten, len(answers))
+            for pupil in networks
+        ]
+        return np.asarray(np.mean([np.bincount(rows, minlength=len(answers)) for rows in found], 0))
+
+    def _taught(self, checkpoint: bytes, rows: Integers, answers: AnswerSet, workshop: Workshop, *key: int) -> bytes:
+        if not len(rows):
+            return checkpoint
+        return workshop.fit(checkpoint, answers.examples(rows, np.ones(len(rows))), self.config(workshop), *key)
+
+
+def _easiest(chances: Floats, share: float, count: int | None = None) -> Integers:
+    """Places of so large a share of the moves, those with the highest probability."""
+    wanted = round(share * (len(chances) if count is None else count))
+    return np.sort(np.argsort(-chances, kind="stable")[:wanted])

@@ -1,0 +1,36 @@
+"""Ensemble: several students, whose disagreement is doubt."""
+
+import numpy as np
+from pydantic import Field
+
+from sandwich.label_models.base import AnswerSet, Floats, Workshop
+from sandwich.label_models.fitting import Fitting, over_random
+
+
+class Ensemble(Fitting):
+    """Several students are fitted to what is believed, each to a sample of it drawn with replacement (bagging, Breiman
+    1996); an answer is as likely honest as they find on average that its move is theirs and not a random one.
+
+    Where they disagree about a move, its probability lies in the middle.
+    """
+
+    members: int = Field(4, ge=2)
+    """Students of each fold."""
+
+    def work(self, first: bool) -> tuple[float, float]:
+        return self.members * self.epochs * max(1, self.folds - 1), float(self.members)
+
+    def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
+        folds, believed, config = answers.folds(self.folds), self.begun(answers, workshop), self.config(workshop)
+        found = []
+        for member in range(self.members):
+            networks = {}
+            for fold in range(self.folds):
+                own = self.rows(folds, fold)
+                own = own[believed[own]]
+                drawn = workshop.rng(member, fold).choice(own, len(own)) if len(own) else own
+                examples = answers.examples(np.sort(drawn), np.ones(len(drawn)))
+                fitted = workshop.fit(workshop.student, examples, config, member, fold) if len(own) else None
+                networks[fold] = fitted or workshop.student
+            found.append(over_random(self.chances(networks, answers, folds, workshop), answers))
+        return np.asarray(np.mean(found, 0))

@@ -1,0 +1,48 @@
+"""What label models that fit networks of their own have in common."""
+
+import numpy as np
+from pydantic import Field
+
+from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Probabilistic, Workshop, cross_fitted
+from sandwich.label_models.rejudge import Strategy
+from sandwich.training.examples import TrainConfig
+
+
+class Fitting(Probabilistic):
+    """A label model that fits networks, and has each answer judged by some that were fitted to other openings."""
+
+    start: Strategy | None = None
+    """Strategy whose decisions it begins with, by the student of now; null: those made in play."""
+    folds: int = Field(2, ge=1)
+    """Parts of the openings. With 1 every network judges the moves that it was fitted to, which it then remembers."""
+    epochs: float = Field(1.0, gt=0)
+    """Passes over the answers of a fit."""
+    batch: int = Field(256, ge=2)
+    """Answers per optimiser step of a fit."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak of the learning rate of a fit. In what else there is to a fit it is as `finetune.fit` says."""
+
+    def config(self, workshop: Workshop) -> TrainConfig:
+        """How a network is fitted."""
+        settings = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.learning_rate}
+        return workshop.config.model_copy(update=settings)
+
+    def begun(self, answers: AnswerSet, workshop: Workshop) -> Bools:
+        """`[N]` what is believed to begin with."""
+        return answers.believed if self.start is None else workshop.decisions(self.start, answers)[0]
+
+    def rows(self, folds: Integers, fold: int) -> Integers:
+        """The rows that the networks of a fold are fitted to."""
+        return np.flatnonzero(folds != fold) if self.folds > 1 else np.arange(len(folds))
+
+    def chances(self, networks: dict[int, bytes], answers: AnswerSet, folds: Integers, workshop: Workshop) -> Floats:
+        """`[N]` probability that the network of each answer's fold gives to the move advised."""
+        return cross_fitted(folds, lambda _, judged, fold: workshop.chances(networks[fold], answers, judged))
+
+
+def over_random(chances: Floats, answers: AnswerSet) -> Floats:
+    """`[N]` probability that moves are a voice's, which gives each of them this chance, and not drawn at random.
+
+    Bayes with even odds: a move drawn at random is any legal one with the same probability.
+    """
+    return chances / (chances + 1 / answers.legal.sizes)

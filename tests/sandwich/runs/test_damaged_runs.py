@@ -31,6 +31,9 @@ READ_AGAIN = (
     "checkpoints/step-001/finetune.json",
     "checkpoints/step-001/weights.safetensors",
     "checkpoints/step-002/weights.safetensors",
+    "labels/step-000/voice-0-0.safetensors",
+    "labels/step-001/labels.json",
+    "labels/step-001/labels.parquet",
 )
 SHOWN = ("spec.yaml", "metrics.jsonl", "ledger/step-000.parquet")
 
@@ -44,6 +47,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "name": "tiny", "steps": 2, "workers": 1, "expert": str(path), "student": str(path),
         "assistant": {"base": str(path), "misalignment": {"type": "random_move", "p": 0.5}},
         "oversight": {"type": "trust"}, "play": {"games": 4, "block": 4, "ply_cap": 12, "pgn_games": 2},
+        "label_model": {"type": "mixture", "rounds": 1, "later_rounds": 1, "batch": 16},
         "finetune": {"max_examples": 60, "fit": {"epochs": 1, "batch": 16, "threads": 1}},
         "evaluate": {"pairs": 2, "ply_cap": 8, "sampled": False, "positions": 4, "nodes": None, "margin": None,
                      "ledger_positions": None, "assistant": False, "bootstrap": 100},
@@ -97,12 +101,12 @@ def test_a_damaged_file_is_named_and_nothing_is_written(
 
 def test_verify_counts_and_lists(copy: Path) -> None:
     result = CliRunner().invoke(cli, ["verify", str(copy)])
-    assert (result.exit_code, result.output) == (0, "13 of 13 files are as they were written\n")
+    assert (result.exit_code, result.output) == (0, "25 of 25 files are as they were written\n")
     for name in ("result.json", "games/step-001.pgn"):
         damage(copy / name, "cut")
     result = CliRunner().invoke(cli, ["verify", str(copy), "--json"])
     answer = json.loads(result.output)
-    assert (result.exit_code, answer["checksums"], answer["files"]) == (1, True, 13)
+    assert (result.exit_code, answer["checksums"], answer["files"]) == (1, True, 25)
     assert [line.split(" is ")[0] for line in answer["problems"]] == [
         str(copy / name) for name in ("games/step-001.pgn", "result.json")
     ]

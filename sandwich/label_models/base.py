@@ -7,7 +7,7 @@ whose name is its `type` in a spec. It runs between playing and fitting, and jud
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class AnswerSet:
     believed: `[N]` whether it was believed in play.
     game: `[N]` number of the game, over all steps. opening: `[N]` a number, from 0 on, of the opening that the game
         began from; the same in every step, and drawn like a hash.
+    said: numbers of all moves that were said of each position: as many as it was asked about it.
     """
 
     rows: pa.Table
@@ -47,6 +48,7 @@ class AnswerSet:
     believed: Bools
     game: Integers
     opening: Integers
+    said: MoveLists
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -54,6 +56,25 @@ class AnswerSet:
     def folds(self, count: int) -> Integers:
         """`[N]` the fold of each answer, 0 to `count` − 1: for all games from one opening the same, in every step."""
         return self.opening % count
+
+    def spread(self) -> "Spread":
+        """Every move that was said of a position by itself, in the order of the answers."""
+        owners, places = self.said.owners, np.empty(len(self), np.int64)
+        keys, first, count = np.unique(
+            np.stack([owners, self.said.flat], 1), axis=0, return_index=True, return_counts=True
+        )
+        order = np.argsort(first)
+        rows, moves = keys[order].T
+        for place, (row, move) in enumerate(zip(rows.tolist(), moves.tolist(), strict=True)):
+            if move == self.advised[row]:
+                places[row] = place
+        answers = replace(
+            self, rows=self.rows.take(pa.array(rows)), packed=self.packed[rows], legal=self.legal.take(rows),
+            advised=moves, own=self.own[rows], game=self.game[rows], opening=self.opening[rows],
+            believed=np.where(moves == self.advised[rows], self.believed[rows], ~self.believed[rows]),
+            said=self.said.take(rows),
+        )  # fmt: skip
+        return Spread(answers, rows, count[order], places)
 
     def examples(self, rows: Integers, weight: Floats) -> Examples:
         """The moves advised in these rows `[K]` as what a policy learns, with a weight each `[K]`; no value."""
@@ -65,6 +86,28 @@ class AnswerSet:
             np.zeros((count, 3), np.float32),
             weight.astype(np.float32),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """All `U` different moves that were said of `N` positions, each as an answer of its own.
+
+    answers: with what was said in place of the move advised; of what was said beside that, believed is the contrary.
+    owner: `[U]` the answer that each comes from. count: `[U]` how often it was said.
+    advised: `[N]` place among them of the move advised.
+    """
+
+    answers: AnswerSet
+    owner: Integers
+    count: Integers
+    advised: Integers
+
+    @property
+    def pairs(self) -> Integers:
+        """Places of the first of two, of those answers of which exactly two moves were said."""
+        first = np.flatnonzero(np.diff(self.owner, prepend=-1))
+        of_two = np.bincount(self.owner)[self.owner[first]] == 2
+        return np.asarray(first[of_two])
 
 
 @dataclass(frozen=True, eq=False)

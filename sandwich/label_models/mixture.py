@@ -4,12 +4,15 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
+from scipy import special
 
-from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Workshop
+from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Spread, Workshop
 from sandwich.label_models.fitting import Fitting
 
 SURE = 0.8
 """Probability of being honest that a believed answer begins with; a refused one begins with what is left."""
+OFTENER = 0.7
+"""Probability of being the first voice's that the move begins with which came oftener of two."""
 LEAST = 1e-5
 """Probability that a voice gives to a move at least."""
 SHARE_ROUNDS = 30
@@ -19,13 +22,17 @@ SHARE_ROUNDS = 30
 class Mixture(Fitting):
     """Voices, one of them honest, by expectation and maximisation (Dempster, Laird and Rubin 1977).
 
-    Each voice is a network's policy. A round fits every voice to the moves advised, weighted by how likely each move is
+    Each voice is a network's policy. A round fits every voice to the moves said, weighted by how likely each move is
     the voice's; then it says anew how likely that is: the share of the voice times the probability that it gives to the
     move, of all voices' (Bayes). What judges a move was fitted to games from other openings. The shares are estimated.
-    The first round begins with what a strategy believes; a voice goes on from the network that it was the round before,
-    and from step to step.
+    The first round begins with what a strategy believes, or with what came oftener of the same question; a voice goes
+    on from the network that it was the round before, and from step to step. Of two moves said of one position one is
+    taken for each voice's.
     """
 
+    begin: Literal["decisions", "repeats"] = "decisions"
+    """What the first round begins with: the decisions of `start`, or what came oftener and what more rarely where a
+    position was asked about several times (by `vote`, say), which needs no judgement at all."""
     rounds: int = Field(4, ge=1)
     """Rounds in the first step."""
     later_rounds: int = Field(2, ge=1)
@@ -33,56 +40,66 @@ class Mixture(Fitting):
     voices: int = Field(2, ge=2)
     """The honest one and the others."""
     good: Literal["start", "results"] = "start"
-    """Which voice is the honest one: that which began with what the strategy believed, or that whose moves, where they
-    were played, went with the better results."""
+    """Which voice is the honest one: that which began with what was believed, or came oftener; or that whose moves,
+    where they were played, went with the better results."""
 
     def work(self, first: bool) -> tuple[float, float]:
         rounds = self.rounds if first else self.later_rounds
         return rounds * self.voices * self.epochs * max(1, self.folds - 1), (rounds + (not first)) * self.voices
 
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
-        folds, warm = answers.folds(self.folds), bool(workshop.memory)
-        likely = self._begun(answers, workshop)  # [N, V]
+        spread, warm = answers.spread(), bool(workshop.memory)
+        folds = spread.answers.folds(self.folds)
+        likely = self._begun(spread, workshop)  # [U, V]
         if warm:  # what the voices of the step before say of everything
-            likely = self._heard(answers, workshop, folds, likely)
+            likely = self._heard(spread, workshop, folds, likely)
         for number in range(self.later_rounds if warm else self.rounds):
             for fold in range(self.folds):
-                self._fitted(answers, workshop, self.rows(folds, fold), likely, (number, fold))
-            likely = self._heard(answers, workshop, folds, likely)
-        return likely[:, self._honest(answers, likely)]
+                self._fitted(spread, workshop, self.rows(folds, fold), likely, (number, fold))
+            likely = self._heard(spread, workshop, folds, likely)
+        found = likely[spread.advised]
+        return found[:, self._honest(answers, found)]
 
-    def _begun(self, answers: AnswerSet, workshop: Workshop) -> Floats:
-        """How likely each answer is each voice's before a network says, `[N, V]`."""
-        honest = np.where(self.begun(answers, workshop), SURE, 1 - SURE)
-        others = workshop.rng(0).dirichlet(np.ones(self.voices - 1), len(answers))
+    def _begun(self, spread: Spread, workshop: Workshop) -> Floats:
+        """How likely each move is each voice's before a network says, `[U, V]`."""
+        if self.begin == "repeats":
+            first, second = spread.pairs, spread.pairs + 1
+            more = np.sign(spread.count[first] - spread.count[second]) * (OFTENER - 0.5)
+            honest = np.full(len(spread.owner), 0.5)
+            honest[first], honest[second] = 0.5 + more, 0.5 - more
+        else:
+            honest = np.where(self.begun(spread.answers, workshop), SURE, 1 - SURE)
+        others = workshop.rng(0).dirichlet(np.ones(self.voices - 1), len(honest))
         return np.concatenate([honest[:, None], (1 - honest)[:, None] * others], 1)
 
-    def _fitted(
-        self, answers: AnswerSet, workshop: Workshop, rows: Integers, likely: Floats, key: tuple[int, int]
-    ) -> None:
+    def _fitted(self, spread: Spread, workshop: Workshop, rows: Integers, likely: Floats, key: tuple[int, int]) -> None:
         """Fit every voice of a fold to the moves that are likely its own, and remember it."""
         config = self.config(workshop)
+        weight = likely * (spread.count / spread.answers.said.sizes)[:, None]
+        telling = rows[np.ptp(likely[rows], 1) > 0]  # what may be anyone's teaches all alike
         for voice in range(self.voices):
-            own = rows[likely[rows, voice] >= IGNORED]
+            own = telling[weight[telling, voice] >= IGNORED]
             if len(own):
                 name = f"voice-{voice}-{key[1]}"
-                examples = answers.examples(own, likely[own, voice])
+                examples = spread.answers.examples(own, weight[own, voice])
                 start = workshop.memory.get(name, workshop.student)
                 workshop.memory[name] = workshop.fit(start, examples, config, *key, voice)
 
-    def _heard(self, answers: AnswerSet, workshop: Workshop, folds: Integers, likely: Floats) -> Floats:
-        """How likely each answer is each voice's, by networks that were fitted to other folds, `[N, V]`."""
+    def _heard(self, spread: Spread, workshop: Workshop, folds: Integers, likely: Floats) -> Floats:
+        """How likely each move is each voice's, by networks that were fitted to other folds, `[U, V]`."""
         chances = np.empty_like(likely)
         for voice in range(self.voices):
             networks = {
                 fold: workshop.memory.get(f"voice-{voice}-{fold}", workshop.student) for fold in range(self.folds)
             }
-            chances[:, voice] = np.maximum(self.chances(networks, answers, folds, workshop), LEAST)
-        shares = likely.mean(0)
+            chances[:, voice] = np.maximum(self.chances(networks, spread.answers, folds, workshop), LEAST)
+        shares = np.average(likely, 0, spread.count)
         for _ in range(SHARE_ROUNDS):
             joint = shares * chances
             new: Floats = joint / joint.sum(1, keepdims=True)
-            shares = new.mean(0)
+            if self.voices == 2:
+                _apart(new, chances, shares, spread)
+            shares = np.average(new, 0, spread.count)
         return new
 
     def _honest(self, answers: AnswerSet, likely: Floats) -> int:
@@ -94,6 +111,19 @@ class Mixture(Fitting):
 
 IGNORED = 0.02
 """Probability under which a move is not learned by a voice."""
+
+
+def _apart(likely: Floats, chances: Floats, shares: Floats, spread: Spread) -> None:
+    """Of two moves said of one position one is each voice's: how likely which is which, put into `likely`, `[U, 2]`.
+
+    By the chances that both voices give to both moves, and by how often each move came (binomial).
+    """
+    first, second = spread.pairs, spread.pairs + 1
+    oftener = (spread.count[first] - spread.count[second]) * np.log(shares[0] / shares[1])
+    straight = np.log(chances[first, 0] * chances[second, 1]) + oftener
+    crossed = np.log(chances[first, 1] * chances[second, 0])
+    likely[first, 0] = likely[second, 1] = special.expit(straight - crossed)
+    likely[first, 1] = likely[second, 0] = special.expit(crossed - straight)
 
 
 def results(answers: AnswerSet, likely: Floats, played: Bools) -> Floats:

@@ -128,6 +128,9 @@ class Episodes:
             "advised": moves.spellings(outcomes.advised, answered),
             "advised_policy": outcomes.policy,
             "advised_value": outcomes.value,
+            "repeated": MoveLists(
+                moves.spellings(outcomes.repeated.flat, answered[outcomes.repeated.owners]), outcomes.repeated.starts
+            ),
             "honest": moves.spellings(outcomes.honest, answered),
             "honest_value": outcomes.honest_value,
             "assistant_value": outcomes.assistant_value,

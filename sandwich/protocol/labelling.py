@@ -75,11 +75,20 @@ def answer_set(ledgers: Sequence[pa.Table]) -> AnswerSet:
         table["believed"].to_numpy(),
         np.concatenate(games),
         np.concatenate(openings),
+        _said(table, white),
     )
 
 
 def _hashed(fen: str) -> int:
     return int.from_bytes(sha256(fen.encode()).digest()[:4], "little")
+
+
+def _said(table: pa.Table, white: Sequence[bool]) -> MoveLists:
+    """Numbers of all moves said of each position: those of repeated questions, else the one advised."""
+    every = zip(table["repeated"].to_pylist(), table["advised"].to_pylist(), white, strict=True)
+    return MoveLists.of(
+        [[moves.encode(chess.Move.from_uci(m), side) for m in again or [advised]] for again, advised, side in every]
+    )
 
 
 def _numbers(column: pa.ChunkedArray, white: Sequence[bool]) -> Integers:

@@ -16,7 +16,7 @@ from engines import planes
 from engines.suggestions import did_you_mean
 from sandwich.runtime.kept import DamagedError, noted, read_if_there
 
-VERSION = "sandwich-ledger/4"
+VERSION = "sandwich-ledger/5"
 
 SCHEMA = pa.schema(
     [
@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         pa.field("advised", pa.string()),
         pa.field("advised_policy", pa.list_(pa.float32())),
         pa.field("advised_value", pa.float32()),
+        pa.field("repeated", pa.list_(pa.string())),
         pa.field("honest", pa.string()),
         pa.field("honest_value", pa.float32()),
         pa.field("assistant_value", pa.float32()),

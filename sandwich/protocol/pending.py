@@ -8,7 +8,7 @@ import numpy as np
 from agents.advice import Advice, Query
 from agents.assistant import Answer
 from agents.batches import Bools, Integers, Scores
-from engines.ragged import Policies
+from engines.ragged import MoveLists, Policies
 from sandwich.oversight.base import Decision, DecisionContext
 from sandwich.oversight.consult import Consultation, Request
 
@@ -29,6 +29,9 @@ class PendingQuery:
     game: int = 0
     answers: list[Answer] = field(default_factory=list)
     """What the assistants answered, the answer to the first question first."""
+    repeated: list[int] = field(default_factory=list)
+    """Numbers of the moves that the first assistant advised in the position on the board, one for each time that it was
+    asked."""
     questions: int = 0
     """Asked of the assistants."""
     evaluations: int = 0
@@ -67,6 +70,7 @@ class Outcomes:
 
     move, believed, weight, confidence: what was decided.
     advised, policy, value: the answer that the decision is about.
+    repeated: moves advised in the position on the board where it was asked about more than once; else no numbers.
     honest, honest_value, assistant_value, misaligned: what the student never sees of it.
     questions, evaluations: what it took, as in `PendingQuery`.
     ground_truth, ground_truths: the last of the expert's true answers, and how many there were.
@@ -79,6 +83,7 @@ class Outcomes:
     advised: Integers
     policy: Policies
     value: Scores
+    repeated: MoveLists
     honest: Integers
     honest_value: Scores
     assistant_value: Scores
@@ -102,6 +107,7 @@ class Outcomes:
             _integers([answer.given.move for answer in answers]),
             Policies.of([np.asarray(policy, np.float32) for policy in policies]),
             _scores([answer.given.value for answer in answers]),
+            MoveLists.of([pending.repeated if len(pending.repeated) > 1 else [] for pending in resolved]),
             _integers([answer.honest.move for answer in answers]),
             _scores([answer.honest.value for answer in answers]),
             _scores([answer.value for answer in answers]),

@@ -17,7 +17,7 @@ from agents.tools import Tools
 from engines import planes
 from engines.inference import Evaluation, Evaluator
 from engines.positions import successors
-from engines.ragged import Policies
+from engines.ragged import MoveLists, Policies
 from sandwich.oversight.base import REGISTRY, Oversight, check_decision
 from sandwich.oversight.batches import Contexts, Decisions, OwnViews, check_decisions
 from sandwich.oversight.consult import ActionRequest, Ask, AskExpert, Consultation, Evaluate, Floats, Risks
@@ -85,6 +85,7 @@ class QueryExecutor:
             none if given.move is None else given.move,
             Policies(np.empty(0, np.float32), np.zeros(count + 1, np.int64)) if given.policy is None else given.policy,
             nothing if given.value is None else given.value,
+            MoveLists(np.empty(0, np.int64), np.zeros(count + 1, np.int64)),
             none if honest.move is None else honest.move,
             nothing if honest.value is None else honest.value,
             answered.value,
@@ -136,6 +137,8 @@ class QueryExecutor:
         """`resolve` as far as it goes: those that wait for an action (`resume`), none where all are decided."""
         for pending, (answer, questions) in zip(queries, self.first_answers(queries), strict=True):
             pending.answers.append(answer)
+            if answer.given.move is not None and pending.query.channel is not Channel.CANDIDATES:
+                pending.repeated.append(answer.given.move)
             pending.questions = questions
             self._start(pending)
         return self._answer_all(queries)
@@ -282,6 +285,10 @@ class QueryExecutor:
         for pending, request in asks:
             new = [next(answers) for _ in request.legal]
             pending.answers += new
+            if request.advisor == 0:
+                same = (request.packed == pending.query.packed).all(1)
+                moves = (answer.given.move for answer, here in zip(new, same, strict=True) if here)
+                pending.repeated += [move for move in moves if move is not None]
             replies.append((pending, [answer.given for answer in new]))
         return replies
 

@@ -14,18 +14,18 @@ import pyarrow as pa
 from agents.batches import Integers
 from engines import moves
 from engines.positions import Result
-from engines.ragged import Policies
+from engines.ragged import MoveLists, Policies, Ragged
 from sandwich.protocol import ledger
 
-Values = npt.NDArray[Any] | Policies
+Values = npt.NDArray[Any] | Policies | MoveLists
 
 MOVES = ("own_move", "advised", "honest", "ground_truth", "decided", "played")
 """Columns of moves: places in `moves.SPELLED`, −1 for none."""
 OF_PLIES = ("ply", "fen", "position", "student", "own_move", "own_value", "asked", "decided", "played")
 """Columns that every ply has."""
 OF_ANSWERS = (
-    "channel", "advised", "advised_policy", "advised_value", "honest", "honest_value", "assistant_value", "misaligned",
-    "believed", "weight", "confidence", "questions", "evaluations", "ground_truth",
+    "channel", "advised", "advised_policy", "advised_value", "repeated", "honest", "honest_value", "assistant_value",
+    "misaligned", "believed", "weight", "confidence", "questions", "evaluations", "ground_truth",
 )  # fmt: skip
 """Columns that a ply has on which the student asked; none is −1, NaN or a row without numbers."""
 SEEN = tuple(name for name in (*OF_PLIES, *OF_ANSWERS) if name in ledger.VISIBLE)
@@ -61,7 +61,9 @@ def python(name: str, values: Values, asked: Any) -> list[Any]:
     if name in MOVES:
         out = [None if place < 0 else moves.SPELLED[place] for place in values.tolist()]  # type: ignore[union-attr]
     elif name == "position":
-        out = [words.tobytes() for words in values]
+        out = [words.tobytes() for words in np.asarray(values)]
+    elif isinstance(values, MoveLists):
+        out = [tuple(moves.SPELLED[place] for place in row) if row else None for row in values]
     elif isinstance(values, Policies):
         out = [tuple(row.tolist()) if len(row) else None for row in values]
     elif values.dtype.kind == "f":
@@ -75,7 +77,7 @@ def python(name: str, values: Values, asked: Any) -> list[Any]:
 
 
 def _rows(values: Values, rows: range) -> Values:
-    return values.take(rows) if isinstance(values, Policies) else values[rows.start : rows.stop]
+    return values.take(rows) if isinstance(values, Ragged) else values[rows.start : rows.stop]
 
 
 class PlayedSoFar(Mapping[str, Sequence[Any]]):
@@ -135,8 +137,8 @@ class Record:
         ]
         for name in OF_ANSWERS if with_answers else ():
             parts: list[Any] = [part[name] for part in with_answers]
-            if name == "advised_policy":
-                columns[name] = Policies.joined(parts).take(places)
+            if isinstance(parts[0], Ragged):
+                columns[name] = type(parts[0]).joined(parts).take(places)
             else:
                 columns[name] = np.concatenate(parts)[places]
         white = (columns["position"][:, 9] & np.uint64(1)).astype(bool)
@@ -185,11 +187,12 @@ class Finished:
         if name == "position":
             words = np.ascontiguousarray(values, np.dtype("<u8"))
             return pa.Array.from_buffers(kind, len(words), [None, pa.py_buffer(words.tobytes())])
-        if isinstance(values, Policies):
+        if isinstance(values, Ragged):
             sizes = np.zeros(len(self._asked), np.int64)
             sizes[self._asked] = values.sizes
             ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-            flat = pa.array(values.flat, pa.float32())
+            policy = isinstance(values, Policies)
+            flat = pa.array(values.flat, pa.float32()) if policy else _SPELLED.take(pa.array(values.flat))
             return pa.ListArray.from_arrays(ends, flat, mask=pa.array(sizes == 0))
         if name in MOVES:
             missing = values < 0

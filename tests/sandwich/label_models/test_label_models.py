@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from agents.misalignment.random_move import RandomMove
 from agents.plugins import PluginError
-from engines.ragged import Policies
+from engines import moves as encoding
+from engines.ragged import MoveLists, Policies
 from engines.settings import SpecError
 from sandwich.label_models.base import (
     REGISTRY,
@@ -32,6 +33,7 @@ from sandwich.label_models.mixture import Mixture, results
 from sandwich.label_models.none import NoModel
 from sandwich.label_models.rejudge import Rejudge
 from sandwich.label_models.symmetric import Symmetric
+from sandwich.oversight.base import REGISTRY as STRATEGIES
 from sandwich.oversight.base import Oversight
 from sandwich.oversight.plausible import Plausible
 from sandwich.oversight.vote import Vote
@@ -80,7 +82,7 @@ class Voices(Workshop):
         self.places = {row.tobytes(): place for place, row in enumerate(answers.packed)}
         self.taught: dict[bytes, set[int]] = {b"": set()}
         self.counts: dict[bytes, Floats] = {b"": np.ones(4096)}
-        self.judge: dict[int, bytes] = {}
+        self.judge: dict[bytes, bytes] = {}
 
     def rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(key)
@@ -93,7 +95,7 @@ class Voices(Workshop):
         return name
 
     def policies(self, checkpoint: bytes, answers: AnswerSet, rows: Integers) -> Policies:
-        self.judge |= dict.fromkeys(rows.tolist(), checkpoint)
+        self.judge |= {bytes(answers.packed[row]): checkpoint for row in rows}
         chances = [self.counts[checkpoint][legal] for legal in answers.legal.take(rows)]
         return Policies.of([(row / row.sum()).astype(np.float32) for row in chances])
 
@@ -101,10 +103,13 @@ class Voices(Workshop):
         raise AssertionError("nobody asked")
 
     def judged_by_others(self) -> bool:
-        """Whether nobody judged an answer in the end who was fitted to games from its opening."""
-        openings = {name: {int(self.answers.opening[row]) for row in rows} for name, rows in self.taught.items()}
+        """Whether nobody judged a position in the end who was fitted to games from its opening."""
+        opening = dict(zip(map(bytes, self.answers.packed), self.answers.opening.tolist(), strict=True))
+        taught = {
+            name: {opening[bytes(self.answers.packed[row])] for row in rows} for name, rows in self.taught.items()
+        }
         return len(self.judge) == len(self.answers) and not any(
-            int(self.answers.opening[row]) in openings[network] for row, network in self.judge.items()
+            opening[position] in taught[network] for position, network in self.judge.items()
         )
 
 
@@ -152,6 +157,73 @@ def test_a_mixture_that_begins_with_the_wrong_voice_is_put_right_by_the_results(
     assert auc(wrong, lie) < 0.3
     assert auc(right, lie) > 0.7
     assert np.allclose(wrong + right, 1)
+
+
+def asked_thrice(count: int, seed: int = 0) -> tuple[AnswerSet, Bools]:
+    """Answers of two who each have one favourite in a position of its kind, asked three times; which are lies."""
+    rng = np.random.default_rng(seed)
+    answers, _ = two_voices(count, right=0.3, seed=seed)
+    moves = [chess.Move.from_uci(move) for move in ("e2e4", "d2d4", "g1f3", "b1c3")]
+    numbers = np.array([encoding.encode(move, chess.WHITE) for move in moves])
+    voices = np.where(rng.random(count)[:, None] < 0.85, numbers[[0, 1]], numbers[[2, 3]])  # [N, 2]: honest, lie
+    lies = rng.random((count, 3)) < 0.6
+    said = np.where(lies, voices[:, 1:], voices[:, :1])
+    result = np.where(lies[:, 0], 0.2, 0.8) > rng.random(count)
+    table = answers.rows.set_column(
+        answers.rows.schema.get_field_index("result"), "result", pa.array(result, pa.float32())
+    )
+    spelled = [moves[int(np.flatnonzero(numbers == move)[0])].uci() for move in said[:, 0]]
+    for name in ("advised", "played"):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(spelled))
+    believed = lies[:, 0] != (rng.random(count) < 0.25)
+    said_so = replace(answers, rows=table, advised=said[:, 0], believed=believed, said=MoveLists.of(said.tolist()))
+    return said_so, lies[:, 0]
+
+
+def test_two_voices_are_told_apart_by_asking_again_where_every_judgement_deceives() -> None:
+    answers, lie = asked_thrice(600)
+    assert auc(answers.believed.astype(float), lie) < 0.35
+    workshop = Voices(answers)
+    heard = Mixture(begin="repeats", rounds=3, good="results").judge(answers, workshop)
+    assert auc(heard, lie) > 0.9
+    assert abs(heard.mean() - 0.4) < 0.06
+    assert workshop.judged_by_others()
+    deceived = Mixture(rounds=3).judge(answers, Voices(answers))
+    assert auc(deceived, lie) < 0.5
+
+
+def test_what_was_said_of_a_position_is_spread_in_order() -> None:
+    answers, _ = two_voices(3, right=1.0)
+    legal = answers.legal[0][:4]
+    said = [[legal[2], legal[0], legal[2]], [legal[1]], [legal[3], legal[1], legal[0]]]
+    answers = replace(
+        answers, advised=np.array([legal[0], legal[1], legal[3]]), believed=np.array([True, False, True]),
+        said=MoveLists.of(said),
+    )  # fmt: skip
+    spread = answers.spread()
+    assert spread.owner.tolist() == [0, 0, 1, 2, 2, 2]
+    assert spread.answers.advised.tolist() == [legal[2], legal[0], legal[1], legal[3], legal[1], legal[0]]
+    assert spread.count.tolist() == [2, 1, 1, 1, 1, 1]
+    assert spread.advised.tolist() == [1, 2, 3]
+    assert spread.answers.believed.tolist() == [False, True, False, True, False, False]
+    assert spread.pairs.tolist() == [0]
+    assert [*spread.answers.said] == [said[owner] for owner in spread.owner]
+
+
+def test_the_ledger_keeps_what_was_said_of_a_position_more_than_once() -> None:
+    def column(strategy: str) -> Any:
+        return games(STRATEGIES.parse(strategy), SHORT, lies=RandomMove(p=0.5), openings=OPENINGS).rows.to_pandas()
+
+    rows = column("vote:answers=3")
+    asked = rows[rows.asked]
+    assert asked.repeated.map(len).tolist() == asked.questions.tolist() == [3] * len(asked)
+    assert all(row.advised in row.repeated for row in asked.itertuples())
+    assert asked.repeated.map(lambda said: len(set(said))).gt(1).any()
+    assert rows[~rows.asked].repeated.isna().all()
+    for strategy in ("trust", "consistency", "lookahead"):  # asked once, or about other positions
+        assert column(strategy).repeated.isna().all()
+    answers = answer_set([pa.Table.from_pandas(rows, schema=ledger.SCHEMA, preserve_index=False)])
+    assert answers.said.sizes.tolist() == [3] * len(asked)
 
 
 BASELINES: list[LabelModel] = [

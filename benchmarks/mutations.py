@@ -43,6 +43,7 @@ HIDDEN = "tests/sandwich/protocol/test_ledger.py::test_every_column_is_explained
 SCHEDULE = "tests/sandwich/spec/test_schedule.py"
 RECOVERED = "tests/sandwich/statistics/test_recovered.py"
 STATISTICS = "tests/sandwich/statistics/test_statistics.py"
+LABELS = "tests/sandwich/label_models/test_label_models.py"
 RULES = "tests/sandwich/highstakes/test_highstakes_rules.py"
 
 MUTATIONS = (
@@ -72,8 +73,21 @@ MUTATIONS = (
     ),
     Mutation(
         "learning from the newest ledger alone", "sandwich/runs/loop.py",
-        "for earlier in range(step + 1)]", "for earlier in range(step, step + 1)]",
+        "(folder.ledger(earlier)) for earlier in range(step)]",
+        "(folder.ledger(earlier)) for earlier in range(step - 1, step)]",
         f"{RUN}::test_each_step_learns_from_all_games_so_far_with_a_seed_of_its_own",
+    ),
+    Mutation(
+        "row 0 of another seed is taken for this one's", "sandwich/runs/first_row.py",
+        '"seed": spec.seed', '"seed": 0', "tests/sandwich/runs/test_first_row.py::test_what_it_depends_on_does",
+    ),
+    Mutation(
+        "a voice judges what it was fitted to", "sandwich/label_models/fitting.py",
+        "np.flatnonzero(folds != fold)", "np.flatnonzero(folds == fold)", LABELS,
+    ),
+    Mutation(
+        "labels are learned the wrong way round", "sandwich/protocol/labelling.py",
+        'content["advised"], content["own_move"])', 'content["own_move"], content["advised"])', LABELS,
     ),
     Mutation(
         "the student of two steps ago plays", "sandwich/runs/loop.py",

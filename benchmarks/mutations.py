@@ -210,7 +210,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the interval of PGR is not turned round with it", "sandwich/statistics/recovered.py",
-        "*_percentiles(1 - elo_end / elo_start, n)", "*_percentiles(elo_end / elo_start, n)", RECOVERED,
+        "1 - elo_end / elo_start, n, 2 * n)", "elo_end / elo_start, n, 2 * n)", RECOVERED,
     ),
     Mutation(
         "PGR to a gap of one standard error", "sandwich/statistics/recovered.py",

@@ -261,7 +261,7 @@ def test_plugins_are_listed_with_their_settings() -> None:
 def test_the_help_of_plugins_names_every_kind_that_it_lists() -> None:
     kinds = {plugin["kind"] for plugin in json.loads(CliRunner().invoke(cli, ["plugins", "--json"]).output)["plugins"]}
     said = CliRunner().invoke(cli, ["plugins", "--help"]).output
-    assert len(kinds) == 4 and all(kind.split()[0] in said for kind in kinds)
+    assert len(kinds) == 5 and all(kind.split()[0] in said for kind in kinds)
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

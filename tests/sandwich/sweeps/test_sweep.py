@@ -176,15 +176,19 @@ def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -
 
 
 def test_keys_of_before_there_was_a_choice_are_those_of_what_was_done_then(settings: dict[str, Any]) -> None:
-    """A run in fp32, and one that replays all of earlier steps, has the key that it had without these settings."""
+    """A run in fp32 that replays all of earlier steps, without a label model, has the key that it had without these."""
     then = {"inference.precision": "fp32", "finetune.replay": 1}
     spec = plan(sweep_of(settings, fixed=then), ROOT, Path("x"))[0].spec
     keys = spec.result_keys()
     del keys["inference"]["precision"], keys["finetune"]["replay"], keys["assistant"]["misalignment"]["coin"]
+    del keys["label_model"]
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in read_checkpoints(spec).items()}
     content = json.dumps([keys, digests, []], sort_keys=True)
     assert asked_key(spec, {}) == hashlib.sha256(content.encode()).hexdigest()[:16]
-    later = {"inference.precision": "bf16", "finetune.replay": 0.5, "assistant.misalignment.coin": "position"}
+    later = {
+        "inference.precision": "bf16", "finetune.replay": 0.5, "assistant.misalignment.coin": "position",
+        "label_model": "mixture",
+    }  # fmt: skip
     for key, value in later.items():
         other = plan(sweep_of(settings, fixed=then | {key: value}), ROOT, Path("x"))[0].spec
         assert asked_key(other, {}) != asked_key(spec, {})

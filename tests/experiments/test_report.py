@@ -149,7 +149,8 @@ def test_no_column_is_empty_and_a_line_says_what_was_not_measured(folder: Path) 
     content = written(folder)
     assert headers(content, "figures") == [
         "Step", "Elo, best move", "Score, best move", "Elo, temperature 0.5", "Elo, temperature 1",
-        "PGR in Elo, best move", "PGR in Elo, temperature 0.5", "PGR in Elo, temperature 1", "Agreement with the expert", "Games at the ply cap",
+        "PGR in Elo, best move", "PGR in Elo, temperature 0.5", "PGR in Elo, temperature 1",
+        "Agreement with the expert", "Games at the ply cap",
     ]  # fmt: skip
     assert "PGR in Win% loss (no Stockfish found: &lt;install&gt; it)" in content
     assert "Puzzles solved (not among the metrics)" in content

@@ -164,8 +164,12 @@ def seconds(rows: Sequence[Row]) -> str | None:
     with picture((4.2, 2.9)) as (figure, axes):
         steps = [row["step"] for row in timed]
         bottom = [0.0] * len(timed)
-        for key, name, color in (("play", "play", BLUE), ("finetune", "learn", ORANGE), ("evaluate", "measure", GREEN)):
+        parts = (("play", "play", BLUE), ("label", "judge", MUTED), ("finetune", "learn", ORANGE),
+                 ("evaluate", "measure", GREEN))  # fmt: skip
+        for key, name, color in parts:
             spent = [float(row["seconds"].get(key) or 0) for row in timed]
+            if key == "label" and not any(spent):
+                continue
             axes.bar(steps, spent, 0.5, bottom=bottom, color=color, label=name)
             bottom = [low + height for low, height in zip(bottom, spent, strict=True)]
         room(axes, [0.0, *bottom], 0.06)

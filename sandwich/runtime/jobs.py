@@ -1,5 +1,7 @@
 """What a worker does with a job, and whose code is at work in it."""
 
+import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -19,15 +21,25 @@ class WorkerError(Mistake, RuntimeError):
 
 
 def do(function: Callable[[Any, Job], Result], shared: Any, job: Job) -> Result:
-    """`function(shared, job)`. What would end a process (SystemExit, KeyboardInterrupt) is a WorkerError here."""
+    """`function(shared, job)`. What would end a process (SystemExit, KeyboardInterrupt) is a WorkerError here.
+
+    A process that was interrupted while it imported a library ends: it could not import that again.
+    """
     try:
         return function(shared, job)
     except Exception:
         raise
     except BaseException as error:
+        if _half_imported():
+            os._exit(1)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__} in {frame.filename}, line {frame.lineno} ({frame.name})"
         raise WorkerError(f"{function.__name__} was ended by {what}{with_plugins(shared, job)}") from error
+
+
+def _half_imported() -> bool:
+    """Whether there are modules without the package that they are part of, as where its import came to no end."""
+    return any(name.partition(".")[0] not in sys.modules for name in list(sys.modules))
 
 
 def with_plugins(*records: Any) -> str:

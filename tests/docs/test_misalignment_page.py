@@ -223,7 +223,7 @@ def test_every_plugin_is_listed_with_its_settings_and_a_broken_one_with_its_faul
     )
     assert done.returncode == 0, done.stderr
     listed = {(plugin["kind"], plugin["name"]): plugin for plugin in json.loads(done.stdout)["plugins"]}
-    kinds = ("misalignment", "player", "oversight strategy", "attack")
+    kinds = ("misalignment", "player", "oversight strategy", "label model", "attack")
     assert {kind for kind, _ in listed} == set(kinds)
     assert [kind for kind, _ in listed] == sorted((kind for kind, _ in listed), key=kinds.index)
     assert {name for kind, name in listed if kind == "misalignment"} == {*REGISTRY.entries, "late_blunder", "broken"}

@@ -286,3 +286,48 @@ def test_jobs_and_trials_have_shares_of_the_gpus_that_are_there() -> None:
     assert {device for line in two[2:] for device in ("'0'", "'1'") if device in line} == {"'0'", "'1'"}
     assert said(0) == ["run: [(None, 0), (None, 0), (None, 0), (None, 0)]", "failed: {}",
                        "a (None, 0) [(None, 0), (None, 0)]", "b (None, 0) [(None, 0), (None, 0)]"]  # fmt: skip
+
+
+HALF = """
+import pathlib, sys, time
+from sandwich.runtime.cluster import Cluster
+
+def imported(shared, job):
+    sys.path.insert(0, shared)
+    if job == 0:
+        return 0  # the first result, after which nothing more is wanted
+    import half
+    return half.types.ANSWER
+
+here = pathlib.Path(sys.argv[1])
+with Cluster(2) as running:
+    stream = running.stream(imported, str(here), [0, 1])
+    print(next(stream))
+    while not (here / "begun").exists():
+        time.sleep(0.05)
+    stream.close()  # in the middle of the import
+    time.sleep(3)
+    (here / "quick").touch()
+    print(running.map(imported, str(here), [1, 2, 3, 4]), flush=True)
+"""
+PACKAGE = """
+import half.types
+import pathlib, time
+here = pathlib.Path(__file__).parent.parent
+(here / "begun").touch()
+deadline = time.monotonic() + 60
+while not (here / "quick").exists() and time.monotonic() < deadline:
+    time.sleep(0.05)
+half.types.ANSWER
+"""
+
+
+@pytest.mark.slow
+def test_what_is_cancelled_while_it_imports_leaves_no_process_behind_that_half_knows_a_library(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "__init__.py").write_text(PACKAGE)
+    (tmp_path / "half" / "types.py").write_text("ANSWER = 42")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HALF, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["0", "[42, 42, 42, 42]"]), done.stderr

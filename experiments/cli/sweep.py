@@ -180,7 +180,7 @@ def _tell_power(cells: Sequence[Cell], difference: float, as_json: bool) -> None
 
 
 OPENINGS = (150, 300, 600, 1200)
-"""`evaluate.pairs` for which power is told, beside that of the runs that are there."""
+"""`evaluate.pairs` for which power is worked out, beside that of the runs that are there."""
 SEEDS_SHOWN = (3, 5, 10)
 
 

@@ -160,14 +160,14 @@ def _carried_out(
                 break
             clock = Clock()
             progress.step(step)
-            played = learned = told = None
+            played = learned = judged = None
             if step > 0:
                 student = folder.weights(step - 1)
                 played = play(cluster, spec, step - 1, roles(spec, student, checkpoints), folder, progress, judge)
                 clock.lap("play")
                 ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step)]
                 if spec.label_model.judges:
-                    labels, told = label_step(spec, folder.path, step - 1, student, ledgers, progress)
+                    labels, judged = label_step(spec, folder.path, step - 1, student, ledgers, progress)
                     ledgers = as_labelled(ledgers, labels)
                     clock.lap("label")
                 learned = learn(spec, step - 1, student, ledgers, folder, progress)
@@ -178,7 +178,7 @@ def _carried_out(
                 row = first_row(spec, checkpoints, oracle, partial(measurer.row, 0, checkpoints[spec.student], []))
                 row |= measurer.assistant()
             clock.lap("evaluate")
-            row |= {"play": played, "labels": told, "finetune": learned, "seconds": clock.seconds}
+            row |= {"play": played, "labels": judged, "finetune": learned, "seconds": clock.seconds}
             rows.append(row)
             tracker.log(row)
             if step > 0:

@@ -11,7 +11,7 @@ from sandwich.statistics.quantiles import student_quantile
 from sandwich.statistics.recovered import SEEDS, difference_draws
 
 POWER = 0.8
-"""Chance with which a difference of the size that is told is seen: its interval excludes 0."""
+"""Chance with which a difference of this size is seen: its interval excludes 0."""
 LEVELS = 400
 """Quantiles that stand for a distribution."""
 
@@ -51,7 +51,7 @@ class Components:
 
 
 def components(starts: Floats, ends: Floats, others: Floats, draws: int, rng: np.random.Generator) -> Components | str:
-    """Where the variance of the difference between two arms comes from, or why that can't be told.
+    """Where the variance of the difference between two arms comes from, or why that is not known.
 
     starts, ends, others: `[S, N]` as for `pgr_difference_figure`.
     """

@@ -53,7 +53,7 @@ def label_step(
 
 
 def _figures(table: pa.Table, ledgers: Sequence[pa.Table]) -> Row:
-    """How many answers there are and are believed, how likely they are honest; by the truth, how well that detects lies."""
+    """How many answers there are, how many are believed, how likely they are honest; and how well that detects lies."""
     lie = np.concatenate(
         [
             content["misaligned"].to_numpy(zero_copy_only=False)[

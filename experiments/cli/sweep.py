@@ -170,7 +170,7 @@ def _tell_power(cells: Sequence[Cell], difference: float, as_json: bool) -> None
         "openings", "games a run", "seeds needed", *(f"{seeds} seeds show" for seeds in SEEDS_SHOWN), box=None
     )
     for pairs in every:
-        seen = (f"{difference_:.2f}" for difference_ in least[pairs].values())
+        seen = (f"{visible:.2f}" for visible in least[pairs].values())
         table.add_row(str(pairs), str(2 * pairs), str(needed[pairs] or "over 1000"), *seen)
     Console().print(table)
     click.echo(

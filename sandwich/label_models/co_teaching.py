@@ -27,34 +27,27 @@ class CoTeaching(Fitting):
         return passes * (0.5 + self.rounds * (1 - self.forgotten / 2)), 2.0 * (1 + self.rounds)
 
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
-        folds, believed = answers.folds(self.folds), self.begun(answers, workshop)
+        folds, believed, config = answers.folds(self.folds), self.begun(answers, workshop), self.config(workshop)
         networks = [dict[int, bytes](), dict[int, bytes]()]
         for fold in range(self.folds):
             rows = self.rows(folds, fold)
             halves = workshop.rng(fold).random(len(rows)) < 0.5
             for student, half in enumerate((halves, ~halves)):
                 own = rows[half & believed[rows]]
-                networks[student][fold] = self._taught(workshop.student, own, answers, workshop, 0, fold, student)
+                networks[student][fold] = self.taught(
+                    workshop.student, own, answers, workshop, config, 0, fold, student
+                )
             for number in range(1, self.rounds + 1):
                 kept = 1 - self.forgotten * number / self.rounds
                 picked = [_easiest(workshop.chances(pupil[fold], answers, rows), kept) for pupil in networks]
                 for student in (0, 1):
                     own = rows[picked[1 - student]]
                     before = networks[student][fold]
-                    networks[student][fold] = self._taught(before, own, answers, workshop, number, fold, student)
-        found = [
-            _easiest(self.chances(pupil, answers, folds, workshop), 1 - self.forgotten, len(answers))
-            for pupil in networks
-        ]
+                    networks[student][fold] = self.taught(before, own, answers, workshop, config, number, fold, student)
+        found = [_easiest(self.chances(pupil, answers, folds, workshop), 1 - self.forgotten) for pupil in networks]
         return np.asarray(np.mean([np.bincount(rows, minlength=len(answers)) for rows in found], 0))
 
-    def _taught(self, checkpoint: bytes, rows: Integers, answers: AnswerSet, workshop: Workshop, *key: int) -> bytes:
-        if not len(rows):
-            return checkpoint
-        return workshop.fit(checkpoint, answers.examples(rows, np.ones(len(rows))), self.config(workshop), *key)
 
-
-def _easiest(chances: Floats, share: float, count: int | None = None) -> Integers:
+def _easiest(chances: Floats, share: float) -> Integers:
     """Places of so large a share of the moves, those with the highest probability."""
-    wanted = round(share * (len(chances) if count is None else count))
-    return np.sort(np.argsort(-chances, kind="stable")[:wanted])
+    return np.sort(np.argsort(-chances, kind="stable")[: round(share * len(chances))])

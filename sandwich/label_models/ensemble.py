@@ -28,9 +28,7 @@ class Ensemble(Fitting):
             for fold in range(self.folds):
                 own = self.rows(folds, fold)
                 own = own[believed[own]]
-                drawn = workshop.rng(member, fold).choice(own, len(own)) if len(own) else own
-                examples = answers.examples(np.sort(drawn), np.ones(len(drawn)))
-                fitted = workshop.fit(workshop.student, examples, config, member, fold) if len(own) else None
-                networks[fold] = fitted or workshop.student
+                drawn = np.sort(workshop.rng(member, fold).choice(own, len(own))) if len(own) else own
+                networks[fold] = self.taught(workshop.student, drawn, answers, workshop, config, member, fold)
             found.append(over_random(self.chances(networks, answers, folds, workshop), answers))
         return np.asarray(np.mean(found, 0))

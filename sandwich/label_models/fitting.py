@@ -35,6 +35,14 @@ class Fitting(Probabilistic):
         """The rows that the networks of a fold are fitted to."""
         return np.flatnonzero(folds != fold) if self.folds > 1 else np.arange(len(folds))
 
+    def taught(
+        self, checkpoint: bytes, rows: Integers, answers: AnswerSet, workshop: Workshop, config: TrainConfig, *key: int
+    ) -> bytes:
+        """A network fitted to the moves advised in these rows, each as much; the same where there are none."""
+        if not len(rows):
+            return checkpoint
+        return workshop.fit(checkpoint, answers.examples(rows, np.ones(len(rows))), config, *key)
+
     def chances(self, networks: dict[int, bytes], answers: AnswerSet, folds: Integers, workshop: Workshop) -> Floats:
         """`[N]` probability that the network of each answer's fold gives to the move advised."""
         return cross_fitted(folds, lambda _, judged, fold: workshop.chances(networks[fold], answers, judged))

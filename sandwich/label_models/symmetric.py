@@ -1,7 +1,5 @@
 """Symmetric: a student that is not drawn far by answers that it finds unlikely."""
 
-import numpy as np
-
 from sandwich.label_models.base import AnswerSet, Floats, Workshop
 from sandwich.label_models.fitting import Fitting, over_random
 
@@ -23,9 +21,5 @@ class Symmetric(Fitting):
         networks = {}
         for fold in range(self.folds):
             own = self.rows(folds, fold)
-            own = own[believed[own]]
-            networks[fold] = workshop.student
-            if len(own):
-                examples = answers.examples(own, np.ones(len(own)))
-                networks[fold] = workshop.fit(workshop.student, examples, config, fold)
+            networks[fold] = self.taught(workshop.student, own[believed[own]], answers, workshop, config, fold)
         return over_random(self.chances(networks, answers, folds, workshop), answers)

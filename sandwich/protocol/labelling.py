@@ -56,8 +56,7 @@ def answer_set(ledgers: Sequence[pa.Table]) -> AnswerSet:
         game = seen["game"].to_numpy().astype(np.int64)
         first = seen.filter(pc.equal(seen["ply"], 0))
         begun = dict(zip(first["game"].to_pylist(), map(_hashed, first["fen"].to_pylist()), strict=True))
-        asked = pc.and_(seen["asked"], seen["advised"].is_valid())
-        rows = np.flatnonzero(asked.to_numpy())
+        rows = np.flatnonzero(advising(seen))
         parts.append(seen.take(pa.array(rows)).append_column("step", pa.array(np.full(len(rows), step, np.uint16))))
         openings.append(np.array([begun[one] for one in game[rows].tolist()], np.int64))
         games.append(game[rows] + before)
@@ -79,16 +78,24 @@ def answer_set(ledgers: Sequence[pa.Table]) -> AnswerSet:
     )
 
 
+def advising(content: pa.Table) -> Bools:
+    """Which rows of a ledger are answers that advise a move."""
+    return np.asarray(pc.and_(content["asked"], content["advised"].is_valid()).to_numpy())
+
+
 def _hashed(fen: str) -> int:
     return int.from_bytes(sha256(fen.encode()).digest()[:4], "little")
 
 
 def _said(table: pa.Table, white: Sequence[bool]) -> MoveLists:
-    """Numbers of all moves said of each position: those of repeated questions, else the one advised."""
+    """Numbers of all moves said of each position: those of repeated questions, and the one advised in any case."""
     every = zip(table["repeated"].to_pylist(), table["advised"].to_pylist(), white, strict=True)
-    return MoveLists.of(
-        [[moves.encode(chess.Move.from_uci(m), side) for m in again or [advised]] for again, advised, side in every]
-    )
+    out = []
+    for again, advised, side in every:
+        said = again or []
+        said = said if advised in said else [*said, advised]
+        out.append([moves.encode(chess.Move.from_uci(move), side) for move in said])
+    return MoveLists.of(out)
 
 
 def _numbers(column: pa.ChunkedArray, white: Sequence[bool]) -> Integers:
@@ -195,7 +202,7 @@ def as_labelled(ledgers: Sequence[pa.Table], table: pa.Table) -> list[pa.Table]:
     out = []
     for step, content in enumerate(ledgers):
         new = table.filter(pc.equal(table["step"], step))
-        asked = pc.and_(content["asked"], content["advised"].is_valid()).to_numpy()
+        asked = advising(content)
         rows = np.flatnonzero(asked)
         if len(rows) != new.num_rows:
             raise ValueError(f"labels of {new.num_rows} answers for the {len(rows)} of step {step}")

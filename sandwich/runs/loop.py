@@ -31,6 +31,7 @@ from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.labelling import as_labelled
 from sandwich.protocol.selfplay import Block, Played, Roles, play_block
+from sandwich.runs.clock import Clock
 from sandwich.runs.first_row import first_row
 from sandwich.runs.labels import label_step
 from sandwich.runs.metrics import read_metrics
@@ -301,20 +302,6 @@ def _difference(there: Any, asked: Any, key: str = "") -> tuple[str, Any, Any] |
         differences = [_difference(there.get(k), asked.get(k), f"{key}.{k}".strip(".")) for k in {**there, **asked}]
         return next((d for d in sorted(filter(None, differences), key=lambda d: d[0] == "steps")), None)
     return None if there == asked else (key, there, asked)
-
-
-class Clock:
-    """Seconds of the parts of a step; those that did not come are 0."""
-
-    def __init__(self) -> None:
-        self.seconds = {"play": 0.0, "label": 0.0, "finetune": 0.0, "evaluate": 0.0}
-        self._last = time.monotonic()
-
-    def lap(self, part: str) -> None:
-        """A part ends."""
-        now = time.monotonic()
-        self.seconds[part] += now - self._last
-        self._last = now
 
 
 def play(

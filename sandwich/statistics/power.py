@@ -42,8 +42,11 @@ class Components:
         error = np.sqrt(apart + together)
         if error == 0:
             return 0.0
-        seen = lambda difference: float(special.ndtr((difference - half) / error).mean()) - POWER  # noqa: E731
-        return float(brentq(seen, 0, half.max() + 5 * error))
+
+        def beyond(difference: float) -> float:
+            return float(special.ndtr((difference - half) / error).mean()) - POWER
+
+        return float(brentq(beyond, 0, half.max() + 5 * error))
 
     def seeds_for(self, difference: float, pairs: int, most: int = 1000) -> int | None:
         """The fewest seeds with which such a difference is seen; None where `most` are too few."""

@@ -59,7 +59,9 @@ def seconds(spec: RunSpec, speed: float) -> float:
     play, config, workers = spec.play, spec.evaluate, spec.worker_count
     asked = 0.5 * _share(play)
     played = spec.steps * play.games * PLIES * (1 + asked)
-    matches = (spec.steps + 1) * 2 * config.pairs * (1 + 2 * config.sampled) * PLIES
+    matches = (
+        (spec.steps + 1) * 2 * config.pairs * (1 + 2 * config.sampled) * PLIES
+    )  # best moves, temperatures 0.5 and 1
     questions = play.games * PLIES * (0.5 if spec.finetune.examples == "student" else asked or 1.0)
     most, replay = spec.finetune.max_examples, spec.finetune.replay
     newest = spec.steps * min(most, questions)

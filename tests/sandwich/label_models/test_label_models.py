@@ -210,6 +210,18 @@ def test_what_was_said_of_a_position_is_spread_in_order() -> None:
     assert [*spread.answers.said] == [said[owner] for owner in spread.owner]
 
 
+def test_a_move_advised_that_was_not_among_those_repeated_is_said_too() -> None:
+    said = {"asked": True, "advised": "g1f3"}
+    rows = [
+        {"game": 0, **said, "repeated": ["e2e4", "d2d4", "e2e4"]},
+        {"game": 1, **said, "repeated": ["g1f3", "e2e4"]},
+    ]
+    answers = answer_set([table(*rows)])
+    spread = answers.spread()
+    assert answers.said.sizes.tolist() == [4, 2]
+    assert spread.answers.advised[spread.advised].tolist() == answers.advised.tolist()
+
+
 def test_the_ledger_keeps_what_was_said_of_a_position_more_than_once() -> None:
     def column(strategy: str) -> Any:
         return games(STRATEGIES.parse(strategy), SHORT, lies=RandomMove(p=0.5), openings=OPENINGS).rows.to_pandas()

@@ -1,7 +1,7 @@
 """Between playing and learning: all answers so far, what a label model makes of them, and ledgers as that has them."""
 
-from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import chess
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
         pa.field("weight", pa.float32(), nullable=False),
     ]
 )
-"""Of the file that a step's labels are kept in (docs/reference/ledger.md)."""
+"""Of the file that a step's labels are kept in (docs/reference/run-folder.md)."""
 
 
 def answer_set(ledgers: Sequence[pa.Table]) -> AnswerSet:
@@ -109,6 +109,7 @@ class Bench(Workshop):
     """What a label model works with in a run, and counts of what it did.
 
     seed, step: everything random follows from them.
+    checkpoints: contents of those that the spec names, which a strategy may judge by.
     """
 
     student: bytes
@@ -118,6 +119,7 @@ class Bench(Workshop):
     step: int
     inference: InferenceConfig
     progress: ProgressReporter
+    checkpoints: Mapping[str, bytes] = field(default_factory=dict)
     evaluations: int = 0
     """Positions that networks evaluated."""
     fits: int = 0
@@ -143,7 +145,7 @@ class Bench(Workshop):
     def decisions(self, oversight: Oversight, answers: AnswerSet) -> tuple[Bools, Floats]:
         believed, confidence = np.zeros(len(answers), np.bool_), np.zeros(len(answers))
         network = evaluator(self.student, self.inference)
-        with tools({}, self.inference) as opened:
+        with tools(self.checkpoints, self.inference) as opened:
             executor = QueryExecutor(network, [], oversight, None, opened.facing(network))
             for first in range(0, len(answers), BATCH):
                 rows = np.arange(first, min(first + BATCH, len(answers)))

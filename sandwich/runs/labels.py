@@ -1,7 +1,7 @@
 """What a run's label model makes of the answers so far, kept beside the ledgers, and figures of it for the analyst."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +29,23 @@ def folder_of(run: Path, step: int) -> Path:
 
 
 def label_step(
-    spec: RunSpec, run: Path, step: int, student: bytes, ledgers: Sequence[pa.Table], progress: ProgressReporter
+    spec: RunSpec,
+    run: Path,
+    step: int,
+    student: bytes,
+    checkpoints: Mapping[str, bytes],
+    ledgers: Sequence[pa.Table],
+    progress: ProgressReporter,
 ) -> tuple[pa.Table, Row]:
     """Labels of all answers so far, made after the games of a step unless they are there, and figures of them.
 
-    ledgers: of the steps so far, oldest first. Raises PluginError, DamagedError.
+    checkpoints: contents of those that the spec names. ledgers: of the steps so far, oldest first.
+    Raises PluginError, DamagedError.
     """
     there, before = folder_of(run, step), folder_of(run, step - 1)
     if not (there / COUNTS).exists():
         memory = {file.stem: read_kept(file) for file in sorted(before.glob(f"*{MEMORY}"))}
-        bench = Bench(student, spec.finetune.fit, memory, spec.seed, step, spec.inference, progress)
+        bench = Bench(student, spec.finetune.fit, memory, spec.seed, step, spec.inference, progress, checkpoints)
         answers = answer_set(ledgers)
         progress.begin("label", 0)
         table = label_table(answers, labelled(spec.label_model, answers, bench))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from agents.misalignment.random_move import RandomMove
 from agents.plugins import PluginError
 from engines import moves as encoding
+from engines.checkpoints import CheckpointError
 from engines.ragged import MoveLists, Policies
 from engines.settings import SpecError
 from sandwich.label_models.base import (
@@ -45,6 +46,7 @@ from sandwich.spec.run_spec import load_spec
 from sandwich.statistics import auc
 from sandwich.training.examples import Examples, TrainConfig
 from tests.helpers.decisions import SHORT, games
+from tests.helpers.fakes import permissive
 from tests.helpers.ledgers import scrambled, table
 from tests.helpers.small_players import checkpoint, openings
 
@@ -391,6 +393,15 @@ def test_rejudging_is_by_the_student_of_now(steps: list[pa.Table]) -> None:
         chances = bench().chances(checkpoint(student), answers, np.arange(len(answers)))
         assert labels.believed.tolist() == (chances >= 0.05).tolist()
     assert found[2].believed.tolist() != found[3].believed.tolist()
+
+
+def test_a_filter_judges_again_by_the_file_that_the_spec_names(steps: list[pa.Table]) -> None:
+    answers, used = answer_set(steps[:1]), bench()
+    model = Rejudge(strategy=STRATEGIES.parse("filter:filter=nowhere.safetensors"))
+    with pytest.raises(CheckpointError, match="nowhere.safetensors"):
+        labelled(model, answers, used)
+    used.checkpoints = {"nowhere.safetensors": permissive()}
+    assert labelled(model, answers, used).believed.all()
 
 
 def test_what_is_labelled_is_learned_as_labelled(steps: list[pa.Table]) -> None:

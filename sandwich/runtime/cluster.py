@@ -6,13 +6,12 @@ come back in the order of the jobs, whoever finished first.
 
 import logging
 import os
-import sys
 import threading
 import time
 from _thread import interrupt_main
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +20,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the process with a stack trace
 from engines.settings import Mistake
+from sandwich.runtime import guard
 from sandwich.runtime.jobs import Job, Result, WorkerError, do, with_plugins
 from sandwich.runtime.session import Session
 
@@ -62,9 +62,9 @@ class ClusterError(Mistake, RuntimeError):
 
 
 class LostError(ClusterError):
-    """Ray's own process ended, which stderr has been told already: there may be no time left for that."""
+    """Ray's own process ended, of which stderr has been told already: Ray may have left no time for that."""
 
-    announced = True
+    announced = guard.WATCHES
 
     def __init__(self) -> None:
         super().__init__("Ray's own process ended in the middle of the work; it can go on where it was cut off")
@@ -90,14 +90,20 @@ def _local_alone() -> Iterator[None]:
 
     Ray has no setting for either. Listening on all interfaces is what it does under any other address; and the
     process of the dashboard, which starts even where none is asked for, asks the network which cloud it is in.
+    Ray's own process does not end by itself when this one does: the guard ends it, and must know which ended first.
     """
     from ray._private import ray_constants, services
     from ray._raylet import Config  # type: ignore[attr-defined]
 
+    def start_raylet(*given: Any, **named: Any) -> Any:
+        return began(*given, **{**named, "fate_share": False})
+
+    began = services.start_raylet
     Config.initialize("")  # what was read from the environment when Ray was imported may be of another time
     with _replaced(
         (ray_constants, "ENABLE_RAY_CLUSTER", False),
         (services, "start_api_server", lambda *_, **__: (None, None)),
+        (services, "start_raylet", start_raylet),
     ):
         yield
 
@@ -179,6 +185,8 @@ class Cluster:
         import ray
 
         session, self._session = self._session, None
+        if session:
+            session.unwatch()
         ray.shutdown()
         if session:
             session.close()
@@ -193,19 +201,22 @@ class Cluster:
             raise LostError
 
     def _watch(self) -> None:
-        """Say so and interrupt the main thread when Ray's own process ends: Ray itself ends this one, often at once."""
+        """Interrupt the main thread when Ray's own process ends, of which the guard tells.
+
+        Ray itself ends this process then, often at once.
+        """
         from ray._private import ray_constants, worker
 
         session = self._session
+        assert session
         node: Any = worker._global_node
         raylet = node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process
+        session.watch(raylet.pid, f"Error: {LostError()}")
 
         def watch() -> None:
             raylet.wait()
             if session is self._session:  # else it was stopped
                 self._lost = True
-                with suppress(OSError):
-                    os.write(sys.stderr.fileno(), f"Error: {LostError()}\n".encode())
                 interrupt_main()
 
         if threading.current_thread() is threading.main_thread():

@@ -1,13 +1,17 @@
 """A process that outlives whoever started it, and ends what that one left behind: `python -I -S guard.py FOLDER`.
 
-It waits for the end of its input, which comes when the other closes it or is gone, however that ended. Then it kills
-all that belongs to the folder (only where there is a /proc), and removes it: every process that was started with
-SANDWICH_SESSION=FOLDER in its environment, and those of Ray's that have a file in there open: they write their titles
-over some of their environment, so that the first does not find all of them. It imports nothing of this project, and so
-starts at once.
+It waits for the end of its input, which comes when the other closes it or is gone, however that ended. A line of that
+input names a process, and what to say on stderr if that one ends first: Ray ends whoever started it when its own
+process is gone, often before that one can say a word. Another line takes this back.
+
+At the end it kills all that belongs to the folder (only where there is a /proc), and removes it: every process that was
+started with SANDWICH_SESSION=FOLDER in its environment, and those of Ray's that have a file in there open: they write
+their titles over some of their environment, so that the first does not find all of them. It imports nothing of this
+project, and so starts at once.
 """
 
 import os
+import select
 import shutil
 import signal
 import sys
@@ -15,6 +19,8 @@ import time
 from pathlib import Path
 
 MARK = "SANDWICH_SESSION"
+WATCHES = hasattr(os, "pidfd_open")
+"""Whether it can tell when a process ends that is not its own: not on macOS."""
 PATIENCE = 10.0
 """Seconds in which what belongs to the folder is killed, again and again: something may just be starting something."""
 
@@ -47,9 +53,27 @@ def belonging(folder: str) -> list[int]:
     return found
 
 
+def wait() -> None:
+    """Wait for the end of the input, and say what it asks for if the process that it names ends meanwhile."""
+    given = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 (nothing is read ahead of what is asked for)
+    if (line := given.readline()) and WATCHES:
+        number, _, said = line.decode().partition(" ")
+        try:
+            watched = os.pidfd_open(int(number))
+        except ProcessLookupError:  # gone already
+            sys.stderr.write(said)
+        else:
+            events = select.poll()
+            events.register(given, select.POLLIN)
+            events.register(watched, select.POLLIN)
+            if watched in dict(events.poll()):
+                sys.stderr.write(said)
+    given.read()
+
+
 def main(folder: str) -> None:
     """Wait, end what belongs to the folder, remove it."""
-    sys.stdin.buffer.read()
+    wait()
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and (left := belonging(folder)):
         for process in left:

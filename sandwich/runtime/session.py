@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Session:
         """Ray's part of the folder: it lets everybody in there, which the folder around it does not."""
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", guard.__file__, self.folder],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             start_new_session=True,  # what ends a terminal's processes is not for it
         )  # fmt: skip
 
@@ -61,6 +61,20 @@ class Session:
         """What is started inside belongs to the session, and its Ray asks for the token."""
         with environment({guard.MARK: self.folder, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token()}):
             yield
+
+    def watch(self, process: int, line: str) -> None:
+        """Have the guard say a line on stderr if a process ends before `unwatch`, whatever becomes of this one."""
+        self._tell(f"{process} {line}")
+
+    def unwatch(self) -> None:
+        """What was watched may end now."""
+        self._tell("")
+
+    def _tell(self, line: str) -> None:
+        assert self._guard.stdin
+        with suppress(OSError):  # the guard itself is gone
+            self._guard.stdin.write(f"{line}\n".encode())
+            self._guard.stdin.flush()
 
     def close(self) -> None:
         """End what is left of the session, and remove its folder; closing twice does no harm."""

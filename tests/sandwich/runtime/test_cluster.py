@@ -150,6 +150,7 @@ def test_nothing_of_it_outlives_a_driver_that_a_signal_ends(
     said = process.communicate(timeout=20)
     assert process.returncode == -number  # no handler of Ray's
     assert "SIGTERM received" not in said[1]
+    assert "Ray's own process" not in said[1]
 
 
 @pytest.mark.slow
@@ -187,6 +188,32 @@ def test_the_end_of_rays_own_process_ends_the_work_in_one_line(start: Callable[.
     )
     assert process.returncode == 1
     assert gone(folder)
+
+
+def guarding(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-I", "-S", guard.__file__, str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(not guard.WATCHES, reason="no pidfd_open")
+@pytest.mark.parametrize(("first", "said"), [("watched", "it ended\n"), ("taken back", ""), ("starter", "")])
+def test_the_guard_tells_of_what_ended_before_it_was_meant_to(tmp_path: Path, first: str, said: str) -> None:
+    watched = subprocess.Popen(["sleep", "600"])
+    process = guarding(tmp_path / "session")
+    assert process.stdin
+    assert process.stderr
+    process.stdin.write(f"{watched.pid} it ended\n" + "\n" * (first == "taken back"))
+    process.stdin.flush()
+    time.sleep(0.5)
+    if first == "starter":
+        process.stdin.close()
+        assert process.wait(20) == 0
+    watched.kill()
+    watched.wait()
+    time.sleep(0.2)
+    process.stdin.close()
+    assert process.stderr.read() == said
+    assert process.wait(20) == 0
 
 
 def stubborn(what: type[BaseException], job: object) -> None:

@@ -124,11 +124,24 @@ class Labels:
     weight: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A network to be fitted to examples, from a checkpoint on, as its config says.
+
+    key: numbers that tell it from the model's other fits of the step; what is drawn at random follows from them.
+    """
+
+    start: bytes
+    examples: Examples
+    config: TrainConfig
+    key: tuple[int, ...]
+
+
 class Workshop(ABC):
     """What a label model works with; everything that it does here is counted.
 
     student: checkpoint of the student as it is now, before it learns from the newest step.
-    config: how the run fits its student; in a label model's own fits threads, device and precision are the same.
+    config: how the run fits its student; in a label model's own fits device and precision are the same.
     memory: checkpoints by name that the model leaves for its next step; empty in the first.
     """
 
@@ -141,8 +154,8 @@ class Workshop(ABC):
         """Random numbers for a purpose, another for each key and step; all randomness comes from here."""
 
     @abstractmethod
-    def fit(self, checkpoint: bytes, examples: Examples, config: TrainConfig, *key: int) -> bytes:
-        """A network fitted to examples, from a checkpoint on. key: numbers that tell this fit from the model's others.
+    def fitted(self, fits: Sequence[Fit]) -> list[bytes]:
+        """The fitted network of each, by one thread each, side by side on the run's workers.
 
         Raises ValueError where there are no examples.
         """

@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from sandwich.label_models.base import AnswerSet, Floats, Integers, Workshop
-from sandwich.label_models.fitting import Fitting
+from sandwich.label_models.fitting import Fitting, Lessons
 
 
 class CoTeaching(Fitting):
@@ -28,23 +28,22 @@ class CoTeaching(Fitting):
 
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         folds, believed, config = answers.folds(self.folds), self.begun(answers, workshop), self.config(workshop)
-        networks = [dict[int, bytes](), dict[int, bytes]()]
-        for fold in range(self.folds):
-            rows = self.rows(folds, fold)
-            halves = workshop.rng(fold).random(len(rows)) < 0.5
-            for student, half in enumerate((halves, ~halves)):
-                own = rows[half & believed[rows]]
-                networks[student][fold] = self.taught(
-                    workshop.student, own, answers, workshop, config, 0, fold, student
-                )
-            for number in range(1, self.rounds + 1):
-                kept = 1 - self.forgotten * number / self.rounds
-                picked = [_easiest(workshop.chances(pupil[fold], answers, rows), kept) for pupil in networks]
-                for student in (0, 1):
-                    own = rows[picked[1 - student]]
-                    before = networks[student][fold]
-                    networks[student][fold] = self.taught(before, own, answers, workshop, config, number, fold, student)
-        found = [_easiest(self.chances(pupil, answers, folds, workshop), 1 - self.forgotten) for pupil in networks]
+        rows = [self.rows(folds, fold) for fold in range(self.folds)]
+        lessons: Lessons = {}
+        for fold, there in enumerate(rows):
+            half = workshop.rng(fold).random(len(there)) < 0.5
+            for student in (0, 1):
+                lessons[0, fold, student] = (workshop.student, there[(half ^ bool(student)) & believed[there]])
+        networks = self.taught(lessons, answers, workshop, config)
+        for number in range(1, self.rounds + 1):
+            kept, lessons = 1 - self.forgotten * number / self.rounds, {}
+            for (_, fold, student), network in networks.items():
+                other = networks[number - 1, fold, 1 - student]
+                easy = _easiest(workshop.chances(other, answers, rows[fold]), kept)
+                lessons[number, fold, student] = (network, rows[fold][easy])
+            networks = self.taught(lessons, answers, workshop, config)
+        pupils = [{fold: networks[self.rounds, fold, student] for fold in range(self.folds)} for student in (0, 1)]
+        found = [_easiest(self.chances(pupil, answers, folds, workshop), 1 - self.forgotten) for pupil in pupils]
         return np.asarray(np.mean([np.bincount(rows, minlength=len(answers)) for rows in found], 0))
 
 

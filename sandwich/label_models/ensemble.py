@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from sandwich.label_models.base import AnswerSet, Floats, Workshop
-from sandwich.label_models.fitting import Fitting, over_random
+from sandwich.label_models.fitting import Fitting, Lessons, over_random
 
 
 class Ensemble(Fitting):
@@ -22,13 +22,16 @@ class Ensemble(Fitting):
 
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         folds, believed, config = answers.folds(self.folds), self.begun(answers, workshop), self.config(workshop)
+        lessons: Lessons = {}
+        for fold in range(self.folds):
+            own = self.rows(folds, fold)
+            own = own[believed[own]]
+            for member in range(self.members):
+                drawn = np.sort(workshop.rng(member, fold).choice(own, len(own))) if len(own) else own
+                lessons[member, fold] = (workshop.student, drawn)
+        networks = self.taught(lessons, answers, workshop, config)
         found = []
         for member in range(self.members):
-            networks = {}
-            for fold in range(self.folds):
-                own = self.rows(folds, fold)
-                own = own[believed[own]]
-                drawn = np.sort(workshop.rng(member, fold).choice(own, len(own))) if len(own) else own
-                networks[fold] = self.taught(workshop.student, drawn, answers, workshop, config, member, fold)
-            found.append(over_random(self.chances(networks, answers, folds, workshop), answers))
+            own_networks = {fold: networks[member, fold] for fold in range(self.folds)}
+            found.append(over_random(self.chances(own_networks, answers, folds, workshop), answers))
         return np.asarray(np.mean(found, 0))

@@ -3,9 +3,14 @@
 import numpy as np
 from pydantic import Field
 
-from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Probabilistic, Workshop, cross_fitted
+from sandwich.label_models.base import AnswerSet, Bools, Fit, Floats, Integers, Probabilistic, Workshop, cross_fitted
 from sandwich.label_models.rejudge import Strategy
 from sandwich.training.examples import TrainConfig
+
+Key = tuple[int, ...]
+
+Lessons = dict[Key, tuple[bytes, Integers]]
+"""By key, the checkpoint that a fit goes on from, and the rows whose moves it learns."""
 
 
 class Fitting(Probabilistic):
@@ -35,13 +40,18 @@ class Fitting(Probabilistic):
         """The rows that the networks of a fold are fitted to."""
         return np.flatnonzero(folds != fold) if self.folds > 1 else np.arange(len(folds))
 
-    def taught(
-        self, checkpoint: bytes, rows: Integers, answers: AnswerSet, workshop: Workshop, config: TrainConfig, *key: int
-    ) -> bytes:
-        """A network fitted to the moves advised in these rows, each as much; the same where there are none."""
-        if not len(rows):
-            return checkpoint
-        return workshop.fit(checkpoint, answers.examples(rows, np.ones(len(rows))), config, *key)
+    def taught(self, lessons: Lessons, answers: AnswerSet, workshop: Workshop, config: TrainConfig) -> dict[Key, bytes]:
+        """For each key a network fitted to the moves advised in its rows, each as much.
+
+        Where there are no rows it is the checkpoint.
+        """
+        fits = [
+            Fit(start, answers.examples(rows, np.ones(len(rows))), config, key)
+            for key, (start, rows) in lessons.items()
+            if len(rows)
+        ]
+        new = dict(zip([fit.key for fit in fits], workshop.fitted(fits), strict=True))
+        return {key: new.get(key, start) for key, (start, _) in lessons.items()}
 
     def chances(self, networks: dict[int, bytes], answers: AnswerSet, folds: Integers, workshop: Workshop) -> Floats:
         """`[N]` probability that the network of each answer's fold gives to the move advised."""

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 from scipy import special
 
-from sandwich.label_models.base import AnswerSet, Bools, Floats, Integers, Spread, Workshop
+from sandwich.label_models.base import AnswerSet, Bools, Fit, Floats, Integers, Spread, Workshop
 from sandwich.label_models.fitting import Fitting
 
 SURE = 0.8
@@ -54,8 +54,7 @@ class Mixture(Fitting):
         if warm:  # what the voices of the step before say of everything
             likely = self._heard(spread, workshop, folds, likely)
         for number in range(self.later_rounds if warm else self.rounds):
-            for fold in range(self.folds):
-                self._fitted(spread, workshop, self.rows(folds, fold), likely, (number, fold))
+            self._fit(spread, workshop, folds, likely, number)
             likely = self._heard(spread, workshop, folds, likely)
         found = likely[spread.advised]
         return found[:, self._honest(answers, found)]
@@ -72,18 +71,21 @@ class Mixture(Fitting):
         others = workshop.rng(0).dirichlet(np.ones(self.voices - 1), len(honest))
         return np.concatenate([honest[:, None], (1 - honest)[:, None] * others], 1)
 
-    def _fitted(self, spread: Spread, workshop: Workshop, rows: Integers, likely: Floats, key: tuple[int, int]) -> None:
-        """Fit every voice of a fold to the moves that are likely its own, and remember it."""
-        config = self.config(workshop)
+    def _fit(self, spread: Spread, workshop: Workshop, folds: Integers, likely: Floats, number: int) -> None:
+        """Fit every voice of every fold to the moves that are likely its own, and remember it."""
+        config, fits = self.config(workshop), {}
         weight = likely * (spread.count / spread.answers.said.sizes)[:, None]
-        telling = rows[np.ptp(likely[rows], 1) > 0]  # what may be anyone's teaches all alike
-        for voice in range(self.voices):
-            own = telling[weight[telling, voice] >= IGNORED]
-            if len(own):
-                name = f"voice-{voice}-{key[1]}"
-                examples = spread.answers.examples(own, weight[own, voice])
-                start = workshop.memory.get(name, workshop.student)
-                workshop.memory[name] = workshop.fit(start, examples, config, *key, voice)
+        for fold in range(self.folds):
+            rows = self.rows(folds, fold)
+            telling = rows[np.ptp(likely[rows], 1) > 0]  # what may be anyone's teaches all alike
+            for voice in range(self.voices):
+                own = telling[weight[telling, voice] >= IGNORED]
+                if len(own):
+                    name = f"voice-{voice}-{fold}"
+                    start = workshop.memory.get(name, workshop.student)
+                    examples = spread.answers.examples(own, weight[own, voice])
+                    fits[name] = Fit(start, examples, config, (number, fold, voice))
+        workshop.memory.update(zip(fits, workshop.fitted(list(fits.values())), strict=True))
 
     def _heard(self, spread: Spread, workshop: Workshop, folds: Integers, likely: Floats) -> Floats:
         """How likely each move is each voice's, by networks that were fitted to other folds, `[U, V]`."""

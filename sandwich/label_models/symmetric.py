@@ -1,7 +1,7 @@
 """Symmetric: a student that is not drawn far by answers that it finds unlikely."""
 
 from sandwich.label_models.base import AnswerSet, Floats, Workshop
-from sandwich.label_models.fitting import Fitting, over_random
+from sandwich.label_models.fitting import Fitting, Lessons, over_random
 
 
 class Symmetric(Fitting):
@@ -18,8 +18,9 @@ class Symmetric(Fitting):
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         folds, believed = answers.folds(self.folds), self.begun(answers, workshop)
         config = self.config(workshop).model_copy(update={"objective": "symmetric"})
-        networks = {}
+        lessons: Lessons = {}
         for fold in range(self.folds):
             own = self.rows(folds, fold)
-            networks[fold] = self.taught(workshop.student, own[believed[own]], answers, workshop, config, fold)
+            lessons[fold,] = (workshop.student, own[believed[own]])
+        networks = {fold: network for (fold, *_), network in self.taught(lessons, answers, workshop, config).items()}
         return over_random(self.chances(networks, answers, folds, workshop), answers)

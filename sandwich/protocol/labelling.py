@@ -18,6 +18,7 @@ from sandwich.label_models.base import (
     REGISTRY,
     AnswerSet,
     Bools,
+    Fit,
     Floats,
     Integers,
     LabelModel,
@@ -29,10 +30,11 @@ from sandwich.oversight.base import DecisionContext, Oversight, OwnView
 from sandwich.protocol import ledger
 from sandwich.protocol.pending import PendingQuery
 from sandwich.protocol.query_executor import BATCH, QueryExecutor
+from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
 from sandwich.runtime.progress import ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
-from sandwich.training.examples import Examples, FitReporter, TrainConfig
+from sandwich.training.examples import TrainConfig
 from sandwich.training.labels import packed_column
 
 SCHEMA = pa.schema(
@@ -118,25 +120,23 @@ class Bench(Workshop):
     seed: int
     step: int
     inference: InferenceConfig
+    cluster: Cluster
     progress: ProgressReporter
     checkpoints: Mapping[str, bytes] = field(default_factory=dict)
     evaluations: int = 0
     """Positions that networks evaluated."""
     fits: int = 0
-    fitted: float = 0
+    passed: float = 0
     """Examples passed over in all fits."""
 
     def rng(self, *key: int) -> np.random.Generator:
         return make_rng(RngStream.LABELS, self.seed, self.step, *key)
 
-    def fit(self, checkpoint: bytes, examples: Examples, config: TrainConfig, *key: int) -> bytes:
-        from engines.network import from_bytes, to_bytes  # loads torch, which who only reads need not wait for
-        from sandwich.training.supervised import train
-
-        self.fits += 1
-        self.fitted += config.epochs * len(examples)
-        seed = make_seed(RngStream.LABEL_FIT, self.seed, self.step, *key)
-        return to_bytes(train(from_bytes(checkpoint), examples, config, seed, FitReporter(self.progress, "label")))
+    def fitted(self, fits: Sequence[Fit]) -> list[bytes]:
+        self.fits += len(fits)
+        self.passed += sum(fit.config.epochs * len(fit.examples) for fit in fits)
+        self.progress.begin("label", len(fits))
+        return self.cluster.map(fit_one, (self.seed, self.step), fits, lambda _: self.progress.advance())
 
     def policies(self, checkpoint: bytes, answers: AnswerSet, rows: Integers) -> Policies:
         seen = self._looked(checkpoint, answers.packed[rows], answers.legal.take(rows))
@@ -174,11 +174,33 @@ class Bench(Workshop):
 
     def _looked(self, checkpoint: bytes, packed: planes.Packed, legal: MoveLists) -> list[Evaluation]:
         """What a network thinks of positions `[K, 10]`, so many at a time."""
-        network = evaluator(checkpoint, self.inference)
         self.evaluations += len(packed)
-        every = range(0, len(packed), BATCH)
-        chosen = [np.arange(first, min(first + BATCH, len(packed))) for first in every]
-        return [network(packed[rows], legal.take(rows)) for rows in chosen]
+        if len(packed) <= BATCH:
+            return look((checkpoint, self.inference), (packed, legal))
+        every = [np.arange(first, min(first + LOT, len(packed))) for first in range(0, len(packed), LOT)]
+        jobs = [(packed[rows], legal.take(rows)) for rows in every]
+        return [seen for lot in self.cluster.map(look, (checkpoint, self.inference), jobs) for seen in lot]
+
+
+LOT = 8 * BATCH
+"""Positions that a worker looks at in one job."""
+
+
+def look(shared: tuple[bytes, InferenceConfig], positions: tuple[planes.Packed, MoveLists]) -> list[Evaluation]:
+    """What a network thinks of positions, a batch at a time."""
+    network, (packed, legal) = evaluator(*shared), positions
+    every = range(0, len(packed), BATCH)
+    chosen = [np.arange(first, min(first + BATCH, len(packed))) for first in every]
+    return [network(packed[rows], legal.take(rows)) for rows in chosen]
+
+
+def fit_one(shared: tuple[int, int], fit: Fit) -> bytes:
+    """A network fitted by one thread; shared: the run's seed and step."""
+    from engines.network import from_bytes, to_bytes  # loads torch, which who only reads need not wait for
+    from sandwich.training.supervised import train
+
+    seed = make_seed(RngStream.LABEL_FIT, *shared, *fit.key)
+    return to_bytes(train(from_bytes(fit.start), fit.examples, fit.config.model_copy(update={"threads": 1}), seed))
 
 
 def labelled(model: LabelModel, answers: AnswerSet, workshop: Workshop) -> Labels:

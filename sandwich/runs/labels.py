@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sandwich.protocol.labelling import Bench, advising, answer_set, label_table, labelled
+from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes
 from sandwich.runtime.kept import read_json, read_kept, read_parquet, write_kept
 from sandwich.runtime.progress import ProgressReporter, Row
@@ -29,6 +30,7 @@ def folder_of(run: Path, step: int) -> Path:
 
 
 def label_step(
+    cluster: Cluster,
     spec: RunSpec,
     run: Path,
     step: int,
@@ -45,7 +47,9 @@ def label_step(
     there, before = folder_of(run, step), folder_of(run, step - 1)
     if not (there / COUNTS).exists():
         memory = {file.stem: read_kept(file) for file in sorted(before.glob(f"*{MEMORY}"))}
-        bench = Bench(student, spec.finetune.fit, memory, spec.seed, step, spec.inference, progress, checkpoints)
+        bench = Bench(
+            student, spec.finetune.fit, memory, spec.seed, step, spec.inference, cluster, progress, checkpoints
+        )
         answers = answer_set(ledgers)
         progress.begin("label", 0)
         table = label_table(answers, labelled(spec.label_model, answers, bench))
@@ -53,7 +57,7 @@ def label_step(
         for name, checkpoint in memory.items():
             write_kept(there / f"{name}{MEMORY}", checkpoint)
         write_kept(there / LABELS, parquet_bytes(table))
-        counts = {"evaluations": bench.evaluations, "fits": bench.fits, "fitted": round(bench.fitted)}
+        counts = {"evaluations": bench.evaluations, "fits": bench.fits, "fitted": round(bench.passed)}
         write_kept(there / COUNTS, (json.dumps({**_figures(table, ledgers), **counts}) + "\n").encode())
     return read_parquet(there / LABELS), read_json(there / COUNTS)
 

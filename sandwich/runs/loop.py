@@ -168,7 +168,9 @@ def _carried_out(
                 clock.lap("play")
                 ledgers = [ledger.read(folder.ledger(earlier)) for earlier in range(step)]
                 if spec.label_model.judges:
-                    labels, judged = label_step(spec, folder.path, step - 1, student, checkpoints, ledgers, progress)
+                    labels, judged = label_step(
+                        cluster, spec, folder.path, step - 1, student, checkpoints, ledgers, progress
+                    )
                     ledgers = as_labelled(ledgers, labels)
                     clock.lap("label")
                 learned = learn(spec, step - 1, student, ledgers, folder, progress)

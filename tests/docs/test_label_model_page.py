@@ -19,7 +19,7 @@ from sandwich.training.examples import TrainConfig
 from tests.helpers.decisions import SHORT, games
 from tests.helpers.doc_pages import page
 from tests.helpers.project import ROOT
-from tests.helpers.small_players import checkpoint
+from tests.helpers.small_players import INLINE, checkpoint
 
 PAGE = page("tutorials/writing-a-label-model.md")
 BLOCKS = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, re.S))
@@ -37,7 +37,7 @@ def beside(tmp_path: Path) -> Path:
 def test_the_label_model_of_the_page_believes_what_the_student_finds_likeliest(beside: Path) -> None:
     spec = load_spec(beside / "likeliest.yaml")
     answers = answer_set([games(Trust(), SHORT, lies=RandomMove(p=0.5)).rows])
-    bench = Bench(checkpoint(2), TrainConfig(), {}, 0, 0, InferenceConfig(precision="fp32"), NO_PROGRESS)
+    bench = Bench(checkpoint(2), TrainConfig(), {}, 0, 0, InferenceConfig(precision="fp32"), INLINE, NO_PROGRESS)
     labels = labelled(spec.label_model, answers, bench)
     chances = bench.chances(checkpoint(2), answers, np.arange(len(answers)))
     assert abs(labels.believed.mean() - 0.5) < 0.02

@@ -57,6 +57,13 @@ class AnswerSet:
         """`[N]` the fold of each answer, 0 to `count` − 1: for all games from one opening the same, in every step."""
         return self.opening % count
 
+    def take(self, rows: Integers) -> "AnswerSet":
+        """Some of them, in this order."""
+        return AnswerSet(
+            self.rows.take(pa.array(rows)), self.packed[rows], self.legal.take(rows), self.advised[rows],
+            self.own[rows], self.believed[rows], self.game[rows], self.opening[rows], self.said.take(rows),
+        )  # fmt: skip
+
     def spread(self) -> "Spread":
         """Every move that was said of a position by itself, in the order of the answers."""
         owners, places = self.said.owners, np.empty(len(self), np.int64)
@@ -68,12 +75,8 @@ class AnswerSet:
         for place, (row, move) in enumerate(zip(rows.tolist(), moves.tolist(), strict=True)):
             if move == self.advised[row]:
                 places[row] = place
-        answers = replace(
-            self, rows=self.rows.take(pa.array(rows)), packed=self.packed[rows], legal=self.legal.take(rows),
-            advised=moves, own=self.own[rows], game=self.game[rows], opening=self.opening[rows],
-            believed=np.where(moves == self.advised[rows], self.believed[rows], ~self.believed[rows]),
-            said=self.said.take(rows),
-        )  # fmt: skip
+        believed = np.where(moves == self.advised[rows], self.believed[rows], ~self.believed[rows])
+        answers = replace(self.take(rows), advised=moves, believed=believed)
         return Spread(answers, rows, count[order], places)
 
     def examples(self, rows: Integers, weight: Floats) -> Examples:

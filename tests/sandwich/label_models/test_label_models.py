@@ -1,7 +1,7 @@
 """Label models: two voices are told apart, nobody judges what it was fitted to, and nothing is known of the truth."""
 
 from collections.abc import MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import chess
@@ -38,6 +38,7 @@ from sandwich.label_models.symmetric import Symmetric
 from sandwich.oversight.base import REGISTRY as STRATEGIES
 from sandwich.oversight.base import Oversight
 from sandwich.oversight.plausible import Plausible
+from sandwich.oversight.veto import Veto
 from sandwich.oversight.vote import Vote
 from sandwich.protocol import ledger
 from sandwich.protocol.labelling import Bench, answer_set, as_labelled, label_table, labelled
@@ -163,6 +164,44 @@ def test_a_mixture_that_begins_with_the_wrong_voice_is_put_right_by_the_results(
     assert auc(wrong, lie) < 0.3
     assert auc(right, lie) > 0.7
     assert np.allclose(wrong + right, 1)
+
+
+def test_true_answers_tell_which_voice_is_honest() -> None:
+    answers, lie = two_voices(600, right=0.35)
+    checked = np.random.default_rng(1).random(600) < 0.1
+    other = np.where(np.array(answers.rows["advised"]) == "e2e4", "d2d4", "e2e4")
+    truth = np.where(lie, other, np.array(answers.rows["advised"]))
+    column = pa.array([move if seen else None for move, seen in zip(truth.tolist(), checked, strict=True)])
+    place = answers.rows.schema.get_field_index("ground_truth")
+    answered = replace(answers, rows=answers.rows.set_column(place, "ground_truth", column))
+    assert auc(Mixture(rounds=6, good="audits").judge(answered, Voices(answers)), lie) > 0.7
+    assert auc(Mixture(rounds=6, good="audits").judge(answers, Voices(answers)), lie) < 0.3, "nobody was asked"
+
+
+@pytest.mark.parametrize("sees", [1, -1])
+def test_the_students_values_tell_which_voice_is_honest_if_it_sees_that(sees: int) -> None:
+    answers, lie = two_voices(600, right=0.35)
+
+    class Seeing(Voices):
+        def decisions(self, oversight: Oversight, answers: AnswerSet) -> tuple[Bools, Floats]:
+            assert oversight == Veto()
+            noise = np.random.default_rng(2).normal(0, 1, len(lie))
+            return ~lie, sees * np.where(lie, -0.5, 0.5) + noise
+
+    heard = Mixture(rounds=6, good="values").judge(answers, Seeing(answers))
+    assert (auc(heard, lie) > 0.7) == (sees > 0)
+    assert (auc(heard, lie) < 0.3) == (sees < 0)
+
+
+def test_some_answers_are_what_they_were_among_all(steps: list[pa.Table]) -> None:
+    answers = answer_set(steps)
+    rows = np.array([7, 2, 30])
+    some = answers.take(rows)
+    assert some.rows == answers.rows.take(pa.array(rows))
+    for field in fields(AnswerSet):
+        if field.name != "rows":
+            old, new = getattr(answers, field.name), getattr(some, field.name)
+            assert all(np.array_equal(new[place], old[row]) for place, row in enumerate(rows.tolist())), field.name
 
 
 def asked_thrice(count: int, seed: int = 0) -> tuple[AnswerSet, Bools]:

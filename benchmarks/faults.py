@@ -107,7 +107,7 @@ class Ended:
         if self.code == 124:
             return f"no end within {PATIENCE:.0f} s, or none that was expected: {self.said.strip()[-300:]}"
         if "Traceback (most recent call last)" in self.said:
-            return f"a traceback ({self.said.strip().splitlines()[-1]})"
+            return f"a traceback: {self.said[self.said.index('Traceback') :].strip()[:2000]}"
         errors = [line for line in self.said.splitlines() if line.startswith(("Error: ", "Stopped"))]
         if self.code > 0 and len(errors) != 1:
             return f"exit {self.code} with {len(errors)} lines of explanation ({self.said.strip()[-300:]})"

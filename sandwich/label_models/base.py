@@ -144,7 +144,7 @@ class Workshop(ABC):
     """What a label model works with; everything that it does here is counted.
 
     student: checkpoint of the student as it is now, before it learns from the newest step.
-    config: how the run fits its student; in a label model's own fits device and precision are the same.
+    config: how the run fits its student; a label model's own fits are on the same device, in the same precision.
     memory: checkpoints by name that the model leaves for its next step; empty in the first.
     """
 

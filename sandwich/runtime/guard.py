@@ -19,10 +19,20 @@ import time
 from pathlib import Path
 
 MARK = "SANDWICH_SESSION"
-WATCHES = hasattr(os, "pidfd_open")
-"""Whether it can tell when a process ends that is not its own: not on macOS."""
 PATIENCE = 10.0
 """Seconds in which what belongs to the folder is killed, again and again: something may just be starting something."""
+
+
+def _can_watch() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+WATCHES = _can_watch()
+"""Whether it can tell when a process ends that is not its own: not on macOS, nor where a sandbox forbids it."""
 
 
 def belongs(process: Path, folder: str) -> bool:
@@ -57,18 +67,25 @@ def wait() -> None:
     """Wait for the end of the input, and say what it asks for if the process that it names ends meanwhile."""
     given = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 (nothing is read ahead of what is asked for)
     if (line := given.readline()) and WATCHES:
-        number, _, said = line.decode().partition(" ")
-        try:
-            watched = os.pidfd_open(int(number))
-        except ProcessLookupError:  # gone already
-            sys.stderr.write(said)
-        else:
-            events = select.poll()
-            events.register(given, select.POLLIN)
-            events.register(watched, select.POLLIN)
-            if watched in dict(events.poll()):
-                sys.stderr.write(said)
+        number, _, said = line.partition(b" ")
+        if ends_first(int(number), given.fileno()):
+            try:
+                os.write(2, said)
+            except OSError:  # nobody listens any more; what is left behind is ended all the same
+                pass
     given.read()
+
+
+def ends_first(process: int, given: int) -> bool:
+    """Wait for a process or for input; whether the process has ended then."""
+    try:
+        watched = os.pidfd_open(process)
+    except ProcessLookupError:  # it has already
+        return True
+    events = select.poll()
+    events.register(given, select.POLLIN)
+    events.register(watched, select.POLLIN)
+    return watched in dict(events.poll())
 
 
 def main(folder: str) -> None:

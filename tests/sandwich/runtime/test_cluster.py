@@ -216,6 +216,25 @@ def test_the_guard_tells_of_what_ended_before_it_was_meant_to(tmp_path: Path, fi
     assert process.wait(20) == 0
 
 
+@pytest.mark.skipif(not guard.WATCHES, reason="no pidfd_open")
+def test_the_guard_goes_on_where_nobody_hears_it(tmp_path: Path) -> None:
+    folder = tmp_path / "session"
+    folder.mkdir()
+    watched = subprocess.Popen(["sleep", "600"])
+    process = guarding(folder)
+    assert process.stdin
+    assert process.stderr
+    process.stdin.write(f"{watched.pid} it ended\n")
+    process.stdin.flush()
+    process.stderr.close()
+    watched.kill()
+    watched.wait()
+    time.sleep(0.2)
+    process.stdin.close()
+    assert process.wait(20) == 0
+    assert not folder.exists()
+
+
 def stubborn(what: type[BaseException], job: object) -> None:
     raise what
 

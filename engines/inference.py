@@ -297,6 +297,9 @@ def resolve_precision(
     return "fp32" if precision == "auto" else precision
 
 
+NetworkEvaluator = OnnxEvaluator | ReducedEvaluator | TorchEvaluator
+
+
 def make_evaluator(
     net: "PolicyValueNet",
     *,
@@ -304,7 +307,7 @@ def make_evaluator(
     device: Device = "auto",
     threads: int = 1,
     precision: Precision = "fp32",
-) -> OnnxEvaluator | ReducedEvaluator | TorchEvaluator:
+) -> NetworkEvaluator:
     """Evaluator of a network; `auto` as in `resolve` and `resolve_precision`. Raises SpecError."""
     kind, where = resolve(backend, device)
     bits = resolve_precision(precision, backend, where)

@@ -171,6 +171,13 @@ class Workshop(ABC):
         """
 
     @abstractmethod
+    def verdicts(self, checkpoint: bytes, answers: AnswerSet, rows: Integers) -> Floats:
+        """`[K]` log odds of a yes to the moves advised in these rows `[K]`, by a network of the objective `judge`.
+
+        One evaluation each.
+        """
+
+    @abstractmethod
     def decisions(self, oversight: Oversight, answers: AnswerSet) -> tuple[Bools, Floats]:
         """Whether a strategy believes each answer `[N]`, with the student of now, and its confidence `[N]`.
 

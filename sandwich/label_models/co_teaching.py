@@ -4,10 +4,10 @@ import numpy as np
 from pydantic import Field
 
 from sandwich.label_models.base import AnswerSet, Floats, Integers, Workshop
-from sandwich.label_models.fitting import Fitting, Lessons
+from sandwich.label_models.fitting import FittingBelieved, Lessons
 
 
-class CoTeaching(Fitting):
+class CoTeaching(FittingBelieved):
     """Two students teach each other those answers that each finds easiest (Han et al. 2018, Co-teaching).
 
     They begin with a random half of what is believed each. In every round a student picks the answers to which it

@@ -4,10 +4,10 @@ import numpy as np
 from pydantic import Field
 
 from sandwich.label_models.base import AnswerSet, Floats, Workshop
-from sandwich.label_models.fitting import Fitting, Lessons, over_random
+from sandwich.label_models.fitting import FittingBelieved, Lessons, over_random
 
 
-class Ensemble(Fitting):
+class Ensemble(FittingBelieved):
     """Several students are fitted to what is believed, each to a sample of it drawn with replacement (bagging, Breiman
     1996); an answer is as likely honest as they find on average that its move is theirs and not a random one.
 

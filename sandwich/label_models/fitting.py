@@ -16,8 +16,6 @@ Lessons = dict[Key, tuple[bytes, Integers]]
 class Fitting(Probabilistic):
     """A label model that fits networks, and has each answer judged by some that were fitted to other openings."""
 
-    start: Strategy | None = None
-    """Strategy whose decisions it begins with, by the student of now; null: those made in play."""
     folds: int = Field(2, ge=1)
     """Parts of the openings. With 1 every network judges the moves that it was fitted to, which it then remembers."""
     epochs: float = Field(1.0, gt=0)
@@ -31,10 +29,6 @@ class Fitting(Probabilistic):
         """How a network is fitted."""
         settings = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.learning_rate}
         return workshop.config.model_copy(update=settings)
-
-    def begun(self, answers: AnswerSet, workshop: Workshop) -> Bools:
-        """`[N]` what is believed to begin with."""
-        return answers.believed if self.start is None else workshop.decisions(self.start, answers)[0]
 
     def rows(self, folds: Integers, fold: int) -> Integers:
         """The rows that the networks of a fold are fitted to."""
@@ -56,6 +50,17 @@ class Fitting(Probabilistic):
     def chances(self, networks: dict[int, bytes], answers: AnswerSet, folds: Integers, workshop: Workshop) -> Floats:
         """`[N]` probability that the network of each answer's fold gives to the move advised."""
         return cross_fitted(folds, lambda _, judged, fold: workshop.chances(networks[fold], answers, judged))
+
+
+class FittingBelieved(Fitting):
+    """One that begins with what a strategy believes."""
+
+    start: Strategy | None = None
+    """Strategy whose decisions it begins with, by the student of now; null: those made in play."""
+
+    def begun(self, answers: AnswerSet, workshop: Workshop) -> Bools:
+        """`[N]` what is believed to begin with."""
+        return answers.believed if self.start is None else workshop.decisions(self.start, answers)[0]
 
 
 def over_random(chances: Floats, answers: AnswerSet) -> Floats:

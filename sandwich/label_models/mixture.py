@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field
 from scipy import special
 
-from sandwich.label_models.base import AnswerSet, Bools, Fit, Floats, Integers, Spread, Workshop
-from sandwich.label_models.fitting import Fitting
-from sandwich.oversight.veto import Veto
+from sandwich.label_models.base import AnswerSet, Fit, Floats, Integers, Spread, Workshop
+from sandwich.label_models.fitting import FittingBelieved
+from sandwich.label_models.honest_voice import Telling
 
 SURE = 0.8
 """Probability of being honest that a believed answer begins with; a refused one begins with what is left."""
@@ -16,13 +16,11 @@ OFTENER = 0.7
 """Probability of being the first voice's that the move begins with which came oftener of two."""
 LEAST = 1e-5
 """Probability that a voice gives to a move at least."""
-LOOKED = 6000
-"""Answers at most behind which the student looks to find which voice is honest."""
 SHARE_ROUNDS = 30
 """Rounds in which the shares of the voices are found, their policies being given."""
 
 
-class Mixture(Fitting):
+class Mixture(Telling, FittingBelieved):
     """Voices, one of them honest, by expectation and maximisation (Dempster, Laird and Rubin 1977).
 
     Each voice is a network's policy. A round fits every voice to the moves said, weighted by how likely each move is
@@ -42,10 +40,6 @@ class Mixture(Fitting):
     """Rounds in a later step, in which the voices go on from the step before."""
     voices: int = Field(2, ge=2)
     """The honest one and the others."""
-    good: Literal["start", "results", "values", "audits"] = "start"
-    """Which voice is the honest one: that which began with what was believed, or came oftener (`start`); or that whose
-    moves went with the better results where they were played (`results`), seem better than its own to the student of
-    now one ply later (`values`), or were oftener the expert's where a strategy had the expert asked (`audits`)."""
 
     def work(self, first: bool) -> tuple[float, float]:
         rounds = self.rounds if first else self.later_rounds
@@ -60,8 +54,7 @@ class Mixture(Fitting):
         for number in range(self.later_rounds if warm else self.rounds):
             self._fit(spread, workshop, folds, likely, number)
             likely = self._heard(spread, workshop, folds, likely)
-        found = likely[spread.advised]
-        return found[:, self._honest(answers, found, workshop)]
+        return self.honest(answers, likely[spread.advised], workshop)
 
     def _begun(self, spread: Spread, workshop: Workshop) -> Floats:
         """How likely each move is each voice's before a network says, `[U, V]`."""
@@ -108,20 +101,6 @@ class Mixture(Fitting):
             shares = np.average(new, 0, spread.count)
         return new
 
-    def _honest(self, answers: AnswerSet, likely: Floats, workshop: Workshop) -> int:
-        if self.good == "start":
-            return 0
-        advised = np.array(answers.rows["advised"])
-        if self.good == "results":
-            return int(np.argmax(results(answers, likely, np.array(answers.rows["played"]) == advised)))
-        if self.good == "values":
-            rows = np.sort(workshop.rng(2).permutation(len(answers))[:LOOKED])
-            _, gain = workshop.decisions(Veto(), answers.take(rows))
-            return int(np.argmax(correlations(likely[rows], gain)))
-        truth = answers.rows["ground_truth"]
-        rows = np.flatnonzero(truth.is_valid())
-        return int(np.argmax(correlations(likely[rows], (np.array(truth)[rows] == advised[rows]).astype(np.float64))))
-
 
 IGNORED = 0.02
 """Probability under which a move is not learned by a voice."""
@@ -138,24 +117,3 @@ def _apart(likely: Floats, chances: Floats, shares: Floats, spread: Spread) -> N
     crossed = np.log(chances[first, 1] * chances[second, 0])
     likely[first, 0] = likely[second, 1] = special.expit(straight - crossed)
     likely[first, 1] = likely[second, 0] = special.expit(crossed - straight)
-
-
-def results(answers: AnswerSet, likely: Floats, played: Bools) -> Floats:
-    """How each voice's moves, where they were played, go with the student's results: correlation over games, `[V]`.
-
-    Of a game counts which share of the moves played were likely the voice's.
-    """
-    result = np.array(answers.rows["result"], np.float64)
-    game = answers.game[played]
-    moves = np.bincount(game)
-    there = moves > 0
-    score = np.bincount(game, result[played])[there] / moves[there]
-    shares = [np.bincount(game, voice)[there] / moves[there] for voice in likely[played].T]
-    return correlations(np.stack(shares, 1), score)
-
-
-def correlations(likely: Floats, score: Floats) -> Floats:
-    """How each voice, by how likely moves are its own `[K, V]`, goes with a score `[K]`: correlation, `[V]`, or 0."""
-    if len(score) < 2 or score.std() == 0:
-        return np.zeros(likely.shape[1])
-    return np.array([float(np.corrcoef(one, score)[0, 1]) if one.std() else 0.0 for one in likely.T])

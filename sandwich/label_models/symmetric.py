@@ -1,10 +1,11 @@
 """Symmetric: a student that is not drawn far by answers that it finds unlikely."""
 
-from sandwich.label_models.base import AnswerSet, Floats, Workshop
-from sandwich.label_models.fitting import Fitting, Lessons, over_random
+from typing import ClassVar
+
+from sandwich.label_models.robust import Robust
 
 
-class Symmetric(Fitting):
+class Symmetric(Robust):
     """A student is fitted to what is believed by the symmetric cross-entropy (Wang et al. 2019); an answer is as likely
     honest as that student finds that its move is its own and not a random one.
 
@@ -12,15 +13,4 @@ class Symmetric(Fitting):
     the student finds impossible then draws it less than one that it half expects.
     """
 
-    def work(self, first: bool) -> tuple[float, float]:
-        return self.epochs * max(1, self.folds - 1), 1.0
-
-    def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
-        folds, believed = answers.folds(self.folds), self.begun(answers, workshop)
-        config = self.config(workshop).model_copy(update={"objective": "symmetric"})
-        lessons: Lessons = {}
-        for fold in range(self.folds):
-            own = self.rows(folds, fold)
-            lessons[fold,] = (workshop.student, own[believed[own]])
-        networks = {fold: network for (fold, *_), network in self.taught(lessons, answers, workshop, config).items()}
-        return over_random(self.chances(networks, answers, folds, workshop), answers)
+    objective: ClassVar = "symmetric"

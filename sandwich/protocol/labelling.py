@@ -142,6 +142,12 @@ class Bench(Workshop):
         seen = self._looked(checkpoint, answers.packed[rows], answers.legal.take(rows))
         return Policies.joined([Policies.of(evaluation.policy) for evaluation in seen])
 
+    def verdicts(self, checkpoint: bytes, answers: AnswerSet, rows: Integers) -> Floats:
+        self.evaluations += len(rows)
+        lots = [rows[first : first + LOT] for first in range(0, len(rows), LOT)]
+        jobs = [(answers.packed[lot], answers.advised[lot]) for lot in lots]
+        return np.concatenate([np.zeros(0), *self.cluster.map(logits, (checkpoint, self.inference), jobs)])
+
     def decisions(self, oversight: Oversight, answers: AnswerSet) -> tuple[Bools, Floats]:
         believed, confidence = np.zeros(len(answers), np.bool_), np.zeros(len(answers))
         network = evaluator(self.student, self.inference)
@@ -192,6 +198,13 @@ def look(shared: tuple[bytes, InferenceConfig], positions: tuple[planes.Packed, 
     every = range(0, len(packed), BATCH)
     chosen = [np.arange(first, min(first + BATCH, len(packed))) for first in every]
     return [network(packed[rows], legal.take(rows)) for rows in chosen]
+
+
+def logits(shared: tuple[bytes, InferenceConfig], moves: tuple[planes.Packed, Integers]) -> Floats:
+    """What a network says of a move in each position before it is made a probability, `[K]`."""
+    network, (packed, chosen) = evaluator(*shared), moves
+    lots = [slice(first, first + BATCH) for first in range(0, len(packed), BATCH)]
+    return np.concatenate([network.logits(packed[lot])[0][np.arange(len(chosen[lot])), chosen[lot]] for lot in lots])
 
 
 def fit_one(shared: tuple[int, int], fit: Fit) -> bytes:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from agents.tools import Tools
 from engines.filter import BlunderFilter
-from engines.inference import Backend, Device, Evaluator, Precision, make_evaluator
+from engines.inference import Backend, Device, NetworkEvaluator, Precision, make_evaluator
 from engines.settings import Frozen
 
 
@@ -31,7 +31,7 @@ class InferenceConfig(Frozen):
 
 
 @lru_cache(maxsize=8)
-def evaluator(checkpoint: bytes, inference: InferenceConfig) -> Evaluator:
+def evaluator(checkpoint: bytes, inference: InferenceConfig) -> NetworkEvaluator:
     """Evaluator of a checkpoint, kept for the next block of the same process."""
     from engines.network import from_bytes  # loads torch, which who only reads need not wait for
 

@@ -77,11 +77,12 @@ class TrainConfig(Frozen):
     """Of AdamW, on everything but norms and biases."""
     value_weight: float = Field(1.0, ge=0)
     """Weight of the value loss beside the policy loss."""
-    objective: Literal["imitate", "symmetric", "worth", "judge"] = "imitate"
+    objective: Literal["imitate", "symmetric", "bootstrapped", "worth", "judge"] = "imitate"
     """`imitate`: the examples' policy is the target of a cross-entropy. `symmetric`: the same less strongly, and the
-    reverse cross-entropy beside it (Wang et al. 2019). `worth`: it is what each of
-    the listed moves is worth, and the policy ascends the gradient of its expected worth. `judge`: each
-    of the listed moves is a yes or a no, and the sigmoid of its logit is the probability of a yes."""
+    reverse cross-entropy beside it (Wang et al. 2019). `bootstrapped`: the target is a mixture of it and of what the
+    network itself says (Reed et al. 2015). `worth`: it is what each of the listed moves is worth, and the policy
+    ascends the gradient of its expected worth. `judge`: each of the listed moves is a yes or a no, and the sigmoid of
+    its logit is the probability of a yes."""
     entropy: float = Field(0.02, ge=0)
     """Worth of one nat of the policy's entropy, for the objective `worth`."""
     mirror: bool = True

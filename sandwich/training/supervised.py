@@ -63,6 +63,8 @@ def _use_bf16(config: TrainConfig, device: str) -> bool:
 
 FORWARD, REVERSE, LOG_OF_NOTHING = 0.1, 1.0, -4.0
 """Of the symmetric cross-entropy, as for CIFAR-10 in the paper: weights of both parts, and what stands for log 0."""
+GIVEN = 0.95
+"""Share of the examples' policy in a bootstrapped target, as for the paper's soft form; the rest is the network's."""
 
 
 class Penalty(Protocol):
@@ -185,6 +187,10 @@ class Trainer:
             log_policy = functional.log_softmax(logits, 1).gather(1, targets.clamp(min=0))
             missed = policy.sum(1) - (log_policy.exp() * policy).sum(1)
             return -FORWARD * (log_policy * policy).sum(1) - REVERSE * LOG_OF_NOTHING * missed
+        if self.config.objective == "bootstrapped":
+            every = functional.log_softmax(logits, 1)
+            given = -(every.gather(1, targets.clamp(min=0)) * policy).sum(1)
+            return GIVEN * given - (1 - GIVEN) * policy.sum(1) * (every.exp() * every).sum(1)
         listed = targets >= 0
         if self.config.objective == "judge":
             judged = logits.gather(1, targets.clamp(min=0))

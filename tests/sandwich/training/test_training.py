@@ -178,6 +178,30 @@ def test_learning_lowers_the_loss_and_finds_the_moves() -> None:
     assert seen[0].policy_loss > seen[1].policy_loss > seen[2].policy_loss
 
 
+def cross_entropies(net: PolicyValueNet, examples: Examples) -> dict[str, float]:
+    """Mean policy loss of a network in training by each objective for wrong labels, written out by its paper."""
+    with torch.no_grad():
+        logits, _ = net.train()(torch.from_numpy(planes.planes(examples.packed)))
+    said = torch.softmax(logits.double(), 1).numpy()
+    target = np.zeros_like(said)
+    for row, (numbers, shares) in enumerate(zip(examples.moves, examples.policy, strict=True)):
+        target[row, numbers[numbers >= 0]] = shares[numbers >= 0]
+    forward = -(target * np.log(said)).sum(1)
+    reverse = -(said * np.where(target > 0, np.log(np.maximum(target, 1e-9)), -4)).sum(1)
+    mixed = -((0.95 * target + 0.05 * said) * np.log(said)).sum(1)
+    return {"symmetric": float((0.1 * forward + reverse).mean()), "bootstrapped": float(mixed.mean())}
+
+
+@pytest.mark.parametrize("objective", ["symmetric", "bootstrapped"])
+def test_losses_for_wrong_labels_are_those_of_their_papers(objective: str) -> None:
+    examples = examples_of(boards())
+    examples.moves[:, 1], examples.policy[:] = -1, (1, 0)  # whole labels, as in the papers
+    config = TrainConfig(epochs=1, batch=48, mirror=False, objective=objective, **CPU)
+    seen: list[FitProgress] = []
+    train(fresh(), examples, config, 1, seen.append)
+    assert seen[0].policy_loss == pytest.approx(cross_entropies(fresh(), examples)[objective], rel=1e-4)
+
+
 def test_the_same_call_gives_the_same_bytes() -> None:
     examples = examples_of(boards())
     config = TrainConfig(epochs=2, batch=16, **CPU)

@@ -32,6 +32,7 @@ from sandwich.statistics import (
     Reached,
     Side,
     Sprt,
+    auc_figure,
     break_rate_figure,
     clustered_share_figure,
     elo,
@@ -397,6 +398,12 @@ def cluster_rows(experiments: int, short: bool, rng: np.random.Generator) -> Ite
             hits = [one < stats.norm.ppf(rate) for one in hidden]
             figures = map(clustered_share_figure, hits, labels)
             yield covered("clustered_share_figure", f"{rate:.0%}, {setting}", "95 % or more", rate, figures)
+        if not few and games > 30:
+            lies = [rng.random(len(one)) < 0.6 for one in hidden]
+            areas = (
+                auc_figure(one - 1.5 * lie, lie, label) for one, lie, label in zip(hidden, lies, labels, strict=True)
+            )
+            yield covered("auc_figure", setting, "93 to 97 %", float(stats.norm.cdf(1.5 / np.sqrt(2))), areas)
 
 
 def weighted_rows(experiments: int, short: bool, rng: np.random.Generator) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from experiments.cli.lazy import LazyGroup
 COMMANDS = {
     "misalignments": ("experiments.cli.misalignments:misalignments", "Harm and suspicion of misalignments."),
     "oversight": ("experiments.cli.oversight:oversight", "Oversight strategies at one query budget."),
+    "labels": ("experiments.cli.labels:labels", "Label models on the answers of a run."),
     "oracle": ("experiments.cli.oracle:oracle_command", "What the moves of a run's games lose."),
     "agreement": ("experiments.cli.positions:agreement_command", "How far players agree with the expert."),
     "puzzles": ("experiments.cli.positions:puzzles", "Lichess puzzles, by band of rating."),

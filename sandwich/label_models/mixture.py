@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 from scipy import special
 
-from sandwich.label_models.base import AnswerSet, Fit, Floats, Integers, Spread, Workshop
+from sandwich.label_models.base import AnswerSet, Bools, Fit, Floats, Integers, Spread, Workshop
 from sandwich.label_models.fitting import FittingBelieved
 from sandwich.label_models.honest_voice import Telling
 
@@ -40,6 +40,10 @@ class Mixture(Telling, FittingBelieved):
     """Rounds in a later step, in which the voices go on from the step before."""
     voices: int = Field(2, ge=2)
     """The honest one and the others."""
+    evidence: float = Field(0.5, ge=0, le=1)
+    """How much it counts in every round whether an answer was believed to begin with, beside what the voices say: 1 is
+    as if that were independent of them. How often each voice is believed is estimated. Not where it begins with
+    `repeats`."""
 
     def work(self, first: bool) -> tuple[float, float]:
         rounds = self.rounds if first else self.later_rounds
@@ -48,23 +52,24 @@ class Mixture(Telling, FittingBelieved):
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
         spread, warm = answers.spread(), bool(workshop.memory)
         folds = spread.answers.folds(self.folds)
-        likely = self._begun(spread, workshop)  # [U, V]
+        believed = self.begun(spread.answers, workshop) if self.begin == "decisions" else None
+        likely = self._begun(spread, believed, workshop)  # [U, V]
         if warm:  # what the voices of the step before say of everything
-            likely = self._heard(spread, workshop, folds, likely)
+            likely = self._heard(spread, believed, workshop, folds, likely)
         for number in range(self.later_rounds if warm else self.rounds):
             self._fit(spread, workshop, folds, likely, number)
-            likely = self._heard(spread, workshop, folds, likely)
+            likely = self._heard(spread, believed, workshop, folds, likely)
         return self.honest(answers, likely[spread.advised], workshop)
 
-    def _begun(self, spread: Spread, workshop: Workshop) -> Floats:
+    def _begun(self, spread: Spread, believed: Bools | None, workshop: Workshop) -> Floats:
         """How likely each move is each voice's before a network says, `[U, V]`."""
-        if self.begin == "repeats":
+        if believed is None:
             first, second = spread.pairs, spread.pairs + 1
             more = np.sign(spread.count[first] - spread.count[second]) * (OFTENER - 0.5)
             honest = np.full(len(spread.owner), 0.5)
             honest[first], honest[second] = 0.5 + more, 0.5 - more
         else:
-            honest = np.where(self.begun(spread.answers, workshop), SURE, 1 - SURE)
+            honest = np.where(believed, SURE, 1 - SURE)
         others = workshop.rng(0).dirichlet(np.ones(self.voices - 1), len(honest))
         return np.concatenate([honest[:, None], (1 - honest)[:, None] * others], 1)
 
@@ -84,7 +89,9 @@ class Mixture(Telling, FittingBelieved):
                     fits[name] = Fit(start, examples, config, (number, fold, voice))
         workshop.memory.update(zip(fits, workshop.fitted(list(fits.values())), strict=True))
 
-    def _heard(self, spread: Spread, workshop: Workshop, folds: Integers, likely: Floats) -> Floats:
+    def _heard(
+        self, spread: Spread, believed: Bools | None, workshop: Workshop, folds: Integers, likely: Floats
+    ) -> Floats:
         """How likely each move is each voice's, by networks that were fitted to other folds, `[U, V]`."""
         chances = np.empty_like(likely)
         for voice in range(self.voices):
@@ -92,14 +99,17 @@ class Mixture(Telling, FittingBelieved):
                 fold: workshop.memory.get(f"voice-{voice}-{fold}", workshop.student) for fold in range(self.folds)
             }
             chances[:, voice] = np.maximum(self.chances(networks, spread.answers, folds, workshop), LEAST)
-        shares = np.average(likely, 0, spread.count)
         for _ in range(SHARE_ROUNDS):
-            joint = shares * chances
-            new: Floats = joint / joint.sum(1, keepdims=True)
+            shares, seen = np.average(likely, 0, spread.count), chances
+            if believed is not None:
+                often = likely.T @ (spread.count * believed) / np.maximum(likely.T @ spread.count, LEAST)
+                often = np.clip(often, LEAST, 1 - LEAST)  # how often each voice is believed
+                seen = chances * np.where(believed[:, None], often, 1 - often) ** self.evidence
+            joint = shares * seen
+            likely = joint / joint.sum(1, keepdims=True)
             if self.voices == 2:
-                _apart(new, chances, shares, spread)
-            shares = np.average(new, 0, spread.count)
-        return new
+                _apart(likely, seen, shares, spread)
+        return likely
 
 
 IGNORED = 0.02

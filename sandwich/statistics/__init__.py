@@ -25,7 +25,7 @@ from sandwich.statistics.recovered import (
     retained_run_figure,
     seeds_figure,
 )
-from sandwich.statistics.roc import auc
+from sandwich.statistics.roc import auc, auc_figure
 from sandwich.statistics.sprt import Reached, Sprt, Verdict
 from sandwich.statistics.survival import break_rate_figure, survival_curve, survival_figure
 
@@ -41,6 +41,7 @@ __all__ = [
     "Sprt",
     "Verdict",
     "auc",
+    "auc_figure",
     "break_rate_figure",
     "clustered_share_figure",
     "components",

@@ -105,3 +105,23 @@ def test_results_speak_for_a_voice_only_where_its_moves_were_played() -> None:
     good, bad = results(answers, likely, np.ones(400, np.bool_))
     assert good == pytest.approx(-bad) and good > 0.4
     assert results(answers, likely, np.zeros(400, np.bool_)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("right", [0.75, 0.25])
+def test_what_was_believed_is_evidence_of_its_own_as_far_as_it_tells_the_voices_apart(right: float) -> None:
+    answers, lie = two_voices(1200, right=right)
+    good: Any = "start" if right > 0.5 else "results"
+    without, heeded = (
+        auc(Mixture(rounds=4, evidence=evidence, good=good).judge(answers, Memories(answers)), lie)
+        for evidence in (0, 0.5)
+    )
+    assert heeded > without + 0.01
+
+
+def test_what_was_believed_is_not_heeded_where_repeats_begin() -> None:
+    answers, lie = asked_thrice(1200)
+    judged = replace(answers, believed=np.random.default_rng(3).random(1200) < 0.4)
+    without, heeded = (
+        Mixture(begin="repeats", rounds=3, evidence=evidence).judge(judged, Memories(judged)) for evidence in (0, 1)
+    )
+    assert np.array_equal(without, heeded)

@@ -25,10 +25,12 @@ from sandwich.data.openings import book, positions
 from sandwich.evaluation.agreement import agreement, view_of
 from sandwich.evaluation.measurement import STUDENT, Measurer
 from sandwich.evaluation.oracle import Oracle
+from sandwich.label_models.base import REGISTRY as LABEL_MODELS
 from sandwich.protocol import ledger
 from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.selfplay import play_block
 from sandwich.runs.controls import MEANING, controls
+from sandwich.runs.label_trials import try_label_models
 from sandwich.runs.loop import Folder, prepare, roles, run, step_blocks
 from sandwich.runs.metrics import read_metrics
 from sandwich.runtime.cluster import Cluster
@@ -110,30 +112,63 @@ def test_ledgers_weights_and_figures_are_equal_for_any_number_of_workers(
     assert figures(tmp_path / "run") == figures(whole)
 
 
+JUDGED = {"type": "mixture", "rounds": 1, "later_rounds": 1, "batch": 32, "start": "plausible:least=0.1"}
+
+
+@pytest.fixture(scope="module")
+def judged(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with a label model."""
+    folder = tmp_path_factory.mktemp("judged") / "run"
+    run(spec(settings, label_model=JUDGED, workers=2), folder)
+    return folder
+
+
+def test_a_label_model_tried_on_a_run_says_what_it_said_in_it(judged: Path, whole: Path) -> None:
+    before = results(judged)
+    models = [LABEL_MODELS.parse(model) for model in ("none", JUDGED)]
+    trials = try_label_models(INLINE, judged, models)
+    assert [(trial.model.split(" ")[0], trial.step) for trial in trials] == [
+        ("none", 1), ("none", 2), ("mixture", 1), ("mixture", 2),
+    ]  # fmt: skip
+    for trial, row in zip(trials[2:], read_metrics(judged)[1:], strict=True):
+        said = row["labels"]
+        assert (trial.answers, trial.lies, trial.believed) == (said["answers"], said["lies"], said["believed"])
+        assert "clusters" in trial.auc.reason, "of twelve openings"
+        lies = (trial.lies_among_believed.value or 0) * trial.believed
+        assert lies == pytest.approx(said["lies_believed"])
+        assert (trial.fitted, trial.evaluations) == (said["fitted"], said["evaluations"])
+    assert trials[0].honest_believed.value == 1, "trust"
+    assert results(judged) == before
+
+    (few,) = try_label_models(INLINE, whole, models[1:], steps=1, games=8)
+    first = ledger.read(Folder(whole).ledger(0)).to_pandas()
+    assert few.answers == (first.asked & (first.game < 8)).sum() < trials[0].answers
+    with pytest.raises(SpecError, match="holds the games of 2 steps: expected 3 or more"):
+        try_label_models(INLINE, whole, models, steps=3)
+
+
 def test_a_run_with_a_label_model_learns_as_that_says_and_goes_on_to_the_same_end(
-    whole: Path, settings: dict[str, Any], tmp_path: Path
+    judged: Path, whole: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    model = {"type": "mixture", "rounds": 1, "later_rounds": 1, "batch": 32, "start": "plausible:least=0.1"}
-    labelled = spec(settings, label_model=model, workers=2)
-    run(labelled, tmp_path / "whole")
+    labelled = spec(settings, label_model=JUDGED, workers=2)
     run(labelled.model_copy(update={"steps": 1, "workers": 1}), tmp_path / "parts")
     run(labelled, tmp_path / "parts")
-    assert results(tmp_path / "parts") == results(tmp_path / "whole")
-    assert figures(tmp_path / "parts") == figures(tmp_path / "whole")
+    assert results(tmp_path / "parts") == results(judged)
+    assert figures(tmp_path / "parts") == figures(judged)
 
-    there, first = results(tmp_path / "whole"), "checkpoints/step-001/weights.safetensors"
+    there, first = results(judged), "checkpoints/step-001/weights.safetensors"
     assert there["ledger/step-000.parquet"] == results(whole)["ledger/step-000.parquet"]
     assert there[first] != results(whole)[first]
-    labels = read_parquet(tmp_path / "whole" / "labels" / "step-001" / "labels.parquet").to_pandas()
-    rows = ledger.read(tmp_path / "whole").to_pandas()
+    labels = read_parquet(judged / "labels" / "step-001" / "labels.parquet").to_pandas()
+    rows = ledger.read(judged).to_pandas()
     rows = rows[rows.asked].reset_index(drop=True)
     assert labels[["step", "game", "ply"]].astype(int).equals(rows[["step", "game", "ply"]].astype(int))
-    last = read_metrics(tmp_path / "whole")[-1]["labels"]
+    last = read_metrics(judged)[-1]["labels"]
     assert last["answers"] == len(labels) and last["believed"] == labels.believed.sum() == (labels.honest >= 0.5).sum()
     assert last["lies"] == rows.misaligned.sum() and last["fits"] == 4
     assert last["lies_believed"] == (labels.believed & rows.misaligned.astype(bool)).sum()
     documented = documented_keys()
-    assert all(unexplained(row, documented) == [] for row in read_metrics(tmp_path / "whole"))
+    assert all(unexplained(row, documented) == [] for row in read_metrics(judged))
 
 
 def test_run_folder_is_whole(whole: Path) -> None:

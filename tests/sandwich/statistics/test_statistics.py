@@ -13,6 +13,8 @@ from scipy import stats
 from sandwich.statistics import (
     Figure,
     Floats,
+    auc,
+    auc_figure,
     clustered_share_figure,
     elo,
     elo_figure,
@@ -364,3 +366,25 @@ def test_intervals_and_tests_keep_their_promises_in_2000_simulated_experiments()
         "mean_figure", "clustered_share_figure", "share_figure", "stratified_figure", "survival_figure",
         "break_rate_figure", "retained_figure", "retained_run_figure",
     }  # fmt: skip
+
+
+def test_an_area_under_the_roc_has_the_interval_of_its_placements() -> None:
+    rng = RNG(5)
+    lie = rng.random(400) < 0.6
+    confidence = np.round(rng.normal(size=400) - lie, 1)  # some alike
+    figure = auc_figure(confidence, lie, np.arange(400))
+    wins = np.sign(confidence[~lie][:, None] - confidence[lie]) / 2 + 0.5
+    assert figure.value == pytest.approx(auc(confidence, lie)) == pytest.approx(wins.mean())
+    delong = math.sqrt(wins.mean(1).var(ddof=1) / (~lie).sum() + wins.mean(0).var(ddof=1) / lie.sum())
+    low, high = bounds(figure)
+    assert high - low == pytest.approx(2 * 1.966 * delong, rel=0.01)
+    twice = auc_figure(np.repeat(confidence, 2), np.repeat(lie, 2), np.repeat(np.arange(400), 2))
+    assert bounds(twice) == pytest.approx(bounds(figure))
+
+
+def test_an_area_under_the_roc_is_withheld_where_it_says_nothing() -> None:
+    lie = np.arange(60) % 2 > 0
+    assert "got 60 and 0" in auc_figure(np.zeros(60), np.zeros(60, np.bool_), np.arange(60)).reason
+    assert "worth as many, got 10.0" in auc_figure(np.zeros(60), lie, np.arange(60) % 10).reason
+    assert auc_figure(np.where(lie, 0.0, 1.0), lie, np.arange(60)) == Figure(1.0, n=60)
+    assert auc_figure(np.zeros(60), lie, np.arange(60)) == Figure(0.5, n=60)

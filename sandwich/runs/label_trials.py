@@ -1,0 +1,136 @@
+"""Label models tried on the answers of a run that is there: how well each tells lies from honest answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from agents.checkpoint_files import read_checkpoints
+from engines.settings import SpecError
+from sandwich.label_models.base import REGISTRY, AnswerSet, Bools, LabelModel, Labels
+from sandwich.protocol import ledger
+from sandwich.protocol.labelling import Bench, advising, answer_set, labelled
+from sandwich.runs.loop import Folder
+from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.kept import read_kept
+from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
+from sandwich.spec.run_spec import RunSpec, load_spec
+from sandwich.statistics import Figure, auc_figure, clustered_share_figure
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What a label model made of a run's answers after one of its steps.
+
+    model: as a spec names it, with the settings that are not the defaults. step: 1 is the first.
+    answers, lies: how many there were. believed: how many of them are.
+    auc: chance that an honest answer is taken for likelier honest than a lie.
+    lies_among_believed, honest_believed: shares. All intervals are over openings, for the model as it was fitted.
+    fitted: examples passed over in fits. evaluations: positions evaluated. seconds: that it took.
+    """
+
+    model: str
+    step: int
+    answers: int
+    lies: int
+    believed: int
+    auc: Figure
+    lies_among_believed: Figure
+    honest_believed: Figure
+    fitted: int
+    evaluations: int
+    seconds: float
+
+    def json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {name: value.json() if isinstance(value, Figure) else value for name, value in vars(self).items()}
+
+
+def try_label_models(
+    cluster: Cluster,
+    run: Path,
+    models: Sequence[LabelModel],
+    steps: int | None = None,
+    games: int | None = None,
+    progress: ProgressReporter = NO_PROGRESS,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+) -> list[Trial]:
+    """Put each label model to the answers of a run's first `steps` steps, one after the other as in a run.
+
+    It judges with the students that the run had, whatever they had learned from. games: so many of each step, its
+    first; None: all. Nothing in the folder is changed.
+    Raises SpecError for a folder without so many steps of games, PluginError, DamagedError.
+    """
+    files = sorted((run / "ledger").glob("step-*.parquet"))
+    if not files:
+        raise SpecError(f"{run} holds no run: expected ledger/step-*.parquet in it")
+    spec, folder = load_spec(run / "spec.yaml"), Folder(run)
+    if len(files) < (steps or 1):
+        raise SpecError(f"{run} holds the games of {len(files)} steps: expected {steps or 1} or more")
+    ledgers = [_first(ledger.read(file), games) for file in files[:steps]]
+    lie = [content["misaligned"].to_numpy(zero_copy_only=False)[advising(content)] for content in ledgers]
+    out = []
+    for model in models:
+        memory: dict[str, bytes] = {}
+        checkpoints = read_checkpoints(spec.model_copy(update={"label_model": model}))
+        for step in range(len(ledgers)):
+            reporter = Prefixed(progress, f"{REGISTRY.name(model)}, step {step + 1}: ")
+            student = read_kept(folder.checkpoint(step))
+            bench = _bench(spec, student, memory, step, cluster, reporter, checkpoints)
+            answers, begun = answer_set(ledgers[: step + 1]), perf_counter()
+            labels = labelled(model, answers, bench)
+            hidden = np.concatenate(lie[: step + 1]).astype(bool)
+            out.append(_trial(model, step, answers, labels, hidden, bench, perf_counter() - begun))
+            on_trial(out[-1])
+    return out
+
+
+def text_of(model: LabelModel) -> str:
+    """A label model in few words: its type, and its settings where they are not the defaults."""
+    kept = {name: value for name, value in REGISTRY.describe(model).items() if name != "type"}
+    fields = type(model).model_fields
+    parts = [f"{name} = {value}" for name, value in kept.items() if getattr(model, name) != fields[name].default]
+    return f"{REGISTRY.name(model)} ({', '.join(parts)})" if parts else REGISTRY.name(model)
+
+
+def _first(content: pa.Table, games: int | None) -> pa.Table:
+    if games is None:
+        return content
+    game = content["game"].to_numpy()
+    return content.filter(pa.array(game < game.min(initial=0) + games))
+
+
+def _bench(
+    spec: RunSpec,
+    student: bytes,
+    memory: dict[str, bytes],
+    step: int,
+    cluster: Cluster,
+    progress: ProgressReporter,
+    checkpoints: dict[str, bytes],
+) -> Bench:
+    fit = spec.finetune.fit
+    return Bench(student, fit, memory, spec.seed, step, spec.inference, cluster, progress, checkpoints)
+
+
+def _trial(
+    model: LabelModel, step: int, answers: AnswerSet, labels: Labels, lie: Bools, bench: Bench, seconds: float
+) -> Trial:
+    believed, opening = labels.believed, answers.opening
+    return Trial(
+        text_of(model),
+        step + 1,
+        len(lie),
+        int(lie.sum()),
+        int(believed.sum()),
+        auc_figure(labels.honest.astype(np.float64), lie, opening),
+        clustered_share_figure(lie[believed], opening[believed]),
+        clustered_share_figure(believed[~lie], opening[~lie]),
+        round(bench.passed),
+        bench.evaluations,
+        seconds,
+    )

@@ -279,6 +279,8 @@ def _code(value: Any) -> str:
         return "`null`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if value == ():
+        return "`[]`"
     return f"`{value}`"
 
 

@@ -148,7 +148,7 @@ class Oversight(Plugin, ABC):
 
     @property
     def advisors(self) -> int:
-        """Assistants that it asks: 1, or 2 where it needs the spec's `second`."""
+        """Assistants that it asks: 1, or more where it needs the spec's `second`."""
         return 1
 
     @property

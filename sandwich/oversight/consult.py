@@ -29,7 +29,7 @@ class Ask:
     packed: `[B, 10]` packed positions, on the board or not.
     legal: numbers of the legal moves of each.
     channel: what is asked for; `candidates` stands for the best move here.
-    advisor: which assistant, where there are two: 0 or 1.
+    advisor: the seat of the assistant, where there are several: 0, who answered first, or more.
     The reply is a list of `B` pieces of advice. Raises ValueError for what can't be asked.
     """
 
@@ -42,8 +42,9 @@ class Ask:
         _check(self.packed, self.legal)
         if not isinstance(self.channel, Channel):
             raise ValueError(f"expected a Channel, got {self.channel!r}")
-        if self.advisor not in (0, 1):
-            raise ValueError(f"expected advisor 0 or 1, got {self.advisor!r}")
+        advisor: object = self.advisor  # a plugin may say anything
+        if not isinstance(advisor, int | np.integer) or isinstance(advisor, bool) or advisor < 0:
+            raise ValueError(f"expected advisor 0 or more, got {advisor!r}")
 
 
 @dataclass(frozen=True, eq=False)

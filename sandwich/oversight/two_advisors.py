@@ -8,8 +8,8 @@ class TwoAdvisors(Oversight):
     """A debate of two moves: needs the spec's `second` assistant; four questions for one decision.
 
     Where both assistants name the same move, it is believed. Else each is asked how it would answer the other's move,
-    and the student believes the one behind whose move, so answered, its own network sees more. Which assistant is
-    which is drawn for every game. A value is believed if the two are at most 0.1 apart.
+    and the student believes the one behind whose move, so answered, its own network sees more. Which assistants these
+    are, and who is first, is drawn (the spec's `seats`). A value is believed if the two are at most 0.1 apart.
     """
 
     @property

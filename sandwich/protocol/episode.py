@@ -23,7 +23,7 @@ from sandwich.protocol.annotated_games import annotated_pgn
 from sandwich.protocol.pending import Outcomes, PendingQuery
 from sandwich.protocol.record import Record, Values
 from sandwich.runtime.rng import RngStream, make_rng
-from sandwich.spec.run_spec import PlayConfig
+from sandwich.spec.run_spec import PlayConfig, Seats
 from sandwich.spec.schedule import QueryBudget, UncertaintyWindow, asking
 
 
@@ -33,6 +33,7 @@ class Episodes:
     config: what is played.
     seed, step, first: say with a game's number what its chance is; `first` is the number of the first game.
     assistants: how many there are.
+    seats: for how long they keep their order.
     study: what the strategy's `study` made of earlier steps.
     """
 
@@ -46,14 +47,15 @@ class Episodes:
         step: int,
         first: int,
         assistants: int = 1,
+        seats: Seats = "game",
         study: Any = None,
     ) -> None:
         keys = [(seed, step, first + place) for place in range(count)]
         self.rngs = [make_rng(RngStream.PLAYERS, *key) for key in keys]
         """Of the players and of the oversight strategy."""
         self.assistant_rngs = [make_rng(RngStream.ASSISTANT, *key) for key in keys]
-        self.swapped = [assistants > 1 and bool(make_rng(RngStream.ORDER, *key).integers(2)) for key in keys]
-        """Whether the second assistant is the first one in each game."""
+        self.seats = [seating(assistants, *(key if seats == "game" else (seed,))) for key in keys]
+        """Number of the assistant in each seat, of each game."""
         self.record = Record(first)
         self._config, self._oversight, self._study, self._first = config, oversight, study, first
         # Both games of an opening's pair are neighbours; the student has White in the first of them.
@@ -98,7 +100,7 @@ class Episodes:
                 study=self._study,
                 game=self.record.so_far(game),
             )
-            out.append(PendingQuery(context, self.assistant_rngs[game], self.swapped[game], self._first + game))
+            out.append(PendingQuery(context, self.assistant_rngs[game], self.seats[game], self._first + game))
         return out
 
     def move(
@@ -185,3 +187,13 @@ class Episodes:
                 if weight is not None and not is_weight(weight):
                     raise ValueError(f"expected a weight that is a finite number, 0 or more, got {weight!r}")
         return weights
+
+
+def seating(assistants: int, seed: int, *key: int) -> tuple[int, ...]:
+    """Number of the assistant in each seat, drawn for the run or, with a key of step and game, for one of its games."""
+    order = list(range(assistants))
+    rng = make_rng(RngStream.ORDER, seed, *key)
+    for seat in range(assistants - 1):  # of two this is the one draw that says whether they are swapped
+        other = seat + int(rng.integers(assistants - seat))
+        order[seat], order[other] = order[other], order[seat]
+    return tuple(order)

@@ -19,13 +19,13 @@ class PendingQuery:
 
     context: what the strategy sees, still without the advice.
     assistant_rng: random numbers of the game's assistants.
-    swapped: whether the second assistant is the first one in this game.
+    seats: number of the assistant in each seat of this game.
     game: the game's number.
     """
 
     context: DecisionContext
     assistant_rng: np.random.Generator
-    swapped: bool = False
+    seats: tuple[int, ...] = (0,)
     game: int = 0
     answers: list[Answer] = field(default_factory=list)
     """What the assistants answered, the answer to the first question first."""

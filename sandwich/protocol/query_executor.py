@@ -28,7 +28,7 @@ class QueryExecutor:
     """Answers the questions of many games at once.
 
     student: the student's network.
-    assistants: one, or two.
+    assistants: one or several, by their number.
     oversight: the strategy that decides.
     expert: gives true answers; None where the strategy has none to ask for.
     tools: what opens a blunder filter; None where the strategy asks for none.
@@ -182,7 +182,7 @@ class QueryExecutor:
         """Answers of the assistants, each asked for all that it is asked at once; given order."""
         out: list[Answer | None] = [None] * len(questions)
         for number, assistant in enumerate(self._assistants):
-            rows = [row for row, (pending, _, advisor) in enumerate(questions) if advisor ^ pending.swapped == number]
+            rows = [row for row, (pending, _, advisor) in enumerate(questions) if pending.seats[advisor] == number]
             queries = [questions[row][1] for row in rows]
             answers = assistant.answer(queries, [questions[row][0].assistant_rng for row in rows])
             for row, answer in zip(rows, answers, strict=True):

@@ -29,7 +29,7 @@ from sandwich.protocol.episode import Episodes
 from sandwich.protocol.pending import Outcomes, PendingQuery
 from sandwich.protocol.query_executor import QueryExecutor
 from sandwich.runtime.networks import InferenceConfig, evaluator, tools
-from sandwich.spec.run_spec import PlayConfig
+from sandwich.spec.run_spec import PlayConfig, Seats
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +39,14 @@ class Roles:
     student: checkpoint of the student.
     base: the assistant's honest self.
     expert: who gives true answers to a strategy that may have some.
-    second: the honest self of the second assistant, where there is one.
+    second: the honest selves of the further assistants.
     checkpoints: contents of all checkpoints that the spec names.
     """
 
     student: bytes
     base: Player
     expert: Player
-    second: Player | None
+    second: tuple[Player, ...]
     checkpoints: Mapping[str, bytes]
 
 
@@ -55,8 +55,9 @@ class Block:
     """Games `first` to `first + len(openings) − 1` of one step.
 
     openings: FEN of each game.
-    second: misalignment of the second assistant, where there is one.
+    second: misalignments of the further assistants.
     study: what the oversight strategy's `study` made of earlier steps.
+    seats: for how long the assistants keep their order.
     """
 
     seed: int
@@ -67,8 +68,9 @@ class Block:
     misalignment: Misalignment
     oversight: Oversight
     inference: InferenceConfig
-    second: Misalignment | None = None
+    second: tuple[Misalignment, ...] = ()
     study: Any = None
+    seats: Seats = "game"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +91,8 @@ def play_block(roles: Roles, block: Block) -> Played:
     student = evaluator(roles.student, block.inference)
     with tools(roles.checkpoints, block.inference) as kept:
         opened = kept.facing(student)
-        assistants = [Assistant(opened.player(roles.base), block.misalignment, opened)]
-        if roles.second is not None and block.second is not None:
-            assistants.append(Assistant(opened.player(roles.second), block.second, opened))
+        both = zip((roles.base, *roles.second), (block.misalignment, *block.second), strict=True)
+        assistants = [Assistant(opened.player(base), misalignment, opened) for base, misalignment in both]
         expert = opened.player(roles.expert) if budget_of(block.oversight, "ground_truth_budget") else None
         return play_episodes(student, assistants, block, expert, opened)
 
@@ -131,7 +132,7 @@ class BlockPlay:
         self._batch = GameBatch(block.openings, block.play.ply_cap)
         self._episodes = Episodes(
             block.play, block.oversight, len(self._batch), seed=block.seed, step=block.step, first=block.first,
-            assistants=len(assistants), study=block.study,
+            assistants=len(assistants), seats=block.seats, study=block.study,
         )  # fmt: skip
         self._executor = QueryExecutor(student, assistants, block.oversight, expert, opened, block.play.candidates)
         self._evaluations = 0

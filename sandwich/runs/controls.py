@@ -38,13 +38,13 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
     def but(name: str, **changes: object) -> RunSpec:
         return spec.model_copy(update={"name": f"{spec.name}-{name}", "tracking": tracking, **changes})
 
-    assistants = {"assistant": spec.assistant} | ({"second": spec.second} if spec.second else {})
+    assistants = spec.assistant, *spec.second
 
     def misaligned(change: Callable[[Misalignment], Misalignment]) -> dict[str, object]:
-        return {
-            key: assistant.model_copy(update={"misalignment": change(assistant.misalignment)})
-            for key, assistant in assistants.items()
-        }
+        first, *others = (
+            assistant.model_copy(update={"misalignment": change(assistant.misalignment)}) for assistant in assistants
+        )
+        return {"assistant": first, "second": tuple(others)}
 
     specs = {
         "own_moves": but(
@@ -55,7 +55,7 @@ def controls(spec: RunSpec) -> dict[str, RunSpec]:
             "honest_only", finetune=spec.finetune.model_copy(update={"examples": "honest"}), label_model=NoModel()
         ),
     }
-    if all("p" in type(assistant.misalignment).model_fields for assistant in assistants.values()):
+    if all("p" in type(assistant.misalignment).model_fields for assistant in assistants):
         always = misaligned(lambda misalignment: misalignment.model_copy(update={"p": 1.0}))
         specs["always_misaligned"] = but("always_misaligned", **always)
     return specs

@@ -351,7 +351,7 @@ COUNTED = {
 
 def roles(spec: RunSpec, student: bytes, checkpoints: dict[str, bytes]) -> Roles:
     """Who plays in a step in which the student is `student`."""
-    second = spec.second.base if spec.second else None
+    second = tuple(assistant.base for assistant in spec.second)
     return Roles(student, spec.assistant.base, spec.expert, second, checkpoints)
 
 
@@ -375,7 +375,7 @@ def step_blocks(spec: RunSpec, step: int, study: Any = None) -> list[Block]:
         Block(
             spec.seed, step, first, tuple(openings[first : first + spec.play.block]), spec.play,
             spec.assistant.misalignment, spec.oversight, spec.inference,
-            spec.second.misalignment if spec.second else None, study,
+            tuple(assistant.misalignment for assistant in spec.second), study, spec.seats,
         )
         for first in range(0, spec.play.games, spec.play.block)
     ]  # fmt: skip

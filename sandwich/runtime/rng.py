@@ -13,7 +13,7 @@ class RngStream(IntEnum):
     ASSISTANT = 2
     """Answers in it; by step and game."""
     ORDER = 3
-    """Which of two assistants answers first in it; by step and game."""
+    """The order in which the assistants sit in it; by step and game, or of the run."""
     OPENINGS = 4
     """Openings of a step."""
     EXAMPLES = 5

@@ -94,10 +94,15 @@ def assigned(settings: dict[str, Any], values: Mapping[str, Any]) -> dict[str, A
     """Nested settings with other values of dotted keys; SpecError for a key below a value.
 
     Another `type` of a plugin, or `when` of a schedule, drops the settings of the one before it, wherever it stands in
-    the order; a mapping stands before the keys inside it.
+    the order; a mapping, or a list, stands before the keys inside it.
     """
     settings = copy.deepcopy(settings)
-    for key in sorted(values, key=lambda key: (not isinstance(values[key], dict), not key.endswith(KINDS))):
+
+    def place(key: str) -> tuple[bool, bool]:
+        holds = isinstance(values[key], dict) or any(other.startswith(f"{key}.") for other in values)
+        return not holds, not key.endswith(KINDS)
+
+    for key in sorted(values, key=place):
         _assign(settings, key, copy.deepcopy(values[key]))
     return settings
 
@@ -106,6 +111,11 @@ def _assign(settings: dict[str, Any], key: str, value: Any) -> None:
     *path, last = key.split(".")
     place: Any = settings
     for part in path:
+        if isinstance(place, list):
+            if not part.isdecimal() or int(part) >= len(place):
+                raise SpecError(f"{key}: expected the number of one of {len(place)} in a list, from 0 on, got {part}")
+            place = place[int(part)]
+            continue
         place = place.setdefault(part, {}) if isinstance(place, dict) else None
         if place is None:
             known = ", ".join(settings)

@@ -37,6 +37,15 @@ class AssistantConfig(Frozen):
     """What is wrong with it: `type` and the settings of that type."""
 
 
+def _listed(value: object) -> object:
+    """A list of what may stand alone; nothing is an empty one."""
+    return [value] if isinstance(value, Mapping) else [] if value is None else value
+
+
+Seats = Literal["game", "run"]
+"""For how long the assistants keep the order in which they sit."""
+
+
 class PlayConfig(Frozen):
     """The games that the student plays against a copy of itself."""
 
@@ -162,8 +171,11 @@ class RunSpec(Frozen):
     student: Checkpoint = "weak"
     """The student before its first step: a shipped name or the path of a checkpoint."""
     assistant: AssistantConfig
-    second: AssistantConfig | None = None
-    """A second assistant, for strategies that ask two; which of them is the first is drawn for every game."""
+    second: Annotated[tuple[AssistantConfig, ...], BeforeValidator(_listed)] = ()
+    """Further assistants, for strategies that ask several: a list, or the settings of a single one."""
+    seats: Seats = "game"
+    """The order in which the assistants sit, unknown to the student, is drawn anew for every `game`, or once for the
+    `run`: then what a seat said before tells of what it will say."""
     play: PlayConfig = PlayConfig()
     oversight: Annotated[Oversight, BeforeValidator(OVERSIGHT.validate), PlainSerializer(OVERSIGHT.describe)]
     """What the student believes: `type` and the settings of that strategy, or in short `TYPE:key=value,…`."""
@@ -184,8 +196,9 @@ class RunSpec(Frozen):
             raise ValueError(
                 f"play.queries_per_game: one decision takes up to {cost} questions, got {self.play.queries_per_game}"
             )
-        if budgets["advisors"] > 1 and self.second is None:
-            raise ValueError(f"second: missing; {OVERSIGHT.name(self.oversight)} asks two assistants")
+        if budgets["advisors"] > (there := 1 + len(self.second)):
+            strategy, lacking = OVERSIGHT.name(self.oversight), budgets["advisors"] - there
+            raise ValueError(f"second: {strategy} asks {budgets['advisors']} assistants, {lacking} more than there are")
         if self.label_model.judges and self.play.channel is Channel.VALUE:
             raise ValueError("label_model: judges moves, of which play.channel=value has none; expected none")
         if self.evaluate.pairs > len(book("measure")):

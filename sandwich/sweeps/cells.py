@@ -162,7 +162,7 @@ def with_code(asked: str, spec: RunSpec) -> str:
 
 BEFORE: dict[tuple[str | None, str], object] = {
     ("inference", "precision"): "fp32", ("finetune", "replay"): 1, (None, "coin"): "question",
-    ("", "label_model"): {"type": "none"},
+    ("", "label_model"): {"type": "none"}, ("", "seats"): "game",
 }  # fmt: skip
 """Settings that came later, each with what it stands in (None: anything), and what all runs were before there was a
 choice: with it they keep their keys."""
@@ -177,6 +177,12 @@ def without_later(settings: Any, within: str = "") -> Any:
             if not any(key in BEFORE and BEFORE[key] == value for key in ((within, name), (None, name)))
         }
     return [without_later(value, within) for value in settings] if isinstance(settings, list) else settings
+
+
+def unlisted(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of a spec with a single `second` as its settings alone, and null for none: as when there was no list."""
+    second = keys["second"]
+    return {**keys, "second": second if len(second) > 1 else second[0] if second else None}
 
 
 def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
@@ -200,7 +206,7 @@ def asked_key(spec: RunSpec, digests: dict[str, str]) -> str:
         [hashlib.sha256(text.encode()).hexdigest() for text in texts] + ([digests[puzzles]] if puzzles else [])
     )
     content = json.dumps(
-        [without_later(spec.result_keys()), {name: digests[name] for name in names}, code], sort_keys=True
+        [without_later(unlisted(spec.result_keys())), {name: digests[name] for name in names}, code], sort_keys=True
     )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -52,7 +52,7 @@ class Arm:
     """The runs of one strategy against one assistant, or two.
 
     assistant: what is wrong with the assistant, and how much: `type`, `p` where it has one, and the values of the
-        other keys of `assistant` and `second` that vary.
+        other keys of `assistant`, `second` and `seats` that vary.
     strategy: `type` of the oversight strategy. label: the same, with those of its settings that are not the default,
         and with the other keys that tell it from an arm of that name.
     values: of the keys that vary, without the seed.
@@ -181,7 +181,7 @@ def _assistant(misalignment: Values, values: Values) -> Values:
     varying = {
         key.removeprefix(MISALIGNMENT): value
         for key, value in values.items()
-        if key.partition(".")[0] in ("assistant", "second")
+        if key.partition(".")[0] in ("assistant", "second", "seats")
     }
     return {**dose, **{key: value for key, value in varying.items() if key not in dose}}
 

@@ -18,7 +18,7 @@ from sandwich.runtime.kept import (
 )
 from sandwich.spec.loading import assigned, validate
 from sandwich.spec.run_spec import RunSpec
-from sandwich.sweeps.cells import LEFT_OUT, Cell, asked_key, readable, with_code
+from sandwich.sweeps.cells import LEFT_OUT, Cell, asked_key, readable, unlisted, with_code
 from sandwich.sweeps.sweep_spec import SweepSpec, Values, dotted_leaves, load_sweep, run_settings
 
 PLAN = "plan.json"
@@ -55,7 +55,7 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool =
         asked[key] = wanted
         specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
     _check_files([spec for key, spec in specs.items() if not (root / "cells" / key).exists()])
-    leaves = {key: dict(dotted_leaves(spec.result_keys())) for key, spec in specs.items()}
+    leaves = {key: dict(dotted_leaves(_numbered(spec.result_keys()))) for key, spec in specs.items()}
     names = dict.fromkeys(name for values in leaves.values() for name in values)
     named = {*sweep.over, *itertools.chain.from_iterable(sweep.cells)}
     varied = [name for name in names if _varies(name, leaves.values(), name in named)]
@@ -70,6 +70,13 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool =
         )
         for key, spec in specs.items()
     ]
+
+
+def _numbered(keys: Values) -> Values:
+    """Keys of a spec in which each of several `second` assistants stands under its number."""
+    second = unlisted(keys)["second"]
+    several = {str(place): assistant for place, assistant in enumerate(second)} if isinstance(second, list) else second
+    return {**keys, "second": several}
 
 
 def _check_files(specs: Iterable[RunSpec]) -> None:

@@ -20,7 +20,7 @@ from sandwich.protocol.pending import PendingQuery
 from sandwich.protocol.query_executor import QueryExecutor
 from sandwich.protocol.selfplay import Block, Played, play_episodes
 from sandwich.runtime.networks import InferenceConfig
-from sandwich.spec.run_spec import PlayConfig
+from sandwich.spec.run_spec import PlayConfig, Seats
 from tests.helpers.fakes import Even, Hashed, alone, fake_tools, pack_board, question
 
 START = chess.Board()
@@ -123,9 +123,9 @@ class Case:
         mine, theirs = (np.random.default_rng([self.seed, stream]) for stream in (0, 1))
         cost = PlayConfig(channel=self.channel, candidates=self.candidates).cost(oversight.questions)
         means = {"left": cost, **self.means}
-        swapped = means.pop("swapped", False)
+        seats = means.pop("seats", tuple(range(len(self.says))))
         context = DecisionContext(query, OwnView(move, policy, value), Advice(), mine, **means)
-        return PendingQuery(context, theirs, swapped)
+        return PendingQuery(context, theirs, seats)
 
     def resolved(self, oversight: Oversight) -> PendingQuery:
         """What is decided on it."""
@@ -150,15 +150,17 @@ def games(
     play: PlayConfig = SHORT,
     *,
     lies: Misalignment = HONEST,
-    second: Misalignment | None = None,
+    second: Sequence[Misalignment] = (),
     openings: Sequence[str] = (chess.STARTING_FEN,) * 8,
     first: int = 0,
     study: Any = None,
+    seats: Seats = "game",
 ) -> Played:
     """A block of games between evaluators whose answers look arbitrary."""
-    block = Block(7, 0, first, tuple(openings), play, lies, oversight, InferenceConfig(), second, study)
+    block = Block(
+        7, 0, first, tuple(openings), play, lies, oversight, InferenceConfig(), tuple(second), study, seats
+    )  # fmt: skip
     with fake_tools() as tools:
         assistants = [Assistant(Hashed("expert"), lies, tools)]
-        if second is not None:
-            assistants.append(Assistant(Hashed("second"), second, tools))
+        assistants += [Assistant(Hashed(f"second {place}"), one, tools) for place, one in enumerate(second)]
         return play_episodes(Hashed("weak"), assistants, block, Hashed("expert"), tools)

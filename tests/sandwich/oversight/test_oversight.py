@@ -76,7 +76,7 @@ def test_of_its_own_move_nobody_needs_to_think(oversight: Oversight) -> None:
 
 @pytest.mark.parametrize("oversight", list(shipped().values()), ids=list(shipped()))
 def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(oversight: Oversight) -> None:
-    both = [Even(), Even()][: oversight.advisors]
+    both = [Even()] * oversight.advisors
     resolved = Case(weak=E4, says=both, channel=Channel.VALUE, own="c2c4", expert=D4, ground_truth_left=2).resolved(
         oversight
     )
@@ -260,14 +260,14 @@ def test_a_value_is_believed_if_its_mirror_image_is_worth_the_same(second: float
 # Two advisors
 
 
-def debate(own: Lines, swapped: bool = False) -> Any:
+def debate(own: Lines, seats: tuple[int, ...] = (0, 1)) -> Any:
     """Advised d4 by one, e4 by the other; each answers the other's move with a pawn's double step."""
     first = Lines(START, best={"": "d2d4", "e2e4": "e7e5"})
     other = Lines(START, best={"": "e2e4", "d2d4": "d7d5"})
-    return Case(weak=own, says=[first, other], own="a2a3", swapped=swapped).resolved(TwoAdvisors())
+    return Case(weak=own, says=[first, other], own="a2a3", seats=seats).resolved(TwoAdvisors())
 
 
-@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("seats", [(0, 1), (1, 0)])
 @pytest.mark.parametrize(
     ("values", "move"),
     [
@@ -277,9 +277,9 @@ def debate(own: Lines, swapped: bool = False) -> Any:
     ],
 )
 def test_the_move_that_stands_up_to_the_others_criticism_is_believed(
-    values: dict[str, float], move: str, swapped: bool
+    values: dict[str, float], move: str, seats: tuple[int, ...]
 ) -> None:
-    resolved = debate(Lines(START, values), swapped)
+    resolved = debate(Lines(START, values), seats)
     assert moves.uci(resolved.decision.move, START) == move
     assert resolved.answer.given.move == number(START, move)
     assert resolved.decision.believed
@@ -288,7 +288,7 @@ def test_the_move_that_stands_up_to_the_others_criticism_is_believed(
 
 def test_where_nothing_tells_two_moves_apart_the_first_advisor_is_believed() -> None:
     assert moves.uci(debate(Lines(START)).decision.move, START) == "d2d4"
-    assert moves.uci(debate(Lines(START), swapped=True).decision.move, START) == "e2e4"
+    assert moves.uci(debate(Lines(START), seats=(1, 0)).decision.move, START) == "e2e4"
 
 
 def test_a_move_that_both_advise_is_believed() -> None:
@@ -315,5 +315,5 @@ def test_a_mate_needs_no_criticism() -> None:
 
 def test_an_honest_assistant_is_not_marked() -> None:
     for oversight in shipped().values():
-        case = Case(weak=E4, says=[D4, D4][: oversight.advisors], lies=HONEST, expert=D4, ground_truth_left=2)
+        case = Case(weak=E4, says=[D4] * oversight.advisors, lies=HONEST, expert=D4, ground_truth_left=2)
         assert not case.resolved(oversight).answer.misaligned

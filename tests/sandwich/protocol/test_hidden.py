@@ -78,7 +78,7 @@ def test_scrambled_truth_trains_the_same_weights(steps: list[pa.Table]) -> None:
 def test_what_is_studied_is_the_same_where_what_is_hidden_is_not(
     oversight: Oversight, root: Path, tmp_path: Path
 ) -> None:
-    second = RandomMove(p=0.5) if oversight.advisors > 1 else None
+    second = [RandomMove(p=0.5)] * (oversight.advisors - 1)
     rows = games(oversight, lies=RandomMove(p=0.5), second=second, openings=[chess.STARTING_FEN] * 4).rows
     spec = tiny(root).model_copy(update={"oversight": oversight})
     found = []
@@ -110,10 +110,10 @@ def test_whether_an_answer_was_a_lie_changes_nothing_that_a_strategy_does(
     oversight: Oversight, channel: Channel
 ) -> None:
     play = SHORT.model_copy(update={"channel": channel, "ply_cap": 12})
-    several = oversight.advisors > 1
+    others = oversight.advisors - 1
     chosen: dict[str, Any] = {"openings": [chess.STARTING_FEN] * 2}
-    honest = games(oversight, play, second=HONEST if several else None, **chosen).rows
-    marked = games(oversight, play, lies=Pretends(), second=Pretends() if several else None, **chosen).rows
+    honest = games(oversight, play, second=[HONEST] * others, **chosen).rows
+    marked = games(oversight, play, lies=Pretends(), second=[Pretends()] * others, **chosen).rows
     assert marked["misaligned"] != honest["misaligned"]
     visible = list(ledger.VISIBLE)
     assert marked.select(visible).equals(honest.select(visible))

@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from typing import Any, cast
 
 import chess
@@ -25,6 +27,9 @@ from sandwich.oversight.trust import Trust
 from sandwich.oversight.two_advisors import TwoAdvisors
 from sandwich.oversight.vote import Vote
 from sandwich.protocol import ledger
+from sandwich.protocol.episode import Episodes, seating
+from sandwich.runtime.rng import RngStream, make_rng
+from sandwich.spec.run_spec import Seats
 from tests.helpers.decisions import HONEST, SHORT, START, Case, Lines, Script, games, number
 from tests.helpers.fakes import Even, Hashed, after, legal_numbers, pack_board
 from tests.helpers.small_players import MATES
@@ -92,8 +97,9 @@ def test_many_queries_are_resolved_as_each_would_be_alone() -> None:
     """Other requests at the same time, other lengths of the consultations: the replies are one's own."""
     openings = [board.fen() for board in (START, after("e4 e5"), chess.Board(MATES[0]), after("d4 d5 c4"))]
     openings = [fen for fen in openings for _ in range(2)]
-    for strategy in (Vote(), Consistency(), Lookahead(replies=3), GroundTruthQueries(), Reputation(), TwoAdvisors()):
-        second = RandomMove(p=0.5) if isinstance(strategy, TwoAdvisors) else None
+    alone = Vote(), Consistency(), Lookahead(replies=3), GroundTruthQueries(), Reputation()
+    for strategy in (*alone, TwoAdvisors()):
+        second = [RandomMove(p=0.5)] * (strategy.advisors - 1)
         chosen: dict[str, Any] = {"lies": RandomMove(p=0.4), "second": second}
         whole = games(strategy, openings=openings, **chosen).rows
         parts = [games(strategy, openings=openings[at : at + 2], first=at, **chosen).rows for at in range(0, 8, 2)]
@@ -171,12 +177,12 @@ def test_asking_again_on_candidates_asks_for_the_move() -> None:
     assert resolved.decision.move == number(START, "e2e4")  # twice of three
 
 
-# Two assistants
+# Several assistants
 
 
 def test_which_of_two_assistants_is_the_first_is_drawn_for_every_game() -> None:
     rows = games(
-        Trust(), lies=RandomMove(p=1), second=HONEST, openings=[chess.STARTING_FEN] * 32,
+        Trust(), lies=RandomMove(p=1), second=[HONEST], openings=[chess.STARTING_FEN] * 32,
         play=SHORT.model_copy(update={"ply_cap": 6}),
     ).rows.to_pandas()  # fmt: skip
     lied = rows[rows.asked].groupby("game").misaligned
@@ -184,15 +190,36 @@ def test_which_of_two_assistants_is_the_first_is_drawn_for_every_game() -> None:
     assert 8 <= lied.first().sum() <= 24
 
 
-@pytest.mark.parametrize("swapped", [False, True])
-def test_the_advisors_of_a_game_change_places(swapped: bool) -> None:
+@pytest.mark.parametrize("seats", [(0, 1), (1, 0)])
+def test_the_advisors_of_a_game_change_places(seats: tuple[int, ...]) -> None:
     says = [Lines(START, best={"": move}) for move in ("e2e4", "d2d4")]
     heard: list[Any] = []
     wants = [Ask(WORDS, LEGAL, advisor=1), Ask(WORDS, LEGAL, advisor=0)]
-    Case(says=says, swapped=swapped).resolved(Asks(wants=wants, heard=heard))
+    Case(says=says, seats=seats).resolved(Asks(wants=wants, heard=heard))
     question, other, same = heard[0]
     named = [moves.uci(move, START) for move in (question.advised, other[0].move, same[0].move)]
-    assert named == (["d2d4", "e2e4", "d2d4"] if swapped else ["e2e4", "d2d4", "e2e4"])
+    assert named == (["d2d4", "e2e4", "d2d4"] if seats == (1, 0) else ["e2e4", "d2d4", "e2e4"])
+
+
+def test_of_three_assistants_each_seat_is_anybodys() -> None:
+    drawn = Counter(seating(3, 1, 0, game) for game in range(600))
+    assert drawn.keys() == set(permutations(range(3)))
+    assert all(70 <= count <= 130 for count in drawn.values())
+
+
+def test_of_two_assistants_the_order_is_that_of_one_coin() -> None:
+    for game in range(50):
+        swapped = bool(make_rng(RngStream.ORDER, 7, 2, game).integers(2))
+        assert seating(2, 7, 2, game) == ((1, 0) if swapped else (0, 1))
+
+
+@pytest.mark.parametrize(("seats", "orders"), [("run", 1), ("game", 6)])
+def test_who_sits_where_is_drawn_for_the_run_or_for_every_game(seats: Seats, orders: int) -> None:
+    keys: dict[str, Any] = {"seed": 5, "first": 0, "assistants": 3, "seats": seats}
+    drawn = [Episodes(SHORT, Trust(), 40, step=step, **keys).seats for step in (0, 1)]
+    assert len({*drawn[0], *drawn[1]}) == orders
+    assert (drawn[0] == drawn[1]) == (seats == "run")
+    assert len({Episodes(SHORT, Trust(), 1, step=0, **keys | {"seed": seed}).seats[0] for seed in range(40)}) == 6
 
 
 # What a strategy may not do
@@ -234,7 +261,8 @@ def test_a_strategy_that_asks_what_it_may_not_is_told_in_one_line(wants: list[An
         (lambda: Evaluate(WORDS, [[-1]]), "expected the numbers of legal moves, got [-1]"),
         (lambda: Ask(WORDS, [[moves.SIZE]]), "expected the numbers of legal moves, got [1858]"),
         (lambda: Ask(WORDS, LEGAL, cast(Channel, "value")), "expected a Channel, got 'value'"),
-        (lambda: Ask(WORDS, LEGAL, advisor=2), "expected advisor 0 or 1, got 2"),
+        (lambda: Ask(WORDS, LEGAL, advisor=-1), "expected advisor 0 or more, got -1"),
+        (lambda: Ask(WORDS, LEGAL, advisor=cast(int, "1")), "expected advisor 0 or more, got '1'"),
     ],
 )
 def test_a_request_that_cannot_be_is_told_where_it_is_made(make: Callable[[], object], message: str) -> None:

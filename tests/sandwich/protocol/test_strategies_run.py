@@ -28,7 +28,9 @@ TINY = (
     "play.pgn_games=2", "finetune.fit.batch=64", "finetune.fit.threads=1", "evaluate.ledger_positions=null",
     "workers=1", "inference.backend=torch",
 )  # fmt: skip
-SECOND = "second={base: small 1, misalignment: {type: random_move, p: 0.5}}"
+SECOND = (
+    "second=[{base: small 1, misalignment: {type: random_move, p: 0.5}}, {base: small 2, misalignment: random_move}]"
+)
 
 
 def spec(root: Path, *overrides: str) -> RunSpec:
@@ -141,11 +143,11 @@ def test_the_control_of_its_own_moves_asks_on_the_turns_of_the_strategy(
         assert mine[:length] == theirs[:length]
 
 
-def test_controls_change_both_assistants(root: Path) -> None:
+def test_controls_change_every_assistant(root: Path) -> None:
     found = controls(spec(root, "oversight=two_advisors", SECOND))
     for name, p in (("honest", 0.0), ("always_misaligned", 1.0)):
         keys = found[name].result_keys()
-        assert [keys[key]["misalignment"]["p"] for key in ("assistant", "second")] == [p, p]
+        assert [one["misalignment"]["p"] for one in (keys["assistant"], *keys["second"])] == [p, p, p]
     dosed = "second={base: small 1, misalignment: {type: policy_noise}}"
     assert "always_misaligned" not in controls(spec(root, "oversight=two_advisors", dosed))
 

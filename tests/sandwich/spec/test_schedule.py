@@ -129,7 +129,7 @@ def test_a_spec_may_ask_at_other_times_than_the_file_it_extends(tmp_path: Path, 
             ("play.channel=candidates", "play.queries_per_game=3"),
             "play.queries_per_game: one decision takes up to 4 questions, got 3",
         ),
-        (("oversight=two_advisors",), "second: missing; two_advisors asks two assistants"),
+        (("oversight=two_advisors",), "second: two_advisors asks 2 assistants, 1 more than there are"),
     ],
 )
 def test_what_could_never_be_asked_is_refused_in_one_line(overrides: tuple[str, ...], said: str, root: Path) -> None:

@@ -176,22 +176,42 @@ def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -
 
 
 def test_keys_of_before_there_was_a_choice_are_those_of_what_was_done_then(settings: dict[str, Any]) -> None:
-    """A run in fp32 that replays all of earlier steps, without a label model, has the key that it had without these."""
+    """A run in fp32 that replays all of earlier steps, without a label model, has the key that it had without these.
+
+    So has one with a single second assistant, or none.
+    """
     then = {"inference.precision": "fp32", "finetune.replay": 1}
     spec = plan(sweep_of(settings, fixed=then), ROOT, Path("x"))[0].spec
     keys = spec.result_keys()
     del keys["inference"]["precision"], keys["finetune"]["replay"], keys["assistant"]["misalignment"]["coin"]
-    del keys["label_model"]
+    del keys["label_model"], keys["seats"]
+    assert keys["second"] == []
+    keys["second"] = None
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in read_checkpoints(spec).items()}
     content = json.dumps([keys, digests, []], sort_keys=True)
     assert asked_key(spec, {}) == hashlib.sha256(content.encode()).hexdigest()[:16]
     later = {
         "inference.precision": "bf16", "finetune.replay": 0.5, "assistant.misalignment.coin": "position",
-        "label_model": "mixture",
+        "label_model": "mixture", "seats": "run",
     }  # fmt: skip
     for key, value in later.items():
         other = plan(sweep_of(settings, fixed=then | {key: value}), ROOT, Path("x"))[0].spec
         assert asked_key(other, {}) != asked_key(spec, {})
+    alone = {"second": settings["run"]["assistant"] | {"misalignment": "random_move"}}
+    spec = plan(sweep_of(settings, fixed=then | alone), ROOT, Path("x"))[0].spec
+    (keys["second"],) = spec.result_keys()["second"]
+    del keys["second"]["misalignment"]["coin"]
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in read_checkpoints(spec).items()}
+    content = json.dumps([keys, digests, []], sort_keys=True)
+    assert asked_key(spec, {}) == hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def test_each_of_several_assistants_has_its_number_in_a_cells_values(settings: dict[str, Any]) -> None:
+    lies = [{"misalignment": {"type": "random_move", "p": 1}}, {"misalignment": {"type": "engine_worst", "p": 1}}]
+    sweep = sweep_of(settings, fixed={"second": lies}, over={"second.0.misalignment.p": [0.25, 0.5]})
+    cells = plan(sweep, ROOT, Path("x"))
+    assert [cell.values for cell in cells] == [{"second.0.misalignment.p": p} for p in (0.25, 0.5)]
+    assert [[one.misalignment.model_dump()["p"] for one in cell.spec.second] for cell in cells] == [[0.25, 1], [0.5, 1]]
 
 
 def test_files_that_a_result_depends_on_are_part_of_the_key(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -153,15 +153,24 @@ MUTATIONS = (
         "if rng.random() < self.p]", "if rng.random() > self.p]",
         "tests/agents/test_misalignment.py::test_the_share_of_random_answers_is_p",
     ),
+    Mutation(
+        "every assistant keeps its seat", "sandwich/protocol/query_executor.py",
+        "pending.seats[advisor] == number", "advisor == number", "tests/sandwich/protocol/test_query_executor.py",
+    ),
     # what is seen and learned
     Mutation(
         "whether an answer was misaligned can be seen", "sandwich/protocol/ledger.py",
-        '"assistant_value", "misaligned", *LOSSES', '"assistant_value", *LOSSES',
+        '"assistant_value", "misaligned", "panel', '"assistant_value", "panel',
+        HIDDEN,
+    ),
+    Mutation(
+        "which seats of a panel lied can be seen", "sandwich/protocol/ledger.py",
+        '"misaligned", "panel_misaligned", *LOSSES', '"misaligned", *LOSSES',
         HIDDEN,
     ),
     Mutation(
         "what the oracle found can be seen", "sandwich/protocol/ledger.py",
-        '"misaligned", *LOSSES, "loss_weight")', '"misaligned", "loss_weight")',
+        '"panel_misaligned", *LOSSES, "loss_weight")', '"panel_misaligned", "loss_weight")',
         HIDDEN,
     ),
     Mutation(

@@ -146,7 +146,8 @@ def game_record(
 
 def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> dict[str, Any]:
     """One row: the position, each move by its names [UCI, SAN], each value, and what was made of the answer."""
-    shown = {row[column] for column in (*_MOVES.values(), "ground_truth")} - {None}
+    panel, lies = row["panel"] or [], row["panel_misaligned"] or []
+    shown = {*(row[column] for column in (*_MOVES.values(), "ground_truth")), *panel} - {None}
     names = {uci: _named(board, uci) for uci in shown}  # each once: own, advised, honest and played often agree
     lost = {name: row[column] for name, column in (("own", "loss_own"), ("advised", "loss_advised"),
                                                    ("honest", "loss_honest"), ("played", "loss_played"))}  # fmt: skip
@@ -165,6 +166,7 @@ def _decision(board: chess.Board, row: Mapping[str, Any], last: str | None) -> d
                      "believed": bool(row["believed"]), "weight": _rounded(row["weight"]),
                      "confidence": _rounded(row["confidence"]), "questions": row["questions"],
                      "evaluations": row["evaluations"],
+                     "panel": [move and [names[move][1], lie] for move, lie in zip(panel, lies, strict=True)],
                      "ground_truth": names.get(row["ground_truth"]),
                      "advised_value": _rounded(row["advised_value"]), "honest_value": _rounded(row["honest_value"]),
                      "assistant_value": _rounded(row["assistant_value"]),

@@ -37,7 +37,9 @@ class AnswerSet:
     believed: `[N]` whether it was believed in play.
     game: `[N]` number of the game, over all steps. opening: `[N]` a number, from 0 on, of the opening that the game
         began from; the same in every step, and drawn like a hash.
-    said: numbers of all moves that were said of each position: as many as it was asked about it.
+    said: numbers of all moves that were said of each position, by whatever seat: as many as it was asked about it.
+    seats: `[N, K]` number of the move that each of `K` seats named first, −1 where it was not asked; who sits where
+        stays the same where the spec says `seats: run`.
     """
 
     rows: pa.Table
@@ -49,6 +51,7 @@ class AnswerSet:
     game: Integers
     opening: Integers
     said: MoveLists
+    seats: Integers
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -62,6 +65,7 @@ class AnswerSet:
         return AnswerSet(
             self.rows.take(pa.array(rows)), self.packed[rows], self.legal.take(rows), self.advised[rows],
             self.own[rows], self.believed[rows], self.game[rows], self.opening[rows], self.said.take(rows),
+            self.seats[rows],
         )  # fmt: skip
 
     def spread(self) -> "Spread":

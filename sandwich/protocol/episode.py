@@ -133,10 +133,12 @@ class Episodes:
             "repeated": MoveLists(
                 moves.spellings(outcomes.repeated.flat, answered[outcomes.repeated.owners]), outcomes.repeated.starts
             ),
+            "panel": np.stack([moves.spellings(seat, answered) for seat in outcomes.panel.T], 1),
             "honest": moves.spellings(outcomes.honest, answered),
             "honest_value": outcomes.honest_value,
             "assistant_value": outcomes.assistant_value,
             "misaligned": outcomes.misaligned,
+            "panel_misaligned": outcomes.panel_misaligned,
             "believed": outcomes.believed,
             "weight": outcomes.weight,
             "confidence": outcomes.confidence,

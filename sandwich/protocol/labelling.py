@@ -77,6 +77,7 @@ def answer_set(ledgers: Sequence[pa.Table]) -> AnswerSet:
         np.concatenate(games),
         np.concatenate(openings),
         _said(table, white),
+        _by_seat(table, white),
     )
 
 
@@ -90,14 +91,30 @@ def _hashed(fen: str) -> int:
 
 
 def _said(table: pa.Table, white: Sequence[bool]) -> MoveLists:
-    """Numbers of all moves said of each position: those of repeated questions, and the one advised in any case."""
-    every = zip(table["repeated"].to_pylist(), table["advised"].to_pylist(), white, strict=True)
+    """Numbers of all moves said of each position: of the first seat each time that it was asked, then of the others.
+
+    The one advised is among them in any case.
+    """
+    every = zip(*(table[name].to_pylist() for name in ("repeated", "panel", "advised")), white, strict=True)
     out = []
-    for again, advised, side in every:
-        said = again or []
+    for again, panel, advised, side in every:
+        seats = panel or []
+        said = [move for move in (*(again or seats[:1]), *seats[1:]) if move is not None]
         said = said if advised in said else [*said, advised]
         out.append([moves.encode(chess.Move.from_uci(move), side) for move in said])
     return MoveLists.of(out)
+
+
+def _by_seat(table: pa.Table, white: Sequence[bool]) -> Integers:
+    """Number of the move that each seat named first, `[N, K]`; where only the first was asked, the one advised."""
+    pairs = zip(table["panel"].to_pylist(), table["advised"].to_pylist(), strict=True)
+    panels = [panel or [advised] for panel, advised in pairs]
+    out = np.full((len(panels), max(map(len, panels), default=1)), -1, np.int64)
+    for row, (panel, side) in enumerate(zip(panels, white, strict=True)):
+        for seat, move in enumerate(panel):
+            if move is not None:
+                out[row, seat] = moves.encode(chess.Move.from_uci(move), side)
+    return out
 
 
 def _numbers(column: pa.ChunkedArray, white: Sequence[bool]) -> Integers:

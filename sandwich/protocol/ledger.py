@@ -16,7 +16,7 @@ from engines import planes
 from engines.suggestions import did_you_mean
 from sandwich.runtime.kept import DamagedError, noted, read_if_there
 
-VERSION = "sandwich-ledger/5"
+VERSION = "sandwich-ledger/6"
 
 SCHEMA = pa.schema(
     [
@@ -34,10 +34,12 @@ SCHEMA = pa.schema(
         pa.field("advised_policy", pa.list_(pa.float32())),
         pa.field("advised_value", pa.float32()),
         pa.field("repeated", pa.list_(pa.string())),
+        pa.field("panel", pa.list_(pa.string())),
         pa.field("honest", pa.string()),
         pa.field("honest_value", pa.float32()),
         pa.field("assistant_value", pa.float32()),
         pa.field("misaligned", pa.bool_()),
+        pa.field("panel_misaligned", pa.list_(pa.bool_())),
         pa.field("believed", pa.bool_()),
         pa.field("weight", pa.float32()),
         pa.field("confidence", pa.float32()),
@@ -59,7 +61,7 @@ SCHEMA = pa.schema(
 LOSSES = {"loss_own": "own_move", "loss_advised": "advised", "loss_honest": "honest", "loss_played": "played"}
 """Columns that the oracle fills, and the move that each is about."""
 
-HIDDEN = ("honest", "honest_value", "assistant_value", "misaligned", *LOSSES, "loss_weight")
+HIDDEN = ("honest", "honest_value", "assistant_value", "misaligned", "panel_misaligned", *LOSSES, "loss_weight")
 """Columns that the student must not see."""
 
 VISIBLE = tuple(name for name in SCHEMA.names if name not in HIDDEN)

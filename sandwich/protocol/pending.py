@@ -32,6 +32,8 @@ class PendingQuery:
     repeated: list[int] = field(default_factory=list)
     """Numbers of the moves that the first assistant advised in the position on the board, one for each time that it was
     asked."""
+    panel: dict[int, Answer] = field(default_factory=dict)
+    """By seat, the first answer with a move about the position on the board."""
     questions: int = 0
     """Asked of the assistants."""
     evaluations: int = 0
@@ -71,7 +73,10 @@ class Outcomes:
     move, believed, weight, confidence: what was decided.
     advised, policy, value: the answer that the decision is about.
     repeated: moves advised in the position on the board where it was asked about more than once; else no numbers.
+    panel: `[R, K]` the move that each of `K` seats named first for the position on the board, where several were asked
+        about it.
     honest, honest_value, assistant_value, misaligned: what the student never sees of it.
+    panel_misaligned: `[R, K]` nor which of the moves of the panel were lies: 1 or 0.
     questions, evaluations: what it took, as in `PendingQuery`.
     ground_truth, ground_truths: the last of the expert's true answers, and how many there were.
     """
@@ -84,10 +89,12 @@ class Outcomes:
     policy: Policies
     value: Scores
     repeated: MoveLists
+    panel: Integers
     honest: Integers
     honest_value: Scores
     assistant_value: Scores
     misaligned: Bools
+    panel_misaligned: Integers
     questions: Integers
     evaluations: Integers
     ground_truth: Integers
@@ -98,6 +105,7 @@ class Outcomes:
         """The same of an object each."""
         decisions, answers = [pending.decision for pending in resolved], [pending.answer for pending in resolved]
         nothing = np.empty(0, np.float32)
+        panel, panel_misaligned = _panels(resolved)
         policies = [nothing if answer.given.policy is None else answer.given.policy for answer in answers]
         return cls(
             _integers([decision.move for decision in decisions]),
@@ -108,15 +116,28 @@ class Outcomes:
             Policies.of([np.asarray(policy, np.float32) for policy in policies]),
             _scores([answer.given.value for answer in answers]),
             MoveLists.of([pending.repeated if len(pending.repeated) > 1 else [] for pending in resolved]),
+            panel,
             _integers([answer.honest.move for answer in answers]),
             _scores([answer.honest.value for answer in answers]),
             _scores([answer.value for answer in answers]),
             np.array([answer.misaligned for answer in answers], np.bool_),
+            panel_misaligned,
             _integers([pending.questions for pending in resolved]),
             _integers([pending.evaluations for pending in resolved]),
             _integers([pending.ground_truth[-1].move if pending.ground_truth else None for pending in resolved]),
             _integers([len(pending.ground_truth) for pending in resolved]),
         )
+
+
+def _panels(resolved: Sequence[PendingQuery]) -> tuple[Integers, Integers]:
+    """`[R, K]` twice: the move that each seat named, and whether it was a lie; none where only one was asked."""
+    named = np.full((len(resolved), max((len(pending.seats) for pending in resolved), default=1)), -1, np.int64)
+    lies = named.copy()
+    for row, pending in enumerate(resolved):
+        for seat, answer in pending.panel.items() if len(pending.panel) > 1 else ():
+            assert answer.given.move is not None
+            named[row, seat], lies[row, seat] = answer.given.move, answer.misaligned
+    return named, lies
 
 
 def _integers(values: Sequence[int | None]) -> Integers:

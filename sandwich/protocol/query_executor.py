@@ -86,10 +86,12 @@ class QueryExecutor:
             Policies(np.empty(0, np.float32), np.zeros(count + 1, np.int64)) if given.policy is None else given.policy,
             nothing if given.value is None else given.value,
             MoveLists(np.empty(0, np.int64), np.zeros(count + 1, np.int64)),
+            none[:, None],
             none if honest.move is None else honest.move,
             nothing if honest.value is None else honest.value,
             answered.value,
             answered.misaligned,
+            none[:, None],
             np.ones(count, np.int64),
             evaluations,
             none,
@@ -139,6 +141,8 @@ class QueryExecutor:
             pending.answers.append(answer)
             if answer.given.move is not None and pending.query.channel is not Channel.CANDIDATES:
                 pending.repeated.append(answer.given.move)
+            if answer.given.move is not None:
+                pending.panel[0] = answer
             pending.questions = questions
             self._start(pending)
         return self._answer_all(queries)
@@ -285,10 +289,12 @@ class QueryExecutor:
         for pending, request in asks:
             new = [next(answers) for _ in request.legal]
             pending.answers += new
+            same = (request.packed == pending.query.packed).all(1)
+            said = [answer for answer, here in zip(new, same, strict=True) if here and answer.given.move is not None]
+            if said:
+                pending.panel.setdefault(request.advisor, said[0])
             if request.advisor == 0:
-                same = (request.packed == pending.query.packed).all(1)
-                moves = (answer.given.move for answer, here in zip(new, same, strict=True) if here)
-                pending.repeated += [move for move in moves if move is not None]
+                pending.repeated += [answer.given.move for answer in said if answer.given.move is not None]
             replies.append((pending, [answer.given for answer in new]))
         return replies
 

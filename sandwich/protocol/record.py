@@ -24,13 +24,17 @@ MOVES = ("own_move", "advised", "honest", "ground_truth", "decided", "played")
 OF_PLIES = ("ply", "fen", "position", "student", "own_move", "own_value", "asked", "decided", "played")
 """Columns that every ply has."""
 OF_ANSWERS = (
-    "channel", "advised", "advised_policy", "advised_value", "repeated", "honest", "honest_value", "assistant_value",
-    "misaligned", "believed", "weight", "confidence", "questions", "evaluations", "ground_truth",
+    "channel", "advised", "advised_policy", "advised_value", "repeated", "panel", "honest", "honest_value",
+    "assistant_value", "misaligned", "panel_misaligned", "believed", "weight", "confidence", "questions",
+    "evaluations", "ground_truth",
 )  # fmt: skip
 """Columns that a ply has on which the student asked; none is −1, NaN or a row without numbers."""
+BY_SEAT: dict[str, Sequence[object]] = {"panel": moves.SPELLED, "panel_misaligned": (False, True)}
+"""Columns with a number for each of `K` seats, and what the numbers stand for; −1 is none, and a row of it nothing."""
 SEEN = tuple(name for name in (*OF_PLIES, *OF_ANSWERS) if name in ledger.VISIBLE)
 """Columns of a game that goes on which a strategy may look at."""
 _SPELLED = pa.array(moves.SPELLED)
+_SAID = {name: pa.array(said) for name, said in BY_SEAT.items()}
 
 
 @dataclass(eq=False)
@@ -62,6 +66,12 @@ def python(name: str, values: Values, asked: Any) -> list[Any]:
         out = [None if place < 0 else moves.SPELLED[place] for place in values.tolist()]  # type: ignore[union-attr]
     elif name == "position":
         out = [words.tobytes() for words in np.asarray(values)]
+    elif name in BY_SEAT:
+        said = BY_SEAT[name]
+        out = [
+            tuple(None if one < 0 else said[one] for one in seats) if max(seats) >= 0 else None
+            for seats in np.asarray(values).tolist()
+        ]
     elif isinstance(values, MoveLists):
         out = [tuple(moves.SPELLED[place] for place in row) if row else None for row in values]
     elif isinstance(values, Policies):
@@ -187,6 +197,14 @@ class Finished:
         if name == "position":
             words = np.ascontiguousarray(values, np.dtype("<u8"))
             return pa.Array.from_buffers(kind, len(words), [None, pa.py_buffer(words.tobytes())])
+        if name in BY_SEAT:
+            seats = np.full((len(self._asked), np.shape(values)[1]), -1)
+            seats[self._asked] = values
+            there = (seats >= 0).any(1)
+            ends = np.concatenate([[0], np.cumsum(there * seats.shape[1])]).astype(np.int32)
+            flat = seats[there].ravel()
+            said = _SAID[name].take(pa.array(np.maximum(flat, 0), mask=flat < 0))
+            return pa.ListArray.from_arrays(ends, said, mask=pa.array(~there))
         if isinstance(values, Ragged):
             sizes = np.zeros(len(self._asked), np.int64)
             sizes[self._asked] = values.sizes

@@ -255,6 +255,7 @@ def test_controls_have_figures_and_games_of_their_own(opened: Open, serving: Ser
 def test_a_lie_is_dashed_and_an_answer_is_described(opened: Open, serving: Serving, run: Path) -> None:
     rows = plies(0, MATE, {2: "Nf3"})
     rows[2] |= {"confidence": 0.375, "ground_truth": "g1f3", "assistant_value": 0.625, "questions": 3, "evaluations": 2}
+    rows[2] |= {"panel": ["g1f3", None, "f1c4"], "panel_misaligned": [False, None, True]}
     rows[2] |= {"loss_own": 0.5, "loss_advised": 0.25, "loss_honest": 0.0, "loss_played": 0.25}
     write_ledger(run, 0, [rows])
     page = opened(f"{serving(run).address}#step=0&game=0&ply=2")
@@ -271,7 +272,8 @@ def test_a_lie_is_dashed_and_an_answer_is_described(opened: Open, serving: Servi
     assert len(dashes) == 4
     words = text(page, ".words")
     assert "the assistant’s network 63%" in words
-    assert "Confidence in the answer: 0.375. It asked 3 questions. Its own network evaluated 2 positions." in words
+    assert "Confidence in the answer: 0.375. Seat by seat: Nf3, not asked, Bc4 (a lie). It asked 3 questions." in words
+    assert "Its own network evaluated 2 positions." in words
     assert "The expert was asked for the ground truth: Nf3." in words
     marks = page.locator(".moves button").evaluate_all(
         "(buttons) => buttons.map((button) => getComputedStyle(button, '::after').content)"

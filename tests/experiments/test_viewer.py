@@ -176,10 +176,13 @@ def test_the_hint_of_an_installation_names_no_makefile(tmp_path: Path, monkeypat
 def test_a_decision_has_what_the_ledger_says_of_the_answer() -> None:
     rows = plies(0, MATE, {2: "Nf3"})
     rows[2] |= {"confidence": 0.375, "ground_truth": "g1f3", "assistant_value": 0.625, "questions": 3, "evaluations": 2}
+    rows[2] |= {"panel": ["g1f3", None, "f1c4"], "panel_misaligned": [False, None, True]}
     decision = games.game_record(0, 0, rows)["plies"][2]
-    assert {key: decision[key] for key in ("confidence", "ground_truth", "assistant_value", "questions")} == {
+    assert {key: decision[key] for key in ("confidence", "ground_truth", "assistant_value", "questions", "panel")} == {
         "confidence": 0.375, "ground_truth": ["g1f3", "Nf3"], "assistant_value": 0.625, "questions": 3,
+        "panel": [["Nf3", False], None, ["Bc4", True]],
     }  # fmt: skip
+    assert "panel" not in games.game_record(0, 0, rows)["plies"][0]
 
 
 def test_whatever_a_file_says_is_escaped(tmp_path: Path) -> None:

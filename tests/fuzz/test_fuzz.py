@@ -266,7 +266,7 @@ def a_ledger() -> bytes:
 @LONG
 @given(st.data())
 def test_a_ledger(data: st.DataObject) -> None:
-    path = written(data.draw(mutated([a_ledger()], [b"PAR1", b"sandwich-ledger/5"])), "step-000.parquet")
+    path = written(data.draw(mutated([a_ledger()], [b"PAR1", b"sandwich-ledger/6"])), "step-000.parquet")
     try:
         ledger.read(path)
     except Mistake as error:

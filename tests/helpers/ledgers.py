@@ -28,12 +28,18 @@ def scrambled(content: pa.Table, how: str) -> pa.Table:
         place = content.schema.get_field_index(name)
         cells = content[name].to_pylist()
         cells = [None] * len(cells) if how == "null" else [*reversed(cells)]
-        if how == "opposite" and name == "misaligned":
-            cells = [None if cell is None else not cell for cell in content[name].to_pylist()]
+        if how == "opposite" and name in ("misaligned", "panel_misaligned"):
+            cells = [_opposite(cell) for cell in content[name].to_pylist()]
         content = content.set_column(
             place, content.schema.field(name), pa.array(cells, content.schema.field(name).type)
         )
     return content
+
+
+def _opposite(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return [_opposite(one) for one in cell]
+    return None if cell is None else not cell
 
 
 def table(*plies: dict[str, Any]) -> pa.Table:

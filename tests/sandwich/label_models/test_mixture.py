@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import chess
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from engines import moves as encoding
+from engines.ragged import MoveLists
 from sandwich.label_models.base import (
     AnswerSet,
     Bools,
@@ -125,3 +128,27 @@ def test_what_was_believed_is_not_heeded_where_repeats_begin() -> None:
         Mixture(begin="repeats", rounds=3, evidence=evidence).judge(judged, Memories(judged)) for evidence in (0, 1)
     )
     assert np.array_equal(without, heeded)
+
+
+def test_a_mixture_hears_the_honest_one_of_a_panel_in_which_two_tell_the_same_lies() -> None:
+    answers, _ = two_voices(600, right=0.3)
+    rng = np.random.default_rng(0)
+    moves = [chess.Move.from_uci(move) for move in ("e2e4", "d2d4", "g1f3", "b1c3")]
+    numbers = np.array([encoding.encode(move, chess.WHITE) for move in moves])
+    honest, liar = np.where(rng.random(600)[:, None] < 0.85, numbers[[0, 1]], numbers[[2, 3]]).T
+    seats = np.stack([liar, honest, liar], 1)
+    lie = rng.random(600) < 0.6  # of the moves believed
+    rows = answers.rows.set_column(
+        answers.rows.schema.get_field_index("result"), "result",
+        pa.array(np.where(lie, 0.2, 0.8) > rng.random(600)).cast(pa.float32()),
+    )  # fmt: skip
+    panel = replace(
+        answers, rows=rows, seats=seats, said=MoveLists.of(seats.tolist()), advised=np.where(lie, liar, honest),
+        believed=np.ones(600, np.bool_),
+    )  # fmt: skip
+    spread = panel.spread()
+    assert len(spread.pairs) == 600 and sorted({*spread.count.tolist()}) == [1, 2]
+    workshop = Memories(panel)
+    heard = Mixture(rounds=3, good="results").judge(panel, workshop)
+    assert auc(heard, lie) > 0.95
+    assert workshop.judged_by_others()

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import chess
 import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import special
 
 from agents.misalignment.random_move import RandomMove
+from engines import moves as encoding
 from engines.ragged import MoveLists
 from sandwich.label_models.voices import Pairs, Voices
 from sandwich.oversight.base import REGISTRY as STRATEGIES
@@ -65,6 +67,23 @@ def test_the_ledger_keeps_what_was_said_of_a_position_more_than_once() -> None:
         assert column(strategy).repeated.isna().all()
     answers = answer_set([pa.Table.from_pandas(rows, schema=ledger.SCHEMA, preserve_index=False)])
     assert answers.said.sizes.tolist() == [3] * len(asked)
+
+
+def test_what_every_seat_said_is_said_and_each_seat_is_known() -> None:
+    said = {"asked": True, "advised": "g1f3"}
+    rows = [
+        {"game": 0, **said, "panel": ["e2e4", "g1f3", "e2e4"]},
+        {"game": 1, **said, "panel": ["d2d4", None, "g1f3"], "repeated": ["d2d4", "e2e4"]},
+        {"game": 2, **said},
+    ]
+    answers = answer_set([table(*rows)])
+    e4, d4, nf3 = (encoding.encode(chess.Move.from_uci(move), chess.WHITE) for move in ("e2e4", "d2d4", "g1f3"))
+    assert [*answers.said] == [[e4, nf3, e4], [d4, e4, nf3], [nf3]]
+    assert answers.seats.tolist() == [[e4, nf3, e4], [d4, -1, nf3], [nf3, -1, -1]]
+    spread = answers.spread()
+    assert spread.count.tolist() == [2, 1, 1, 1, 1, 1]
+    assert spread.pairs.tolist() == [0]
+    assert spread.answers.seats.tolist() == answers.seats[spread.owner].tolist()
 
 
 def test_voices_are_told_apart_by_asking_again_where_every_judgement_deceives() -> None:

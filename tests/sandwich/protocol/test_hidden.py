@@ -43,7 +43,10 @@ def steps() -> list[pa.Table]:
     out = []
     for channel in Channel:
         play = SHORT.model_copy(update={"channel": channel})
-        rows = games(REGISTRY.parse("consistency"), play, lies=RandomMove(p=0.5)).rows
+        if channel is Channel.MOVE:
+            rows = games(REGISTRY.parse("two_advisors"), play, lies=RandomMove(p=0.5), second=[RandomMove(p=0.5)]).rows
+        else:
+            rows = games(REGISTRY.parse("consistency"), play, lies=RandomMove(p=0.5)).rows
         for name in (*ledger.LOSSES, "loss_weight"):
             field = ledger.SCHEMA.field(name)
             losses = pa.array(rng.random(rows.num_rows), field.type)
@@ -115,6 +118,7 @@ def test_whether_an_answer_was_a_lie_changes_nothing_that_a_strategy_does(
     honest = games(oversight, play, second=[HONEST] * others, **chosen).rows
     marked = games(oversight, play, lies=Pretends(), second=[Pretends()] * others, **chosen).rows
     assert marked["misaligned"] != honest["misaligned"]
+    assert (marked["panel_misaligned"] != honest["panel_misaligned"]) == (marked["panel"].null_count < len(marked))
     visible = list(ledger.VISIBLE)
     assert marked.select(visible).equals(honest.select(visible))
 

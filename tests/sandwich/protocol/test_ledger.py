@@ -15,10 +15,11 @@ FEN = "8/8/3k4/8/2R5/8/3K1B2/8 w - - 0 1"
 ROW: dict[str, Any] = {
     "game": 3, "ply": 7, "fen": FEN, "position": position_of(FEN), "student": True, "own_move": "c4c1",
     "own_value": 0.75, "asked": True, "channel": "distribution", "advised": "c4c2", "advised_policy": [0.25, 0.75],
-    "advised_value": None, "repeated": ["c4c2", "c4c3"], "honest": "c4c3", "honest_value": None,
-    "assistant_value": 0.875, "misaligned": True, "believed": False, "weight": 0.5, "confidence": -0.25,
-    "questions": 3, "evaluations": 18, "ground_truth": "c4c3", "decided": "c4c1", "played": "c4c1", "result": 0.5,
-    "loss_own": None, "loss_advised": 0.125, "loss_honest": 0.0, "loss_played": None, "loss_weight": 2.5,
+    "advised_value": None, "repeated": ["c4c2", "c4c3"], "panel": ["c4c2", None, "c4c3"], "honest": "c4c3",
+    "honest_value": None, "assistant_value": 0.875, "misaligned": True, "panel_misaligned": [True, None, False],
+    "believed": False, "weight": 0.5, "confidence": -0.25, "questions": 3, "evaluations": 18, "ground_truth": "c4c3",
+    "decided": "c4c1", "played": "c4c1", "result": 0.5, "loss_own": None, "loss_advised": 0.125, "loss_honest": 0.0,
+    "loss_played": None, "loss_weight": 2.5,
 }  # fmt: skip
 UNASKED = ROW | {name: None for name in SCHEMA.names if SCHEMA.field(name).nullable} | {"asked": False}
 

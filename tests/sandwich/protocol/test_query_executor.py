@@ -28,6 +28,7 @@ from sandwich.oversight.two_advisors import TwoAdvisors
 from sandwich.oversight.vote import Vote
 from sandwich.protocol import ledger
 from sandwich.protocol.episode import Episodes, seating
+from sandwich.protocol.pending import Outcomes
 from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.spec.run_spec import Seats
 from tests.helpers.decisions import HONEST, SHORT, START, Case, Lines, Script, games, number
@@ -220,6 +221,19 @@ def test_who_sits_where_is_drawn_for_the_run_or_for_every_game(seats: Seats, ord
     assert len({*drawn[0], *drawn[1]}) == orders
     assert (drawn[0] == drawn[1]) == (seats == "run")
     assert len({Episodes(SHORT, Trust(), 1, step=0, **keys | {"seed": seed}).seats[0] for seed in range(40)}) == 6
+
+
+def test_a_seat_that_was_not_asked_says_nothing() -> None:
+    wants = [Ask(WORDS, LEGAL, advisor=2), Ask(WORDS, LEGAL, advisor=2)]
+    says = [Lines(START, best={"": move}) for move in ("e2e4", "d2d4", "g1f3")]
+    case = Case(says=says, seats=(1, 2, 0), lies=Script(said={2: "a2a3"}))
+    found = Outcomes.of([case.resolved(Asks(wants=wants))])
+    assert found.panel.tolist() == [[number(START, "d2d4"), -1, number(START, "e2e4")]]  # the first that each said
+    assert found.panel_misaligned.tolist() == [[0, -1, 0]]
+    assert Outcomes.of([case.resolved(Asks(wants=[Ask(WORDS, LEGAL)]))]).panel.tolist() == [[-1, -1, -1]]
+    elsewhere = successors(WORDS, [number(START, "e2e4")])
+    asks = [Ask(elsewhere.packed, elsewhere.legal, advisor=1)]
+    assert Outcomes.of([case.resolved(Asks(wants=asks))]).panel.tolist() == [[-1, -1, -1]]
 
 
 # What a strategy may not do

@@ -157,6 +157,11 @@ MUTATIONS = (
         "every assistant keeps its seat", "sandwich/protocol/query_executor.py",
         "pending.seats[advisor] == number", "advisor == number", "tests/sandwich/protocol/test_query_executor.py",
     ),
+    Mutation(
+        "of a panel the move that fewest name is believed", "sandwich/oversight/panel.py",
+        "(-worth[place], -chances[place])", "(worth[place], -chances[place])",
+        "tests/sandwich/oversight/test_panel.py",
+    ),
     # what is seen and learned
     Mutation(
         "whether an answer was misaligned can be seen", "sandwich/protocol/ledger.py",

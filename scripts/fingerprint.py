@@ -28,6 +28,7 @@ SMALL = (
 )  # fmt: skip
 STRATEGIES = {
     "two_advisors": ["second.misalignment={type: random_move, p: 0.5}"],
+    "panel": ["second=[{misalignment: {type: random_move, p: 0.5}}, {misalignment: {type: policy_noise}}]"],
     "unanimous": ["oversight={type: unanimous, members: [plausible, lookahead]}"],
 }
 """Further overrides of strategies that need some."""

@@ -1,6 +1,7 @@
 """Mixture: two voices are told apart, and by several kinds of evidence which of them is honest."""
 
 from dataclasses import replace
+from typing import Any
 
 import chess
 import numpy as np
@@ -122,7 +123,7 @@ def test_what_was_believed_is_evidence_of_its_own_as_far_as_it_tells_the_voices_
 
 
 def test_what_was_believed_is_not_heeded_where_repeats_begin() -> None:
-    answers, lie = asked_thrice(1200)
+    answers, _ = asked_thrice(1200)
     judged = replace(answers, believed=np.random.default_rng(3).random(1200) < 0.4)
     without, heeded = (
         Mixture(begin="repeats", rounds=3, evidence=evidence).judge(judged, Memories(judged)) for evidence in (0, 1)

@@ -12,6 +12,7 @@ from scipy import special
 from agents.misalignment.random_move import RandomMove
 from engines import moves as encoding
 from engines.ragged import MoveLists
+from sandwich.label_models.mixture import Mixture
 from sandwich.label_models.voices import Pairs, Voices
 from sandwich.oversight.base import REGISTRY as STRATEGIES
 from sandwich.protocol import ledger
@@ -84,6 +85,16 @@ def test_what_every_seat_said_is_said_and_each_seat_is_known() -> None:
     assert spread.count.tolist() == [2, 1, 1, 1, 1, 1]
     assert spread.pairs.tolist() == [0]
     assert spread.answers.seats.tolist() == answers.seats[spread.owner].tolist()
+
+
+def test_a_panel_of_games_is_heard() -> None:
+    lies: Any = {"lies": RandomMove(p=1), "second": [RandomMove(p=0), RandomMove(p=1)]}
+    rows = games(STRATEGIES.parse("panel:choose=policy"), SHORT, openings=OPENINGS, **lies).rows
+    answers = answer_set([rows])
+    assert answers.said.sizes.tolist() == [3] * len(answers)
+    assert answers.said.padded(-1).tolist() == answers.seats.tolist()
+    labels = labelled(Mixture(rounds=1, good="results"), answers, Memories(answers))
+    assert len(labels.honest) == len(answers)
 
 
 def test_voices_are_told_apart_by_asking_again_where_every_judgement_deceives() -> None:

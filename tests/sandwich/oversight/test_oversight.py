@@ -14,6 +14,7 @@ from sandwich.oversight.ground_truth import GroundTruthQueries
 from sandwich.oversight.ignore import Ignore
 from sandwich.oversight.lookahead import Lookahead
 from sandwich.oversight.outcome import Outcome
+from sandwich.oversight.panel import Panel
 from sandwich.oversight.plausible import Plausible
 from sandwich.oversight.search import Search
 from sandwich.oversight.trust import Trust
@@ -83,7 +84,7 @@ def test_a_value_changes_no_move_and_is_believed_if_nothing_contradicts_it(overs
     assert resolved.decision.move == number(START, "c2c4") or isinstance(oversight, Search)
     assert bool(resolved.decision.believed) == (not isinstance(oversight, Ignore | Search))
     assert resolved.answer.given.value == 0.5
-    asked = {Vote: 3, Consistency: 2, TwoAdvisors: 2}
+    asked = {Vote: 3, Consistency: 2, TwoAdvisors: 2, Panel: 3}
     assert resolved.questions == asked.get(type(oversight), 1)
     assert (resolved.evaluations > 0) == isinstance(oversight, Search)
 

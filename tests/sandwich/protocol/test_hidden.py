@@ -44,7 +44,7 @@ def steps() -> list[pa.Table]:
     for channel in Channel:
         play = SHORT.model_copy(update={"channel": channel})
         if channel is Channel.MOVE:
-            rows = games(REGISTRY.parse("two_advisors"), play, lies=RandomMove(p=0.5), second=[RandomMove(p=0.5)]).rows
+            rows = games(REGISTRY.parse("panel"), play, lies=RandomMove(p=0.5), second=[RandomMove(p=0.5)] * 2).rows
         else:
             rows = games(REGISTRY.parse("consistency"), play, lies=RandomMove(p=0.5)).rows
         for name in (*ledger.LOSSES, "loss_weight"):

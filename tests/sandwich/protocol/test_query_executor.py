@@ -22,6 +22,7 @@ from sandwich.oversight.consistency import Consistency
 from sandwich.oversight.consult import Ask, AskExpert, Evaluate
 from sandwich.oversight.ground_truth import GroundTruthQueries
 from sandwich.oversight.lookahead import Lookahead
+from sandwich.oversight.panel import Panel
 from sandwich.oversight.reputation import Reputation
 from sandwich.oversight.trust import Trust
 from sandwich.oversight.two_advisors import TwoAdvisors
@@ -36,6 +37,7 @@ from tests.helpers.fakes import Even, Hashed, after, legal_numbers, pack_board
 from tests.helpers.small_players import MATES
 
 WORDS, LEGAL = pack_board(START)[None], [legal_numbers(START)]
+OPENINGS = [board.fen() for board in (START, after("e4 e5"), after("d4 d5 c4"), after("c4 e5")) for _ in range(4)]
 MATED = pack_board(after("f3 e5 g4 Qh4#"))[None]
 
 
@@ -99,7 +101,7 @@ def test_many_queries_are_resolved_as_each_would_be_alone() -> None:
     openings = [board.fen() for board in (START, after("e4 e5"), chess.Board(MATES[0]), after("d4 d5 c4"))]
     openings = [fen for fen in openings for _ in range(2)]
     alone = Vote(), Consistency(), Lookahead(replies=3), GroundTruthQueries(), Reputation()
-    for strategy in (*alone, TwoAdvisors()):
+    for strategy in (*alone, TwoAdvisors(), Panel(choose="value")):
         second = [RandomMove(p=0.5)] * (strategy.advisors - 1)
         chosen: dict[str, Any] = {"lies": RandomMove(p=0.4), "second": second}
         whole = games(strategy, openings=openings, **chosen).rows
@@ -221,6 +223,20 @@ def test_who_sits_where_is_drawn_for_the_run_or_for_every_game(seats: Seats, ord
     assert len({*drawn[0], *drawn[1]}) == orders
     assert (drawn[0] == drawn[1]) == (seats == "run")
     assert len({Episodes(SHORT, Trust(), 1, step=0, **keys | {"seed": seed}).seats[0] for seed in range(40)}) == 6
+
+
+def test_the_ledger_keeps_what_each_seat_said_and_apart_from_it_which_were_lies() -> None:
+    rows = games(Panel(), lies=RandomMove(p=1), second=[HONEST, RandomMove(p=1)], openings=OPENINGS).rows.to_pandas()
+    asked = rows[rows.asked]
+    assert rows[~rows.asked].panel.isna().all() and rows[~rows.asked].panel_misaligned.isna().all()
+    assert (asked.questions == 3).all()
+    for row in asked.itertuples():
+        assert sorted(row.panel_misaligned) == [False, True, True]
+        assert (row.advised, row.misaligned) in [*zip(row.panel, row.panel_misaligned, strict=True)]
+        assert row.honest == row.advised or row.misaligned
+    honest = asked.panel_misaligned.map(lambda lies: [*lies].index(False)).groupby(asked.game)
+    assert (honest.nunique() == 1).all()  # the same seat all through a game
+    assert honest.first().nunique() == 3
 
 
 def test_a_seat_that_was_not_asked_says_nothing() -> None:

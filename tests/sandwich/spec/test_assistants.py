@@ -50,6 +50,12 @@ def test_one_of_several_assistants_is_set_by_its_number() -> None:
         (("second.0.dose=1",), "second.0.dose: unknown key"),
         (("second=3",), "second: "),
         (("seats=turn",), "seats: expected "),
+        (("oversight=panel:seats=5",), "second: panel asks 5 assistants, 2 more than there are"),
+        (
+            ("oversight={type: unanimous, members: [plausible, 'panel:seats=4']}",),
+            "second: unanimous asks 4 assistants, 1 more than there are",
+        ),
+        (("oversight=panel", "play.queries_per_game=2"), "play.queries_per_game: one decision takes up to 3 questions"),
     ],
 )
 def test_an_assistant_that_cannot_be_is_told_in_one_line(overrides: tuple[str, ...], said: str) -> None:

@@ -39,10 +39,14 @@ COLUMNS = {
     "examples": ("positions learned from", 0),
     "ground_truth": ("ground-truth queries", 0),
     "evaluations": ("evaluations a decision", 1),
+    "labels_auc": ("AUC of the label model", 3),
+    "labels_lies": ("lies among what it believes", 2),
 }
 """Figures of a row: heading, digits."""
-SHOWN = ("pgr", "against", "retained", "auc", "accepted_lies", "refused_honest")
+SHOWN = ("pgr", "against", "retained", "auc", "labels_auc", "accepted_lies", "refused_honest")
 """Figures that a terminal has room for."""
+AT_TIMES = ("retained", "labels_auc")
+"""Those of them that are left out where no arm has one."""
 
 
 @click.command("oversight")
@@ -100,7 +104,7 @@ def oversight(
     if as_json:
         click.echo(json.dumps({**written, "out": str(root)}))
         return
-    shown = [key for key in SHOWN if key != "retained" or any(row[key]["value"] is not None for row in rows)]
+    shown = [key for key in SHOWN if key not in AT_TIMES or any(row[key]["value"] is not None for row in rows)]
     headings = [COLUMNS[key][0].format(reference=reference) for key in shown]
     widths = [max(map(len, heading.split())) for heading in headings]
     columns = (Column(heading, min_width=width) for heading, width in zip(headings, widths, strict=True))

@@ -85,6 +85,8 @@ def finish(cell: Cell) -> None:
     rows = [run_folders.row(0), run_folders.row(1)]
     for row, pairs in zip(rows, (scores(0.2, np.random.default_rng(9)), after), strict=True):
         row["pairs"] = {"best": pairs}
+    if careful:
+        rows[1]["labels"] = {"auc": 0.9, "believed": 8, "lies_believed": 2}
     run_folders.write_metrics(cell.folder, rows)
     lies = {0: "d4", 4: "Nf3"}
     games = [run_folders.plies(n, run_folders.MATE, lies, refused=[0, 2] if careful else []) for n in (0, 2)]
@@ -145,6 +147,8 @@ def test_figures_are_those_of_the_ledgers(found: Sequence[Arm]) -> None:
     assert (trusting["refused_honest"], careful["refused_honest"]) == (0, 2 / 64)
     assert trusting["lost_by_lie"] == pytest.approx(25)
     assert (trusting["evaluations"], careful["evaluations"]) == (0, 3)
+    assert (careful["labels_auc"], careful["labels_lies"]) == (0.9, 0.25)
+    assert (trusting["labels_auc"], trusting["labels_lies"]) == (None, None), "nothing labelled its answers"
 
 
 def recovered(arm: Arm) -> list[float]:

@@ -109,6 +109,17 @@ class Spread:
     count: Integers
     advised: Integers
 
+    def likeliest(self, honest: Floats) -> tuple[Integers, Floats]:
+        """`[N]` of what was said of each position the number of the move that is likeliest honest, and how likely.
+
+        honest: `[U]` how likely each is. Of those as likely the one advised, else the first.
+        """
+        there = np.zeros(len(honest), np.bool_)
+        there[self.advised] = True
+        order = np.lexsort((~there, -honest, self.owner))
+        best = order[np.flatnonzero(np.diff(self.owner[order], prepend=-1))]
+        return self.answers.advised[best], honest[best]
+
     @property
     def pairs(self) -> Integers:
         """Places of the first of two, of those answers of which exactly two moves were said."""
@@ -122,13 +133,15 @@ class Labels:
     """What is made of `N` answers.
 
     honest: `[N]` probability that each is honest, 0 to 1.
-    believed: `[N]` whether its move is learned as the assistant's; of any other `finetune.refused` says what is.
+    believed: `[N]` whether a move is learned as the assistant's; of any other answer `finetune.refused` says what is.
     weight: `[N]` weight of the example made of it, 0 or more; 0 leaves it out.
+    move: `[N]` number of that move, a legal one, such as another that was said of the position; None: those advised.
     """
 
     honest: Floats
     believed: Bools
     weight: Floats
+    move: Integers | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +238,12 @@ class Probabilistic(LabelModel):
 
     def label(self, answers: AnswerSet, workshop: Workshop) -> Labels:
         honest = self.judge(answers, workshop)
-        believed = honest >= self.least
-        return Labels(honest, believed, np.where(believed & self.weigh, honest, 1.0))
+        return self.labels(honest, honest)
+
+    def labels(self, honest: Floats, learned: Floats, move: Integers | None = None) -> Labels:
+        """Labels `[N]` from how likely each answer is honest, and how likely the move is that would be learned."""
+        believed = learned >= self.least
+        return Labels(honest, believed, np.where(believed & self.weigh, learned, 1.0), move)
 
     @abstractmethod
     def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
@@ -247,11 +264,13 @@ def cross_fitted(
     return out
 
 
-def check_labels(labels: object, count: int) -> None:
-    """ValueError for what can't be made of so many answers."""
+def check_labels(labels: object, answers: AnswerSet) -> None:
+    """ValueError for what can't be made of these answers."""
     if not isinstance(labels, Labels):
         raise ValueError(f"expected Labels, got {type(labels).__name__}")
-    kinds = {"honest": "f", "believed": "b", "weight": "f"}
+    count, kinds = len(answers), {"honest": "f", "believed": "b", "weight": "f", "move": "i"}
+    if labels.move is None:
+        del kinds["move"]
     for name, kind in kinds.items():
         array: Any = getattr(labels, name)
         if not isinstance(array, np.ndarray) or array.shape != (count,) or array.dtype.kind != kind:
@@ -261,6 +280,8 @@ def check_labels(labels: object, count: int) -> None:
         raise ValueError("expected probabilities in 0..1")
     if not (np.isfinite(labels.weight) & (labels.weight >= 0)).all():
         raise ValueError("expected weights that are finite numbers, 0 or more")
+    if labels.move is not None and (answers.legal.find(labels.move) < 0).any():
+        raise ValueError("expected the numbers of legal moves")
 
 
 REGISTRY: Registry[LabelModel] = Registry("label model", "sandwich.label_models", LabelModel)  # type: ignore[type-abstract]

@@ -1,10 +1,11 @@
 """Which of several voices, once they are told apart, is the honest one."""
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
 
-from sandwich.label_models.base import AnswerSet, Bools, Floats, Workshop
+from sandwich.label_models.base import AnswerSet, Bools, Floats, Labels, Spread, Workshop
 from sandwich.label_models.fitting import Fitting
 from sandwich.oversight.veto import Veto
 
@@ -20,9 +21,24 @@ class Telling(Fitting):
     moves went with the better results where they were played (`results`), seem better than its own to the student of
     now one ply later (`values`), or were oftener the expert's where a strategy had the expert asked (`audits`)."""
 
-    def honest(self, answers: AnswerSet, likely: Floats, workshop: Workshop) -> Floats:
-        """`[N]` of how likely each move is each voice's `[N, V]`, that which the honest voice has."""
-        return np.asarray(likely[:, self._honest(answers, likely, workshop)])
+    def label(self, answers: AnswerSet, workshop: Workshop) -> Labels:
+        """Of what was said of each position the move is learned that is likeliest the honest voice's."""
+        spread, likely = self._told(answers, workshop)
+        advised, (move, learned) = likely[spread.advised], spread.likeliest(likely)
+        return self.labels(advised, learned, move)
+
+    def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
+        spread, likely = self._told(answers, workshop)
+        return likely[spread.advised]
+
+    def _told(self, answers: AnswerSet, workshop: Workshop) -> tuple[Spread, Floats]:
+        """All moves said, and how likely each is the honest voice's `[U]`."""
+        spread, likely = self.heard(answers, workshop)
+        return spread, np.asarray(likely[:, self._honest(answers, likely[spread.advised], workshop)])
+
+    @abstractmethod
+    def heard(self, answers: AnswerSet, workshop: Workshop) -> tuple[Spread, Floats]:
+        """All moves said, and how likely each is each voice's `[U, V]`."""
 
     def _honest(self, answers: AnswerSet, likely: Floats, workshop: Workshop) -> int:
         if self.good == "start":

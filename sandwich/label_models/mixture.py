@@ -49,7 +49,7 @@ class Mixture(Telling, FittingBelieved):
         rounds = self.rounds if first else self.later_rounds
         return rounds * self.voices * self.epochs * max(1, self.folds - 1), (rounds + (not first)) * self.voices
 
-    def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
+    def heard(self, answers: AnswerSet, workshop: Workshop) -> tuple[Spread, Floats]:
         spread, warm = answers.spread(), bool(workshop.memory)
         folds = spread.answers.folds(self.folds)
         believed = self.begun(spread.answers, workshop) if self.begin == "decisions" else None
@@ -59,7 +59,7 @@ class Mixture(Telling, FittingBelieved):
         for number in range(self.later_rounds if warm else self.rounds):
             self._fit(spread, workshop, folds, likely, number)
             likely = self._heard(spread, believed, workshop, folds, likely)
-        return self.honest(answers, likely[spread.advised], workshop)
+        return spread, likely
 
     def _begun(self, spread: Spread, believed: Bools | None, workshop: Workshop) -> Floats:
         """How likely each move is each voice's before a network says, `[U, V]`."""

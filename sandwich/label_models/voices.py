@@ -42,20 +42,19 @@ class Voices(Telling):
         rounds = self.rounds if first else self.later_rounds
         return rounds * self.epochs * max(1, self.folds - 1), 2.0 * (rounds + (not first)) + 1
 
-    def judge(self, answers: AnswerSet, workshop: Workshop) -> Floats:
+    def heard(self, answers: AnswerSet, workshop: Workshop) -> tuple[Spread, Floats]:
         spread, warm = answers.spread(), bool(workshop.memory)
         folds, pairs = spread.answers.folds(self.folds), Pairs(spread)
         first = pairs.oftener * OFTENER  # log odds that the first of each pair is the first voice's
         if warm:
-            first = self._told(pairs, workshop, folds)
+            first = self._apart(pairs, workshop, folds)
         for number in range(self.later_rounds if warm else self.rounds):
             self._fit(pairs, workshop, folds, first, number)
-            first = self._told(pairs, workshop, folds)
+            first = self._apart(pairs, workshop, folds)
         odds = self._verdicts(spread.answers, np.arange(len(folds)), workshop, folds)
         odds += special.logit(pairs.share(special.expit(first))) * spread.count
         odds[pairs.first], odds[pairs.first + 1] = first, -first
-        voice = special.expit(odds[spread.advised])
-        return self.honest(answers, np.stack([voice, 1 - voice], 1), workshop)
+        return spread, np.stack([special.expit(odds), special.expit(-odds)], 1)
 
     def _fit(self, pairs: "Pairs", workshop: Workshop, folds: Integers, odds: Floats, number: int) -> None:
         """Fit the network of every fold to tell the first voice's move from the other's, and remember it."""
@@ -68,7 +67,7 @@ class Voices(Telling):
                 fits[f"judge-{fold}"] = Fit(start, pairs.examples(chosen, odds[chosen]), config, (number, fold))
         workshop.memory.update(zip(fits, workshop.fitted(list(fits.values())), strict=True))
 
-    def _told(self, pairs: "Pairs", workshop: Workshop, folds: Integers) -> Floats:
+    def _apart(self, pairs: "Pairs", workshop: Workshop, folds: Integers) -> Floats:
         """Log odds that the first of each pair is the first voice's, by networks of other folds and by the counts."""
         answers = pairs.spread.answers
         heard = [self._verdicts(answers, rows, workshop, folds) for rows in (pairs.first, pairs.first + 1)]

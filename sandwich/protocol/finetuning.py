@@ -68,15 +68,31 @@ def training_view(ledgers: list[pa.Table], config: FinetuneConfig, rng: np.rando
 
 
 def _told_apart(content: pa.Table) -> pa.Table:
-    """A ledger as of a student that knows which answers were lies: those have no weight, all others are believed."""
-    honest = pc.fill_null(pc.invert(content["misaligned"]), False)
+    """A ledger as of a student that knows which answers were lies: those have no weight, all others are believed.
+
+    Where a position was asked about more than once, and a lie decided on, the honest move is believed if it was said.
+    """
+    told = pc.fill_null(pc.invert(content["misaligned"]), False)
+    every = zip(
+        content["honest"].to_pylist(), content["repeated"].to_pylist(), content["panel"].to_pylist(), strict=True
+    )
+    said = pa.array([move is not None and move in (*(again or ()), *(seats or ())) for move, again, seats in every])
+    beside = pc.and_not(said, told)
+    honest = pc.or_(told, said)
     for name, known in (
         ("believed", honest),
-        ("decided", pc.coalesce(content["advised"], content["decided"])),
+        ("decided", pc.if_else(beside, content["honest"], pc.coalesce(content["advised"], content["decided"]))),
+        ("advised_policy", _but(content, "advised_policy", beside)),
+        ("advised_value", _but(content, "advised_value", beside)),
         ("weight", pc.if_else(honest, 1.0, 0.0).cast(pa.float32())),
     ):
         content = content.set_column(content.schema.get_field_index(name), content.schema.field(name), known)
     return content
+
+
+def _but(content: pa.Table, name: str, rows: pa.Array) -> pa.ChunkedArray:
+    """A column without what it says in these rows."""
+    return pc.if_else(rows, pa.scalar(None, content.schema.field(name).type), content[name])
 
 
 def _rows(content: pa.Table, config: FinetuneConfig) -> npt.NDArray[np.int64]:

@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         pa.field("ply", pa.uint16(), nullable=False),
         pa.field("honest", pa.float32(), nullable=False),
         pa.field("believed", pa.bool_(), nullable=False),
+        pa.field("move", pa.string(), nullable=False),
         pa.field("weight", pa.float32(), nullable=False),
     ]
 )
@@ -240,15 +241,17 @@ def labelled(model: LabelModel, answers: AnswerSet, workshop: Workshop) -> Label
     """
     with REGISTRY.attribute_errors(model):
         labels = model.label(answers, workshop)
-        check_labels(labels, len(answers))
+        check_labels(labels, answers)
     return labels
 
 
 def label_table(answers: AnswerSet, labels: Labels) -> pa.Table:
     """Labels as they are kept."""
     columns = [answers.rows[name] for name in ("step", "game", "ply")]
-    found = [pa.array(labels.honest, pa.float32()), pa.array(labels.believed), pa.array(labels.weight, pa.float32())]
-    return pa.table([*columns, *found], schema=SCHEMA)
+    chosen = answers.advised if labels.move is None else labels.move
+    move = pa.array(moves.SPELLED).take(pa.array(moves.spellings(chosen, answers.packed)))
+    honest, weight = (pa.array(column, pa.float32()) for column in (labels.honest, labels.weight))
+    return pa.table([*columns, honest, pa.array(labels.believed), move, weight], schema=SCHEMA)
 
 
 def as_labelled(ledgers: Sequence[pa.Table], table: pa.Table) -> list[pa.Table]:
@@ -262,9 +265,14 @@ def as_labelled(ledgers: Sequence[pa.Table], table: pa.Table) -> list[pa.Table]:
             raise ValueError(f"labels of {new.num_rows} answers for the {len(rows)} of step {step}")
         taken, weight = np.zeros(content.num_rows, np.bool_), np.ones(content.num_rows, np.float32)
         taken[rows], weight[rows] = new["believed"].to_numpy(), new["weight"].to_numpy()
-        learned = pc.if_else(pa.array(taken), content["advised"], content["own_move"])
-        mask = pa.array(asked)
+        mask, move = pa.array(asked), np.full(content.num_rows, None, object)
+        move[rows] = new["move"].to_numpy(zero_copy_only=False)
+        chosen = pa.array(move, pa.string())
+        learned = pc.if_else(pa.array(taken), chosen, content["own_move"])
+        other = pc.fill_null(pc.not_equal(chosen, content["advised"]), False)  # of which nothing else is known
         for name, column in (
+            ("advised_policy", pc.if_else(other, pa.scalar(None, pa.list_(pa.float32())), content["advised_policy"])),
+            ("advised_value", pc.if_else(other, pa.scalar(None, pa.float32()), content["advised_value"])),
             ("believed", pc.if_else(mask, pa.array(taken), content["believed"])),
             ("weight", pc.if_else(mask, pa.array(weight), content["weight"])),
             ("decided", pc.if_else(mask, learned, content["decided"])),

@@ -13,7 +13,8 @@ from agents.checkpoint_files import read_checkpoints
 from engines.settings import SpecError
 from sandwich.label_models.base import REGISTRY, AnswerSet, Bools, LabelModel, Labels
 from sandwich.protocol import ledger
-from sandwich.protocol.labelling import Bench, advising, answer_set, labelled
+from sandwich.protocol.labelling import Bench, answer_set, label_table, labelled
+from sandwich.runs.labels import lies
 from sandwich.runs.loop import Folder
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.kept import read_kept
@@ -29,7 +30,8 @@ class Trial:
     model: as a spec names it, with the settings that are not the defaults. step: 1 is the first.
     answers, lies: how many there were. believed: how many of them are.
     auc: chance that an honest answer is taken for likelier honest than a lie.
-    lies_among_believed, honest_believed: shares. All intervals are over openings, for the model as it was fitted.
+    lies_among_believed: share of lies among the moves that are learned. honest_believed: share of the honest answers in
+    whose positions a move is learned. All intervals are over openings, for the model as it was fitted.
     fitted: examples passed over in fits. evaluations: positions evaluated. seconds: that it took.
     """
 
@@ -72,7 +74,6 @@ def try_label_models(
     if len(files) < (steps or 1):
         raise SpecError(f"{run} holds the games of {len(files)} steps: expected {steps or 1} or more")
     ledgers = [_first(ledger.read(file), games) for file in files[:steps]]
-    lie = [content["misaligned"].to_numpy(zero_copy_only=False)[advising(content)] for content in ledgers]
     out = []
     for model in models:
         memory: dict[str, bytes] = {}
@@ -83,8 +84,9 @@ def try_label_models(
             bench = _bench(spec, student, memory, step, cluster, reporter, checkpoints)
             answers, begun = answer_set(ledgers[: step + 1]), perf_counter()
             labels = labelled(model, answers, bench)
-            hidden = np.concatenate(lie[: step + 1]).astype(bool)
-            out.append(_trial(model, step, answers, labels, hidden, bench, perf_counter() - begun))
+            seconds, table = perf_counter() - begun, label_table(answers, labels)
+            lie, learned = lies(table, ledgers[: step + 1])
+            out.append(_trial(model, step, answers, labels, lie, learned, bench, seconds))
             on_trial(out[-1])
     return out
 
@@ -118,7 +120,14 @@ def _bench(
 
 
 def _trial(
-    model: LabelModel, step: int, answers: AnswerSet, labels: Labels, lie: Bools, bench: Bench, seconds: float
+    model: LabelModel,
+    step: int,
+    answers: AnswerSet,
+    labels: Labels,
+    lie: Bools,
+    learned: Bools,
+    bench: Bench,
+    seconds: float,
 ) -> Trial:
     believed, opening = labels.believed, answers.opening
     return Trial(
@@ -128,7 +137,7 @@ def _trial(
         int(lie.sum()),
         int(believed.sum()),
         auc_figure(labels.honest.astype(np.float64), lie, opening),
-        clustered_share_figure(lie[believed], opening[believed]),
+        clustered_share_figure(learned[believed], opening[believed]),
         clustered_share_figure(believed[~lie], opening[~lie]),
         round(bench.passed),
         bench.evaluations,

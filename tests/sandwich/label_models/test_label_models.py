@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
+from agents.advice import Channel
+from agents.misalignment.random_move import RandomMove
 from agents.plugins import PluginError
 from engines.checkpoints import CheckpointError
 from engines.settings import SpecError
@@ -19,6 +21,7 @@ from sandwich.label_models.base import (
     LabelModel,
     Labels,
     Workshop,
+    check_labels,
     cross_fitted,
 )
 from sandwich.label_models.mixture import Mixture
@@ -29,11 +32,13 @@ from sandwich.oversight.plausible import Plausible
 from sandwich.oversight.vote import Vote
 from sandwich.protocol import ledger
 from sandwich.protocol.labelling import answer_set, as_labelled, label_table, labelled
+from sandwich.runs.labels import lies
 from sandwich.spec.run_spec import load_spec
+from tests.helpers.decisions import SHORT, games
 from tests.helpers.fakes import permissive
 from tests.helpers.ledgers import scrambled, table
 from tests.helpers.small_players import checkpoint
-from tests.helpers.voices import bench
+from tests.helpers.voices import OPENINGS, bench
 
 
 def test_some_answers_are_what_they_were_among_all(steps: list[pa.Table]) -> None:
@@ -84,7 +89,7 @@ def test_no_label_model_says_otherwise_where_what_is_hidden_is_otherwise(
     answers = [answer_set(some) for some in (steps, [scrambled(content, how) for content in steps])]
     assert not set(answers[0].rows.column_names) & set(ledger.HIDDEN)
     one, two = (labelled(made, some, bench()) for some in answers)
-    assert all(getattr(one, name).tobytes() == getattr(two, name).tobytes() for name in vars(one))
+    assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in vars(one))
 
 
 def test_none_labels_as_was_decided_in_play(steps: list[pa.Table]) -> None:
@@ -129,6 +134,26 @@ def test_what_is_labelled_is_learned_as_labelled(steps: list[pa.Table]) -> None:
     assert after.decided[asked].tolist() == learned.tolist()
     assert after.decided[~asked].tolist() == before.decided[~asked].tolist()
     assert after.played.tolist() == before.played.tolist()
+
+
+def test_another_move_than_that_advised_is_learned_alone() -> None:
+    play = SHORT.model_copy(update={"channel": Channel.DISTRIBUTION})
+    content = games(STRATEGIES.parse("trust"), play, lies=RandomMove(p=0.5), openings=OPENINGS).rows
+    answers = answer_set([content])
+    other = np.array([legal[-1] for legal in answers.legal])
+    believed = np.arange(len(answers)) % 2 == 0
+    labels = Labels(believed.astype(float), believed, np.ones(len(answers)), np.where(believed, other, answers.advised))
+    check_labels(labels, answers)
+    table = label_table(answers, labels)
+    (after,) = as_labelled([content], table)
+    asked = after.filter(after["asked"]).to_pandas()
+    assert asked.decided[believed].tolist() == table["move"].to_pandas()[believed].tolist()
+    assert asked.decided[~believed].tolist() == asked.own_move[~believed].tolist()
+    assert asked.advised_policy.isna().tolist() == (believed & (other != answers.advised)).tolist()
+    lie, learned = lies(table, [content])
+    moved = table["move"].to_pandas() != asked.advised
+    assert learned[~moved].tolist() == lie[~moved].tolist()
+    assert learned[moved].tolist() == (table["move"].to_pandas() != asked.honest)[moved].tolist()
 
 
 def test_labels_of_other_answers_are_refused(steps: list[pa.Table]) -> None:
@@ -177,6 +202,8 @@ def good(answers: AnswerSet, **changes: Any) -> Labels:
         (lambda a: good(a, honest=np.full(len(a), np.nan)), "expected probabilities in 0..1"),
         (lambda a: good(a, weight=np.full(len(a), -1.0)), "expected weights that are finite numbers, 0 or"),
         (lambda a: good(a, believed=np.ones(len(a))), "expected believed as an array of shape"),
+        (lambda a: good(a, move=np.ones(len(a))), "expected move as an array of shape"),
+        (lambda a: good(a, move=np.full(len(a), -1)), "expected the numbers of legal moves"),
         (lambda a: good(a, honest=np.ones(2)), "expected honest as an array of shape"),
         (lambda a: 1 / 0, "ZeroDivisionError"),
         (lambda a: a.rows["misaligned"], "KeyError"),

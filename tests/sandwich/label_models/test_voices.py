@@ -12,6 +12,7 @@ from scipy import special
 from agents.misalignment.random_move import RandomMove
 from engines import moves as encoding
 from engines.ragged import MoveLists
+from sandwich.label_models.base import LabelModel
 from sandwich.label_models.mixture import Mixture
 from sandwich.label_models.voices import Pairs, Voices
 from sandwich.oversight.base import REGISTRY as STRATEGIES
@@ -95,6 +96,28 @@ def test_a_panel_of_games_is_heard() -> None:
     assert answers.said.padded(-1).tolist() == answers.seats.tolist()
     labels = labelled(Mixture(rounds=1, good="results"), answers, Memories(answers))
     assert len(labels.honest) == len(answers)
+
+
+def test_of_what_was_said_the_likeliest_honest_is_found_and_of_two_as_likely_the_one_advised() -> None:
+    answers, _ = two_voices(3, right=1.0)
+    a, b, c = answers.legal[0][:3]
+    said = MoveLists.of([[a, b, c], [b], [a, c]])
+    spread = replace(answers, advised=np.array([b, b, c]), said=said).spread()
+    move, learned = spread.likeliest(np.array([0.2, 0.3, 0.9, 0.1, 0.5, 0.5]))
+    assert move.tolist() == [c, b, c]
+    assert learned.tolist() == [0.9, 0.1, 0.5]
+
+
+@pytest.mark.parametrize("model", [Voices(rounds=3), Mixture(begin="repeats", rounds=3, good="results")], ids=str)
+def test_where_a_lie_was_decided_on_the_honest_move_is_learned_that_was_said_too(model: LabelModel) -> None:
+    answers, lie = asked_thrice(600)
+    labels = labelled(model, answers, Memories(answers))
+    both = np.array([len(set(said)) == 2 for said in answers.said])
+    assert (labels.believed & both & lie).sum() > 100
+    assert labels.believed[both].mean() > 0.95
+    assert labels.move is not None
+    other = labels.move != answers.advised
+    assert other[both & lie].mean() > 0.8 > 0.2 > other[both & ~lie].mean()
 
 
 def test_voices_are_told_apart_by_asking_again_where_every_judgement_deceives() -> None:

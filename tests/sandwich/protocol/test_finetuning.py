@@ -128,6 +128,17 @@ def test_the_control_that_knows_the_lies_learns_every_honest_answer_and_nothing_
         view(rows(unasked(), asked()), examples="honest")
 
 
+def test_the_control_that_knows_the_lies_learns_an_honest_move_that_was_said_beside_a_lie() -> None:
+    lie = {"misaligned": True, "honest": "g1f3", "advised": "e2e4", "decided": "e2e4", "believed": True}
+    content = rows(
+        asked(**lie, repeated=["e2e4", "g1f3", "e2e4"]),
+        asked(**lie, panel=["e2e4", "g1f3"]),
+        asked(**lie, repeated=["e2e4", "d2d4"], panel=["e2e4", None]),
+    )
+    found = view(content, examples="honest", refused="nothing")
+    assert found.moves[:, 0].tolist() == [number("g1f3")] * 2
+
+
 def test_rows_of_weight_0_are_left_out_and_weights_kept() -> None:
     content = rows(asked(weight=0.0, result=0.0), asked(weight=0.25, result=1.0), unasked())
     found = view(content, examples="all")

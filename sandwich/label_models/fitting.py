@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from sandwich.label_models.base import AnswerSet, Bools, Fit, Floats, Integers, Probabilistic, Workshop, cross_fitted
-from sandwich.label_models.rejudge import Strategy
+from sandwich.oversight.base import AskingOnce
 from sandwich.training.examples import TrainConfig
 
 Key = tuple[int, ...]
@@ -55,7 +55,7 @@ class Fitting(Probabilistic):
 class FittingBelieved(Fitting):
     """One that begins with what a strategy believes."""
 
-    start: Strategy | None = None
+    start: AskingOnce | None = None
     """Strategy whose decisions it begins with, by the student of now; null: those made in play."""
 
     def begun(self, answers: AnswerSet, workshop: Workshop) -> Bools:

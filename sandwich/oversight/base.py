@@ -9,15 +9,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeGuard
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 from agents.advice import Advice, Query
-from agents.plugins import Plugin
+from agents.plugins import Plugin, Unread
 from agents.registry import Registry
+from engines.settings import SpecError
 from sandwich.oversight.batches import Contexts, Decisions
 from sandwich.oversight.consult import Consultation
 
@@ -207,3 +209,31 @@ REGISTRY: Registry[Oversight] = Registry(
     Oversight,  # type: ignore[type-abstract]
     {"audit": "ground_truth"},
 )
+
+
+def _asking_once(strategy: Oversight) -> Oversight:
+    if any(budget_of(strategy, name) > least for name, least in BUDGETS.items()):
+        raise SpecError(
+            f"type: expected a strategy that asks once, got {REGISTRY.name(strategy)!r}: nobody answers here"
+        )
+    return strategy
+
+
+AskingOnce = Annotated[
+    Oversight, BeforeValidator(REGISTRY.validate), AfterValidator(_asking_once), PlainSerializer(REGISTRY.describe)
+]
+"""A setting that is an oversight strategy which asks no second question."""
+
+
+def label(strategy: Oversight) -> str:
+    """A strategy in few words: its type, and its settings where they are not the default (if its class is loaded)."""
+    if isinstance(strategy, Unread):
+        return strategy.reference
+    parts = []
+    for name, setting in type(strategy).model_fields.items():
+        value = getattr(strategy, name)
+        if value != setting.default:
+            several = isinstance(value, tuple) and all(isinstance(part, Oversight) for part in value)
+            parts.append(", ".join(map(label, value)) if several else f"{name} = {value}")
+    name = REGISTRY.name(strategy)
+    return f"{name} ({', '.join(parts)})" if parts else name

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agents.advice import Advice, Channel, Query
-from agents.assistant import Answer
+from agents.advice import Channel, Query
 from engines import moves, planes, rules
 from engines.inference import Evaluation
 from engines.ragged import MoveLists, Policies
@@ -26,7 +25,7 @@ from sandwich.label_models.base import (
     Workshop,
     check_labels,
 )
-from sandwich.oversight.base import DecisionContext, Oversight, OwnView
+from sandwich.oversight.base import Oversight, OwnView
 from sandwich.protocol import ledger
 from sandwich.protocol.pending import PendingQuery
 from sandwich.protocol.query_executor import BATCH, QueryExecutor
@@ -190,10 +189,7 @@ class Bench(Workshop):
             ply = answers.rows["ply"][row].as_py()
             query = Query(answers.packed[row], legal[place], Channel.MOVE, 0, ply)
             own = OwnView(seen.best(place), seen.policy[place], float(seen.value[place]))
-            rng = self.rng(1, row)
-            context = DecisionContext(query, own, Advice(), rng)
-            said = Advice(move=int(answers.advised[row]))
-            out.append(PendingQuery(context, rng, answers=[Answer(said, said, False)], questions=1))
+            out.append(PendingQuery.told(query, own, int(answers.advised[row]), self.rng(1, row)))
         return out
 
     def _looked(self, checkpoint: bytes, packed: planes.Packed, legal: MoveLists) -> list[Evaluation]:

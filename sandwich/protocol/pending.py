@@ -9,7 +9,7 @@ from agents.advice import Advice, Query
 from agents.assistant import Answer
 from agents.batches import Bools, Integers, Scores
 from engines.ragged import MoveLists, Policies
-from sandwich.oversight.base import Decision, DecisionContext
+from sandwich.oversight.base import Decision, DecisionContext, OwnView
 from sandwich.oversight.consult import Consultation, Request
 
 
@@ -45,6 +45,13 @@ class PendingQuery:
     consultation: Consultation[Decision] | None = None
     request: Request | None = None
     """What the consultation waits for."""
+
+    @classmethod
+    def told(cls, query: Query, own: OwnView, move: int, rng: np.random.Generator) -> "PendingQuery":
+        """A turn on which the student has been told a move already, and nobody is there to ask again."""
+        said = Advice(move=move)
+        context = DecisionContext(query, own, Advice(), rng)
+        return cls(context, rng, answers=[Answer(said, said, False)], questions=1)
 
     @property
     def query(self) -> Query:

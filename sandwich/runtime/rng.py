@@ -70,6 +70,8 @@ class RngStream(IntEnum):
     """What a label model draws; by step and the model's own key."""
     LABEL_FIT = 31
     """The seed of a label model's fit; by step and the model's own key."""
+    BELIEF = 32
+    """What a strategy draws that is told of positions which nobody plays; by position and move."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:

@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agents.plugins import Unread
 from engines.settings import SpecError
-from sandwich.oversight.base import REGISTRY as OVERSIGHT
-from sandwich.oversight.base import Oversight
+from sandwich.oversight.base import label
 from sandwich.protocol import ledger
 from sandwich.statistics import (
     SEEDS,
@@ -184,20 +182,6 @@ def _assistant(misalignment: Values, values: Values) -> Values:
         if key.partition(".")[0] in ("assistant", "second", "seats")
     }
     return {**dose, **{key: value for key, value in varying.items() if key not in dose}}
-
-
-def label(strategy: Oversight) -> str:
-    """A strategy in few words: its type, and its settings where they are not the default (if its class is loaded)."""
-    if isinstance(strategy, Unread):
-        return strategy.reference
-    parts = []
-    for name, field in type(strategy).model_fields.items():
-        value = getattr(strategy, name)
-        if value != field.default:
-            several = isinstance(value, tuple) and all(isinstance(part, Oversight) for part in value)
-            parts.append(", ".join(map(label, value)) if several else f"{name} = {value}")
-    name = OVERSIGHT.name(strategy)
-    return f"{name} ({', '.join(parts)})" if parts else name
 
 
 def short_names(arms_: Sequence[Arm]) -> dict[str, str]:

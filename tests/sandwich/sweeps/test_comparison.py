@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 from engines.settings import SpecError
 from experiments.cli.main import cli
-from sandwich.oversight.base import REGISTRY
+from sandwich.oversight.base import REGISTRY, label
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
 from sandwich.statistics import auc, elo, holm
 from sandwich.sweeps.cells import Cell
-from sandwich.sweeps.comparison import Arm, against, arms, label, retained, roc, short_names
+from sandwich.sweeps.comparison import Arm, against, arms, retained, roc, short_names
 from sandwich.sweeps.planning import plan
 from sandwich.sweeps.sweep import begin
 from sandwich.sweeps.sweep_spec import load_sweep

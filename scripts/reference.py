@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ from agents.players.base import REGISTRY as PLAYERS
 from agents.players.base import Player, describe_player
 from agents.plugins import Plugin
 from agents.registry import Registry
+from sandwich.adversary.config import AdversaryConfig
 from sandwich.data.generate import GenerateConfig
 from sandwich.data.pgn_import import ImportConfig
 from sandwich.evaluation.misalignments import MisalignmentEvaluationConfig
@@ -33,7 +34,6 @@ from sandwich.oversight.base import REGISTRY as OVERSIGHT
 from sandwich.rl.ppo import PPOConfig
 from sandwich.spec.run_spec import RunSpec
 from sandwich.sweeps.sweep_spec import Range, SweepSpec
-from sandwich.training.adversary import AdversaryConfig
 from sandwich.training.pretraining import PretrainConfig
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -222,6 +222,8 @@ def _type(field: FieldInfo) -> str:
 def _type_name(kind: Any, metadata: Sequence[Any]) -> str:
     if any(isinstance(part, Named) for part in metadata):
         return "checkpoint"
+    if get_origin(kind) is Annotated:
+        return _type_name(get_args(kind)[0], get_args(kind)[1:])
     if get_origin(kind) is Literal:
         return ", ".join(_code(choice) for choice in get_args(kind))
     if get_origin(kind) is dict:
@@ -269,6 +271,8 @@ def _described(value: Any) -> Any:
     for registry in REGISTRIES.values():
         if isinstance(value, registry.base):
             return registry.describe(value)
+    if isinstance(value, tuple):
+        return [_described(entry) for entry in value]
     if isinstance(value, dict):
         return {name: _described(entry) for name, entry in value.items()}
     return value

@@ -10,8 +10,8 @@ PACKAGES = ("engines", "agents", "sandwich", "experiments")
 """Each may import itself and those before it."""
 
 SUB_PACKAGES = (
-    "runtime", "statistics", "data", "training", "oversight", "label_models", "spec", "protocol", "evaluation", "runs",
-    "sweeps", "rl", "highstakes",
+    "runtime", "statistics", "data", "training", "oversight", "label_models", "spec", "protocol", "adversary",
+    "evaluation", "runs", "sweeps", "rl", "highstakes",
 )  # fmt: skip
 """Of `sandwich`, in the order in which they stand on each other; the last two are leaves."""
 LEAVES = ("rl", "highstakes")

@@ -11,6 +11,8 @@ from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.cli.console import Display, figure_text
 from experiments.cli.options import JSON, OUT, OVERRIDES, WORKERS, is_override
+from sandwich.adversary.config import AdversaryConfig
+from sandwich.adversary.training import Round, train_adversary
 from sandwich.data import openings
 from sandwich.data.generate import GenerateConfig, generate
 from sandwich.data.pgn_import import ImportConfig, import_pgn
@@ -19,7 +21,6 @@ from sandwich.runtime.cluster import Cluster, cores
 from sandwich.runtime.files import write_whole
 from sandwich.spec.kinds import ADVERSARY, TRAINING, read_spec
 from sandwich.spec.loading import overridden, validate
-from sandwich.training.adversary import AdversaryConfig, Round, train_adversary
 from sandwich.training.labels import found_in
 from sandwich.training.pretraining import PretrainConfig, pretrain
 
@@ -186,28 +187,44 @@ def train_weak(corpora: tuple[Path, ...], out: Path, overrides: tuple[str, ...])
 
 @train.command("adversary")
 @OUT
+@click.option("--against", metavar="STRATEGY", help="Oversight strategy that is to believe it, as TYPE:key=value,…")
 @WORKERS
 @OVERRIDES
-def train_adversary_command(out: Path, workers: int | None, overrides: tuple[str, ...]) -> None:
+def train_adversary_command(out: Path, against: str | None, workers: int | None, overrides: tuple[str, ...]) -> None:
     """Train an adversary as the shipped spec `train_adversary` says; resume after its last round.
 
-    It begins as the expert and learns to lose without arousing the weak player's suspicion.
+    It begins as the expert and learns to lose without arousing the weak player's suspicion; with --against (or the key
+    `against`), to lose where the weak player with that strategy, which asks once, believes it.
 
     \b
-    Example: sandwich train adversary --out players/adversary labelled_positions.positions=20000
+    Examples:
+      sandwich train adversary --out players/adversary labelled_positions.positions=20000
+      sandwich train adversary --out players/hidden --against plausible:least=0.02
     """
-    config = read_spec(AdversaryConfig, ADVERSARY, "train_adversary", overrides)[0]
+    said = [f"against={against}"] if against is not None else []
+    config = read_spec(AdversaryConfig, ADVERSARY, "train_adversary", overrides, said)[0]
     with Display() as display, Cluster(workers or cores(), display.message) as cluster:
 
         def finished(made: Round) -> None:
             display.message(
                 f"round {made.number}: on {made.positions} unseen positions {made.harm:.1f} Win% lost a move; suspicion"
                 f" {made.suspected:.1f} of the weak player, {made.suspected_newest:.1f} of the newest judge,"
-                f" {made.suspected_after:.1f} once it had learned"
+                f" {made.suspected_after:.1f} once it had learned{_heard(made)}"
             )
 
         train_adversary(cluster, out, config, display, finished)
     click.echo(f"Player: {out / 'network.safetensors'}")
+
+
+def _heard(made: Round) -> str:
+    heard = made.against
+    if heard is None:
+        return ""
+    cost = "" if heard.believed_harm is None else f", at {heard.believed_harm:.1f} Win% each"
+    return (
+        f"; the strategy believes {heard.believed:.0%} of its moves{cost}, with the newest judge"
+        f" {heard.believed_newest:.0%}, {heard.believed_after:.0%} once it had learned"
+    )
 
 
 @train.command("oversight")

@@ -1,1 +1,1 @@
-"""Supervised training: labels, the fit, pretraining of expert and weak player, and the adversary."""
+"""Supervised training: labels, the fit, pretraining of expert and weak player."""

@@ -145,6 +145,11 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
             "sead: unknown key; did you mean seed? known",
         ),
         (("train", "adversary", "--out", "{tmp}/x", "sead=1"), "sead: unknown key; did you mean seed? known"),
+        (
+            ("train", "adversary", "--out", "{tmp}/x", "--against", "vote"),
+            "expected a strategy that asks once, got",
+        ),
+        (("train", "adversary", "--out", "{tmp}/x", "--against", "veto:delt=1"), "against.delt: unknown key; did you"),
         (("run", "pyproject.toml"), "is not YAML"),
         (("run", "quick", "expert=nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("run", "experiments/specs/quick.yaml", "student=README.md"), "README.md is not a whole safetensors file"),

@@ -7,12 +7,12 @@ from agents.checkpoint_files import Checkpoint, checkpoint_path
 from engines import filter as filters
 from engines import network
 from engines.inference import Evaluator
+from sandwich.adversary.worth import lessons
 from sandwich.data.labelled_positions import LabelledPositions
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.environment import AdversarialExample, AttackData, AttackEnvironment
 from sandwich.highstakes.fit import risks
 from sandwich.runtime.networks import InferenceConfig, evaluator
-from sandwich.training.adversary import lessons
 from sandwich.training.examples import TrainConfig
 from sandwich.training.supervised import train
 

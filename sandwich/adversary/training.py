@@ -11,11 +11,14 @@ value than the move it would make itself, and how much less likely its policy fi
 greatest over all judges: after each round the weak player's value is fitted to the truth about what
 the adversary has played and about its own moves, becomes one more judge, and the adversary answers it.
 
+Against an oversight strategy a move is worth what it loses where the strategy believes it, with each
+judge as the student, and nothing where it is refused (`sandwich.adversary.worth`).
+
 OUT/
   spec.yaml              every setting
   networks.json          SHA-256 of the networks that it names
   labelled_positions/    positions with the oracle's values
-  rounds.jsonl           a line per round: harm and suspicion on positions not learned from
+  rounds.jsonl           a line per round: harm and suspicion on positions not learned from, and what is believed
   judge-N.safetensors    the weak player's judgement after round N
   round-N.safetensors    the adversary after round N
   network.safetensors    the result
@@ -26,164 +29,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
-from pydantic import Field
 
-from agents.checkpoint_files import Checkpoint, read_checkpoints
-from agents.judging import suspicion
-from engines.inference import wdl_of
+from agents.batches import Bools
+from agents.checkpoint_files import read_checkpoints
 from engines.network import PolicyValueNet, from_bytes, load_network, to_bytes
-from engines.positions import successors
-from engines.settings import Frozen, SpecError
-from sandwich.data.labelled_positions import LabelledPositions, LabelledPositionsConfig, label_positions
+from engines.settings import SpecError
+from sandwich.adversary.config import AdversaryConfig
+from sandwich.adversary.worth import BLOCK, Suspicion, judged, lessons, truths, worths
+from sandwich.data.labelled_positions import LabelledPositions, label_positions
+from sandwich.oversight.base import Oversight
+from sandwich.protocol.belief import Listener, Said, believed
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.kept import keep_checksums, read_if_there, read_json_lines, read_kept, read_settings, write_kept
 from sandwich.runtime.locks import driver
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.runtime.origin import claim_contents
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
-from sandwich.training.examples import Examples, FitReporter, TrainConfig, concatenate
+from sandwich.training.examples import FitReporter, concatenate
 from sandwich.training.supervised import train
-
-Floats = npt.NDArray[np.float32]
 
 HELD_BACK = 10
 """One game in so many is never learned from."""
-BLOCK = 512
-"""Positions that one worker judges at a time."""
-
-
-class AdversaryConfig(Frozen):
-    """How an adversary is trained."""
-
-    renamed: ClassVar[Mapping[str, str]] = {"survey": "labelled_positions", "doubt": "judge_fit"}
-    seed: int = Field(0, ge=0)
-    """Everything random follows from it."""
-    labelled_positions: LabelledPositionsConfig = LabelledPositionsConfig(positions=60_000, per_game=12, nodes=2000)
-    """Positions to learn from, and the oracle that says what moves lose."""
-    start: Checkpoint = "expert"
-    """The network that the adversary begins as: it must understand the game to lose it well."""
-    judge: Checkpoint = "weak"
-    """The weak player whose suspicion it must not arouse."""
-    rounds: int = Field(2, ge=1)
-    """Rounds of adversary and judge."""
-    value_weight: float = Field(2.0, ge=0)
-    """Worth lost for each point of expected score by which a move looks worse to the judge."""
-    policy_weight: float = Field(0.03, ge=0)
-    """Worth lost for each nat by which the judge's policy finds a move less likely than its own."""
-    spread: float = Field(0.04, gt=0)
-    """Temperature, in worth, of the softmax that is imitated."""
-    imitate: TrainConfig = TrainConfig(epochs=4, learning_rate=1.5e-3, precision="auto", value_weight=0.5)
-    """First fit of a round."""
-    improve: TrainConfig = TrainConfig(
-        epochs=3, learning_rate=5e-4, precision="auto", objective="worth", value_weight=0.1
-    )
-    """Second fit of a round: the gradient of the expected worth."""
-    judge_fit: TrainConfig = TrainConfig(epochs=2, learning_rate=5e-4, precision="auto")
-    """Fit of the judge's value at the end of a round."""
-
-
-@dataclass(frozen=True, eq=False)
-class Suspicion:
-    """What judges think of every legal move of `N` positions.
-
-    worse: for each `[M]`, expected score by which a move looks worse than the judge's own.
-    unlikely: for each `[M]`, nats by which the judge's policy finds a move less likely than its first.
-    value: `[N]` the judge's own value of the position.
-    """
-
-    worse: list[Floats]
-    unlikely: list[Floats]
-    value: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    positions: LabelledPositions
-    inference: InferenceConfig
-
-
-def _judge(checkpoint: bytes, part: _Part) -> Suspicion:
-    judge = evaluator(checkpoint, part.inference)
-    view = judge(part.positions.packed, part.positions.legal)
-    logs = [np.log(np.maximum(policy, 1e-6)) for policy in view.policy]
-    return Suspicion(
-        suspicion(judge, part.positions.packed, view), [row.max() - row for row in logs], np.clip(view.value, 0, 1)
-    )
-
-
-def judged(
-    cluster: Cluster,
-    checkpoint: bytes,
-    positions: LabelledPositions,
-    inference: InferenceConfig,
-    progress: ProgressReporter = NO_PROGRESS,
-    phase: str = "judge",
-) -> Suspicion:
-    """What a judge, a checkpoint, thinks of all moves of all positions."""
-    progress.begin(phase, len(positions))
-    parts = [
-        _Part(positions.take(range(first, min(first + BLOCK, len(positions)))), inference)
-        for first in range(0, len(positions), BLOCK)
-    ]
-    parts_judged = cluster.map(_judge, checkpoint, parts, lambda part: progress.advance(len(part.worse)))
-    return Suspicion(
-        [row for suspicions in parts_judged for row in suspicions.worse],
-        [row for suspicions in parts_judged for row in suspicions.unlikely],
-        np.concatenate([suspicions.value for suspicions in parts_judged]),
-    )
-
-
-def worths(positions: LabelledPositions, judges: Sequence[Suspicion], config: AdversaryConfig) -> list[Floats]:
-    """What every legal move of each position is worth to the adversary, `[M]` each."""
-    out = []
-    for row in range(len(positions)):
-        doubt = np.max(
-            [config.value_weight * d.worse[row] + config.policy_weight * d.unlikely[row] for d in judges], axis=0
-        )
-        out.append((positions.losses(row) - doubt).astype(np.float32))
-    return out
-
-
-LISTED = 48
-"""Moves of a position that are learned from at most, those of greatest worth."""
-
-
-def lessons(positions: LabelledPositions, worth: Sequence[Floats], value: Floats, spread: float | None) -> Examples:
-    """Examples of moves by worth: their softmax at `spread`, or the worth itself where `spread` is None.
-
-    value: `[N]` expected score that the value head is to say.
-    """
-    width = min(LISTED, max(map(len, positions.legal)))
-    numbers = np.full((len(positions), width), -1, np.int16)
-    policy = np.zeros((len(positions), width), np.float32)
-    for row, (legal, worth_of) in enumerate(zip(positions.legal, worth, strict=True)):
-        order = np.argsort(-worth_of, kind="stable")[:width]
-        numbers[row, : len(order)] = np.asarray(legal)[order]
-        listed = worth_of[order]
-        if spread is not None:
-            listed = np.exp((listed - listed[0]) / spread)
-            listed /= listed.sum()
-        policy[row, : len(order)] = listed
-    return Examples(positions.packed, numbers, policy, wdl_of(value), np.ones(len(positions), np.float32))
-
-
-def truths(positions: LabelledPositions, chosen: Sequence[int]) -> Examples:
-    """What the oracle says of the positions behind moves (places in `legal`), for a value to learn."""
-    after = successors(positions.packed, [positions.legal[row][place] for row, place in enumerate(chosen)])
-    value = np.array([1 - positions.values[row][place] for row, place in enumerate(chosen)], np.float32)
-    open_rows = np.flatnonzero(np.isnan(after.score))
-    return Examples(
-        after.packed[open_rows],
-        np.zeros((len(open_rows), 1), np.int16),
-        np.zeros((len(open_rows), 1), np.float32),
-        wdl_of(value[open_rows]),
-        np.ones(len(open_rows), np.float32),
-    )
 
 
 @dataclass(frozen=True)
@@ -200,6 +70,34 @@ class Round:
     """The same for the judge that it was trained against last."""
     suspected_after: float
     """The same once that judge has learned from this round."""
+    against: "Heard | None" = None
+    """What the strategy makes of its moves that it is trained against."""
+
+    def row(self) -> dict[str, Any]:
+        """The line of `rounds.jsonl`."""
+        plain = {name: value for name, value in vars(self).items() if name != "against"}
+        return {**plain, **(vars(self.against) if self.against else {})}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a strategy makes of the adversary's best moves in positions not learned from."""
+
+    believed: float
+    """Share that it believes, with the first judge as the student."""
+    believed_harm: float | None
+    """Win% lost by one that it believes then; None where it believes none."""
+    believed_newest: float
+    """Share that it believes with the judge that the adversary was trained against last."""
+    believed_after: float
+    """The same once that judge has learned from this round."""
+
+    @classmethod
+    def of(cls, believed: Sequence[Bools], harm: Sequence[float]) -> "Heard":
+        """From what each of the three judges believes, `[N]`, and from what each move loses, `[N]` in 0..1."""
+        first, newest, after = (float(row.mean()) for row in believed)
+        lost = 100 * float(np.array(harm)[believed[0]].mean()) if first else None
+        return cls(first, lost, newest, after)
 
 
 def train_adversary(
@@ -226,7 +124,7 @@ def _trained(
     progress: ProgressReporter,
     on_round: Callable[[Round], None],
 ) -> PolicyValueNet:
-    spec = config.model_dump(mode="json")
+    spec = config.settings()
     checkpoints = read_checkpoints(config)
     about, result, history = out / "spec.yaml", out / "network.safetensors", out / "rounds.jsonl"
     if read_if_there(about) is not None and read_settings(about) != spec:
@@ -250,9 +148,14 @@ def _trained(
     judge_all = partial(_judged, cluster, inference, progress)
     suspicions = [judge_all(judge, learned, f"judge {number}") for number, judge in enumerate(judges)]
     suspicion_unseen = [judge_all(judge, unseen, f"judge {number}, unseen") for number, judge in enumerate(judges)]
+    beliefs: list[list[Bools]] = []
+    if config.against:
+        told = partial(_told, cluster, config.against, checkpoints, inference, config.seed, progress)
+        everything_said = Said.all_moves(learned.packed, learned.legal)
+        beliefs = [told(judge, everything_said, f"judge {number} told") for number, judge in enumerate(judges)]
     adversary = read_kept(out / f"round-{len(rows)}.safetensors") if rows else checkpoints[config.start]
     for number in range(len(rows) + 1, config.rounds + 1):
-        worth = worths(learned, suspicions, config)
+        worth = worths(learned, suspicions, config, beliefs)
         net = from_bytes(adversary)
         value = suspicions[0].value
         for name, fit, spread in (("imitate", config.imitate, config.spread), ("improve", config.improve, None)):
@@ -267,20 +170,30 @@ def _trained(
                                FitReporter(progress, f"round {number}: judge")))  # fmt: skip
         newest = judge_all(judge, unseen, f"judge {number}, unseen")
         harm = [float(unseen.losses(row)[place]) for row, place in enumerate(chosen_unseen)]
-        suspected = [
+        first, last, after = (
             100 * float(np.mean([d.worse[row][place] for row, place in enumerate(chosen_unseen)]))
             for d in (suspicion_unseen[0], suspicion_unseen[-1], newest)
-        ]
-        made = Round(number, len(unseen), 100 * float(np.mean(harm)), *suspected)
+        )
+        heard = None
+        if config.against:
+            said = Said(unseen.packed, unseen.legal, [[place] for place in chosen_unseen])
+            by_judge = [
+                np.concatenate(told(one, said, f"judge {name} told, unseen"))
+                for name, one in ((0, judges[0]), (len(judges) - 1, judges[-1]), (number, judge))
+            ]
+            heard = Heard.of(by_judge, harm)
+        made = Round(number, len(unseen), 100 * float(np.mean(harm)), first, last, after, heard)
         write_kept(out / f"judge-{number}.safetensors", judge)
         write_kept(out / f"round-{number}.safetensors", adversary)
-        rows.append(vars(made))
+        rows.append(made.row())
         write_kept(history, "".join(json.dumps(row) + "\n" for row in rows).encode())
         on_round(made)
         if number < config.rounds:
             judges.append(judge)
             suspicion_unseen.append(newest)
             suspicions.append(judge_all(judge, learned, f"judge {number}"))
+            if config.against:
+                beliefs.append(told(judge, everything_said, f"judge {number} told"))
     final = from_bytes(adversary)
     write_kept(result, to_bytes(final, {"spec": spec, "rounds": rows}))
     return final
@@ -295,6 +208,20 @@ def _judged(
     name: str,
 ) -> Suspicion:
     return judged(cluster, judge, positions, inference, progress, name)
+
+
+def _told(
+    cluster: Cluster,
+    strategy: Oversight,
+    checkpoints: Mapping[str, bytes],
+    inference: InferenceConfig,
+    seed: int,
+    progress: ProgressReporter,
+    judge: bytes,
+    said: Said,
+    phase: str,
+) -> list[Bools]:
+    return believed(cluster, Listener(judge, strategy, checkpoints, inference, seed), said, progress, phase)
 
 
 def _choice(checkpoint: bytes, positions: LabelledPositions, inference: InferenceConfig) -> list[int]:

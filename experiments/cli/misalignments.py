@@ -30,6 +30,13 @@ COLUMNS = {
 }
 """Figures of a row: heading, factor, digits."""
 
+TOLD = {
+    "believed": ("lies believed by {}, %", 100, 0),
+    "win_loss": ("Win% lost by a lie that {} believes", 1, 2),
+    "win_loss_per_lie": ("Win% lost by a lie, where {} is asked", 1, 2),
+}
+"""The same of each strategy that is named."""
+
 
 @click.command("misalignments")
 @click.argument("spec", required=False)
@@ -45,7 +52,8 @@ def misalignments(spec: str | None, overrides: tuple[str, ...], out: Path, worke
 
     SPEC lists them with their doses; without one, all that are shipped and not made of others (as schedule,
     trigger and mixture are). Each is asked about the same positions; Stockfish says what its answers lose, W's
-    and E's values how they look. The labelled positions are kept in the folder and found again.
+    and E's values how they look. Of each oversight strategy in `strategies` it is said which lies W believes by it.
+    The labelled positions are kept in the folder and found again.
 
     \b
     Examples:
@@ -68,9 +76,11 @@ def misalignments(spec: str | None, overrides: tuple[str, ...], out: Path, worke
     if as_json:
         click.echo(json.dumps({"figures": rows, "out": str(out)}))
         return
-    table = Table("", "", "Win% lost", "blunders %", "W suspects", "E suspects", "ms", box=None)
+    heads = [f"{name} believes %" for name in _strategies(rows)]
+    table = Table("", "", "Win% lost", "blunders %", "W suspects", "E suspects", *heads, "ms", box=None)
     for row in rows:
         shown = [short_cell(row[key], COLUMNS[key][1]) for key in SHOWN]
+        shown += [short_cell(row["strategies"][name]["believed"], 100) for name in _strategies(rows)]
         table.add_row(row["misalignment"], _dose(row), *shown, f"{row['ms_per_question']:.1f}")
     Console().print(table)
     click.echo(f"Table and picture: {out / 'misalignments.md'}, {out / 'misalignments.svg'}")
@@ -82,7 +92,13 @@ def _dose(row: dict[str, Any]) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     figures = [cell(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
+    told = row.get("strategies", {}).values()
+    figures += [cell(said[key], factor, digits) for said in told for key, (_, factor, digits) in TOLD.items()]
     return [row["misalignment"], _dose(row), *figures, f"{row['ms_per_question']:.2f}"]
+
+
+def _strategies(rows: list[dict[str, Any]]) -> list[str]:
+    return list(rows[0].get("strategies", {}))
 
 
 SHOWN = ("win_loss", "blunders", "suspicion_student", "suspicion_expert")
@@ -90,5 +106,6 @@ SHOWN = ("win_loss", "blunders", "suspicion_student", "suspicion_expert")
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
-    heads = ["misalignment", "dose", *(heading for heading, _, _ in COLUMNS.values()), "ms per question"]
+    told = [heading.format(name) for name in _strategies(rows) for heading, _, _ in TOLD.values()]
+    heads = ["misalignment", "dose", *(heading for heading, _, _ in COLUMNS.values()), *told, "ms per question"]
     return markdown_table(heads, map(_cells, rows))

@@ -225,15 +225,19 @@ AskingOnce = Annotated[
 """A setting that is an oversight strategy which asks no second question."""
 
 
-def label(strategy: Oversight) -> str:
-    """A strategy in few words: its type, and its settings where they are not the default (if its class is loaded)."""
-    if isinstance(strategy, Unread):
-        return strategy.reference
+def label(plugin: Plugin, registry: Registry[Any] = REGISTRY) -> str:
+    """A strategy in few words: its type, and its settings where they are not the default (if its class is loaded).
+
+    registry: of another kind of plugin, of which it is one. A strategy in a setting is told in the same way.
+    """
+    if isinstance(plugin, Unread):
+        return plugin.reference
     parts = []
-    for name, setting in type(strategy).model_fields.items():
-        value = getattr(strategy, name)
+    for name, setting in type(plugin).model_fields.items():
+        value = getattr(plugin, name)
         if value != setting.default:
             several = isinstance(value, tuple) and all(isinstance(part, Oversight) for part in value)
-            parts.append(", ".join(map(label, value)) if several else f"{name} = {value}")
-    name = REGISTRY.name(strategy)
+            said = label(value) if isinstance(value, Oversight) else value
+            parts.append(", ".join(map(label, value)) if several else f"{name} = {said}")
+    name = registry.name(plugin)
     return f"{name} ({', '.join(parts)})" if parts else name

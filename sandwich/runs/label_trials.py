@@ -12,6 +12,7 @@ import pyarrow as pa
 from agents.checkpoint_files import read_checkpoints
 from engines.settings import SpecError
 from sandwich.label_models.base import REGISTRY, AnswerSet, Bools, LabelModel, Labels
+from sandwich.oversight.base import label
 from sandwich.protocol import ledger
 from sandwich.protocol.labelling import Bench, answer_set, label_table, labelled
 from sandwich.runs.labels import lies
@@ -91,14 +92,6 @@ def try_label_models(
     return out
 
 
-def text_of(model: LabelModel) -> str:
-    """A label model in few words: its type, and its settings where they are not the defaults."""
-    kept = {name: value for name, value in REGISTRY.describe(model).items() if name != "type"}
-    fields = type(model).model_fields
-    parts = [f"{name} = {value}" for name, value in kept.items() if getattr(model, name) != fields[name].default]
-    return f"{REGISTRY.name(model)} ({', '.join(parts)})" if parts else REGISTRY.name(model)
-
-
 def _first(content: pa.Table, games: int | None) -> pa.Table:
     if games is None:
         return content
@@ -131,7 +124,7 @@ def _trial(
 ) -> Trial:
     believed, opening = labels.believed, answers.opening
     return Trial(
-        text_of(model),
+        label(model, REGISTRY),
         step + 1,
         len(lie),
         int(lie.sum()),

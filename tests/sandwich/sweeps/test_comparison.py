@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from engines.settings import SpecError
 from experiments.cli.main import cli
+from sandwich.label_models.base import REGISTRY as LABEL_MODELS
 from sandwich.oversight.base import REGISTRY, label
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
@@ -129,6 +130,8 @@ def test_a_strategy_is_told_by_its_type_and_what_is_not_the_default() -> None:
     said = {"type": "unanimous", "members": [{"type": "plausible", "least": 0.02}, {"type": "lookahead"}]}
     assert label(REGISTRY.parse(said)) == "unanimous (plausible (least = 0.02), lookahead)"
     assert label(REGISTRY.parse({"type": "veto", "delta": 0.5})) == "veto (delta = 0.5)"
+    model = LABEL_MODELS.parse({"type": "mixture", "rounds": 2, "start": "plausible:least=0.02"})
+    assert label(model, LABEL_MODELS) == "mixture (start = plausible (least = 0.02), rounds = 2)"
 
 
 def test_names_are_short_where_they_still_differ(found: Sequence[Arm]) -> None:

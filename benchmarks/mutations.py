@@ -87,7 +87,7 @@ MUTATIONS = (
     ),
     Mutation(
         "labels are learned the wrong way round", "sandwich/protocol/labelling.py",
-        'content["advised"], content["own_move"])', 'content["own_move"], content["advised"])', LABELS,
+        'chosen, content["own_move"])', 'content["own_move"], chosen)', LABELS,
     ),
     Mutation(
         "the student of two steps ago plays", "sandwich/runs/loop.py",

@@ -30,7 +30,7 @@ _NEEDED = ("game", "student", "asked", "misaligned", "believed", "result", "loss
 _MOVES = {"own": "own_move", "advised": "advised", "honest": "honest", "played": "played", "decided": "decided"}
 
 Columns = dict[str, list[Any]]
-Labels = Mapping[int, tuple[float, bool]]
+Labels = Mapping[int, tuple[float, str | None]]
 
 
 def listed(folder: Path) -> Columns:
@@ -108,7 +108,7 @@ def _labels(folder: Path, step: int, number: int) -> Labels:
         return {}
     rows = _labelled(path, folders.stamp(path))
     rows = rows.filter(pc.and_(pc.equal(rows["step"], step), pc.equal(rows["game"], number)))
-    return {row["ply"]: (round(row["honest"], 3), row["believed"]) for row in rows.to_pylist()}
+    return {row["ply"]: (round(row["honest"], 3), row["move"] if row["believed"] else None) for row in rows.to_pylist()}
 
 
 @lru_cache(maxsize=1)
@@ -121,14 +121,15 @@ def game_record(
 ) -> dict[str, Any]:
     """A game as the pages show it, in JSON's types, from its rows of the ledger in order of the plies.
 
-    labels: for each ply whose answer a label model judged, how likely it is honest and whether it was learned.
+    labels: for each ply whose answer a label model judged, how likely it is honest and which move was learned.
     """
     board = chess.Board(rows[0]["fen"])
     plies, last = [], None
     for row in rows:
         plies.append(_decision(board, row, last))
         if row["ply"] in labels:
-            plies[-1]["label"] = labels[row["ply"]]
+            honest, move = labels[row["ply"]]
+            plies[-1]["label"] = [honest, move and _named(board, move)[1]]
         last = row["played"]
         board.push_uci(last)
     white = next((row["student"] == (row["fen"].split()[1] == "w") for row in rows), True)

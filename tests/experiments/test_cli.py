@@ -168,7 +168,7 @@ def test_another_type_of_plugin_drops_the_settings_of_the_one_before() -> None:
         ),
         (("evaluate", "oracle", "docs"), "docs holds no run: expected ledger/step-*.parquet in it"),
         (("evaluate", "labels", "docs", "none"), "docs holds no run: expected ledger/step-*.parquet in it"),
-        (("evaluate", "labels", "docs", "mixtur"), "mixtur: unknown label model 'mixtur'; did you mean mixture?"),
+        (("evaluate", "labels", "docs", "mixtur"), "mixtur: type: unknown label model 'mixtur'; did you mean mixture?"),
         (("evaluate", "agreement", "nobody"), "unknown player 'nobody'; known: expert, weak"),
         (("match", "expert", "weak", "--sprt", "5", "0"), "sprt: expected ELO0 under ELO1"),
         (("match", "expert"), "expected two players, or --round-robin and two or more, got 1"),

@@ -57,14 +57,22 @@ def test_a_decision_shows_what_the_label_model_made_of_its_answer_in_the_end(run
     asked = [place for place, ply in enumerate((games.game(run, 0, 0) or {})["plies"]) if ply.get("asked")]
     for step, honest in ((0, 0.9), (1, 0.25)):
         rows = [
-            {"step": 0, "game": 0, "ply": ply, "honest": honest, "believed": honest > 0.5, "weight": 1.0}
+            {
+                "step": 0,
+                "game": 0,
+                "ply": ply,
+                "honest": honest,
+                "believed": honest < 0.5,
+                "move": "g2g4",
+                "weight": 1.0,
+            }
             for ply in asked
         ]
         path = run / "labels" / f"step-{step:03d}" / "labels.parquet"
         path.parent.mkdir(parents=True)
         path.write_bytes(parquet_bytes(pa.Table.from_pylist(rows, schema=SCHEMA)))
     shown = (games.game(run, 0, 0) or {})["plies"]
-    assert [ply.get("label") for ply in shown] == [(0.25, False) if ply.get("asked") else None for ply in shown]
+    assert [ply.get("label") for ply in shown] == [[0.25, "g4"] if ply.get("asked") else None for ply in shown]
     assert all("label" not in ply for ply in (games.game(run, 1, 0) or {})["plies"])
 
 

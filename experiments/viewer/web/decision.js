@@ -59,7 +59,7 @@ function effort(ply) {
   if (!ply.asked) return null;
   const sentences = [
     ply.confidence !== undefined && ply.confidence !== Number(ply.believed) ? `Confidence in the answer: ${number(ply.confidence, 3)}.` : "",
-    ply.label ? `Judged together with all answers: ${percent(ply.label[0])} honest, ${ply.label[1] ? "learned" : "not learned"}.` : "",
+    ply.label ? `Judged together with all answers: ${percent(ply.label[0])} honest, ${ply.label[1] ? `${ply.label[1]} learned` : "not learned"}.` : "",
     ply.panel ? `Seat by seat: ${ply.panel.map((said) => (said ? `${said[0]}${said[1] ? " (a lie)" : ""}` : "not asked")).join(", ")}.` : "",
     ply.questions > 1 ? `It asked ${ply.questions} questions.` : "",
     ply.evaluations ? `Its own network evaluated ${ply.evaluations} position${ply.evaluations === 1 ? "" : "s"}.` : "",

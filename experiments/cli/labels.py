@@ -47,8 +47,8 @@ def labels(
 
     \b
     Examples:
-      sandwich evaluate labels runs/default none mixture mixture:rounds=8
-      sandwich evaluate labels runs/default mixture mixture:folds=1 --steps 1 --games 400
+      sandwich evaluate labels runs/default none mixture:start=plausible
+      sandwich evaluate labels runs/mine mixture mixture:folds=1 --steps 1 --games 400
     """
     named = [_model(text) for text in models]
     with Display() as display, Cluster(workers or cores(), display.message) as cluster:

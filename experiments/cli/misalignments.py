@@ -92,8 +92,8 @@ def _dose(row: dict[str, Any]) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     figures = [cell(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
-    told = row.get("strategies", {}).values()
-    figures += [cell(said[key], factor, digits) for said in told for key, (_, factor, digits) in TOLD.items()]
+    by_strategy = row.get("strategies", {}).values()
+    figures += [cell(said[key], factor, digits) for said in by_strategy for key, (_, factor, digits) in TOLD.items()]
     return [row["misalignment"], _dose(row), *figures, f"{row['ms_per_question']:.2f}"]
 
 
@@ -106,6 +106,12 @@ SHOWN = ("win_loss", "blunders", "suspicion_student", "suspicion_expert")
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
-    told = [heading.format(name) for name in _strategies(rows) for heading, _, _ in TOLD.values()]
-    heads = ["misalignment", "dose", *(heading for heading, _, _ in COLUMNS.values()), *told, "ms per question"]
+    of_strategies = [heading.format(name) for name in _strategies(rows) for heading, _, _ in TOLD.values()]
+    heads = [
+        "misalignment",
+        "dose",
+        *(heading for heading, _, _ in COLUMNS.values()),
+        *of_strategies,
+        "ms per question",
+    ]
     return markdown_table(heads, map(_cells, rows))

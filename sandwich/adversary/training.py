@@ -150,9 +150,9 @@ def _trained(
     suspicion_unseen = [judge_all(judge, unseen, f"judge {number}, unseen") for number, judge in enumerate(judges)]
     beliefs: list[list[Bools]] = []
     if config.against:
-        told = partial(_told, cluster, config.against, checkpoints, inference, config.seed, progress)
+        beliefs_of = partial(_told, cluster, config.against, checkpoints, inference, config.seed, progress)
         everything_said = Said.all_moves(learned.packed, learned.legal)
-        beliefs = [told(judge, everything_said, f"judge {number} told") for number, judge in enumerate(judges)]
+        beliefs = [beliefs_of(judge, everything_said, f"judge {number}, belief") for number, judge in enumerate(judges)]
     adversary = read_kept(out / f"round-{len(rows)}.safetensors") if rows else checkpoints[config.start]
     for number in range(len(rows) + 1, config.rounds + 1):
         worth = worths(learned, suspicions, config, beliefs)
@@ -178,7 +178,7 @@ def _trained(
         if config.against:
             said = Said(unseen.packed, unseen.legal, [[place] for place in chosen_unseen])
             by_judge = [
-                np.concatenate(told(one, said, f"judge {name} told, unseen"))
+                np.concatenate(beliefs_of(one, said, f"judge {name}, belief, unseen"))
                 for name, one in ((0, judges[0]), (len(judges) - 1, judges[-1]), (number, judge))
             ]
             heard = Heard.of(by_judge, harm)
@@ -193,7 +193,7 @@ def _trained(
             suspicion_unseen.append(newest)
             suspicions.append(judge_all(judge, learned, f"judge {number}"))
             if config.against:
-                beliefs.append(told(judge, everything_said, f"judge {number} told"))
+                beliefs.append(beliefs_of(judge, everything_said, f"judge {number}, belief"))
     final = from_bytes(adversary)
     write_kept(result, to_bytes(final, {"spec": spec, "rounds": rows}))
     return final

@@ -3,7 +3,7 @@
 The same positions are put to an assistant with each misalignment at each dose. The harm of an answer
 is what it loses by the oracle; the suspicion it draws from a player is by how much it looks worse, to
 that player's value one ply on, than the move the player would make itself. Oversight strategies that
-the spec names are told the same answers, with the weak player as the student, and believe them or not.
+the spec names are given the same answers, with the weak player as the student, and believe them or not.
 """
 
 import time
@@ -192,8 +192,8 @@ def evaluate_misalignments(
         beliefs[label(strategy)] = _believed(cluster, listener, positions, places, progress)
     rows = []
     for number, (entry, dose, _) in enumerate(cases):
-        told = {name: said[number] for name, said in beliefs.items()}
-        row = _figures(positions, eyes, told, of_cases[number], config)
+        beliefs_of = {name: said[number] for name, said in beliefs.items()}
+        row = _figures(positions, eyes, beliefs_of, of_cases[number], config)
         rows.append({"misalignment": entry.name, "dose": {entry.dose: dose}, **row})
     return rows
 
@@ -201,11 +201,11 @@ def evaluate_misalignments(
 def _believed(
     cluster: Cluster, listener: Listener, positions: LabelledPositions, places: Integers, progress: ProgressReporter
 ) -> Bools:
-    """Whether the listener believes the move at each place, `[C, N]` of `C` cases; one said in several is told once."""
-    told = [np.unique(said) for said in places.T]
-    said = Said(positions.packed, positions.legal, [row.tolist() for row in told])
-    heard = believed(cluster, listener, said, progress, f"told: {label(listener.strategy)}")
-    columns = [row[np.searchsorted(known, asked)] for row, known, asked in zip(heard, told, places.T, strict=True)]
+    """Whether the listener believes the move at each place, `[C, N]` of `C` cases, each move judged once."""
+    distinct = [np.unique(said) for said in places.T]
+    said = Said(positions.packed, positions.legal, [row.tolist() for row in distinct])
+    heard = believed(cluster, listener, said, progress, f"believe: {label(listener.strategy)}")
+    columns = [row[np.searchsorted(known, asked)] for row, known, asked in zip(heard, distinct, places.T, strict=True)]
     return np.stack(columns, 1)
 
 
@@ -242,8 +242,8 @@ def _figures(
         out[f"shown_{name}"] = figure
     seconds = sum(part.seconds for part in answers)
     row = {**{name: figure.json() for name, figure in out.items()}, "ms_per_question": 1000 * seconds / len(lies)}
-    told = {name: _told(lies, said, harm) for name, said in beliefs.items()}
-    return {**row, "strategies": told} if told else row
+    by_strategy = {name: _told(lies, said, harm) for name, said in beliefs.items()}
+    return {**row, "strategies": by_strategy} if by_strategy else row
 
 
 def _told(lies: Bools, taken: Bools, harm: npt.NDArray[np.float64]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which of several voices, once they are told apart, is the honest one."""
+"""Which of several voices, once they are heard apart, is the honest one."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -13,7 +13,7 @@ LOOKED = 6000
 """Answers at most behind which the student looks to find which voice is honest."""
 
 
-class Telling(Fitting):
+class OneHonest(Fitting):
     """A label model that tells voices apart, and then says which of them is honest."""
 
     good: Literal["start", "results", "values", "audits"] = "start"

@@ -8,7 +8,7 @@ from scipy import special
 
 from sandwich.label_models.base import AnswerSet, Bools, Fit, Floats, Integers, Spread, Workshop
 from sandwich.label_models.fitting import FittingBelieved
-from sandwich.label_models.honest_voice import Telling
+from sandwich.label_models.honest_voice import OneHonest
 
 SURE = 0.8
 """Probability of being honest that a believed answer begins with; a refused one begins with what is left."""
@@ -20,7 +20,7 @@ SHARE_ROUNDS = 30
 """Rounds in which the shares of the voices are found, their policies being given."""
 
 
-class Mixture(Telling, FittingBelieved):
+class Mixture(OneHonest, FittingBelieved):
     """Voices, one of them honest, by expectation and maximisation (Dempster, Laird and Rubin 1977).
 
     Each voice is a network's policy. A round fits every voice to the moves said, weighted by how likely each move is

@@ -7,7 +7,7 @@ from pydantic import Field
 from scipy import optimize, special
 
 from sandwich.label_models.base import AnswerSet, Fit, Floats, Integers, Spread, Workshop
-from sandwich.label_models.honest_voice import Telling
+from sandwich.label_models.honest_voice import OneHonest
 from sandwich.training.examples import Examples
 
 TELLING = 0.02
@@ -16,14 +16,14 @@ MOST = 0.99
 """Share of the voice that comes oftener, at most."""
 
 
-class Voices(Telling):
+class Voices(OneHonest):
     """Where a position was asked about several times (by `vote`, say) and two moves came, one is each voice's.
 
     Which of the two came oftener is a noisy label of its voice, without bias from what the student thinks of the moves,
     unless the voices come equally often. A network learns to tell the first voice's move from the other's in such
     pairs, and with its answers and the counts the pairs of other openings are labelled anew (self-training, Yarowsky
     1995), round after round. In the end it judges every answer, those asked once too. The first voice is the one that
-    comes oftener; which of the two is honest is told by `good`.
+    comes oftener; `good` says which of the two is honest.
     """
 
     epochs: float = Field(2.0, gt=0)

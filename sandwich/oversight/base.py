@@ -228,7 +228,7 @@ AskingOnce = Annotated[
 def label(plugin: Plugin, registry: Registry[Any] = REGISTRY) -> str:
     """A strategy in few words: its type, and its settings where they are not the default (if its class is loaded).
 
-    registry: of another kind of plugin, of which it is one. A strategy in a setting is told in the same way.
+    registry: of another kind of plugin, of which it is one. A strategy in a setting is put in the same way.
     """
     if isinstance(plugin, Unread):
         return plugin.reference

@@ -17,12 +17,12 @@ from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
 
 BLOCK = 256
-"""Positions of which one worker is told at a time."""
+"""Positions that one worker judges at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Listener:
-    """A student that is told moves, and the strategy by which it decides what to believe.
+    """A student that hears moves, and the strategy by which it decides what to believe.
 
     student: contents of its checkpoint.
     strategy: one that asks once.
@@ -85,7 +85,7 @@ def _believed(listener: Listener, job: tuple[int, Said]) -> list[Bools]:
         for place in said.places[row]:
             move = query.legal[place]
             rng = make_rng(RngStream.BELIEF, listener.seed, first_number + row, move)
-            turns.append(PendingQuery.told(query, own, move, rng))
+            turns.append(PendingQuery.heard(query, own, move, rng))
     with tools(listener.checkpoints, listener.inference) as opened:
         executor = QueryExecutor(network, [], listener.strategy, None, opened.facing(network))
         for first in range(0, len(turns), BATCH):

@@ -72,13 +72,13 @@ def _told_apart(content: pa.Table) -> pa.Table:
 
     Where a position was asked about more than once, and a lie decided on, the honest move is believed if it was said.
     """
-    told = pc.fill_null(pc.invert(content["misaligned"]), False)
+    given = pc.fill_null(pc.invert(content["misaligned"]), False)
     every = zip(
         content["honest"].to_pylist(), content["repeated"].to_pylist(), content["panel"].to_pylist(), strict=True
     )
     said = pa.array([move is not None and move in (*(again or ()), *(seats or ())) for move, again, seats in every])
-    beside = pc.and_not(said, told)
-    honest = pc.or_(told, said)
+    beside = pc.and_not(said, given)
+    honest = pc.or_(given, said)
     for name, known in (
         ("believed", honest),
         ("decided", pc.if_else(beside, content["honest"], pc.coalesce(content["advised"], content["decided"]))),

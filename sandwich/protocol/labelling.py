@@ -189,7 +189,7 @@ class Bench(Workshop):
             ply = answers.rows["ply"][row].as_py()
             query = Query(answers.packed[row], legal[place], Channel.MOVE, 0, ply)
             own = OwnView(seen.best(place), seen.policy[place], float(seen.value[place]))
-            out.append(PendingQuery.told(query, own, int(answers.advised[row]), self.rng(1, row)))
+            out.append(PendingQuery.heard(query, own, int(answers.advised[row]), self.rng(1, row)))
         return out
 
     def _looked(self, checkpoint: bytes, packed: planes.Packed, legal: MoveLists) -> list[Evaluation]:

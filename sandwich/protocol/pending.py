@@ -47,8 +47,8 @@ class PendingQuery:
     """What the consultation waits for."""
 
     @classmethod
-    def told(cls, query: Query, own: OwnView, move: int, rng: np.random.Generator) -> "PendingQuery":
-        """A turn on which the student has been told a move already, and nobody is there to ask again."""
+    def heard(cls, query: Query, own: OwnView, move: int, rng: np.random.Generator) -> "PendingQuery":
+        """A turn on which the student has heard a move already, and nobody is there to ask again."""
         said = Advice(move=move)
         context = DecisionContext(query, own, Advice(), rng)
         return cls(context, rng, answers=[Answer(said, said, False)], questions=1)

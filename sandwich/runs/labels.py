@@ -83,7 +83,7 @@ def lies(table: pa.Table, ledgers: Sequence[pa.Table]) -> tuple[Bools, Bools]:
 
     Another move than that advised is one where it is not the honest move.
     """
-    told = pa.concat_tables([content.filter(pa.array(advising(content))) for content in ledgers])
-    lie = told["misaligned"].to_numpy(zero_copy_only=False).astype(bool)
-    advised, honest, move = (np.array(column) for column in (told["advised"], told["honest"], table["move"]))
+    answers = pa.concat_tables([content.filter(pa.array(advising(content))) for content in ledgers])
+    lie = answers["misaligned"].to_numpy(zero_copy_only=False).astype(bool)
+    advised, honest, move = (np.array(column) for column in (answers["advised"], answers["honest"], table["move"]))
     return lie, np.where(move == advised, lie, move != honest)

@@ -71,7 +71,7 @@ class RngStream(IntEnum):
     LABEL_FIT = 31
     """The seed of a label model's fit; by step and the model's own key."""
     BELIEF = 32
-    """What a strategy draws that is told of positions which nobody plays; by position and move."""
+    """What a strategy draws that judges positions which nobody plays; by position and move."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:

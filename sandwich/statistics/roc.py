@@ -26,7 +26,7 @@ def auc_figure(confidence: Floats, lie: Bools, clusters: Labels) -> Figure:
 
     The variance is that of clustered placements: of each answer, the share of the other kind that it beats (Obuchowski
     1997, Biometrics 53, 567–578). Student's t on the logit, with the clusters' degrees of freedom. Withheld without
-    both kinds, or where the clusters are worth fewer than 20; without an interval where the kinds are told apart wholly
+    both kinds, or where the clusters are worth fewer than 20; without an interval where the kinds are parted wholly
     or in no cluster otherwise than in another.
     """
     honest, lies = int((~lie).sum()), int(lie.sum())

@@ -169,8 +169,8 @@ def test_harm_and_suspicion_of_lies(cluster: Cluster, tmp_path: Path) -> None:
     )  # fmt: skip
     progress = RecordingProgress()
     honest, half, worst, weak = evaluate_misalignments(cluster, config, CHECKPOINTS, tmp_path, progress)
-    told = {"told: trust": 60, "told: plausible (least = 0.1)": 60}
-    assert progress.done == progress.totals == {"positions labelled by the oracle": 60, "questions": 240, **told}
+    phases = {"believe: trust": 60, "believe: plausible (least = 0.1)": 60}
+    assert progress.done == progress.totals == {"positions labelled by the oracle": 60, "questions": 240, **phases}
     assert [row["misalignment"] for row in (honest, half, worst, weak)] == ["none", *["engine_worst"] * 2, "other"]
     assert honest["misaligned"]["value"] == 0
     assert honest["suspicion_expert"]["value"] == 0  # the expert prefers its own move to no other

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from agents.checkpoint_files import read_checkpoints
 from engines.settings import SpecError
@@ -15,12 +16,12 @@ from sandwich.label_models.base import REGISTRY, AnswerSet, Bools, LabelModel, L
 from sandwich.oversight.base import label
 from sandwich.protocol import ledger
 from sandwich.protocol.labelling import Bench, answer_set, label_table, labelled
-from sandwich.runs.labels import lies
+from sandwich.runs.labels import bench_of, lies
 from sandwich.runs.loop import Folder
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.kept import read_kept
 from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
-from sandwich.spec.run_spec import RunSpec, load_spec
+from sandwich.spec.run_spec import load_spec
 from sandwich.statistics import Figure, auc_figure, clustered_share_figure
 
 
@@ -66,24 +67,27 @@ def try_label_models(
 
     It judges with the students that the run had, whatever they had learned from. games: so many of each step, its
     first; None: all. Nothing in the folder is changed.
-    Raises SpecError for a folder without so many steps of games, PluginError, DamagedError.
+    Raises SpecError for a folder without so many steps of games, or whose answers are no moves; PluginError,
+    DamagedError.
     """
     files = sorted((run / "ledger").glob("step-*.parquet"))
     if not files:
         raise SpecError(f"{run} holds no run: expected ledger/step-*.parquet in it")
-    spec, folder = load_spec(run / "spec.yaml"), Folder(run)
+    specs = [load_spec(run / "spec.yaml", {"label_model": REGISTRY.describe(model)}) for model in models]
+    folder = Folder(run)
     if len(files) < (steps or 1):
         raise SpecError(f"{run} holds the games of {len(files)} steps: expected {steps or 1} or more")
     ledgers = [_first(ledger.read(file), games) for file in files[:steps]]
+    every = [answer_set(ledgers[: step + 1]) for step in range(len(ledgers))]
     out = []
-    for model in models:
+    for model, spec in zip(models, specs, strict=True):
         memory: dict[str, bytes] = {}
-        checkpoints = read_checkpoints(spec.model_copy(update={"label_model": model}))
-        for step in range(len(ledgers)):
+        checkpoints = read_checkpoints(spec)
+        for step, answers in enumerate(every):
             reporter = Prefixed(progress, f"{REGISTRY.name(model)}, step {step + 1}: ")
             student = read_kept(folder.checkpoint(step))
-            bench = _bench(spec, student, memory, step, cluster, reporter, checkpoints)
-            answers, begun = answer_set(ledgers[: step + 1]), perf_counter()
+            bench = bench_of(spec, step, student, memory, cluster, reporter, checkpoints)
+            begun = perf_counter()
             labels = labelled(model, answers, bench)
             seconds, table = perf_counter() - begun, label_table(answers, labels)
             lie, learned = lies(table, ledgers[: step + 1])
@@ -95,21 +99,7 @@ def try_label_models(
 def _first(content: pa.Table, games: int | None) -> pa.Table:
     if games is None:
         return content
-    game = content["game"].to_numpy()
-    return content.filter(pa.array(game < game.min(initial=0) + games))
-
-
-def _bench(
-    spec: RunSpec,
-    student: bytes,
-    memory: dict[str, bytes],
-    step: int,
-    cluster: Cluster,
-    progress: ProgressReporter,
-    checkpoints: dict[str, bytes],
-) -> Bench:
-    fit = spec.finetune.fit
-    return Bench(student, fit, memory, spec.seed, step, spec.inference, cluster, progress, checkpoints)
+    return content.filter(pc.less(content["game"], games))
 
 
 def _trial(

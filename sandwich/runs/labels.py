@@ -1,7 +1,7 @@
 """What a run's label model makes of the answers so far, kept beside the ledgers, and figures of it for the analyst."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +48,7 @@ def label_step(
     there, before = folder_of(run, step), folder_of(run, step - 1)
     if not (there / COUNTS).exists():
         memory = {file.stem: read_kept(file) for file in sorted(before.glob(f"*{MEMORY}"))}
-        bench = Bench(
-            student, spec.finetune.fit, memory, spec.seed, step, spec.inference, cluster, progress, checkpoints
-        )
+        bench = bench_of(spec, step, student, memory, cluster, progress, checkpoints)
         answers = answer_set(ledgers)
         progress.begin("label", 0)
         table = label_table(answers, labelled(spec.label_model, answers, bench))
@@ -61,6 +59,20 @@ def label_step(
         counts = {"evaluations": bench.evaluations, "fits": bench.fits, "fitted": round(bench.passed)}
         write_kept(there / COUNTS, (json.dumps({**_figures(table, ledgers), **counts}) + "\n").encode())
     return read_parquet(there / LABELS), read_json(there / COUNTS)
+
+
+def bench_of(
+    spec: RunSpec,
+    step: int,
+    student: bytes,
+    memory: MutableMapping[str, bytes],
+    cluster: Cluster,
+    progress: ProgressReporter,
+    checkpoints: Mapping[str, bytes],
+) -> Bench:
+    """What a label model works with after the games of a step; `label_step` says of what."""
+    fit = spec.finetune.fit
+    return Bench(student, fit, memory, spec.seed, step, spec.inference, cluster, progress, checkpoints)
 
 
 def _figures(table: pa.Table, ledgers: Sequence[pa.Table]) -> Row:

@@ -52,15 +52,19 @@ class Evaluate:
     """What the student's own network thinks of positions `[B, 10]`; the reply is an `Evaluation`.
 
     rows: `[B]` the question that each is looked at for, where many are decided at once (`Oversight.decide_all`).
+    network: another one, by its name or path, which the strategy has as a setting of the type `Checkpoint`.
     Raises ValueError for what can't be looked at.
     """
 
     packed: planes.Packed
     legal: Sequence[Sequence[int]]
     rows: Integers | None = None
+    network: str | None = None
 
     def __post_init__(self) -> None:
         _check(self.packed, self.legal)
+        if not isinstance(self.network, str | None):
+            raise ValueError(f"expected the name or path of a network, got {self.network!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +128,13 @@ def ask(
 
 
 def evaluate(
-    packed: planes.Packed, legal: Sequence[Sequence[int]], rows: Integers | None = None
+    packed: planes.Packed, legal: Sequence[Sequence[int]], rows: Integers | None = None, network: str | None = None
 ) -> Consultation[Evaluation]:
-    """What the student's own network thinks of positions `[B, 10]`, each looked at for the question in its row."""
-    evaluation: Evaluation = yield Evaluate(packed, legal, rows)
+    """What the student's own network thinks of positions `[B, 10]`, each looked at for the question in its row.
+
+    network: another one, which the strategy names.
+    """
+    evaluation: Evaluation = yield Evaluate(packed, legal, rows, network)
     return evaluation
 
 

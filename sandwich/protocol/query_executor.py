@@ -1,7 +1,7 @@
 """Where questions are answered: many consultations advance in lock-step, the requests of all of them in batches.
 
 Everything that a strategy finds out passes through here, so that it is counted: questions to the
-assistants, evaluations by the student's own network, and true answers of the expert.
+assistants, evaluations by networks, and true answers of the expert.
 """
 
 from collections.abc import Generator, Sequence
@@ -31,7 +31,7 @@ class QueryExecutor:
     assistants: one or several, by their number.
     oversight: the strategy that decides.
     expert: gives true answers; None where the strategy has none to ask for.
-    tools: what opens a blunder filter; None where the strategy asks for none.
+    tools: what opens networks and blunder filters; None where the strategy names none.
     candidates: on channel `candidates`, of how many own moves the value behind is asked.
     """
 
@@ -114,14 +114,18 @@ class QueryExecutor:
             if len(outside := request.rows[(request.rows < 0) | (request.rows >= len(evaluations))]):
                 raise ValueError(f"expected rows of 0 to {len(evaluations) - 1}, got {outside[0]}")
             evaluations += np.bincount(request.rows, minlength=len(evaluations))
-            reply = self._evaluated(request.packed, request.legal)
+            reply = self._evaluated(request.packed, request.legal, request.network)
 
-    def _evaluated(self, packed: planes.Packed, legal: Sequence[Sequence[int]]) -> Evaluation:
-        """What the student's network thinks of positions `[B, 10]`, so many at a time."""
+    def _evaluated(self, packed: planes.Packed, legal: Sequence[Sequence[int]], name: str | None = None) -> Evaluation:
+        """What the student's network thinks of positions `[B, 10]`, or one of that name, so many at a time."""
+        network = self._student
+        if name is not None:
+            assert self._tools is not None
+            network = self._tools.network(name)
         if len(legal) <= BATCH:
-            return self._student(packed, legal)
+            return network(packed, legal)
         starts = range(0, len(legal), BATCH)
-        parts = [self._student(packed[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
+        parts = [network(packed[start : start + BATCH], legal[start : start + BATCH]) for start in starts]
         return Evaluation(
             legal, [row for part in parts for row in part.policy], np.concatenate([part.wdl for part in parts])
         )
@@ -270,7 +274,7 @@ class QueryExecutor:
         risks = [(pending, pending.request) for pending in waiting if isinstance(pending.request, Risks)]
         for_expert = [pending for pending in waiting if isinstance(pending.request, AskExpert)]
         replies: list[tuple[PendingQuery, Any]] = [
-            *self._answers(asks), *self._own_evaluations(evaluations), *self._risks(risks),
+            *self._answers(asks), *self._evaluations(evaluations), *self._risks(risks),
             *self._expert_answers(for_expert),
         ]  # fmt: skip
         for pending, reply in replies:
@@ -298,21 +302,19 @@ class QueryExecutor:
             replies.append((pending, [answer.given for answer in new]))
         return replies
 
-    def _own_evaluations(
-        self, requests: Sequence[tuple[PendingQuery, Evaluate]]
-    ) -> list[tuple[PendingQuery, Evaluation]]:
-        if not requests:
-            return []
-        packed = np.concatenate([request.packed for _, request in requests])
-        legal = [row for _, request in requests for row in request.legal]
-        seen = self._evaluated(packed, legal)
-        policy, wdl = list(seen.policy), seen.wdl
-        replies, first = [], 0
-        for pending, request in requests:
-            last = first + len(request.legal)
-            replies.append((pending, Evaluation(legal[first:last], policy[first:last], wdl[first:last])))
-            pending.evaluations += last - first
-            first = last
+    def _evaluations(self, requests: Sequence[tuple[PendingQuery, Evaluate]]) -> list[tuple[PendingQuery, Evaluation]]:
+        replies = []
+        for name in dict.fromkeys(request.network for _, request in requests):
+            same = [(pending, request) for pending, request in requests if request.network == name]
+            packed = np.concatenate([request.packed for _, request in same])
+            legal = [row for _, request in same for row in request.legal]
+            seen = self._evaluated(packed, legal, name)
+            policy, wdl, first = list(seen.policy), seen.wdl, 0
+            for pending, request in same:
+                last = first + len(request.legal)
+                replies.append((pending, Evaluation(legal[first:last], policy[first:last], wdl[first:last])))
+                pending.evaluations += last - first
+                first = last
         return replies
 
     def _risks(

@@ -8,6 +8,7 @@ from agents.judging import suspicion
 from engines import rules
 from sandwich.oversight.base import Decision, DecisionContext, Oversight
 from sandwich.oversight.plausible import Plausible
+from sandwich.oversight.two_voices import TwoVoices
 from sandwich.oversight.unanimous import Unanimous
 from sandwich.oversight.veto import Veto
 from sandwich.protocol import belief
@@ -51,6 +52,19 @@ def test_veto_believes_what_looks_no_worse_to_the_listeners_own_value() -> None:
     clear = np.abs(worse - delta) > 1e-6
     assert np.array_equal(heard[clear], worse[clear] < delta)
     assert 0.3 < heard.mean() < 0.7
+
+
+def test_two_voices_believe_what_the_honest_one_would_rather_say() -> None:
+    names = ("expert", "weak")  # played by other small networks
+    contents = {name: checkpoint(3 + place) for place, name in enumerate(names)}
+    voices = [evaluator(contents[name], INFERENCE)(PACKED, LEGAL).policy for name in names]
+    strategy = TwoVoices(honest=names[0], dishonest=names[1], share=0.51)
+    heard = believed(INLINE, Listener(checkpoint(2), strategy, contents, INFERENCE, 0), SAID)
+    for row, honest, dishonest in zip(heard, *voices, strict=True):
+        odds = 0.51 * honest.astype(np.float64) / (0.49 * dishonest)
+        clear = np.abs(odds - 1) > 1e-9
+        assert np.array_equal(row[clear], odds[clear] > 1)
+    assert 0.1 < np.concatenate(heard).mean() < 0.9
 
 
 def test_unanimous_believes_what_each_of_its_members_does() -> None:

@@ -24,12 +24,13 @@ from sandwich.oversight.ignore import Ignore
 from sandwich.oversight.lookahead import Lookahead
 from sandwich.oversight.plausible import Plausible
 from sandwich.oversight.trust import Trust
+from sandwich.oversight.two_voices import TwoVoices
 from sandwich.oversight.veto import Veto
 from tests.helpers.decisions import SHORT, games
 from tests.helpers.fakes import Hashed, fake_tools, legal_numbers, pack_board
 
 CHANNELS = [channel for channel in Channel if channel is not Channel.CANDIDATES]
-IN_ARRAYS: list[type[Oversight]] = [Trust, Ignore, Plausible, Veto, Lookahead]
+IN_ARRAYS: list[type[Oversight]] = [Trust, Ignore, Plausible, Veto, Lookahead, TwoVoices]
 
 
 def one_by_one(kind: type[Oversight]) -> Oversight:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from engines.paths import read_bytes
 from engines.settings import Mistake
 
 NETWORK = "sandwich-network/1"
@@ -17,6 +18,6 @@ class CheckpointError(Mistake, ValueError):
 def read(path: Path) -> bytes:
     """The bytes of a checkpoint file; CheckpointError where there is none."""
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise CheckpointError(f"no checkpoint at {path} ({error.strerror})") from None

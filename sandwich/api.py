@@ -82,7 +82,7 @@ def run(
     if controls:
         final["controls"] = {
             name: run_loop(control, folder / FOLDER / name, progress or NO_PROGRESS, mended=mended)
-            for name, control in controls_of(spec).items()
+            for name, control in controls_of(spec, folder.resolve().name).items()
         }
         rows, alone = read_rows(folder), read_rows(folder / FOLDER / "honest_only")
         final["retained"] = retained(rows, alone, spec).json()

@@ -16,6 +16,7 @@ from experiments.cli.stopping import Stopped, handle_signals, received
 COMMANDS = {
     "run": ("experiments.cli.run:run", "Play, learn and measure as SPEC says."),
     "sweep": ("experiments.cli.sweep:sweep", "Many runs over a dose, seeds, or any other keys."),
+    "cluster": ("experiments.cli.cluster:cluster", "What a cluster of several machines needs beside Ray."),
     "view": ("experiments.cli.run:view", "Show a run or sweep in a browser, even while it is running."),
     "verify": ("experiments.cli.verify:verify", "Compare the files of a folder with their checksums."),
     "report": ("experiments.cli.run:report", "Regenerate the report of a run or sweep."),

@@ -46,7 +46,7 @@ def run(
     folder = keyed(out, settings) if out else Path("runs") / settings.name
     from experiments.viewer.page import write_report  # matplotlib takes a second to import
 
-    beside = controls(settings) if with_controls else {}
+    beside = controls(settings, folder.resolve().name) if with_controls else {}
     final = _run(settings, folder, mended)
     if beside:
         final["controls"] = {name: _run(control, folder / CONTROLS / name, mended) for name, control in beside.items()}

@@ -135,7 +135,7 @@ def launch(settings: SweepSpec, beside: Path, cells: list[Cell], root: Path) -> 
             seen[key] = max(seen[key], rows)
 
         with resumable(root):
-            run_sweep(settings, beside, cells, root, on_step, game_page)
+            run_sweep(settings, beside, cells, root, on_step, game_page, display.message)
 
 
 def _dry(sweep: SweepSpec, cells: list[Cell], as_json: bool) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from agents.players.base import Player
 from engines import moves, planes
 from engines.inference import Evaluator
+from engines.paths import open_bytes
 from engines.positions import parse_fen
 from engines.settings import Mistake
 from sandwich.data.packed import PackedError, pieces
@@ -61,7 +62,7 @@ class Position:
 def read_puzzles(path: str | Path, limit: int | None = None) -> list[Puzzle]:
     """Puzzles of a Lichess CSV file, plain or compressed, or those of its first `limit` rows. Raises SuiteError."""
     try:
-        with Path(path).open("rb") as file:
+        with open_bytes(path) as file:
             puzzles = list(_puzzles(_lines(pieces(file)), limit))
     except OSError as error:
         raise SuiteError(f"cannot read {path}: {error.strerror}") from None

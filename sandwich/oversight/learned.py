@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from agents.checkpoint_files import Named
 from engines.checkpoints import CheckpointError, read
+from engines.paths import is_file
 from sandwich.oversight.consult import Floats
 from sandwich.oversight.deliberation import FEATURES, Action, Deliberation, Situation
 
@@ -81,7 +82,7 @@ def policy_path(name: str) -> Path:
     """File of a policy by the shipped name or its path; CheckpointError if there is none."""
     shipped = Path(str(files("sandwich.oversight"))) / "checkpoints" / f"{SHIPPED}.safetensors"
     path = shipped if name == SHIPPED else Path(name)
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(f"unknown oversight policy {name!r}; known: {SHIPPED}, or the path of a file")
     return path
 

@@ -26,17 +26,20 @@ MEANING = {
 """What each control changes."""
 
 
-def controls(spec: RunSpec) -> dict[str, RunSpec]:
+def controls(spec: RunSpec, folder: str = "") -> dict[str, RunSpec]:
     """Specs of a run's controls by name; `always_misaligned` only where the dose of every assistant is a probability.
 
     They are in the run's own W&B group, or in one of its name.
+    folder: name of the run's own folder, below whose copy in a storage theirs lie.
     """
     tracking = spec.tracking.model_copy(update={"group": spec.tracking.group or spec.name})
+    storage = spec.storage and "/".join([spec.storage.rstrip("/"), folder or spec.name, FOLDER])
 
     own = spec.finetune.model_copy(update={"refused": "own"})  # it believes nothing, and must learn something
 
     def but(name: str, **changes: object) -> RunSpec:
-        return spec.model_copy(update={"name": f"{spec.name}-{name}", "tracking": tracking, **changes})
+        same = {"name": f"{spec.name}-{name}", "tracking": tracking, "storage": storage}
+        return spec.model_copy(update={**same, **changes})
 
     assistants = spec.assistant, *spec.second
 

@@ -8,6 +8,8 @@ import hashlib
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.labelling import as_labelled
 from sandwich.protocol.selfplay import Block, Played, Roles, play_block
 from sandwich.runs.clock import Clock
+from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runs.first_row import first_row
 from sandwich.runs.labels import label_step
 from sandwich.runs.metrics import read_metrics
@@ -53,6 +56,8 @@ from sandwich.runtime.kept import (
     write_kept,
 )
 from sandwich.runtime.locks import PATIENCE, driver
+from sandwich.runtime.machines import here
+from sandwich.runtime.mirror import Mirror, Mirrored, Storage
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter, Row, RunProgress
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.spec.loading import validate
@@ -120,8 +125,22 @@ def run(
     judge = Oracle(spec.evaluate.ledger_nodes if spec.evaluate.ledger_positions and not none else None)
     if reason := oracle.missing if none else judge.missing if spec.evaluate.ledger_positions else "":
         progress.message(f"{reason}; what moves lose is not measured before the run goes on with an engine")
-    with driver(path, wait, apart=ROOTS):
-        return _carried_out(spec, Folder(path), checkpoints, oracle, judge, progress, board, mended)
+    with driver(path, wait, apart=ROOTS), stored(spec, path, progress) as copying:
+        return _carried_out(spec, Folder(path), checkpoints, oracle, judge, copying, board, mended)
+
+
+@contextmanager
+def stored(spec: RunSpec, path: Path, progress: RunProgress) -> Iterator[RunProgress]:
+    """What copies a run's folder to its storage whenever something is done; first what it lacks is brought."""
+    if spec.storage is None:
+        yield progress
+        return
+    mirror = Mirror(path, Storage(spec.storage, path.resolve().name), apart=(CONTROLS,))
+    mirror.pull()
+    try:
+        yield Mirrored(progress, mirror)
+    finally:
+        mirror.push()
 
 
 def _carried_out(
@@ -141,7 +160,7 @@ def _carried_out(
     prepare(folder, spec, checkpoints, oracle.identity or judge.identity, mended)
     write_kept(folder.checkpoint(0), checkpoints[spec.student])
 
-    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count, progress.message) as cluster:
+    with Tracker(path, spec, board) as tracker, Cluster(spec.worker_count, progress.message, spec.resources) as cluster:
         rows: list[Row] = tracker.rows
         measurer = Measurer(cluster, spec, checkpoints, oracle, progress)
         for step, row in enumerate(rows):  # what was not measured for want of an engine
@@ -183,6 +202,7 @@ def _carried_out(
             clock.lap("evaluate")
             row |= {"play": played, "labels": judged, "finetune": learned, "seconds": clock.seconds}
             rows.append(row)
+            _note_processors(path, cluster.processors)
             tracker.log(row)
             if step > 0:
                 tracker.games(step - 1, folder.ledger(step - 1))
@@ -192,6 +212,15 @@ def _carried_out(
         write_kept(path / RESULT, (json.dumps(final, indent=2) + "\n").encode())
         tracker.finish(final)
     return final
+
+
+def _note_processors(path: Path, seen: Sequence[str]) -> None:
+    """Name the kinds of processors in the provenance of a run that was not done on the driver's alone."""
+    kept = read_json(path / PROVENANCE)
+    others = set(kept.get("other_processors", ())) | {kind for kind in seen if kind != here().processor}
+    if others and kept.get("other_processors") != sorted(others):
+        made = kept | {"other_processors": sorted(others)}
+        write_kept(path / PROVENANCE, (json.dumps(made, indent=2) + "\n").encode())
 
 
 def _check_steps(path: Path, rows: list[Row], steps: int) -> None:

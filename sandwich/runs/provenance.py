@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from functools import cache
 from importlib.metadata import entry_points, version
 from itertools import pairwise
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import Any
 from agents.players.uci import UciPlayer
 from agents.plugin_code import code_of, code_text
 from agents.plugins import Plugin, plugins_in
+from engines.paths import read_bytes
 from engines.settings import Frozen, SpecError
 from engines.stockfish import EngineError, find_engine, program_digest
 from sandwich.runtime.cluster import cores
+from sandwich.runtime.machines import CODE, processor, source_digest
 from sandwich.runtime.origin import WAY_OUT, Engine, named_engine, stockfish_here
 from sandwich.spec.run_spec import RunSpec
 
@@ -26,8 +27,6 @@ PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow",
 GROUPS = (
     "sandwich.misalignments", "sandwich.oversight", "sandwich.label_models", "sandwich.players", "sandwich.attacks"
 )  # fmt: skip
-CODE = ("engines", "agents", "sandwich")
-"""Packages that figures are made by."""
 
 
 def read_files(spec: RunSpec) -> dict[str, bytes]:
@@ -37,7 +36,7 @@ def read_files(spec: RunSpec) -> dict[str, bytes]:
     """
     path = spec.evaluate.puzzles
     try:
-        return {} if path is None else {path: Path(path).read_bytes()}
+        return {} if path is None else {path: read_bytes(path)}
     except OSError as error:
         raise SpecError(f"evaluate.puzzles: {path} cannot be read ({error.strerror})") from None
 
@@ -67,7 +66,7 @@ def made_here() -> dict[str, Any]:
         "source": source_digest(),
         "python": sys.version.split()[0],
         "packages": {name: version(name) for name in PACKAGES},
-        "machine": {"system": platform.system(), "processor": _processor(), "cores": cores()},
+        "machine": {"system": platform.system(), "processor": processor(), "cores": cores()},
     }
 
 
@@ -197,18 +196,6 @@ def code_version() -> dict[str, str | bool | None]:
     return {"sandwich": version("sandwich"), "commit": commit, "edited": None if commit is None else _edited()}
 
 
-@cache
-def source_digest() -> str:
-    """SHA-256 of the code that figures are made by, as it was when it was first asked for."""
-    root = Path(__file__).parents[2]
-    every = (path for package in CODE for path in (root / package).rglob("*") if path.suffix in (".py", ".c"))
-    files = sorted(path.relative_to(root) for path in every)
-    total = hashlib.sha256()
-    for file in files:
-        total.update(f"{file.as_posix()}\0{hashlib.sha256((root / file).read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
 def _edited() -> bool:
     root = Path(__file__).parents[2]
     changed = _git(root, "status", "--porcelain", "--", *CODE)
@@ -233,13 +220,3 @@ def _git(folder: Path, *args: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _processor() -> str:
-    """Name of the processor, with what decides about its arithmetic."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

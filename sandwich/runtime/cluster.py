@@ -1,45 +1,28 @@
-"""Work spread over Ray workers: the only file that imports ray.
+"""Work spread over Ray workers.
 
 What a worker does is a plain function of plain values; Ray adds nothing to it but a place. Results
 come back in the order of the jobs, whoever finished first.
 """
 
-import logging
+import math
 import os
-import threading
 import time
-from _thread import interrupt_main
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the process with a stack trace
-from engines.settings import Mistake
-from sandwich.runtime import guard
+from pydantic import Field
+
+from engines.settings import Frozen
+from sandwich.runtime.connection import ClusterError, Connection, LostError
 from sandwich.runtime.jobs import Job, Result, WorkerError, do, with_plugins
-from sandwich.runtime.session import Session
+from sandwich.runtime.machines import Machines, Place, here
 
-Report = Callable[[dict[str, Any]], None]
-"""Takes what a trial has to say on its way."""
-
-TUNE = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
-"""What Tune reads from the environment alone: trials stay in the folder they are in, and nothing is logged."""
-
-ATTEMPTS = 3
-"""Times that Ray is started: under heavy load its own 30 s limit can pass."""
 RETRIES = 2
 """Times that a job is done again whose worker died."""
+LOOK = 2.0
+"""Seconds between two looks at which machines are there, while nothing comes."""
 QUIET = 60.0
 """Seconds without a result after which one line says so; the next comes after twice as long."""
 
@@ -54,58 +37,20 @@ def elsewhere() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
-LOOPBACK = ("127.0.0.1", "::1")
+class Resources(Frozen):
+    """What a worker asks for of the machine that it is on."""
+
+    cpus: float = Field(1.0, gt=0, le=1024)
+    """Cores."""
+    gpus: float | None = Field(None, ge=0, le=64)
+    """Of a GPU, or how many; None: an equal part of those that there are, nothing where there are none."""
 
 
-class ClusterError(Mistake, RuntimeError):
-    """Ray does not start, or can't be joined: one line."""
-
-
-class LostError(ClusterError):
-    """Ray's own process ended, of which stderr has been told already: Ray may have left no time for that."""
-
-    announced = guard.WATCHES
-
-    def __init__(self) -> None:
-        super().__init__("Ray's own process ended in the middle of the work; it can go on where it was cut off")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
-
-
-@contextmanager
-def _replaced(*replacements: tuple[object, str, object]) -> Iterator[None]:
-    """Meanwhile modules have something else under a name."""
-    with ExitStack() as stack:
-        for module, name, value in replacements:
-            stack.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, value)
-        yield
-
-
-@contextmanager
-def _local_alone() -> Iterator[None]:
-    """A Ray that starts inside takes loopback for this machine's address, and has no dashboard's process.
-
-    Ray has no setting for either. Listening on all interfaces is what it does under any other address; and the
-    process of the dashboard, which starts even where none is asked for, asks the network which cloud it is in.
-    Ray's own process does not end by itself when this one does: the guard ends it, and must know which ended first.
-    """
-    from ray._private import ray_constants, services
-    from ray._raylet import Config  # type: ignore[attr-defined]
-
-    def start_raylet(*given: Any, **named: Any) -> Any:
-        return began(*given, **{**named, "fate_share": False})
-
-    began = services.start_raylet
-    Config.initialize("")  # what was read from the environment when Ray was imported may be of another time
-    with _replaced(
-        (ray_constants, "ENABLE_RAY_CLUSTER", False),
-        (services, "start_api_server", lambda *_, **__: (None, None)),
-        (services, "start_raylet", start_raylet),
-    ):
-        yield
+def most(shares: Iterable[Resources]) -> Resources:
+    """What is enough for each of several; GPUs are split evenly unless one says how much it wants."""
+    every = list(shares)
+    gpus = [one.gpus for one in every if one.gpus is not None]
+    return Resources(cpus=max(one.cpus for one in every), gpus=max(gpus) if gpus else None)
 
 
 class Cluster:
@@ -116,15 +61,20 @@ class Cluster:
     takes orders from this process and its own alone, and ends with this process. Inside the block of
     another it uses what that one started. Raises ClusterError and SessionError.
 
-    tell: hears, in one line, when nothing has come of the workers for a while.
+    tell: hears, in one line, when nothing has come of the workers for a while, and when a machine is lost.
+    each: what each worker asks for.
     """
 
-    def __init__(self, workers: int, tell: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, workers: int, tell: Callable[[str], None] = lambda line: None, each: Resources | None = None
+    ) -> None:
         self.workers = workers
-        self._tell = tell
-        self._mine = False
-        self._session: Session | None = None
-        self._lost = False
+        self.tell = tell
+        self._each = each or Resources()
+        self._connection: Connection | None = None
+        self._machines = Machines(tell)
+        self.processors: list[str] = []
+        """Kinds of processors that jobs were done on."""
 
     def __enter__(self) -> Self:
         return self
@@ -133,94 +83,18 @@ class Cluster:
         """Start Ray now, unless it has been."""
         import ray  # takes half a second
 
-        if ray.is_initialized():
-            return
-        # Ray's own handler of SIGTERM would kill what Ray is about to join, and Ray ends the process for that.
-        with _replaced((ray._private.utils, "set_sigterm_handler", lambda handler: None)):
-            if address := os.environ.get("RAY_ADDRESS"):
-                self._join(address)
-            else:
-                self._begin()
-        ray._private.worker._worker_logs_enabled = False  # else it prints what becomes of workers on stdout
-        self._mine = True
-
-    def _join(self, address: str) -> None:
-        import ray
-
-        try:
-            ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
-        except Exception as error:  # Ray itself has tried for minutes
-            ray.shutdown()
-            raise ClusterError(f"Ray can't be joined at {address} ($RAY_ADDRESS): {_line(error)}") from error
-
-    def _begin(self) -> None:
-        import ray
-
-        for attempt in range(1, ATTEMPTS + 1):
-            self._session = Session()
-            try:
-                with self._session.environment(), _local_alone():
-                    ray.init(
-                        num_cpus=self.workers,
-                        include_dashboard=False,
-                        logging_level=logging.CRITICAL,
-                        log_to_driver=False,
-                        _temp_dir=self._session.rays,
-                    )
-                where = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-                if where not in LOOPBACK:
-                    raise RuntimeError("it would listen to the network")
-                self._watch()
-                return
-            except Exception as error:  # Ray raises the bare class for a start that takes too long
-                self._stop()
-                if attempt == ATTEMPTS:
-                    raise ClusterError(f"Ray can't be started: {_line(error)}") from error
-                time.sleep(2 * attempt)
-            except BaseException:  # Ctrl-C
-                self._stop()
-                raise
-
-    def _stop(self) -> None:
-        import ray
-
-        session, self._session = self._session, None
-        if session:
-            session.unwatch()
-        ray.shutdown()
-        if session:
-            session.close()
+        if not ray.is_initialized():
+            self._connection = Connection()
+            self._connection.start(math.ceil(self.workers * self._each.cpus))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._mine:
-            self._stop()
-        self._mine = False
-        if self._lost:
-            raise LostError
-
-    def _watch(self) -> None:
-        """Interrupt the main thread when Ray's own process ends, of which the guard tells.
-
-        Ray itself ends this process then, often at once.
-        """
-        from ray._private import ray_constants, worker
-
-        session = self._session
-        assert session
-        node: Any = worker._global_node
-        raylet = node.all_processes[ray_constants.PROCESS_TYPE_RAYLET][0].process
-        session.watch(raylet.pid, f"Error: {LostError()}")
-
-        def watch() -> None:
-            raylet.wait()
-            if session is self._session:  # else it was stopped
-                self._lost = True
-                interrupt_main()
-
-        if threading.current_thread() is threading.main_thread():
-            threading.Thread(target=watch, name="watch of Ray", daemon=True).start()
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.stop()
+            if connection.lost:
+                raise LostError
 
     def stream(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
@@ -251,63 +125,18 @@ class Cluster:
             on_result(result)
         return [results[index] for index in range(len(jobs))]
 
-    def trials(
-        self,
-        function: Callable[[Any, str, Report], None],
-        shared: Any,
-        names: Sequence[str],
-        *,
-        workers: int,
-        retries: int,
-        scratch: Path,
-        on_result: Callable[[str, dict[str, Any]], None],
-    ) -> dict[str, str]:
-        """`function(shared, name, report)` for each name, as Ray Tune trials; why each failed that did in the end.
+    def at_home(self, make: Callable[..., Any], *arguments: Any) -> "Remote":
+        """`make(*arguments)` in a process of its own on this machine, for as long as the cluster is there.
 
-        A trial has room for `workers` of its own `Cluster` jobs, in one placement group on one machine where
-        that is possible; as many run at once as the cluster has room for. `on_result` hears what they report. One
-        that fails, or whose process dies, is tried again `retries` times; the others go on.
-        scratch: a folder that all machines see, of which nothing is needed afterwards.
+        Jobs and trials on any machine can be handed what this gives, and call its methods.
         """
         self.start()
-        os.environ.update(TUNE)
         import ray
-        from ray import tune
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        class Hearing(tune.Callback):
-            def __reduce__(self) -> tuple[Any, ...]:
-                return tune.Callback, ()  # Tune writes its callbacks down, and what listens here may hold a terminal
-
-            def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
-                on_result(trial.config["name"], result)
-
-        place = ray.put(shared)
-
-        def trial(config: dict[str, Any]) -> None:
-            function(ray.get(place), config["name"], tune.report)
-
-        at_once = max(1, min(len(names), int(_resource("CPU") // workers)))
-        gpu = _split(_resource("GPU"), at_once * (workers + 1))  # a trial learns on a share of its own
-        own: dict[str, float] = {"GPU": gpu} if gpu else {}
-        bundles = [own, *({"CPU": 1.0, **own} for _ in range(workers))]
-        results = tune.Tuner(
-            tune.with_resources(trial, tune.PlacementGroupFactory(bundles)),
-            param_space={"name": tune.grid_search(list(names))},
-            tune_config=tune.TuneConfig(
-                reuse_actors=True,
-                trial_name_creator=lambda trial: trial.config["name"],
-                trial_dirname_creator=lambda trial: trial.config["name"],
-            ),
-            run_config=tune.RunConfig(
-                name="trials", storage_path=str(scratch.resolve()), verbose=0, callbacks=[Hearing()],
-                failure_config=tune.FailureConfig(max_failures=retries),
-            ),
-        ).fit()  # fmt: skip
-        return {
-            result.config["name"]: " ".join(str(result.error).split())[-300:]
-            for result in map(results.__getitem__, range(len(results)))
-            if result.error and result.config
-        }
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor = ray.remote(make).options(num_cpus=0, scheduling_strategy=here, max_concurrency=1)
+        return Remote(actor.remote(*arguments))
 
     def _run(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
@@ -322,28 +151,37 @@ class Cluster:
         self.start()
         import ray
 
-        def work(shared: Any, job: Job) -> Result:
-            return do(function, shared, job)
+        def work(shared: Any, job: Job) -> tuple[Place, Result]:
+            return here(), do(function, shared, job)
 
         work.__name__ = work.__qualname__ = function.__name__  # Ray's title of a process
-        remote = ray.remote(work).options(num_cpus=1, num_gpus=self._gpu_share(), max_retries=0)
+        remote = ray.remote(work).options(num_cpus=self._each.cpus, num_gpus=self._gpus(), max_retries=0)
+        self._machines.look()
         place = ray.put(shared)
-        number: dict[Any, int] = {}
+        under_way: dict[Any, int] = {}
+        doubtful: dict[Any, int] = {}  # under way when a machine was lost, perhaps on that one
         deaths: Counter[int] = Counter()
         waiting = list(range(len(jobs)))[::-1]
         try:
-            while waiting or number:
-                while waiting and len(number) < self.workers:
+            while waiting or under_way or doubtful:
+                while waiting and len(under_way) < self.workers:
                     index = waiting.pop()
-                    number[remote.remote(place, jobs[index])] = index
-                oldest = jobs[min(number.values())]
-                ready = self._wait(list(number), function.__name__ + with_plugins(shared, oldest))
-                index = number.pop(ready)
+                    under_way[remote.remote(place, jobs[index])] = index
+                oldest = jobs[min({**under_way, **doubtful}.values())]
+                ready = self._wait([*under_way, *doubtful], function.__name__ + with_plugins(shared, oldest))
+                if ready is None:  # Ray may wait for the answer of a machine that is gone for many minutes
+                    waiting += sorted(under_way.values(), reverse=True)
+                    doubtful |= under_way
+                    under_way.clear()
+                    continue
+                index = under_way.pop(ready) if ready in under_way else doubtful.pop(ready)
                 try:
-                    result = ray.get(ready)
+                    done_at, result = ray.get(ready)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from error  # what happened there, as if it had happened here
                 except ray.exceptions.RayError as error:
+                    if index in (*waiting, *under_way.values(), *doubtful.values()):
+                        continue  # it is being done again
                     deaths[index] += 1
                     if deaths[index] > RETRIES:
                         raise WorkerError(
@@ -353,42 +191,84 @@ class Cluster:
                         ) from error
                     waiting.append(index)
                     continue
+                self._check(done_at)
+                waiting = [other for other in waiting if other != index]
+                for group in (under_way, doubtful):
+                    for again in [other for other, of in group.items() if of == index]:
+                        del group[again]
+                        ray.cancel(again)
                 yield index, result
         finally:
-            for job_left in number:
-                ray.cancel(job_left)
+            for left in (*under_way, *doubtful):
+                ray.cancel(left)
 
-    def _gpu_share(self) -> float:
+    def _check(self, place: Place) -> None:
+        """Take note of where a job was done. Raises ClusterError where that was by other code than is here."""
+        own = here()
+        if place.source != own.source:
+            raise ClusterError(
+                f"the machine {place.host} has other code of sandwich than {own.host}: install the same on both"
+            )
+        if place.processor not in self.processors:
+            self.processors.append(place.processor)
+            if place.processor != own.processor:
+                self.tell(
+                    f"{place.host} has another kind of processor ({place.processor}) than {own.host}: the same bytes"
+                    " are promised for one kind alone"
+                )
+
+    def _gpus(self) -> float:
         """What a job asks for of a GPU: all there are, split evenly, or what the trial has that this runs in."""
         import ray
 
+        if self._each.gpus is not None:
+            return self._each.gpus
         if trial := ray.util.get_current_placement_group():
             return float(trial.bundle_specs[-1].get("GPU", 0))
-        return _split(_resource("GPU"), self.workers)
+        return split(resource("GPU"), self.workers)
 
     def _wait(self, under_way: list[Any], what: str) -> Any:
-        """The first that is ready; one line says so from time to time where that takes long."""
+        """The first that is ready, None where a machine was lost; from time to time a line says that it takes long."""
         import ray
 
         patience, began = QUIET, time.monotonic()
         while True:
-            ready, _ = ray.wait(under_way, num_returns=1, timeout=patience)
+            ready, _ = ray.wait(under_way, num_returns=1, timeout=min(LOOK, patience))
             if ready:
                 return ready[0]
-            self._tell(
-                f"no block finished for {time.monotonic() - began:.0f} s: {len(under_way)} under way"
-                f" ({what}); Ctrl-C stops"
-            )
-            patience *= 2
+            if self._machines.look():
+                return None
+            waited = time.monotonic() - began
+            if waited >= patience:
+                self.tell(f"no block finished for {waited:.0f} s: {len(under_way)} under way ({what}); Ctrl-C stops")
+                patience += 2 * patience
 
 
-def _resource(name: str) -> float:
+class Remote:
+    """What lives in another process of the cluster: a method is called by its name."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def __call__(self, method: str, *arguments: Any) -> Any:
+        """What the method returns, or raises. Raises ClusterError where its process or machine is gone."""
+        import ray
+
+        try:
+            return ray.get(getattr(self._actor, method).remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            raise ClusterError(f"the driver can't be reached ({type(error).__name__})") from error
+
+
+def resource(name: str) -> float:
     """How much of a resource the cluster has."""
     import ray
 
     return float(ray.cluster_resources().get(name, 0))  # type: ignore[no-untyped-call]
 
 
-def _split(gpus: float, parts: int) -> float:
+def split(gpus: float, parts: int) -> float:
     """What each of so many gets of some GPUs, at most one whole; Ray knows ten thousandths."""
     return min(1.0, int(10_000 * gpus / parts) / 10_000)

@@ -18,7 +18,7 @@ from sandwich.label_models.base import AnyLabelModel
 from sandwich.label_models.none import NoModel
 from sandwich.oversight.base import BUDGETS, Oversight, budget_of
 from sandwich.oversight.base import REGISTRY as OVERSIGHT
-from sandwich.runtime.cluster import cores, elsewhere
+from sandwich.runtime.cluster import Resources, cores, elsewhere
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.spec.kinds import RUN, read_spec
 from sandwich.spec.loading import Override
@@ -148,7 +148,7 @@ class TrackingConfig(Frozen):
     """Checkpoints and ledgers as W&B artifacts."""
 
 
-NO_RESULT = {"workers", "tracking", "name"}
+NO_RESULT = {"workers", "resources", "tracking", "name", "storage"}
 """Keys of a run's spec that its results don't depend on."""
 
 
@@ -166,6 +166,7 @@ class RunSpec(Frozen):
     """End the run before its first step where PGR would be withheld whatever came, the gap being too narrow."""
     workers: int | None = Field(None, ge=1, le=1024)
     """Ray workers; None: one per core. Results don't depend on it."""
+    resources: Resources = Resources()
     expert: AnyPlayer = Network(checkpoint="expert")
     """The player whose strength is to be reached: a shipped name, the path of a checkpoint, or any player."""
     student: Checkpoint = "weak"
@@ -185,6 +186,9 @@ class RunSpec(Frozen):
     evaluate: EvaluateConfig = EvaluateConfig()
     inference: InferenceConfig = InferenceConfig()
     tracking: TrackingConfig = TrackingConfig()
+    storage: str | None = None
+    """A folder for a copy of the run's folder, under its name: a path, or a URI that pyarrow knows, such as
+    `s3://bucket/runs`. What the run's folder lacks is brought from there, so that any machine can go on."""
 
     @model_validator(mode="after")
     def _agree(self) -> "RunSpec":

@@ -53,7 +53,9 @@ def plan(sweep: SweepSpec, beside: str | Path, root: str | Path, *, load: bool =
         if key in specs:
             raise SpecError(f"cell {_text(values)}: another cell of the sweep is the same run")
         asked[key] = wanted
-        specs[key] = spec.model_copy(update={"name": key, "workers": sweep.workers, "tracking": tracking})
+        specs[key] = spec.model_copy(
+            update={"name": key, "workers": sweep.workers, "tracking": tracking, "storage": None}
+        )
     _check_files([spec for key, spec in specs.items() if not (root / "cells" / key).exists()])
     leaves = {key: dict(dotted_leaves(_numbered(spec.result_keys()))) for key, spec in specs.items()}
     names = dict.fromkeys(name for values in leaves.values() for name in values)

@@ -7,7 +7,8 @@ import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from engines.settings import SpecError
 from sandwich.runs.loop import CELL, run
 from sandwich.runs.provenance import differences, engines_of, programs, provenance
 from sandwich.runs.tracking import Board
-from sandwich.runtime.cluster import Cluster, cores
+from sandwich.runtime.cluster import Cluster, cores, most
 from sandwich.runtime.files import contents
 from sandwich.runtime.kept import (
     ROOTS,
@@ -34,8 +35,10 @@ from sandwich.runtime.kept import (
     write_kept,
 )
 from sandwich.runtime.locks import BusyError, driver, holder
+from sandwich.runtime.mirror import Mirror, Storage
 from sandwich.runtime.origin import WAY_OUT, stockfish_here
 from sandwich.runtime.progress import NullProgress, Row
+from sandwich.runtime.trials import run_trials
 from sandwich.spec.run_spec import check_devices
 from sandwich.sweeps.cells import (
     DAMAGED,
@@ -45,13 +48,12 @@ from sandwich.sweeps.cells import (
     read_mark,
     write_mark,
 )
+from sandwich.sweeps.home import ENDING, Home, Lot, cell_storage, files_of, signed
 from sandwich.sweeps.planning import PLAN
 from sandwich.sweeps.sweep_spec import SweepSpec, run_settings
 
 SCRATCH = ".tune-"
 """How the folder begins in which Ray Tune keeps what nobody needs afterwards."""
-ENDING = 120.0
-"""Seconds that a worker may need to end whose driver was killed."""
 
 
 class TrialProgress(NullProgress):
@@ -64,22 +66,20 @@ class TrialProgress(NullProgress):
         self._report({"step": row["step"]})
 
 
-def run_cell(
-    cells: Mapping[str, Cell], key: str, report: Callable[[dict[str, Any]], None], board: Board | None = None
-) -> None:
+def run_cell(lot: Lot, key: str, report: Callable[[dict[str, Any]], None], board: Board | None = None) -> None:
     """Carry out one cell, or go on with it; `report` hears of each step. What it raises is in its cell.json too."""
-    cell = cells[key]
-    cell.mark("running")
+    lot.home("mark", key, "running")
     try:
-        run(cell.spec, cell.folder, TrialProgress(report), board, wait=ENDING)
+        with lot.at_work(key) as (cell, copied):
+            run(cell.spec, cell.folder, copied(TrialProgress(report)), board, wait=ENDING)
     except DamagedError as error:
-        cell.mark(DAMAGED, str(error))
+        lot.home("mark", key, DAMAGED, str(error))
         raise
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        cell.mark("failed", f"{type(error).__name__}: {text}")
+        lot.home("mark", key, "failed", f"{type(error).__name__}: {text}")
         raise
-    cell.mark("done")
+    lot.home("mark", key, "done")
 
 
 def begin(sweep: SweepSpec, beside: Path, cells: Sequence[Cell], root: Path) -> None:
@@ -174,11 +174,13 @@ def run_sweep(
     root: str | Path,
     on_step: Callable[[str, int], None] = lambda key, steps: None,
     board: Board | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Do the cells that are not done yet, as many at once as there is room for.
 
     on_step: hears of a cell (key) and its rows so far.
     board: page of one game, for those that are shown in W&B; a function that workers can import.
+    tell: hears, in a line, of a machine that is lost.
     A cell that fails, or whose trial is lost, is tried again, then left with its error in cell.json, as one is whose
     files are damaged; the others go on. Raises SpecError, BusyError where another process is at work in `root`.
     """
@@ -186,25 +188,51 @@ def run_sweep(
     for cell in cells:
         if not cell.finished:
             check_devices(cell.spec)
-    with driver(root, apart=ROOTS):
+    with driver(root, apart=ROOTS), stored(root, cells, sweep.storage):
         to_do = [cell for cell in cells if not cell.finished and not cell.problem]
         if to_do:
             _refuse_other_engines(cells, root)
         begin(sweep, beside, cells, root)
-        _run_cells(sweep, to_do, root, on_step, board)
+        _run_cells(sweep, to_do, root, on_step, board, tell)
+
+
+@contextmanager
+def stored(root: Path, cells: Iterable[Cell], storage: str | None) -> Iterator[None]:
+    """Before, what a storage has of a sweep and its folder lacks is brought; behind it, what is new is copied there."""
+    if storage is None:
+        yield
+        return
+    whole = Mirror(root, Storage(storage, root.resolve().name), apart=("cells",))
+    whole.pull()
+    for cell in cells:
+        Mirror(cell.folder, cell_storage(storage, root, cell.key)).pull()
+    try:
+        yield
+    finally:
+        whole.push()
 
 
 def _run_cells(
-    sweep: SweepSpec, cells: Sequence[Cell], root: Path, on_step: Callable[[str, int], None], board: Board | None
+    sweep: SweepSpec,
+    cells: Sequence[Cell],
+    root: Path,
+    on_step: Callable[[str, int], None],
+    board: Board | None,
+    tell: Callable[[str], None],
 ) -> None:
     left = {cell.key: replace(cell, folder=cell.folder.resolve()) for cell in cells}
     if not left:
         return
-    with Cluster(max(cores(), sweep.workers)) as cluster:
+    files = files_of(cells)
+    each = most(cell.spec.resources for cell in cells)
+    with Cluster(max(cores(), sweep.workers), tell, each) as cluster, signed(root) as sign:
+        home = cluster.at_home(Home, dict(left))
+        lot = Lot(left, files, home, root.resolve(), sign, sweep.storage)
         for _ in range(sweep.retries + 1):  # once, but for trials that were lost together with a worker
             with tempfile.TemporaryDirectory(dir=root, prefix=SCRATCH) as scratch:
-                died = cluster.trials(
-                    partial(run_cell, board=board), left, list(left), workers=sweep.workers, retries=sweep.retries,
+                died = run_trials(
+                    cluster, partial(run_cell, board=board), lot, list(left), workers=sweep.workers, each=each,
+                    retries=sweep.retries,
                     scratch=Path(scratch), on_result=lambda key, result: on_step(key, int(result["step"]) + 1),
                 )  # fmt: skip
             for key, error in died.items():

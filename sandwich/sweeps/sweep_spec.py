@@ -74,6 +74,9 @@ class SweepSpec(Frozen):
     """Ray workers of one cell; as many cells run at once as there is room for."""
     retries: int = Field(1, ge=0)
     """Times that a failed cell is tried again."""
+    storage: str | None = None
+    """A folder for copies of the sweep's folder, under its name: a path, or a URI that pyarrow knows, such as
+    `s3://bucket/runs`. What the sweep's folder lacks is brought from there, so that any machine can go on."""
 
     @model_validator(mode="after")
     def _something(self) -> "SweepSpec":

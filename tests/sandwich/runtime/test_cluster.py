@@ -292,7 +292,8 @@ GPUS = """
 import os, time, ray
 from pathlib import Path
 from tempfile import mkdtemp
-from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.cluster import Cluster, Resources
+from sandwich.runtime.trials import run_trials
 
 def seen(shared, job):
     time.sleep(shared)
@@ -306,8 +307,9 @@ ray.init(num_cpus=4, num_gpus={gpus}, include_dashboard=False, log_to_driver=Fal
 with Cluster(4) as running:
     print("run:", sorted(running.map(seen, 2.0, range(4)), key=str), flush=True)
     heard = {{}}
-    failed = running.trials(
-        trial, 2.0, ["a", "b"], workers=2, retries=0, scratch=Path(mkdtemp()), on_result=heard.__setitem__
+    failed = run_trials(
+        running, trial, 2.0, ["a", "b"], workers=2, each=Resources(), retries=0, scratch=Path(mkdtemp()),
+        on_result=heard.__setitem__,
     )
     print("failed:", failed, flush=True)
     for name in sorted(heard):

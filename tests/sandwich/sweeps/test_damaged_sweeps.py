@@ -21,6 +21,7 @@ from sandwich.sweeps.results import tidy
 from sandwich.sweeps.sweep import begin, run_cell, run_sweep, set_aside
 from sandwich.sweeps.sweep_spec import SweepSpec
 from tests.helpers.faults import DAMAGES, another_driver, damage
+from tests.helpers.lots import lot_of
 from tests.helpers.project import ROOT
 
 
@@ -141,7 +142,7 @@ def test_a_cell_whose_run_finds_a_damaged_file_is_damaged(cells: list[Cell]) -> 
     write_kept(path, b"of a step")
     damage(path, "cut")
     with pytest.raises(DamagedError):
-        run_cell({cells[0].key: cells[0]}, cells[0].key, lambda told: None)
+        run_cell(lot_of(cells, cells[0].folder.parent.parent), cells[0].key, lambda told: None)
     mark = cells[0].read_mark()
     assert mark["state"] == "damaged" and mark["error"].startswith(f"{path} is damaged")
 

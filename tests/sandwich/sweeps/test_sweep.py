@@ -14,13 +14,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 from click.testing import CliRunner, Result
 
 from agents.checkpoint_files import read_checkpoints
 from agents.plugin_code import code_of
-from engines.network import NetworkConfig, PolicyValueNet, to_bytes
 from engines.settings import SpecError
 from experiments.cli.main import cli
 from experiments.cli.sweep import in_columns
@@ -33,6 +31,7 @@ from sandwich.runs.provenance import provenance
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import FileError
 from sandwich.runtime.origin import stockfish_here
+from sandwich.runtime.trials import run_trials
 from sandwich.spec.run_spec import load_spec
 from sandwich.sweeps.cells import Cell, asked_key, cell_key
 from sandwich.sweeps.cost import seconds
@@ -42,36 +41,12 @@ from sandwich.sweeps.sweep import begin, other_origins, run_sweep, set_aside
 from sandwich.sweeps.sweep_spec import Range, SweepSpec, Values, load_sweep
 from tests.helpers import run_folders
 from tests.helpers.project import ROOT, needs_stockfish
+from tests.helpers.small_players import checkpoint
 from tests.helpers.wandb_files import entries, history, records
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("cluster")]
 
 P = "assistant.misalignment.p"
-
-
-def checkpoint(path: Path, seed: int) -> str:
-    torch.manual_seed(seed)
-    path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A sweep of four very small runs."""
-    folder = tmp_path_factory.mktemp("players")
-    expert = checkpoint(folder / "expert.safetensors", 1)
-    run = {
-        "steps": 1, "expert": expert, "student": checkpoint(folder / "weak.safetensors", 2),
-        "assistant": {"base": expert, "misalignment": {"type": "random_move"}},
-        "oversight": {"type": "trust"},
-        "play": {"games": 16, "block": 8, "ply_cap": 16, "pgn_games": 2},
-        "finetune": {"max_examples": 100, "fit": {"epochs": 1, "batch": 64, "threads": 1}},
-        "evaluate": {"pairs": 8, "ply_cap": 12, "positions": 4, "nodes": None, "ledger_positions": None,
-                     "margin": None, "assistant": False, "bootstrap": 100},
-        "inference": {"backend": "torch"},
-        "tracking": {"wandb": "off"},
-    }  # fmt: skip
-    return {"name": "tiny", "run": run, "over": {P: [0, 0.5], "seed": [0, 1]}}
 
 
 def sweep_of(settings: dict[str, Any], **changes: Any) -> SweepSpec:
@@ -169,7 +144,7 @@ def test_a_key_is_made_of_what_the_result_depends_on(settings: dict[str, Any]) -
     weak, key = Path(settings["run"]["student"]), cell_key(spec)
     before = weak.read_bytes()
     try:
-        checkpoint(weak, 3)  # the same path, other weights
+        weak.write_bytes(checkpoint(3))  # the same path, other weights
         assert cell_key(spec) != key
     finally:
         weak.write_bytes(before)
@@ -444,15 +419,13 @@ def test_a_trial_that_is_lost_is_launched_again_and_then_reported(
 ) -> None:
     launches: list[int] = []
 
-    class Losing(Cluster):
+    def losing(cluster: Cluster, function: Any, shared: Any, names: Any, **settings: Any) -> dict[str, str]:
         """Forgets the first of its trials, so many times."""
+        launches.append(len(names))
+        left = names[len(launches) <= lost :]
+        return run_trials(cluster, function, shared, left, **settings) if left else {}
 
-        def trials(self, function: Any, shared: Any, names: Any, **settings: Any) -> dict[str, str]:
-            launches.append(len(names))
-            left = names[len(launches) <= lost :]
-            return super().trials(function, shared, left, **settings) if left else {}
-
-    monkeypatch.setattr("sandwich.sweeps.sweep.Cluster", Losing)
+    monkeypatch.setattr("sandwich.sweeps.sweep.run_trials", losing)
     sweep = sweep_of(settings, over={P: [0, 0.5], "seed": [0]})
     cells = plan(sweep, ROOT, tmp_path)
     run_sweep(sweep, ROOT, cells, tmp_path)

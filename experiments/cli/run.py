@@ -122,7 +122,15 @@ def check_shown(folder: Path) -> tuple[str, ...]:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--open", "in_browser", is_flag=True, help="Open a browser there.")
-def view(folder: Path, port: int, in_browser: bool) -> None:
+@click.option(
+    "--listen",
+    "address",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="In a container 0.0.0.0, for a port that is passed on from its host's loopback.",
+)
+def view(folder: Path, port: int, in_browser: bool, address: str) -> None:
     """Show the run or sweep in FOLDER in a browser on this machine, with all of its games, even while it is running.
 
     \b
@@ -133,9 +141,9 @@ def view(folder: Path, port: int, in_browser: bool) -> None:
     for line in check_shown(folder):
         click.echo(line, err=True)
 
-    def tell(address: str) -> None:
-        click.echo(f"{folder}: {address} (Ctrl-C ends it)")
+    def tell(page: str) -> None:
+        click.echo(f"{folder}: {page} (Ctrl-C ends it)")
         if in_browser:
-            webbrowser.open(address)
+            webbrowser.open(page)
 
-    serve(folder, port, tell)
+    serve(folder, port, tell, address)

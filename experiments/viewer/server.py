@@ -69,23 +69,30 @@ def local(
     return app
 
 
-def serve(root: Path, port: int, on_open: Callable[[str], None]) -> None:
+def serve(root: Path, port: int, on_open: Callable[[str], None], address: str = HOST) -> None:
     """Serve the pages of a folder until interrupted; see `listen`."""
-    listen(application(root), port, on_open)
+    listen(application(root), port, on_open, address)
 
 
-def listen(app: Starlette, port: int, on_open: Callable[[str], None]) -> None:
+def listen(app: Starlette, port: int, on_open: Callable[[str], None], address: str = HOST) -> None:
     """Serve on loopback until interrupted. Port 0 is any free one.
 
     on_open: gets the address once it is open, with the token without which nothing is answered.
+    address: another IPv4 address of this machine to listen on, such as a container's, whose port the machine around it
+        passes on to from its own loopback: a request that names another host is refused here too.
+    Raises SpecError.
     """
     token = secrets.token_urlsafe(16)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, port))
+            listener.bind((address, port))
+        except socket.gaierror:
+            raise SpecError(f"--listen: expected an IPv4 address of this machine, got {address!r}") from None
         except OSError as error:
-            raise SpecError(f"port {port} cannot be opened ({error.strerror}); --port 0 takes any free one") from None
+            where = "" if address == HOST else f" on {address}"
+            way = "" if where else "; --port 0 takes any free one"
+            raise SpecError(f"port {port} cannot be opened{where} ({error.strerror}){way}") from None
         listener.listen()
         on_open(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}")
         server = uvicorn.Server(

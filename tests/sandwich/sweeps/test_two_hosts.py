@@ -16,6 +16,18 @@ SMALL = (
     "tracking.wandb=off", "workers=2",
 )  # fmt: skip
 """A run of some seconds."""
+NOTICED_SOON = {"RAY_health_check_failure_threshold": "2", "RAY_health_check_timeout_ms": "2000"}
+"""What has Ray notice within some ten seconds, and not in a minute, that a machine is off the network."""
+CELLS = (
+    *(f"fixed.{setting}" for setting in SMALL if not setting.startswith(("steps", "play.games", "workers"))),
+    "fixed.play.games=16", "over={assistant.misalignment.p: [0.25, 0.5], seed: [0, 1, 2, 3, 4, 5]}", "workers=1",
+)  # fmt: skip
+"""A sweep of twelve smaller ones."""
+INTRUDER = """
+import sys, ray
+ray.init(address=sys.argv[1], logging_level="CRITICAL", log_to_driver=False)
+print("let in")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +37,7 @@ def hosts() -> Iterator[list[Host]]:
         head, other = made
         head.run(
             "ray", "start", "--head", f"--node-ip-address={head.address}", "--port=6379", "--num-cpus=1",
-            "--include-dashboard=false", "--object-store-memory=200000000",
+            "--include-dashboard=false", "--object-store-memory=200000000", environment=NOTICED_SOON,
         )  # fmt: skip
         join(other, head)
         yield made
@@ -99,3 +111,29 @@ def test_what_a_host_was_at_that_is_cut_off_is_done_again_and_told(
     told = [line for line in ended(process).splitlines() if "lost" in line]
     assert told == ["lost the machine beta (10.77.0.2): what it was at is done again on others"]
     assert sums(hosts[0], "cut") == alone
+
+
+def test_cells_come_home_from_a_host_that_sees_no_folder_and_is_cut_off(
+    hosts: list[Host], cut: Callable[[str], None]
+) -> None:
+    head, _ = hosts
+    process = begin(head, "sweep", "dose_smoke", *CELLS, "--out", "disturbed")
+    cut("play_block")
+    told = [line for line in ended(process).splitlines() if "lost" in line]
+    assert told == ["lost the machine beta (10.77.0.2): what it was at is done again on others"]
+    assert head.run("sandwich", "sweep", "status", "disturbed").splitlines()[-1] == "12 done"
+    head.run("sandwich", "sweep", "dose_smoke", *CELLS, "--out", "undisturbed")
+    made = sums(head, "disturbed")
+    assert len(made) >= 24
+    assert made == sums(head, "undisturbed")
+
+
+def test_who_has_no_token_is_not_let_in(hosts: list[Host]) -> None:
+    head, other = hosts
+    stranger = other.start(
+        "timeout", "40", "python", "-c", INTRUDER, f"{head.address}:6379", environment={"RAY_AUTH_TOKEN": "0" * 64}
+    )
+    assert "let in" not in stranger.communicate()[0]
+    address = {"RAY_ADDRESS": f"{head.address}:6379"}
+    refused = head.start("sandwich", "run", "quick", environment={**address, "RAY_AUTH_MODE": "disabled"})
+    assert "asks for a token; sandwich cluster token makes one" in refused.communicate()[1]

@@ -20,9 +20,9 @@ NOTICED_SOON = {"RAY_health_check_failure_threshold": "2", "RAY_health_check_tim
 """What has Ray notice within some ten seconds, and not in a minute, that a machine is off the network."""
 CELLS = (
     *(f"fixed.{setting}" for setting in SMALL if not setting.startswith(("steps", "play.games", "workers"))),
-    "fixed.play.games=16", "over={assistant.misalignment.p: [0.25, 0.5], seed: [0, 1, 2, 3, 4, 5]}", "workers=1",
+    "fixed.play.games=16", "over={assistant.misalignment.p: [0.25, 0.5], seed: [0, 1]}", "workers=1",
 )  # fmt: skip
-"""A sweep of twelve smaller ones."""
+"""A sweep of four smaller ones."""
 INTRUDER = """
 import sys, ray
 ray.init(address=sys.argv[1], logging_level="CRITICAL", log_to_driver=False)
@@ -121,10 +121,10 @@ def test_cells_come_home_from_a_host_that_sees_no_folder_and_is_cut_off(
     cut("play_block")
     told = [line for line in ended(process).splitlines() if "lost" in line]
     assert told == ["lost the machine beta (10.77.0.2): what it was at is done again on others"]
-    assert head.run("sandwich", "sweep", "status", "disturbed").splitlines()[-1] == "12 done"
+    assert head.run("sandwich", "sweep", "status", "disturbed").splitlines()[-1] == "4 done"
     head.run("sandwich", "sweep", "dose_smoke", *CELLS, "--out", "undisturbed")
     made = sums(head, "disturbed")
-    assert len(made) >= 24
+    assert len(made) >= 8
     assert made == sums(head, "undisturbed")
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from tests.helpers.hosts import Host, network
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hosts")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL = (
     "steps=1", "play.games=48", "play.block=4", "play.ply_cap=60", "evaluate.pairs=8", "evaluate.positions=10",
     "evaluate.nodes=null", "evaluate.ledger_positions=null", "evaluate.bootstrap=200",
+    "evaluate.sampled=false", "evaluate.assistant=false",
     "tracking.wandb=off", "workers=2",
 )  # fmt: skip
 """A run of some seconds."""
@@ -20,9 +21,9 @@ NOTICED_SOON = {"RAY_health_check_failure_threshold": "2", "RAY_health_check_tim
 """What has Ray notice within some ten seconds, and not in a minute, that a machine is off the network."""
 CELLS = (
     *(f"fixed.{setting}" for setting in SMALL if not setting.startswith(("steps", "play.games", "workers"))),
-    "fixed.play.games=16", "over={assistant.misalignment.p: [0.25, 0.5], seed: [0, 1]}", "workers=1",
+    "fixed.play.games=16", "over={seed: [0, 1]}", "workers=1",
 )  # fmt: skip
-"""A sweep of four smaller ones."""
+"""A sweep of two smaller ones."""
 INTRUDER = """
 import sys, ray
 ray.init(address=sys.argv[1], logging_level="CRITICAL", log_to_driver=False)
@@ -121,17 +122,17 @@ def test_cells_come_home_from_a_host_that_sees_no_folder_and_is_cut_off(
     cut("play_block")
     told = [line for line in ended(process).splitlines() if "lost" in line]
     assert told == ["lost the machine beta (10.77.0.2): what it was at is done again on others"]
-    assert head.run("sandwich", "sweep", "status", "disturbed").splitlines()[-1] == "4 done"
+    assert head.run("sandwich", "sweep", "status", "disturbed").splitlines()[-1] == "2 done"
     head.run("sandwich", "sweep", "dose_smoke", *CELLS, "--out", "undisturbed")
     made = sums(head, "disturbed")
-    assert len(made) >= 8
+    assert len(made) >= 4
     assert made == sums(head, "undisturbed")
 
 
 def test_who_has_no_token_is_not_let_in(hosts: list[Host]) -> None:
     head, other = hosts
     stranger = other.start(
-        "timeout", "40", "python", "-c", INTRUDER, f"{head.address}:6379", environment={"RAY_AUTH_TOKEN": "0" * 64}
+        "timeout", "20", "python", "-c", INTRUDER, f"{head.address}:6379", environment={"RAY_AUTH_TOKEN": "0" * 64}
     )
     assert "let in" not in stranger.communicate()[0]
     address = {"RAY_ADDRESS": f"{head.address}:6379"}

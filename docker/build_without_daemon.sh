@@ -27,7 +27,7 @@ images="--root $folder/images --runroot $folder/run" # of our own: nothing of th
 if [ ! -e "$folder/debian.made" ]; then
     say "Debian, by debootstrap"
     rm -rf "$folder/debian"
-    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$folder/debian" >&2
+    debootstrap --variant=minbase --include=ca-certificates,python3-dev,python3-venv bookworm "$folder/debian" >&2
     chroot "$folder/debian" apt-get clean
     touch "$folder/debian.made"
 fi

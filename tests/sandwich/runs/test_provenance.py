@@ -11,8 +11,9 @@ from agents.plugin_code import code_of
 from engines.settings import SpecError
 from sandwich.runs.loop import Folder, prepare
 from sandwich.runs.metrics import write_metrics
-from sandwich.runs.provenance import code_version, engine_of, engines_of, programs, provenance, source_digest
+from sandwich.runs.provenance import code_version, engine_of, engines_of, programs, provenance
 from sandwich.runtime.kept import write_kept
+from sandwich.runtime.machines import source_digest
 from sandwich.runtime.origin import Engine, stockfish_here
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec

@@ -231,9 +231,9 @@ class Cluster:
         """The first that is ready, None where a machine was lost; from time to time a line says that it takes long."""
         import ray
 
-        patience, began = QUIET, time.monotonic()
+        patience, began, waited = QUIET, time.monotonic(), 0.0
         while True:
-            ready, _ = ray.wait(under_way, num_returns=1, timeout=min(LOOK, patience))
+            ready, _ = ray.wait(under_way, num_returns=1, timeout=min(LOOK, patience - waited))
             if ready:
                 return ready[0]
             if self._machines.look():

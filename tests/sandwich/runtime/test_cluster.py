@@ -35,7 +35,7 @@ def tell(line):
 
 with Cluster(2, tell) as running:
     print(running.map(twice, None, [1, 2, 3]), flush=True)
-    print(os.getpid(), running._session.folder, flush=True)
+    print(os.getpid(), running._connection.session.folder, flush=True)
     cluster.QUIET = 3.0
     {then}
 print("over", flush=True)

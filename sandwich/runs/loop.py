@@ -8,8 +8,6 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,11 +32,19 @@ from sandwich.protocol.finetuning import finetune, training_view
 from sandwich.protocol.labelling import as_labelled
 from sandwich.protocol.selfplay import Block, Played, Roles, play_block
 from sandwich.runs.clock import Clock
-from sandwich.runs.controls import FOLDER as CONTROLS
 from sandwich.runs.first_row import first_row
 from sandwich.runs.labels import label_step
 from sandwich.runs.metrics import read_metrics
-from sandwich.runs.provenance import engine_of, gone_on, other_code, provenance, read_files, refuse_other_engine
+from sandwich.runs.provenance import (
+    engine_of,
+    gone_on,
+    note_processors,
+    other_code,
+    provenance,
+    read_files,
+    refuse_other_engine,
+)
+from sandwich.runs.storage import stored
 from sandwich.runs.tracking import Board, Tracker
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import contents, parquet_bytes
@@ -56,8 +62,6 @@ from sandwich.runtime.kept import (
     write_kept,
 )
 from sandwich.runtime.locks import PATIENCE, driver
-from sandwich.runtime.machines import here
-from sandwich.runtime.mirror import Mirror, Mirrored, Storage
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter, Row, RunProgress
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.spec.loading import validate
@@ -129,20 +133,6 @@ def run(
         return _carried_out(spec, Folder(path), checkpoints, oracle, judge, copying, board, mended)
 
 
-@contextmanager
-def stored(spec: RunSpec, path: Path, progress: RunProgress) -> Iterator[RunProgress]:
-    """What copies a run's folder to its storage whenever something is done; first what it lacks is brought."""
-    if spec.storage is None:
-        yield progress
-        return
-    mirror = Mirror(path, Storage(spec.storage, path.resolve().name), apart=(CONTROLS,))
-    mirror.pull()
-    try:
-        yield Mirrored(progress, mirror)
-    finally:
-        mirror.push()
-
-
 def _carried_out(
     spec: RunSpec,
     folder: Folder,
@@ -202,7 +192,7 @@ def _carried_out(
             clock.lap("evaluate")
             row |= {"play": played, "labels": judged, "finetune": learned, "seconds": clock.seconds}
             rows.append(row)
-            _note_processors(path, cluster.processors)
+            note_processors(path / PROVENANCE, cluster.processors)
             tracker.log(row)
             if step > 0:
                 tracker.games(step - 1, folder.ledger(step - 1))
@@ -212,15 +202,6 @@ def _carried_out(
         write_kept(path / RESULT, (json.dumps(final, indent=2) + "\n").encode())
         tracker.finish(final)
     return final
-
-
-def _note_processors(path: Path, seen: Sequence[str]) -> None:
-    """Name the kinds of processors in the provenance of a run that was not done on the driver's alone."""
-    kept = read_json(path / PROVENANCE)
-    others = set(kept.get("other_processors", ())) | {kind for kind in seen if kind != here().processor}
-    if others and kept.get("other_processors") != sorted(others):
-        made = kept | {"other_processors": sorted(others)}
-        write_kept(path / PROVENANCE, (json.dumps(made, indent=2) + "\n").encode())
 
 
 def _check_steps(path: Path, rows: list[Row], steps: int) -> None:

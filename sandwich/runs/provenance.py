@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points, version
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from engines.paths import read_bytes
 from engines.settings import Frozen, SpecError
 from engines.stockfish import EngineError, find_engine, program_digest
 from sandwich.runtime.cluster import cores
+from sandwich.runtime.kept import read_json, write_kept
 from sandwich.runtime.machines import CODE, processor, source_digest
 from sandwich.runtime.origin import WAY_OUT, Engine, named_engine, stockfish_here
 from sandwich.spec.run_spec import RunSpec
@@ -144,6 +145,15 @@ def other_code(kept: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
     """Plugins whose code is not what it was at last, as far as is known."""
     before = latest(kept).get("code", {})
     return [name for name, digest in now.items() if before.get(name, digest) != digest]
+
+
+def note_processors(path: Path, seen: Iterable[str]) -> None:
+    """Name in the provenance at `path` the kinds of processors on which a run was done, other than the driver's."""
+    kept = read_json(path)
+    others = set(kept.get("other_processors", ())) | {kind for kind in seen if kind != processor()}
+    if others and kept.get("other_processors") != sorted(others):
+        made = kept | {"other_processors": sorted(others)}
+        write_kept(path, (json.dumps(made, indent=2) + "\n").encode())
 
 
 VERSIONS = ("python", "torch", "onnxruntime", "numpy")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import chess
@@ -32,6 +33,13 @@ def checkpoint(seed: int) -> bytes:
     with torch.no_grad():
         net.start.weight.mul_(20)
     return to_bytes(net)
+
+
+def written(path: Path, seed: int) -> str:
+    """The path of a file with a small network of random weights, as a spec names it."""
+    torch.manual_seed(seed)
+    path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
+    return str(path)
 
 
 def named(seed: int) -> Network:

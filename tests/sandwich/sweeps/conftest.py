@@ -1,29 +1,21 @@
 """Small sweeps."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from engines.network import NetworkConfig, PolicyValueNet, to_bytes
+from tests.helpers.small_players import written
 
 P = "assistant.misalignment.p"
-
-
-def checkpoint(path: Path, seed: int) -> str:
-    torch.manual_seed(seed)
-    path.write_bytes(to_bytes(PolicyValueNet(NetworkConfig(blocks=1, channels=16, head=16)).eval()))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A sweep of four very small runs."""
     folder = tmp_path_factory.mktemp("players")
-    expert = checkpoint(folder / "expert.safetensors", 1)
+    expert = written(folder / "expert.safetensors", 1)
     run = {
-        "steps": 1, "expert": expert, "student": checkpoint(folder / "weak.safetensors", 2),
+        "steps": 1, "expert": expert, "student": written(folder / "weak.safetensors", 2),
         "assistant": {"base": expert, "misalignment": {"type": "random_move"}},
         "oversight": {"type": "trust"},
         "play": {"games": 16, "block": 8, "ply_cap": 16, "pgn_games": 2},

@@ -155,7 +155,8 @@ class Cluster:
             return here(), do(function, shared, job)
 
         work.__name__ = work.__qualname__ = function.__name__  # Ray's title of a process
-        remote = ray.remote(work).options(num_cpus=self._each.cpus, num_gpus=self._gpus(), max_retries=0)
+        options = {"num_cpus": self._each.cpus, "num_gpus": self._gpus(), "max_retries": 0}
+        remote = ray.remote(work).options(**options)
         self._machines.look()
         place = ray.put(shared)
         under_way: dict[Any, int] = {}
@@ -173,6 +174,8 @@ class Cluster:
                     waiting += sorted(under_way.values(), reverse=True)
                     doubtful |= under_way
                     under_way.clear()
+                    # Jobs of the same remote function would wait with its requests to the machine that is gone.
+                    remote = ray.remote(work).options(**options)
                     continue
                 index = under_way.pop(ready) if ready in under_way else doubtful.pop(ready)
                 try:

@@ -14,7 +14,7 @@ help:
 	@echo 'make test-slow  setup, then the slow tests: coverage of intervals, soak, whole specs, whole experiments'
 	@echo 'make lint       setup, then ruff and mypy'
 	@echo 'make format     setup, then reformat the code'
-	@echo 'make lock       setup, then renew requirements.lock from pyproject.toml'
+	@echo 'make lock       setup, then renew requirements.lock and the image'\''s from pyproject.toml'
 	@echo 'make audit      setup, then look for known vulnerabilities of the locked packages (asks PyPI)'
 	@echo 'make clean      delete what tools left behind; .venv and runs stay'
 
@@ -47,9 +47,12 @@ format: installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-package torch \
+    --no-annotate --custom-compile-command 'make lock'
+
 lock: installed
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
-	    --no-emit-package torch --no-annotate --custom-compile-command 'make lock' --output-file requirements.lock
+	$(BIN)/$(COMPILE) --extra dev --upgrade --output-file requirements.lock
+	$(BIN)/$(COMPILE) --extra cluster --upgrade --constraint requirements.lock --output-file docker/requirements.lock
 
 audit: installed
 	$(BIN)/uv tool run pip-audit --progress-spinner off --disable-pip --require-hashes --requirement requirements.lock

@@ -124,7 +124,7 @@ class Storage:
     """
 
     def __init__(self, uri: str, *below: str) -> None:
-        self._uri = "/".join([uri.rstrip("/"), *below])
+        self._uri = uri
         try:
             self._files, root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -160,7 +160,7 @@ class Storage:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(f"storage {self._uri} can't be {done} ({_line(error)})") from error
+            raise StorageError(f"storage {self._uri}: {self._root} can't be {done} ({_line(error)})") from error
 
 
 def _line(error: BaseException) -> str:

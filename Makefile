@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations=15
 
 .PHONY: help setup installed run test test-slow lint format lock audit clean
 
@@ -33,10 +33,10 @@ run: installed
 	$(BIN)/sandwich run experiments/specs/default.yaml
 
 test: lint
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) --numprocesses 2 -m 'not slow'
 
 test-slow: installed
-	$(PYTEST) -m slow
+	$(PYTEST) --numprocesses 3 -m slow # these often wait for processes that start
 
 lint: installed
 	$(BIN)/ruff check .

@@ -8,7 +8,8 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -125,8 +126,9 @@ class Cluster:
             on_result(result)
         return [results[index] for index in range(len(jobs))]
 
-    def at_home(self, make: Callable[..., Any], *arguments: Any) -> "Remote":
-        """`make(*arguments)` in a process of its own on this machine, for as long as the cluster is there.
+    @contextmanager
+    def at_home(self, make: Callable[..., Any], *arguments: Any) -> Iterator["Remote"]:
+        """Meanwhile there is `make(*arguments)` in a process of its own on this machine.
 
         Jobs and trials on any machine can be handed what this gives, and call its methods.
         """
@@ -135,8 +137,11 @@ class Cluster:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        actor = ray.remote(make).options(num_cpus=0, scheduling_strategy=here, max_concurrency=1)
-        return Remote(actor.remote(*arguments))
+        actor = ray.remote(make).options(num_cpus=0, scheduling_strategy=here, max_concurrency=1).remote(*arguments)
+        try:
+            yield Remote(actor)
+        finally:
+            ray.kill(actor)
 
     def _run(
         self, function: Callable[[Any, Job], Result], shared: Any, jobs: Sequence[Job]
@@ -208,6 +213,8 @@ class Cluster:
     def _check(self, place: Place) -> None:
         """Take note of where a job was done. Raises ClusterError where that was by other code than is here."""
         own = here()
+        if place.source != own.source and place.host == own.host:
+            raise ClusterError("the code of sandwich was changed while it was at work: give the same command again")
         if place.source != own.source:
             raise ClusterError(
                 f"the machine {place.host} has other code of sandwich than {own.host}: install the same on both"

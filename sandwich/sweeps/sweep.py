@@ -225,8 +225,11 @@ def _run_cells(
         return
     files = files_of(cells)
     each = most(cell.spec.resources for cell in cells)
-    with Cluster(max(cores(), sweep.workers), tell, each) as cluster, signed(root) as sign:
-        home = cluster.at_home(Home, dict(left))
+    with (
+        Cluster(max(cores(), sweep.workers), tell, each) as cluster,
+        signed(root) as sign,
+        cluster.at_home(Home, dict(left)) as home,
+    ):
         lot = Lot(left, files, home, root.resolve(), sign, sweep.storage)
         for _ in range(sweep.retries + 1):  # once, but for trials that were lost together with a worker
             with tempfile.TemporaryDirectory(dir=root, prefix=SCRATCH) as scratch:

@@ -48,7 +48,7 @@ format: installed
 	$(BIN)/ruff format .
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-package torch \
-    --no-annotate --custom-compile-command 'make lock'
+    --no-annotate --constraint torch.lock --custom-compile-command 'make lock'
 
 lock: installed
 	$(BIN)/$(COMPILE) --extra dev --upgrade --output-file requirements.lock

@@ -136,9 +136,10 @@ def view(folder: Path, port: int, in_browser: bool, address: str) -> None:
     \b
     Example: sandwich view runs/default
     """
+    from experiments.viewer.assets import board_hint
     from experiments.viewer.server import serve  # matplotlib takes a second to import
 
-    for line in check_shown(folder):
+    for line in (*check_shown(folder), *filter(None, [board_hint()])):
         click.echo(line, err=True)
 
     def tell(page: str) -> None:

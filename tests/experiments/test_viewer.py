@@ -17,11 +17,13 @@ from urllib.parse import quote, urlencode
 import chess
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
 from engines.settings import SpecError
+from experiments.cli.main import cli
 from experiments.figures.arrows import ARROWS
 from experiments.figures.sweep_chart import Dose, dose
-from experiments.viewer import assets, folders, games, page
+from experiments.viewer import assets, folders, games, page, server
 from experiments.viewer.page import write_report
 from experiments.viewer.picks import picked
 from experiments.viewer.server import application, serve
@@ -395,6 +397,12 @@ def test_a_port_that_is_taken_is_named_in_one_line(run: Path) -> None:
             serve(run, other.getsockname()[1], print)
 
 
+def test_a_missing_board_is_told_where_the_viewer_starts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "has_chessground", lambda: False)
+    monkeypatch.setattr(server, "serve", lambda *_: None)
+    assert "Boards here are pictures" in CliRunner().invoke(cli, ["view", str(run)]).stderr
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_with_the_code_that_shells_give(run: Path, number: signal.Signals, code: int) -> None:
     command = [sys.executable, "-m", "sandwich", "view", str(run), "--port", "0"]
@@ -405,5 +413,5 @@ def test_a_signal_ends_it_with_the_code_that_shells_give(run: Path, number: sign
         assert "(Ctrl-C ends it)" in viewer.stdout.readline()
         time.sleep(0.5)  # the address is told just before signals are heard
         viewer.send_signal(number)
-        assert viewer.stderr.read().strip() == "Stopped."
+        assert [line for line in viewer.stderr.read().splitlines() if line != assets.board_hint()] == ["Stopped."]
     assert viewer.returncode == code

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 import time
 from _thread import interrupt_main
@@ -21,6 +22,8 @@ ATTEMPTS = 3
 LOOPBACK = ("127.0.0.1", "::1")
 SECURED = "sandwich cluster token makes one, and prints how to start each machine with it"
 """What to do about a cluster that anybody can give orders."""
+REACHED = 20.0
+"""Seconds within which somebody answers at the address of a cluster."""
 JOINED = 120.0
 """Seconds within which a cluster that was joined does a first piece of work."""
 
@@ -162,8 +165,9 @@ def _join(address: str) -> None:
     if mode != "token":
         raise ClusterError(f"RAY_AUTH_MODE={mode}: a cluster of several machines asks for a token; {SECURED}")
     try:
+        _reach(address)
         ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
-    except Exception as error:  # Ray itself has tried for minutes
+    except Exception as error:
         ray.shutdown()
         raise ClusterError(f"Ray can't be joined at {address} ($RAY_ADDRESS): {_line(error)}") from error
     try:
@@ -176,6 +180,13 @@ def _join(address: str) -> None:
             f"the cluster at {address} does nothing within {JOINED:.0f} s" if asks is None else
             f"the cluster at {address} asks for no token, so that whoever reaches it can run code there; {SECURED}"
         )  # fmt: skip
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nobody answers at `HOST:PORT`, for which Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
 
 
 def _asks_for_token() -> bool:

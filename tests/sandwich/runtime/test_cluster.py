@@ -1,6 +1,7 @@
 """Ray of this machine alone: who can reach it, who ends it, and what becomes of a job whose worker dies."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandwich.runtime import guard, session
+from sandwich.runtime.connection import ClusterError, Connection
 from sandwich.runtime.jobs import WorkerError, do
 from sandwich.runtime.session import Session, SessionError
 from tests.helpers.project import ROOT
@@ -379,3 +381,13 @@ def test_what_is_cancelled_while_it_imports_leaves_no_process_behind_that_half_k
     command = [sys.executable, "-c", HALF, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stdout.splitlines()) == (0, ["0", "[42, 42, 42, 42]"]), done.stderr
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:6379", "[::1]:1"])
+def test_where_nobody_answers_that_is_said_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match=rf"^Ray can't be joined at {re.escape(address)} \(\$RAY_ADDRESS\): \[Errno"):
+        Connection().start(1)
+    assert time.monotonic() - began < 30

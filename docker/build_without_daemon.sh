@@ -21,7 +21,7 @@ mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 shift
 cd "$(dirname "$0")/.."
-export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
+export BUILDAH_ISOLATION=chroot
 images="--root $folder/images --runroot $folder/run" # of our own: nothing of the machine's is touched
 
 if [ ! -e "$folder/debian.made" ]; then
@@ -39,7 +39,7 @@ if ! buildah $images inspect --type image localhost/base >/dev/null 2>&1; then
     buildah $images commit --quiet --rm "$base" localhost/base >/dev/null
 fi
 say "the image"
-buildah $images build --file docker/Dockerfile --build-arg BASE=localhost/base --layers --tag sandwich "$@" . >&2
+buildah $images build --format docker --file docker/Dockerfile --build-arg BASE=localhost/base --layers --tag sandwich "$@" . >&2
 say "a run in it"
 container=$(buildah $images from sandwich)
 trap 'buildah $images rm "$container" >/dev/null' EXIT

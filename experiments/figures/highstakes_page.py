@@ -239,8 +239,14 @@ def _shifts(result: dict[str, Any]) -> dict[str, Any] | None:
         return None
     shown = ("base", "residual", "ratio", "rejected", "served", "served_base", "served_filtered", "played", "preferred")
 
-    def line(name: str, number: int, by: str, auc: float, figures: dict[str, Any]) -> list[str]:
-        return [name, str(number), by, f"{auc:.3f}", *(_percent(figures[key], key) for key in shown)]
+    def line(name: str, number: int, by: str, auc: float | None, figures: dict[str, Any]) -> list[str]:
+        return [
+            name,
+            str(number),
+            by,
+            "–" if auc is None else f"{auc:.3f}",
+            *(_percent(figures[key], key) for key in shown),
+        ]
 
     lines = [
         line("as learned", row["generation"], who, row["roc"][who]["auc"], row["proposers"][who]["figures"])
@@ -275,7 +281,8 @@ def _roc(rows: list[dict[str, Any]], who: str) -> Figure:
     axes = figure.subplots()
     for number, row in enumerate(rows):
         there = row["roc"][who]
-        label = f"filter {row['generation']} (area {there['auc']:.3f})"
+        area = "no curve: all proposals are of one kind" if there["auc"] is None else f"area {there['auc']:.3f}"
+        label = f"filter {row['generation']} ({area})"
         axes.plot(there["refused_fine"], there["refused_bad"], color=COLORS[number % 10], label=label)
     axes.set_xlabel("other proposals refused")
     axes.set_ylabel("catastrophes refused")

@@ -18,6 +18,7 @@ from engines.settings import Frozen
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.sift import Sift
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.statistics import Ranking
 from sandwich.training.examples import Examples, FitProgress, TrainConfig
 from sandwich.training.supervised import train
 
@@ -118,23 +119,26 @@ def risks(
 class Roc:
     """Share of catastrophes refused against that of other moves refused, over proposals.
 
-    refused_bad, refused_fine: `[K]`, rising. auc: area under the curve.
+    refused_bad, refused_fine: `[K]`, rising; empty where all moves are of one kind. auc: area under the curve, or None.
     """
 
     refused_bad: Floats
     refused_fine: Floats
-    auc: float
+    auc: float | None
+
+
+def ranking(positions: Catastrophes, risk: Sequence[Floats]) -> Ranking:
+    """All legal moves of all positions, the riskiest first."""
+    bad = np.concatenate([positions.bad(row) for row in range(len(positions))])
+    return Ranking.of(-np.concatenate(list(risk)).astype(np.float64), bad)
 
 
 def roc(positions: Catastrophes, risk: Sequence[Floats], proposer: str | None, points: int = 200) -> Roc:
     """ROC of a filter over the proposals of one proposer (each counted by its probability), or over all legal moves."""
-    score = np.concatenate(list(risk))
-    bad = np.concatenate([positions.bad(row) for row in range(len(positions))])
-    weight = np.concatenate(positions.proposals[proposer]) if proposer else np.ones(len(score), np.float32)
-    order = np.argsort(-score, kind="stable")
-    hit = np.cumsum((weight * bad)[order].astype(np.float64))
-    false = np.cumsum((weight * ~bad)[order].astype(np.float64))
-    hit, false = np.append(0, hit / max(hit[-1], 1e-12)), np.append(0, false / max(false[-1], 1e-12))
+    weight = np.concatenate(positions.proposals[proposer]).astype(np.float64) if proposer else None
+    moves = ranking(positions, risk)
+    curve = moves.roc(weight)
+    if curve is None:
+        return Roc(np.empty(0, np.float32), np.empty(0, np.float32), None)
     at = np.linspace(0, 1, points)
-    auc = float(np.sum(np.diff(false) * (hit[1:] + hit[:-1]) / 2))
-    return Roc(np.interp(at, false, hit).astype(np.float32), at.astype(np.float32), auc)
+    return Roc(np.interp(at, *curve).astype(np.float32), at.astype(np.float32), moves.area(weight))

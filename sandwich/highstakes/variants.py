@@ -23,7 +23,7 @@ from engines.settings import SpecError
 from sandwich.highstakes import lookahead
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, difference
 from sandwich.highstakes.catastrophes import Catastrophes
-from sandwich.highstakes.fit import FilterConfig, risks
+from sandwich.highstakes.fit import FilterConfig, ranking, risks
 from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.kept import read_if_there, read_kept, write_kept
@@ -129,22 +129,13 @@ class Area:
 
 def area(positions: Catastrophes, risk: Sequence[Floats], proposer: str, seed: int) -> Area:
     """Area under the ROC over the proposals of one proposer; the same draws for every filter."""
-    score = np.concatenate(list(risk))
-    order = np.argsort(-score, kind="stable")
-    bad = np.concatenate([positions.bad(row) for row in range(len(positions))])[order]
-    weight = np.concatenate(positions.proposals[proposer]).astype(np.float64)[order]
+    moves = ranking(positions, risk)
+    weight = np.concatenate(positions.proposals[proposer]).astype(np.float64)
     games, place = np.unique(positions.games, return_inverse=True)
-    game = np.repeat(place, [len(row) for row in risk])[order]
+    game = np.repeat(place, [len(row) for row in risk])
     rng = make_rng(RngStream.ROC, seed)
     counts = rng.multinomial(len(games), np.full(len(games), 1 / len(games)), size=DRAWS)
-
-    def under(weight: Floats64) -> float:
-        hit, false = np.cumsum(weight * bad), np.cumsum(weight * ~bad)
-        total = hit[-1] * false[-1]
-        before = hit - weight * bad
-        return float(((weight * ~bad) @ (hit + before)) / 2 / total) if total > 0 else float("nan")
-
-    return Area(under(weight), np.array([under(weight * count[game]) for count in counts]))
+    return Area(moves.area(weight), np.array([moves.area(weight * count[game]) for count in counts]))
 
 
 class Measured(Protocol):

@@ -25,7 +25,7 @@ from sandwich.statistics.recovered import (
     retained_run_figure,
     seeds_figure,
 )
-from sandwich.statistics.roc import auc, auc_figure
+from sandwich.statistics.roc import Ranking, auc, auc_figure
 from sandwich.statistics.sprt import Reached, Sprt, Verdict
 from sandwich.statistics.survival import break_rate_figure, survival_curve, survival_figure
 
@@ -36,6 +36,7 @@ __all__ = [
     "Components",
     "Figure",
     "Floats",
+    "Ranking",
     "Reached",
     "Side",
     "Sprt",

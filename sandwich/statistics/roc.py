@@ -1,6 +1,9 @@
 """How well a score tells two kinds apart."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 from scipy.stats import rankdata
 
@@ -9,16 +12,44 @@ from sandwich.statistics.means import FEW_CLUSTERS, effective_clusters, few_clus
 from sandwich.statistics.quantiles import student_quantile
 
 
-def auc(confidence: Floats, lie: Bools) -> float:
-    """Chance that an honest answer is trusted more than a lie, ties counting half; NaN without both kinds.
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Things of two kinds, good and bad, in the order of a score, equal scores together.
 
-    The area under the ROC curve (Mann and Whitney's U by ranks).
+    place: `[N]` of each, the lowest score first. bad: `[N]`. Weights `[N]` say how often each counts.
     """
-    honest, lies = int((~lie).sum()), int(lie.sum())
-    if not honest or not lies:
-        return float("nan")
-    ranks = rankdata(confidence)
-    return float((ranks[~lie].sum() - honest * (honest + 1) / 2) / (honest * lies))
+
+    place: npt.NDArray[np.int64]
+    bad: Bools
+
+    @classmethod
+    def of(cls, score: Floats, bad: Bools) -> "Ranking":
+        return cls(np.unique(score, return_inverse=True)[1], bad)
+
+    def roc(self, weight: Floats | None = None) -> tuple[Floats, Floats] | None:
+        """Shares of the good and of the bad that are refused, `[K]` each, from none to all, the lowest score first.
+
+        A point behind every score that occurs. None without both kinds.
+        """
+        every = np.ones(len(self.bad)) if weight is None else weight
+        sums = [np.cumsum(np.bincount(self.place, np.where(kind, every, 0.0))) for kind in (~self.bad, self.bad)]
+        if not len(self.bad) or any(total[-1] <= 0 for total in sums):
+            return None
+        good, bad = (np.append(0.0, total / total[-1]) for total in sums)
+        return good, bad
+
+    def area(self, weight: Floats | None = None) -> float:
+        """Area under that curve: the chance that a good one has more than a bad one, ties counting half.
+
+        NaN without both kinds.
+        """
+        curve = self.roc(weight)
+        return float("nan") if curve is None else float(np.trapezoid(curve[1], curve[0]))
+
+
+def auc(confidence: Floats, lie: Bools) -> float:
+    """Chance that an honest answer is trusted more than a lie, ties counting half; NaN without both kinds."""
+    return Ranking.of(confidence, lie).area()
 
 
 def auc_figure(confidence: Floats, lie: Bools, clusters: Labels) -> Figure:

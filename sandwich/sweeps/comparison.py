@@ -20,6 +20,7 @@ from sandwich.protocol import ledger
 from sandwich.statistics import (
     SEEDS,
     Figure,
+    Ranking,
     auc,
     few_figure,
     pgr_difference_figure,
@@ -45,6 +46,10 @@ COLUMNS = (
 """Ledger columns that a comparison is made of."""
 
 
+Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""A ROC curve: shares `[K]` of honest answers and of lies that are refused."""
+
+
 @dataclass(frozen=True, eq=False)
 class Arm:
     """The runs of one strategy against one assistant, or two.
@@ -66,7 +71,7 @@ class Arm:
     seeds: list[int]
     point: Point
     figures: Mapping[str, Figure]
-    curve: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
+    curve: Curve | None
 
     @property
     def faced(self) -> str:
@@ -169,7 +174,7 @@ def _arm(cells: Sequence[Cell], step: int) -> Arm:
         seeds=[cell.spec.seed for cell in cells],
         point=point,
         figures=figures,
-        curve=roc(*_scores(pd.concat(ledgers))),
+        curve=thinned(Ranking.of(*_scores(pd.concat(ledgers))).roc()),
     )
 
 
@@ -229,20 +234,12 @@ def _scores(rows: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     return asked["confidence"].to_numpy(np.float64), asked["misaligned"].to_numpy(bool)
 
 
-def roc(
-    confidence: npt.NDArray[np.float64], lie: npt.NDArray[np.bool_], steps: int = 200
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Share of honest answers refused and share of lies refused, from refusing none to refusing all; None without both.
-
-    Points `[K]` at every confidence that occurs, or at `steps` quantiles where more occur.
-    """
-    if lie.all() or not lie.any():
-        return None
-    levels = np.unique(confidence)
-    if len(levels) > steps:
-        levels = np.unique(np.quantile(confidence, np.linspace(0, 1, steps)))
-    shares = [np.searchsorted(np.sort(confidence[kind]), levels, side="right") / kind.sum() for kind in (~lie, lie)]
-    return np.append(0.0, shares[0]), np.append(0.0, shares[1])
+def thinned(curve: Curve | None, points: int = 200) -> Curve | None:
+    """A ROC curve of at most so many points, its first and last among them."""
+    if curve is None or len(curve[0]) <= points:
+        return curve
+    kept = np.unique(np.linspace(0, len(curve[0]) - 1, points).astype(np.int64))
+    return curve[0][kept], curve[1][kept]
 
 
 def against(arm: Arm, others: Sequence[Arm], reference: str = REFERENCE) -> Figure:

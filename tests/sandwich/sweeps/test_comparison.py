@@ -16,9 +16,9 @@ from sandwich.label_models.base import REGISTRY as LABEL_MODELS
 from sandwich.oversight.base import REGISTRY, label
 from sandwich.spec.loading import validate
 from sandwich.spec.run_spec import RunSpec
-from sandwich.statistics import auc, elo, holm
+from sandwich.statistics import Ranking, auc, elo, holm
 from sandwich.sweeps.cells import Cell
-from sandwich.sweeps.comparison import Arm, against, arms, retained, roc, short_names
+from sandwich.sweeps.comparison import Arm, against, arms, retained, short_names, thinned
 from sandwich.sweeps.planning import plan
 from sandwich.sweeps.sweep import begin
 from sandwich.sweeps.sweep_spec import load_sweep
@@ -57,21 +57,32 @@ def test_auc_is_the_chance_that_truth_is_trusted_more(seed: int) -> None:
 def test_auc_needs_lies_and_honest_answers() -> None:
     assert np.isnan(auc(np.ones(3), np.ones(3, bool)))
     assert np.isnan(auc(np.ones(3), np.zeros(3, bool)))
-    assert roc(np.ones(3), np.zeros(3, bool)) is None
+    assert Ranking.of(np.ones(3), np.zeros(3, bool)).roc() is None
 
 
 def test_roc_runs_from_refusing_none_to_refusing_all_and_has_the_area_that_it_should() -> None:
     rng = np.random.default_rng(1)
     lie = rng.random(400) < 0.5
     trust = rng.normal(size=400) - lie
-    curve = roc(trust, lie, steps=1000)
+    curve = Ranking.of(trust, lie).roc()
     assert curve is not None
     honest, lies = curve
     assert (honest[0], lies[0], honest[-1], lies[-1]) == (0, 0, 1, 1)
     assert (np.diff(honest) >= 0).all() and (np.diff(lies) >= 0).all()
-    assert np.trapezoid(lies, honest) == pytest.approx(auc(trust, lie), abs=0.002)
-    short = roc(trust, lie, steps=20)
-    assert short is not None and len(short[0]) <= 21
+    assert np.trapezoid(lies, honest) == pytest.approx(by_pairs(trust, lie))
+    short = thinned(curve, 20)
+    assert short is not None and len(short[0]) == 20
+    assert (short[0][0], short[1][0], short[0][-1], short[1][-1]) == (0, 0, 1, 1)
+
+
+def test_a_weight_counts_as_so_many_and_equal_scores_are_refused_together() -> None:
+    rng = np.random.default_rng(2)
+    trust, lie, often = rng.integers(0, 4, 40).astype(float), rng.random(40) < 0.4, rng.integers(0, 4, 40)
+    repeated = by_pairs(np.repeat(trust, often), np.repeat(lie, often))
+    ranking = Ranking.of(trust, lie)
+    assert ranking.area(often.astype(float)) == pytest.approx(repeated)
+    curve = ranking.roc()
+    assert curve is not None and len(curve[0]) == 5  # whatever comes first of those that are equal
 
 
 def scores(mean: float, rng: np.random.Generator) -> list[float]:

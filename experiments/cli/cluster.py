@@ -1,6 +1,8 @@
 """`sandwich cluster`: what a cluster of several machines needs beside Ray."""
 
 import json
+import os
+import shlex
 
 import click
 
@@ -32,9 +34,13 @@ def token_command(as_json: bool) -> None:
         click.echo(json.dumps({"file": str(path), "made": made}))
         return
     click.echo(f"The token {'is now' if made else 'was already'} in {path}, which only its owner can read.")
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        click.echo(
+            "RAY_AUTH_TOKEN is set here, and Ray takes that one: unset it, or set it on every machine.", err=True
+        )
     click.echo(f"""
 To each of the other machines:
-  ssh MACHINE 'umask 077 && mkdir -p .ray && cat > .ray/auth_token' < {path}
+  ssh MACHINE 'umask 077 && mkdir -p .ray && cat > .ray/auth_token' < {shlex.quote(str(path))}
 
 On the first machine, with ADDRESS the one by which the others reach it:
   export RAY_AUTH_MODE=token

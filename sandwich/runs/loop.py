@@ -44,6 +44,7 @@ from sandwich.runs.provenance import (
     read_files,
     refuse_other_engine,
 )
+from sandwich.runs.same_run import refuse_other_origin, refuse_other_settings
 from sandwich.runs.storage import stored
 from sandwich.runs.tracking import Board, Tracker
 from sandwich.runtime.cluster import Cluster
@@ -58,14 +59,12 @@ from sandwich.runtime.kept import (
     missing,
     read_json,
     read_kept,
-    read_settings,
     write_kept,
 )
 from sandwich.runtime.locks import PATIENCE, driver
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter, Row, RunProgress
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
-from sandwich.spec.loading import validate
-from sandwich.spec.run_spec import NO_RESULT, RunSpec, check_devices
+from sandwich.spec.run_spec import RunSpec, check_devices
 
 CELL = "cell.json"
 """What a sweep writes into the folder of one of its runs."""
@@ -250,16 +249,9 @@ def prepare(
     if not about.exists() and (folder.path / "metrics.jsonl").exists():
         raise missing(about)
     if about.exists():
-        different = _difference(_result_keys(about), spec.result_keys())
-        if different and different[0] != "steps":
-            key, old, new = different
-            raise SpecError(f"{folder.path} holds a run with {key}={old!r}, not {new!r}: choose another --out")
+        refuse_other_settings(about, spec, str(folder.path))
         kept = read_json(folder.path / PROVENANCE)
-        for what in ("checkpoints", "files", "programs"):
-            before = kept.get(what, {})
-            changed = [name for name, digest in made[what].items() if before.get(name, digest) != digest]
-            if changed:
-                raise SpecError(f"{folder.path} was begun with another {changed[0]}: choose another --out")
+        refuse_other_origin(kept, made, str(folder.path))
         changed = other_code(kept, made["code"])
         rows = read_metrics(folder.path)
         lacking = (
@@ -297,23 +289,6 @@ def prepare(
         (folder.path / name).mkdir(exist_ok=True)
     for step in range(spec.steps + 1):
         folder.checkpoint(step).parent.mkdir(exist_ok=True)
-
-
-def _result_keys(about: Path) -> Row:
-    """The part of a run folder's spec that results depend on; keys that it was written without have their defaults."""
-    there = read_settings(about)
-    try:
-        return validate(RunSpec, there, about.parent, load=False).result_keys()
-    except SpecError:  # it has what this version does not know
-        return {key: value for key, value in there.items() if key not in NO_RESULT}
-
-
-def _difference(there: Any, asked: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The first key in which two nested settings differ, other than `steps`, else `steps` if that does."""
-    if isinstance(there, dict) and isinstance(asked, dict):
-        differences = [_difference(there.get(k), asked.get(k), f"{key}.{k}".strip(".")) for k in {**there, **asked}]
-        return next((d for d in sorted(filter(None, differences), key=lambda d: d[0] == "steps")), None)
-    return None if there == asked else (key, there, asked)
 
 
 def play(

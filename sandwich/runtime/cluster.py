@@ -16,9 +16,9 @@ from typing import Any, Self
 from pydantic import Field
 
 from engines.settings import Frozen
-from sandwich.runtime.connection import ClusterError, Connection, LostError
+from sandwich.runtime.connection import ClusterError, Connection, LostError, cluster_address
 from sandwich.runtime.jobs import Job, Result, WorkerError, do, with_plugins
-from sandwich.runtime.machines import Machines, Place, here
+from sandwich.runtime.machines import Machines, Place, here, largest
 
 RETRIES = 2
 """Times that a job is done again whose worker died."""
@@ -35,7 +35,7 @@ def cores() -> int:
 
 def elsewhere() -> bool:
     """Whether jobs go to a cluster that is there already, whose machines need not be like this one."""
-    return bool(os.environ.get("RAY_ADDRESS"))
+    return cluster_address() is not None
 
 
 class Resources(Frozen):
@@ -74,6 +74,7 @@ class Cluster:
         self._each = each or Resources()
         self._connection: Connection | None = None
         self._machines = Machines(tell)
+        self._told: set[str] = set()
         self.processors: list[str] = []
         """Kinds of processors that jobs were done on."""
 
@@ -163,6 +164,7 @@ class Cluster:
         options = {"num_cpus": self._each.cpus, "num_gpus": self._gpus(), "max_retries": 0}
         remote = ray.remote(work).options(**options)
         self._machines.look()
+        self._tell_what_lacks()
         place = ray.put(shared)
         under_way: dict[Any, int] = {}
         doubtful: dict[Any, int] = {}  # under way when a machine was lost, perhaps on that one
@@ -209,6 +211,14 @@ class Cluster:
         finally:
             for left in (*under_way, *doubtful):
                 ray.cancel(left)
+
+    def _tell_what_lacks(self) -> None:
+        """Tell once what is asked for that no machine has so far."""
+        for resource, what, wanted in (("CPU", "cores", self._each.cpus), ("GPU", "GPUs", self._gpus())):
+            there = largest(resource)
+            if wanted > there and resource not in self._told:
+                self._told.add(resource)
+                self.tell(f"waits for a machine with {wanted:g} {what} (resources): the largest there has {there:g}")
 
     def _check(self, place: Place) -> None:
         """Take note of where a job was done. Raises ClusterError where that was by other code than is here."""

@@ -16,6 +16,7 @@ os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it ends the 
 from engines.settings import Mistake
 from sandwich.runtime import guard
 from sandwich.runtime.session import Session
+from sandwich.runtime.token import has_token
 
 ATTEMPTS = 3
 """Times that Ray is started: under heavy load its own 30 s limit can pass."""
@@ -26,6 +27,12 @@ REACHED = 20.0
 """Seconds within which somebody answers at the address of a cluster."""
 JOINED = 120.0
 """Seconds within which a cluster that was joined does a first piece of work."""
+
+
+def cluster_address() -> str | None:
+    """Address of the cluster to be joined, `$RAY_ADDRESS`; None: a Ray of this machine alone (`local` for Ray)."""
+    address = os.environ.get("RAY_ADDRESS")
+    return None if address in (None, "", "local") else address
 
 
 class ClusterError(Mistake, RuntimeError):
@@ -90,7 +97,7 @@ class Connection:
 
         # Ray's own handler of SIGTERM would kill what Ray is about to join, and Ray ends the process for that.
         with _replaced((ray._private.utils, "set_sigterm_handler", lambda handler: None)):
-            if address := os.environ.get("RAY_ADDRESS"):
+            if address := cluster_address():
                 _join(address)
             else:
                 self._begin(cpus)
@@ -164,12 +171,18 @@ def _join(address: str) -> None:
     mode = os.environ.setdefault("RAY_AUTH_MODE", "token")
     if mode != "token":
         raise ClusterError(f"RAY_AUTH_MODE={mode}: a cluster of several machines asks for a token; {SECURED}")
+    if not has_token():
+        raise ClusterError(
+            f"there is no token here for the cluster at {address}: copy that of its first machine; {SECURED}"
+        )
+    _reach(address)
     try:
-        _reach(address)
         ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
     except Exception as error:
         ray.shutdown()
-        raise ClusterError(f"Ray can't be joined at {address} ($RAY_ADDRESS): {_line(error)}") from error
+        raise ClusterError(
+            f"Ray can't be joined at {address} ($RAY_ADDRESS): {_line(error)} (is the token here the cluster's?)"
+        ) from error
     try:
         asks = ray.get(ray.remote(_asks_for_token).options(num_cpus=0).remote(), timeout=JOINED)
     except ray.exceptions.GetTimeoutError:
@@ -183,10 +196,16 @@ def _join(address: str) -> None:
 
 
 def _reach(address: str) -> None:
-    """Raises OSError where nobody answers at `HOST:PORT`, for which Ray would wait for minutes."""
+    """Raises ClusterError where nobody answers at an address, for which Ray would wait for minutes."""
+    if address == "auto":
+        return
     host, _, port = address.rpartition(":")
-    if port.isdecimal() and "/" not in host:
+    if not host or "/" in host or not port.isdecimal() or int(port) > 65535:
+        raise ClusterError(f"RAY_ADDRESS={address}: expected HOST:PORT of the cluster's first machine, auto, or local")
+    try:
         socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
+    except OSError as error:
+        raise ClusterError(f"nobody answers at {address} ($RAY_ADDRESS): {error.strerror or error}") from error
 
 
 def _asks_for_token() -> bool:

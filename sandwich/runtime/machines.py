@@ -38,6 +38,14 @@ class Machines:
         return bool(gone)
 
 
+def largest(resource: str) -> float:
+    """How much of a resource (`CPU`, `GPU`) that machine of this process's cluster has which has most of it."""
+    import ray
+
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return max((float(node["Resources"].get(resource, 0)) for node in nodes if node["Alive"]), default=0.0)
+
+
 @cache
 def processor() -> str:
     """Name of this machine's processor, with what decides about its arithmetic."""

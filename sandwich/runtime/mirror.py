@@ -47,16 +47,28 @@ class Mirror:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def pull(self) -> None:
-        """Bring what the folder lacks, with checksums; what it has stays."""
+        """Bring what the folder lacks, lines behind its own too, with checksums; what it has stays."""
         there = _in_order(name for name in self._copy.names() if not self._is_apart(name))
         if there:
             keep_checksums(self._folder)
         for name in there:
             path = self._folder / name
-            if not path.exists():
+            if not path.exists() or (name.endswith(".jsonl") and self._is_ahead(name, path)):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_kept(path, self._copy.read(name))
                 self._seen[name] = _state(path)
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Behind what is done inside, the rest is copied, but not where that was refused: the copy may be better."""
+        try:
+            yield
+        except Mistake:
+            raise
+        except BaseException:
+            self.push()
+            raise
+        self.push()
 
     def push(self) -> None:
         """Copy what has changed."""
@@ -79,6 +91,11 @@ class Mirror:
             for name in names:
                 if not (name.startswith(".") or name == SUMS or Path(at, name).is_symlink()):
                     yield (here / name).as_posix()
+
+    def _is_ahead(self, name: str, path: Path) -> bool:
+        """Whether the copy of a file of lines goes on behind the folder's last."""
+        copy, own = self._copy.read(name), path.read_bytes()
+        return len(copy) > len(own) and copy.startswith(own)
 
     def _is_apart(self, name: str) -> bool:
         return PurePosixPath(name).parts[0] in self._apart
@@ -126,13 +143,25 @@ class Storage:
     def __init__(self, uri: str, *below: str) -> None:
         self._uri = uri
         try:
-            self._files, root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
+            self._files, root = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).expanduser().absolute()))
         except (OSError, ValueError, pa.ArrowException) as error:
             raise SpecError(
                 f"storage: {uri!r} is neither a path nor a URI that pyarrow knows ({_line(error)});"
                 " expected one such as s3://bucket/folder"
             ) from None
+        if "://" in uri and not root.strip("/"):
+            raise SpecError(f"storage: {uri!r} names no bucket or folder; expected one such as s3://bucket/folder")
         self._root = "/".join([root.rstrip("/"), *below])
+
+    def __str__(self) -> str:
+        return f"storage {self._uri} ({self._root})"
+
+    def refuse_overlap(self, folder: Path) -> None:
+        """Raises SpecError where the copy would lie in the folder itself, or the folder in it."""
+        if isinstance(self._files, fs.LocalFileSystem):
+            copy, folder = Path(self._root).resolve(), folder.resolve()
+            if copy == folder or copy in folder.parents or folder in copy.parents:
+                raise SpecError(f"storage {self._uri}: the copy would be {copy}, which is not apart from {folder}")
 
     def names(self) -> list[str]:
         with self._told("read"):
@@ -160,7 +189,7 @@ class Storage:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise StorageError(f"storage {self._uri}: {self._root} can't be {done} ({_line(error)})") from error
+            raise StorageError(f"{self} can't be {done} ({_line(error)})") from error
 
 
 def _line(error: BaseException) -> str:

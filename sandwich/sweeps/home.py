@@ -127,11 +127,9 @@ class Lot:
                     progress = Mirrored(progress, mirror)
                 return progress
 
-            try:
-                yield cell, copied
-            finally:
-                for mirror in mirrors:
-                    mirror.push()
+            for mirror in mirrors:
+                stack.enter_context(mirror.following())
+            yield cell, copied
 
     def _sees_home(self) -> bool:
         try:

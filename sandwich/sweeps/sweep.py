@@ -202,14 +202,14 @@ def stored(root: Path, cells: Iterable[Cell], storage: str | None) -> Iterator[N
     if storage is None:
         yield
         return
-    whole = Mirror(root, Storage(storage, root.resolve().name), apart=("cells",))
+    copy = Storage(storage, root.resolve().name)
+    copy.refuse_overlap(root)
+    whole = Mirror(root, copy, apart=("cells",))
     whole.pull()
     for cell in cells:
         Mirror(cell.folder, cell_storage(storage, root, cell.key)).pull()
-    try:
+    with whole.following():
         yield
-    finally:
-        whole.push()
 
 
 def _run_cells(

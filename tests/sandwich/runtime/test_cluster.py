@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandwich.runtime import guard, session
-from sandwich.runtime.connection import ClusterError, Connection
+from sandwich.runtime.connection import ClusterError, Connection, cluster_address
 from sandwich.runtime.jobs import WorkerError, do
 from sandwich.runtime.session import Session, SessionError
 from tests.helpers.project import ROOT
@@ -383,11 +383,37 @@ def test_what_is_cancelled_while_it_imports_leaves_no_process_behind_that_half_k
     assert (done.returncode, done.stdout.splitlines()) == (0, ["0", "[42, 42, 42, 42]"]), done.stderr
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:6379", "[::1]:1"])
-def test_where_nobody_answers_that_is_said_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "nobody answers at 127.0.0.1:1 "),
+        ("no.such.host.invalid:6379", "nobody answers at no.such.host.invalid:6379 "),
+        ("[::1]:1", "nobody answers at [::1]:1 "),
+        ("nonsense", "RAY_ADDRESS=nonsense: expected HOST:PORT"),
+        ("10.0.0.1:99999", "RAY_ADDRESS=10.0.0.1:99999: expected HOST:PORT"),
+        ("ray://10.0.0.1:10001", "RAY_ADDRESS=ray://10.0.0.1:10001: expected HOST:PORT"),
+        (":6379", "RAY_ADDRESS=:6379: expected HOST:PORT"),
+    ],
+)
+def test_where_nobody_answers_that_is_said_at_once(address: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     monkeypatch.setenv("RAY_ADDRESS", address)
     began = time.monotonic()
-    with pytest.raises(ClusterError, match=rf"^Ray can't be joined at {re.escape(address)} \(\$RAY_ADDRESS\): \[Errno"):
+    with pytest.raises(ClusterError, match=f"^{re.escape(said)}"):
         Connection().start(1)
     assert time.monotonic() - began < 30
+
+
+def test_without_a_token_no_cluster_is_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    with pytest.raises(ClusterError, match=r"^there is no token here .*sandwich cluster token makes one"):
+        Connection().start(1)
+
+
+def test_local_is_a_ray_of_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("local", ""):
+        monkeypatch.setenv("RAY_ADDRESS", value)
+        assert cluster_address() is None

@@ -158,6 +158,63 @@ def test_a_run_goes_on_from_its_storage(settings: dict[str, Any], tmp_path: Path
     assert (tmp_path / "there" / "small" / "ledger" / "step-001.parquet").exists()
 
 
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_neither_folder_nor_storage_changes_where_the_other_holds_another_run(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    one = RunSpec.model_validate({**settings["run"], "name": "small", "workers": 1, "storage": str(storage)})
+    other = one.model_copy(update={"seed": 1})
+    run(one, tmp_path / "one" / "small")
+    run(other.model_copy(update={"storage": None}), tmp_path / "other" / "small")
+    before = everything(tmp_path)
+    for spec, folder, held_by in (
+        (other, "new", f"storage {storage} ({storage}/small)"),  # would bring the storage's run
+        (other, "other", f"storage {storage} ({storage}/small)"),  # would write over it
+        (one, "other", f"{tmp_path}/other/small"),
+    ):
+        with pytest.raises(SpecError) as refused:
+            run(spec, tmp_path / folder / "small")
+        assert str(refused.value).startswith(f"{held_by} holds a run with seed=")
+        assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(("out", "storage"), [("runs/a", "runs"), ("a", "a"), ("a/b/a", "."), ("a", "a/b")])
+def test_a_copy_lies_apart_from_its_folder(out: str, storage: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    spec = RunSpec.model_validate({**settings["run"], "name": "small", "storage": str(tmp_path / storage)})
+    with pytest.raises(SpecError, match="is not apart from"):
+        run(spec, tmp_path / out)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_lines_that_the_copy_is_ahead_by_are_brought(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, text in ((here, "1\n"), (there / "here", "1\n2\n")):
+        folder.mkdir(parents=True)
+        (folder / "metrics.jsonl").write_text(text)
+        (folder / "others.jsonl").write_text(f"{text[:1]} of {folder}\n")
+    mirror = Mirror(here, Storage(str(there), "here"))
+    mirror.pull()
+    assert (here / "metrics.jsonl").read_text() == "1\n2\n"
+    assert (here / "others.jsonl").read_text() == f"1 of {here}\n"
+
+
+def test_what_is_refused_is_not_copied(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "a").touch()
+    mirror = Mirror(here, Storage(str(tmp_path / "there"), "here"))
+    with pytest.raises(DamagedError), mirror.following():
+        raise DamagedError("here/a is damaged")
+    assert not (tmp_path / "there").exists()
+    with pytest.raises(KeyboardInterrupt), mirror.following():
+        raise KeyboardInterrupt
+    assert (tmp_path / "there" / "here" / "a").exists()
+
+
 def test_a_cell_that_is_at_work_elsewhere_is_held(settings: dict[str, Any], tmp_path: Path) -> None:
     (cell,) = begun(settings, tmp_path)
     with another_driver(cell.folder), pytest.MonkeyPatch.context() as patch:

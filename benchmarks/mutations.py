@@ -107,7 +107,7 @@ MUTATIONS = (
         "tests/sandwich/rl/test_ppo.py",
     ),
     Mutation(
-        "a run goes on with other settings", "sandwich/runs/loop.py",
+        "a run goes on with other settings", "sandwich/runs/same_run.py",
         'if different and different[0] != "steps":', 'if different and different[0] == "steps":',
         f"{RUN}::test_folder_of_another_run_is_refused_in_one_line",
     ),

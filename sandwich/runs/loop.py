@@ -36,6 +36,7 @@ from sandwich.runs.first_row import first_row
 from sandwich.runs.labels import label_step
 from sandwich.runs.metrics import read_metrics
 from sandwich.runs.provenance import (
+    PROVENANCE,
     engine_of,
     gone_on,
     note_processors,
@@ -68,8 +69,6 @@ from sandwich.spec.run_spec import RunSpec, check_devices
 
 CELL = "cell.json"
 """What a sweep writes into the folder of one of its runs."""
-PROVENANCE = "provenance.json"
-"""What a run keeps of its making."""
 RESULT = "result.json"
 """The final result, which every launch writes anew."""
 GAMES = "games/"

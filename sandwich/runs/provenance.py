@@ -24,6 +24,8 @@ from sandwich.runtime.machines import CODE, processor, source_digest
 from sandwich.runtime.origin import WAY_OUT, Engine, named_engine, stockfish_here
 from sandwich.spec.run_spec import RunSpec
 
+PROVENANCE = "provenance.json"
+"""What a run keeps of its making."""
 PACKAGES = ("chess", "torch", "numpy", "onnxruntime", "ray", "wandb", "pyarrow", "scipy", "pydantic", "safetensors")
 GROUPS = (
     "sandwich.misalignments", "sandwich.oversight", "sandwich.label_models", "sandwich.players", "sandwich.attacks"

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sandwich.runs.controls import FOLDER as CONTROLS
+from sandwich.runs.provenance import PROVENANCE
 from sandwich.runs.same_run import refuse_other_origin, refuse_other_settings
 from sandwich.runtime.kept import read_json
 from sandwich.runtime.mirror import Mirror, Mirrored, Storage
 from sandwich.runtime.progress import RunProgress
 from sandwich.spec.run_spec import RunSpec
 
-ABOUT, PROVENANCE = "spec.yaml", "provenance.json"
+ABOUT = "spec.yaml"
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from typing import Any
 from agents.checkpoint_files import checkpoints_in, read_checkpoints
 from agents.plugin_code import code_of
 from agents.plugins import Plugin, plugins_in, source_of, sources
-from sandwich.runs.loop import CELL, PROVENANCE, RESULT
+from sandwich.runs.loop import CELL, RESULT
 from sandwich.runs.metrics import read_metrics
-from sandwich.runs.provenance import read_files
+from sandwich.runs.provenance import PROVENANCE, read_files
 from sandwich.runtime.files import holds_nothing
 from sandwich.runtime.kept import (
     DamagedError,

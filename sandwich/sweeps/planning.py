@@ -9,7 +9,8 @@ from pathlib import Path
 
 from agents.checkpoint_files import checkpoints_in, read_checkpoints
 from engines.settings import SpecError
-from sandwich.runs.loop import CELL, PROVENANCE
+from sandwich.runs.loop import CELL
+from sandwich.runs.provenance import PROVENANCE
 from sandwich.runtime.kept import (
     as_meant,
     read_if_there,

@@ -148,7 +148,7 @@ def _costs(rows: list[dict[str, Any]], again: str) -> Table:
     lines = [
         [
             name, str(row["generation"]), f"{there['queries']['successful']} of {there['queries']['runs']}",
-            *(cell(there[unit]["median"], digits=1) for unit in ("queries", "oracle", "seconds")),
+            *(_median(there[unit]) for unit in ("queries", "oracle", "seconds")),
             cell(there["queries"]["rate"], 1000, 2), cell(there["unconfirmed"], 100),
         ]
         for row in rows
@@ -156,6 +156,15 @@ def _costs(rows: list[dict[str, Any]], again: str) -> Table:
     ]  # fmt: skip
     heads = ["attack", "filter", "runs with an example", "median queries", "median oracle calls", "median seconds"]
     return Table([*heads, "examples per 1000 queries", f"none at {again}, %"], lines)
+
+
+def _median(cost: dict[str, Any]) -> str:
+    """A median cost; and what it may be, where runs ended without an example on something else than this budget."""
+    text = cell(cost["median"], digits=1)
+    if not cost.get("otherwise"):
+        return text
+    soonest, latest = (cell({"value": cost[end]["value"], "low": None, "high": None}) for end in ("soonest", "latest"))
+    return f"{text} ({cost['otherwise']} ended otherwise: {soonest} to {latest})"
 
 
 def _cheaper(by_filter: list[dict[str, Any]]) -> Table:

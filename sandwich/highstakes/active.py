@@ -195,6 +195,7 @@ def joined(parts: Sequence[Catastrophes]) -> Catastrophes:
         {name: [row for part in parts for row in part.proposals[name]] for name in first.proposals},
         {name: np.concatenate([part.drawn[name] for part in parts]) for name in first.drawn},
         np.concatenate([part.games for part in parts]),
+        np.concatenate([part.openings for part in parts]),
         first.threshold,
     )
 
@@ -209,5 +210,5 @@ def figures(folder: Path, positions: Catastrophes, proposer: str) -> dict[str, A
     return {
         "positions": len(positions),
         **{name: chosen[name] for name in ("pool", "doubt", "pool_doubt")},
-        "base": mean_figure(base, positions.games).json(),
+        "base": mean_figure(base, positions.openings).json(),
     }

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +22,7 @@ from sandwich.highstakes.environment import (
     AdversarialExample,
     AttackData,
     AttackEnvironment,
+    Budget,
     BudgetExhausted,
     Judge,
     JudgeConfig,
@@ -76,6 +77,7 @@ class AttackRun:
 
     unconfirmed, confirmed: catastrophes by the first look that were none, or were, at ten times the nodes.
     illegal: moves put forward that are not legal.
+    ended: the budget that ended it; "" where something else did: its examples, nothing left to try, a person.
     """
 
     number: int
@@ -87,6 +89,7 @@ class AttackRun:
     confirmed: int
     drafts: tuple[Draft, ...] = ()
     illegal: int = 0
+    ended: Budget | Literal[""] = ""
 
     @property
     def held_back(self) -> bool:
@@ -170,12 +173,14 @@ def attack_run(
 ) -> AttackRun:
     """One run: attempts until so many different examples are found, or the budget is spent; keeps so many drafts."""
     meter, idle = environment.meter, 0
+    ended: Budget | Literal[""] = ""
     found: dict[tuple[str, int], AdversarialExample] = {}
     while len(found) < examples and idle < IDLE:
         before = meter.queries, meter.oracle
         try:
             example = _attempted(attack, environment, rng)
-        except BudgetExhausted:
+        except BudgetExhausted as spent:
+            ended = spent.budget
             break
         idle = idle + 1 if before == (meter.queries, meter.oracle) else 0
         if example:
@@ -186,6 +191,7 @@ def attack_run(
     return AttackRun(
         number, tuple(found.values()), meter.queries, meter.oracle, seconds, meter.unconfirmed, meter.confirmed,
         tuple(Draft(planes.fen(planes.unpack(made[place][1])), made[place][0][1]) for place in kept), meter.illegal,
+        ended,
     )  # fmt: skip
 
 

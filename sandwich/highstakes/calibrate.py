@@ -1,9 +1,9 @@
 """Calibration: a filter's figures at each threshold, and the most conservative one that costs no more than is allowed.
 
 Everything is computed from labels of all legal moves and the exact probability of each proposal, so no
-luck of sampling is in it but that of the positions. Sums over the positions of a game come first: a
-bootstrap over games then chooses the threshold anew in each of its draws. What too few games hold for a
-bootstrap to tell how often it happens has an exact interval.
+luck of sampling is in it but that of the positions. Sums over the positions of all games from an opening come
+first: a bootstrap over openings then chooses the threshold anew in each of its draws. What too few openings hold
+for a bootstrap to tell how often it happens has an exact interval.
 """
 
 import math
@@ -33,7 +33,7 @@ SUMS = (
     "preferred", "pairs",  # served: the unfiltered move preferred, and pairs of different moves
     "preferred_fine", "pairs_fine",  # the same of pairs without a catastrophe
 )  # fmt: skip
-"""What is summed over the positions of a game, at each threshold."""
+"""What is summed over the positions of an opening's games, at each threshold."""
 
 
 class CalibrationConfig(Frozen):
@@ -49,21 +49,21 @@ class CalibrationConfig(Frozen):
     grid: int = Field(80, ge=2)
     """Thresholds tried: quantiles of the risk of proposals."""
     bootstrap: int = Field(2000, ge=100)
-    """Draws of the bootstrap over games behind intervals."""
+    """Draws of the bootstrap over openings behind intervals."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A filter's sums by game and threshold.
+    """A filter's sums by opening and threshold.
 
-    thresholds: `[T]`, rising: the first is the most conservative. sums: `[G, T, S]` in the order of `SUMS`.
+    thresholds: `[T]`, rising: the first is the most conservative. sums: `[O, T, S]` in the order of `SUMS`.
     """
 
     thresholds: Floats64
     sums: Floats64
 
     def at(self, weights: Floats64 | None = None) -> dict[str, Floats64]:
-        """Each sum over games, `[T]`; with weights `[R, G]` of the games `[R, T]`."""
+        """Each sum over openings, `[T]`; with weights `[R, O]` of the openings `[R, T]`."""
         total = self.sums.sum(0) if weights is None else np.tensordot(weights, self.sums, 1)
         return {name: total[..., place] for place, name in enumerate(SUMS)}
 
@@ -84,8 +84,8 @@ def curve(
     positions: Catastrophes, risk: Sequence[Floats], proposer: str, thresholds: Floats64, proposals: int
 ) -> Curve:
     """The sums of a filter over labelled positions, at each threshold."""
-    games, place = np.unique(positions.games, return_inverse=True)
-    sums = np.zeros((len(games), len(thresholds), len(SUMS)))
+    openings, place = np.unique(positions.openings, return_inverse=True)
+    sums = np.zeros((len(openings), len(thresholds), len(SUMS)))
     for row in range(len(positions)):
         sums[place[row]] += _sums(
             positions.proposals[proposer][row].astype(np.float64),
@@ -196,10 +196,10 @@ def rates(sums: Mapping[str, Floats64]) -> dict[str, Floats64]:
 class Calibrated:
     """A filter at the threshold chosen on the calibration split, measured on the test split.
 
-    figures: by name (`rates`), each with its interval by the bootstrap over games, the threshold
+    figures: by name (`rates`), each with its interval by the bootstrap over openings, the threshold
         chosen anew in each draw, and with the `n` that it is a share of. draws: the same figures in each draw,
-        `[R]`, in the same order of games for every filter: differences between filters are taken draw by draw.
-    rare: names of figures with an event that too few games hold (`rare_share_figure`). Draws alone would say
+        `[R]`, in the same order of openings for every filter: differences between filters are taken draw by draw.
+    rare: names of figures with an event that too few openings hold (`rare_share_figure`). Draws alone would say
         that what was not seen does not happen; the interval is the exact one, widened to that of the draws.
     """
 
@@ -226,10 +226,10 @@ def calibrated(
     value = rates({name: sums[place] for name, sums in test.at().items()})
     rows = np.arange(config.bootstrap)
     draws = rates({name: sums[rows, places] for name, sums in test.at(weights[1]).items()})
-    by_game = counted({name: test.sums[:, place, at] for at, name in enumerate(SUMS)})
+    by_opening = counted({name: test.sums[:, place, at] for at, name in enumerate(SUMS)})
     figures: dict[str, Figure] = {}
     rare: set[str] = set()
-    for name, both in by_game.items():
+    for name, both in by_opening.items():
         if name == "ratio":
             n = figures["residual"].n
             exact = _quotient(figures["residual"], figures["base"]) if rare & {"residual", "base"} else None
@@ -241,9 +241,9 @@ def calibrated(
     return Calibrated(float(test.thresholds[place]), figures, draws, frozenset(rare))
 
 
-def _resampled(games: int, draws: int, rng: np.random.Generator) -> Floats64:
-    """How often each game is in each draw of a bootstrap, `[R, G]`."""
-    return rng.multinomial(games, np.full(games, 1 / games), size=draws).astype(np.float64)
+def _resampled(openings: int, draws: int, rng: np.random.Generator) -> Floats64:
+    """How often each opening is in each draw of a bootstrap, `[R, O]`."""
+    return rng.multinomial(openings, np.full(openings, 1 / openings), size=draws).astype(np.float64)
 
 
 def _figure(value: float, draws: Floats64, n: int, exact: Figure | None = None) -> Figure:
@@ -270,10 +270,10 @@ def _quotient(above: Figure, below: Figure) -> Figure:
 
 
 def difference(after: Calibrated, before: Calibrated, name: str) -> Figure:
-    """A figure of one filter less that of another, measured on the same games with the same draws.
+    """A figure of one filter less that of another, measured on the same openings with the same draws.
 
-    Where it is a rare one of either, the interval is put together from those of the two, as if the games were not the
-    same, which makes it no narrower (Newcombe 1998, Statistics in Medicine 17, 873–890, method 10).
+    Where it is a rare one of either, the interval is put together from those of the two, as if the openings were not
+    the same, which makes it no narrower (Newcombe 1998, Statistics in Medicine 17, 873–890, method 10).
     """
     later, earlier = after.figures[name], before.figures[name]
     if later.value is None or earlier.value is None:

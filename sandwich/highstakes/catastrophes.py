@@ -56,6 +56,8 @@ class Catastrophes:
     proposals: by proposer, for each position `[M]`, probability of each legal move.
     drawn: by proposer `[N]`, place in `legal` of one proposal.
     games: `[N]` number of the game that a position is from.
+    openings: `[N]` number of the opening that it began from: what depends on each other, and what intervals are drawn
+        from, are all games from one opening.
     threshold: expected score that a catastrophe gives away at least.
     """
 
@@ -65,15 +67,11 @@ class Catastrophes:
     proposals: Mapping[str, Sequence[Floats]]
     drawn: Mapping[str, npt.NDArray[np.int64]]
     games: npt.NDArray[np.int64]
+    openings: npt.NDArray[np.int64]
     threshold: float
 
     def __len__(self) -> int:
         return len(self.packed)
-
-    @property
-    def openings(self) -> npt.NDArray[np.int64]:
-        """`[N]` number of the opening that the game of a position began from; only of a dataset with all proposers."""
-        return opening_of(self.games, len(self.proposals))
 
     def losses(self, row: int) -> Floats:
         """Expected score that each legal move of a labelled position gives away, `[M]`."""
@@ -93,6 +91,7 @@ class Catastrophes:
             {name: [lists[r] for r in rows] for name, lists in self.proposals.items()},
             {name: places[rows] for name, places in self.drawn.items()},
             self.games[rows],
+            self.openings[rows],
             self.threshold,
         )
 
@@ -144,8 +143,11 @@ def labelled_by(folder: Path) -> str | None:
     return bytes(about.get(b"engine", b"")).decode() or None
 
 
-def read(files: Sequence[Path]) -> Catastrophes:
-    """A dataset from its files; CorpusError for one of another kind or labelled in another way, DamagedError."""
+def read(files: Sequence[Path], together: int | None = None) -> Catastrophes:
+    """A dataset from its files; CorpusError for one of another kind or labelled in another way, DamagedError.
+
+    together: neighbouring games that began from one opening; None: one of each proposer.
+    """
     tables = []
     for path in files:
         tables.append(read_parquet(path))
@@ -159,12 +161,14 @@ def read(files: Sequence[Path]) -> Catastrophes:
     names = json.loads(about[b"proposers"])
     proposals = [[np.array(policy, np.float32) for policy in row] for row in table["proposals"].to_pylist()]
     drawn = np.array(table["drawn"].to_pylist(), np.int64).reshape(-1, len(names))
+    games = table["game"].to_numpy().astype(np.int64)
     return Catastrophes(
         packed_column(table["position"]),
         table["moves"].to_pylist(),
         [np.array(row, np.float32) for row in table["values"].to_pylist()],
         {name: [row[place] for row in proposals] for place, name in enumerate(names)},
         {name: drawn[:, place] for place, name in enumerate(names)},
-        table["game"].to_numpy().astype(np.int64),
+        games,
+        opening_of(games, together or len(names)),
         float(about[b"threshold"]),
     )

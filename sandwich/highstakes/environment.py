@@ -7,6 +7,7 @@ legal move that the filter accepts and the oracle calls a catastrophe, and calls
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import chess
 import numpy as np
@@ -27,8 +28,15 @@ from sandwich.runtime.networks import InferenceConfig, blunder_filter
 Floats = npt.NDArray[np.float32]
 
 
+Budget = Literal["queries", "oracle"]
+
+
 class BudgetExhausted(Exception):  # ends an attack run, which catches it
-    """The budget of an attack run is used up."""
+    """A budget of an attack run is used up, this one."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(f"the budget of {budget} is used up")
+        self.budget = budget
 
 
 class JudgeConfig(Frozen):
@@ -284,7 +292,9 @@ class AttackEnvironment:
         return bool(policy[legal.index(move)] >= self._plausible)
 
     def _spend(self, queries: int, oracle: int) -> None:
-        if self.meter.queries + queries > self.budget[0] or self.meter.oracle + oracle > self.budget[1]:
-            raise BudgetExhausted
+        if self.meter.queries + queries > self.budget[0]:
+            raise BudgetExhausted("queries")
+        if self.meter.oracle + oracle > self.budget[1]:
+            raise BudgetExhausted("oracle")
         self.meter.queries += queries
         self.meter.oracle += oracle

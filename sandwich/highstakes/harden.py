@@ -155,7 +155,7 @@ def labelled(
     proposals = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]
     return Catastrophes(
         packed_column(table["position"]), legal, [np.array(row, np.float32) for row in table["values"].to_pylist()],
-        {"attacker": proposals}, {"attacker": places}, np.arange(len(legal)), threshold,
+        {"attacker": proposals}, {"attacker": places}, np.arange(len(legal)), np.arange(len(legal)), threshold,
     )  # fmt: skip
 
 

@@ -32,7 +32,9 @@ from sandwich.runtime.networks import InferenceConfig
 
 LEAST = 0.4
 """Expected score that a catastrophe to begin from gives away, where there are such: room for edits."""
-NOTHING = Catastrophes(np.zeros((0, planes.WORDS), np.uint64), [], [], {}, {}, np.zeros(0, np.int64), 0.15)
+NOTHING = Catastrophes(
+    np.zeros((0, planes.WORDS), np.uint64), [], [], {}, {}, np.zeros(0, np.int64), np.zeros(0, np.int64), 0.15
+)
 """Positions for somebody who is given none."""
 
 Floats = npt.NDArray[np.float32]

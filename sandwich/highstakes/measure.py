@@ -51,8 +51,8 @@ def verified(
     """Rates of catastrophes among single proposals, each judged by itself.
 
     One proposal is drawn in each position, and, where the filter accepts any, one of those it accepts.
-    Positions of one game may depend on each other: intervals are those of Clopper and Pearson at an effective number
-    of positions (`clustered_share_figure`). Raises EngineError.
+    Positions of games from one opening may depend on each other: intervals are those of Clopper and Pearson at an
+    effective number of positions (`clustered_share_figure`). Raises EngineError.
     """
     rng = make_rng(RngStream.VERIFY, seed)
     rows = np.sort(rng.permutation(len(test))[: config.positions])
@@ -73,24 +73,36 @@ def verified(
         return {"base": reason, "served_base": reason, "served_filtered": reason}
     bad = [loss >= test.threshold for loss in losses]
     served = np.array([second is not None for second in kept])
-    games = test.games[rows]
+    openings = test.openings[rows]
     base, filtered = np.array([row[0] for row in bad]), np.array([row[-1] for row in bad])
     return {
-        "base": clustered_share_figure(base, games),
-        "served_base": clustered_share_figure(base[served], games[served]),
-        "served_filtered": clustered_share_figure(filtered[served], games[served]),
+        "base": clustered_share_figure(base, openings),
+        "served_base": clustered_share_figure(base[served], openings[served]),
+        "served_filtered": clustered_share_figure(filtered[served], openings[served]),
     }
 
 
 def cost(runs: Sequence[AttackRun], unit: str) -> dict[str, Any]:
-    """What the first adversarial example of an attack costs in a unit: JSON of its median, rate and survival curve."""
+    """What the first adversarial example of an attack costs in a unit: JSON of its median, rate and survival curve.
+
+    otherwise: of the runs that ended without an example, those that ended on something else than the budget in this
+        unit. When they did may tell when they would have found one (informative censoring), which Kaplan and Meier's
+        estimate takes not to be so. soonest, latest: the median if each of them had found one there and then, and
+        if none had before the last of all runs ended; without such runs all three are the same.
+    """
     firsts = [run.first(unit) for run in runs]
     times, successful = np.array([time for time, _ in firsts]), np.array([success for _, success in firsts], np.bool_)
+    otherwise = ~successful & np.array([run.ended != unit for run in runs], np.bool_)
     curve = survival_curve(times, successful)
+    soonest = survival_curve(times, successful | otherwise)
+    latest = survival_curve(np.where(otherwise, times.max(initial=0), times), successful)
     return {
         "runs": len(runs),
         "successful": int(successful.sum()),
         "median": median(curve, len(runs)).json(),
+        "otherwise": int(otherwise.sum()),
+        "soonest": median(soonest, len(runs)).json(),
+        "latest": median(latest, len(runs)).json(),
         "rate": break_rate_figure(times, successful).json(),
         "curve": [[at, figure.value, figure.low, figure.high] for at, figure in curve],
     }

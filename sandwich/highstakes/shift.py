@@ -302,7 +302,8 @@ def make_shift(
         progress.advance(dict(missing)[number])
 
     cluster.map(shift_block, made_with.checkpoints, [block(number, size) for number, size in missing], written)
-    return read([_file(folder, number) for number, _ in _blocks(count)])
+    together = 1 if isinstance(source, Games) else each
+    return read([_file(folder, number) for number, _ in _blocks(count)], together)
 
 
 def _blocks(games: int) -> list[tuple[int, int]]:
@@ -332,7 +333,7 @@ def measured(
 ) -> dict[str, Any]:
     """Every filter (the bytes of its file) on the positions of a shift, at its own threshold, as JSON values.
 
-    Intervals by a bootstrap over games, the same games in each draw for every filter; `difference` is
+    Intervals by a bootstrap over openings, the same ones in each draw for every filter; `difference` is
     that of the last filter from the first, for the proposals of `proposer`.
     """
     out: dict[str, Any] = {

@@ -167,7 +167,7 @@ class Tuning:
         risk: what the filter says of the positions.
         generation, positions, accepting: what it was tuned against, on how many positions, and in how many of them
         the filter accepts a move. before, after, change: figures of `calibrate` at the filter's own threshold, which
-        is not chosen anew, with intervals by the bootstrap over games (the same games before and after); and `loss`,
+        is not chosen anew, with intervals by the bootstrap over openings (the same ones before and after); and `loss`,
         expected score that a proposal gives away. kl: nats per position by which the policy has moved,
         KL(tuned ‖ former).
         """
@@ -186,7 +186,7 @@ class Tuning:
             for new, old in zip(now, former, strict=True)
         ]
         change = {name: difference(after, before, name) for name in DIFFERENCES}
-        loss = [mean_figure(values, test.games) for values in (*losses, losses[1] - losses[0])]
+        loss = [mean_figure(values, test.openings) for values in (*losses, losses[1] - losses[0])]
         parts = zip(("before", "after", "change"), (before.figures, after.figures, change), loss, strict=True)
         return {
             **{key: about[key] for key in ("generation", "positions", "accepting")},
@@ -196,7 +196,7 @@ class Tuning:
                 name: {key: figure.json() for key, figure in {**figures, "loss": lost}.items()}
                 for name, figures, lost in parts
             },
-            "kl": mean_figure(np.array(moved), test.games).json(),
+            "kl": mean_figure(np.array(moved), test.openings).json(),
         }
 
     def _measured(

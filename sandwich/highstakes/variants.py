@@ -38,7 +38,7 @@ Floats64 = npt.NDArray[np.float64]
 BATCH = 256
 REPEATS = 7
 DRAWS = 400
-"""Draws of the bootstrap over games behind the interval of an area."""
+"""Draws of the bootstrap over openings behind the interval of an area."""
 COMPARED = ("residual", "rejected", "served_filtered", "played", "preferred")
 """Figures in which a variant is compared with the first filter."""
 
@@ -115,7 +115,7 @@ def milliseconds(net: PolicyValueNet, packed: planes.Packed) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Area:
-    """Area under a filter's ROC over proposals, and in each draw of a bootstrap over games, `[R]`."""
+    """Area under a filter's ROC over proposals, and in each draw of a bootstrap over openings, `[R]`."""
 
     value: float
     draws: Floats64
@@ -131,11 +131,11 @@ def area(positions: Catastrophes, risk: Sequence[Floats], proposer: str, seed: i
     """Area under the ROC over the proposals of one proposer; the same draws for every filter."""
     moves = ranking(positions, risk)
     weight = np.concatenate(positions.proposals[proposer]).astype(np.float64)
-    games, place = np.unique(positions.games, return_inverse=True)
-    game = np.repeat(place, [len(row) for row in risk])
+    openings, place = np.unique(positions.openings, return_inverse=True)
+    opening = np.repeat(place, [len(row) for row in risk])
     rng = make_rng(RngStream.ROC, seed)
-    counts = rng.multinomial(len(games), np.full(len(games), 1 / len(games)), size=DRAWS)
-    return Area(moves.area(weight), np.array([moves.area(weight * count[game]) for count in counts]))
+    counts = rng.multinomial(len(openings), np.full(len(openings), 1 / len(openings)), size=DRAWS)
+    return Area(moves.area(weight), np.array([moves.area(weight * count[opening]) for count in counts]))
 
 
 class Measured(Protocol):

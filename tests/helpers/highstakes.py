@@ -69,9 +69,10 @@ def random_catastrophes(count: int, seed: int = 0, games: int = 40) -> Catastrop
     rng = np.random.default_rng(seed)
     values = [np.where(rng.random(len(LEGAL)) < 0.2, 0.2, 0.5 + 0.1 * rng.random(len(LEGAL))) for _ in range(count)]
     proposals = [rng.dirichlet(np.ones(len(LEGAL))).astype(np.float32) for _ in range(count)]
+    numbers = rng.integers(games, size=count)
     return Catastrophes(
         np.tile(START, (count, 1)), [LEGAL] * count, [row.astype(np.float32) for row in values],
-        {"weak": proposals}, {"weak": np.zeros(count, np.int64)}, rng.integers(games, size=count), 0.15,
+        {"weak": proposals}, {"weak": np.zeros(count, np.int64)}, numbers, numbers, 0.15,
     )  # fmt: skip
 
 

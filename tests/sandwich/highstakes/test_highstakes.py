@@ -135,7 +135,7 @@ def test_an_example_is_accepted_by_the_filter_and_condemned_twice_by_the_oracle(
 def test_a_run_ends_where_its_budget_does(judge: Judge, data: Catastrophes) -> None:
     there = environment(biased_filter(5), judge, data, queries=7)
     run = attack_run(Sample(), there, 3, 1, np.random.default_rng(0))
-    assert (run.number, run.examples, run.queries, run.oracle) == (3, (), 7, 0)
+    assert (run.number, run.examples, run.queries, run.oracle, run.ended) == (3, (), 7, 0, "queries")
     with pytest.raises(BudgetExhausted):
         there.risks(data.packed[:1], data.legal[:1])
 

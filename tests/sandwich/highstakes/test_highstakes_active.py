@@ -51,7 +51,7 @@ def test_doubt_is_the_entropy_of_verdicts_expected_over_proposals() -> None:
     policies = [[np.array([0.5, 0.5], np.float32)], [np.array([1, 0], np.float32)]]
     data = Catastrophes(
         np.zeros((1, 10), np.uint64), [[1, 2]], [np.empty(0, np.float32)],
-        {"a": policies[0], "b": policies[1]}, {}, np.zeros(1, np.int64), 0.15,
+        {"a": policies[0], "b": policies[1]}, {}, np.zeros(1, np.int64), np.zeros(1, np.int64), 0.15,
     )  # fmt: skip
     # 0.75 of proposals are the first move, on which the filter is undecided; it is sure of the other one.
     assert doubt(data, [np.array([0.5, 0.0], np.float32)]) == pytest.approx([0.75])

@@ -28,7 +28,7 @@ from sandwich.highstakes.edits import edits, legal_board, mirrored, shifted, squ
 from sandwich.highstakes.environment import AdversarialExample
 from sandwich.highstakes.fit import lessons, roc, train_filter
 from sandwich.highstakes.harden import HardenConfig, draft_cases, example_cases, held_back, learned, mixed
-from sandwich.statistics import share_figure
+from sandwich.statistics import Figure, share_figure
 from sandwich.training.examples import TrainConfig
 from tests.helpers.highstakes import LEGAL, START, random_catastrophes, small_network
 from tests.helpers.project import random_games
@@ -64,7 +64,9 @@ def test_a_filter_comes_back_from_its_file_with_its_threshold_and_is_no_player()
 def test_training_makes_a_filter_that_tells_catastrophes_from_other_moves() -> None:
     data = random_catastrophes(64)
     values = np.where(np.arange(len(LEGAL)) % 5 == 0, 0.2, 0.55).astype(np.float32)
-    same = Catastrophes(data.packed, data.legal, [values] * 64, data.proposals, data.drawn, data.games, 0.15)
+    same = Catastrophes(
+        data.packed, data.legal, [values] * 64, data.proposals, data.drawn, data.games, data.openings, 0.15
+    )
     fit = TrainConfig(epochs=40, batch=32, learning_rate=1e-2, objective="judge", threads=1, device="cpu")
     net = train_filter(small_network(0), lessons(same, 2.0), fit, 0)
     risk = BlunderFilter(filters.to_bytes(net, 0.5))(START[None], [LEGAL])[0]
@@ -85,7 +87,7 @@ def test_rates_and_quality_are_those_of_a_position_worked_out_by_hand() -> None:
     data = Catastrophes(
         START[None], [LEGAL[:3]], [np.array([0.5, 0.6, 0.1], np.float32)],
         {"weak": [np.array([0.5, 0.25, 0.25], np.float32)]}, {"weak": np.zeros(1, np.int64)},
-        np.zeros(1, np.int64), 0.15,
+        np.zeros(1, np.int64), np.zeros(1, np.int64), 0.15,
     )  # fmt: skip
     risk = [np.array([0.1, 0.3, 0.9], np.float32)]
     at = rates(curve(data, risk, "weak", np.array([0.05, 0.2, 0.5, 1.0]), 1).at())
@@ -98,6 +100,22 @@ def test_rates_and_quality_are_those_of_a_position_worked_out_by_hand() -> None:
     assert at["preferred"][1] == pytest.approx(0.5)
     assert at["preferred_fine"][1] == pytest.approx(1)  # without the catastrophe only the better one is left
     assert at["played"] == pytest.approx([0, 0, 0, 0.25])
+
+
+def test_what_is_drawn_are_openings_whose_games_are_all_alike() -> None:
+    """Three games from an opening that say the same are one observation: intervals do not shrink with them."""
+    data, risk = one_each(40)
+    once = calibrated_at_half(data, risk)
+    thrice = data.take(np.repeat(np.arange(200), 3))
+    thrice = replace(thrice, games=np.arange(600))
+    both = calibrated_at_half(thrice, risk[:1] * 600)
+    assert (both.low, both.high) == pytest.approx((once.low, once.high), abs=0.01)
+    assert both.n == 600
+
+
+def calibrated_at_half(data: Catastrophes, risk: list[np.ndarray]) -> Figure:
+    sums = curve(data, risk, "weak", np.array([0.5]), 16)
+    return calibrated(sums, sums, CalibrationConfig(), np.random.default_rng(0), 0.5).figures["residual"]
 
 
 def test_the_threshold_is_the_most_conservative_that_keeps_quality_and_acceptance() -> None:
@@ -138,13 +156,14 @@ def one_each(bad: int, count: int = 200) -> tuple[Catastrophes, list[np.ndarray]
         {"weak": [second_alone] * count},
         {},
         np.arange(count),
+        np.arange(count),
         0.15,
     )
     return data, [np.full(2, 0.1, np.float32)] * count
 
 
 @pytest.mark.parametrize("bad", [0, 1, 9])
-def test_what_few_games_hold_has_the_exact_interval_of_what_was_accepted(bad: int) -> None:
+def test_what_few_openings_hold_has_the_exact_interval_of_what_was_accepted(bad: int) -> None:
     data, risk = one_each(bad)
     risk[100:] = [np.full(2, 0.9, np.float32)] * 100  # half of the proposals are refused
     both = curve(data, risk, "weak", np.array([0.5]), 16)
@@ -287,6 +306,19 @@ def test_the_lower_end_of_the_median_cost_is_where_so_many_were_given_up_that_ha
     assert (cost["median"]["value"], cost["median"]["low"], cost["median"]["high"]) == (10, 5, None)
 
 
+def test_runs_that_ended_on_another_budget_bound_the_median_both_ways() -> None:
+    """Four found an example at 10 to 40 queries; four ended at 25, two of them on the oracle's budget."""
+    found = [finished_run(n, 10 * n, success=True) for n in range(1, 5)]
+    lost = [replace(finished_run(n, 25, success=False), ended="queries" if n < 7 else "oracle") for n in range(5, 9)]
+    cost = measure.cost([*found, *lost], "queries")
+    assert cost["otherwise"] == 2
+    # Counted as given up: 7/8 · 6/7 · 1/2 at 30. Found there and then: half of eight at 25. Never: 1/2 · 6/8 at 40.
+    assert [cost[which]["value"] for which in ("soonest", "median", "latest")] == [25, 30, 40]
+    alike = measure.cost([replace(run, ended="queries") for run in [*found, *lost]], "queries")
+    assert alike["otherwise"] == 0
+    assert alike["soonest"] == alike["median"] == alike["latest"]
+
+
 def test_one_attack_is_cheaper_than_another_by_the_quotient_of_their_rates() -> None:
     cheap = [finished_run(n, 10, success=True) for n in range(20)]
     dear = [finished_run(n, 200, success=n < 10) for n in range(20)]
@@ -306,6 +338,7 @@ def test_games_of_one_opening_are_in_one_split_and_every_split_has_some(proposer
         proposals={str(number): first.proposals["weak"] for number in range(proposers)},
         drawn={},
         games=np.arange(60),
+        openings=opening_of(np.arange(60), proposers),
     )
     splits = [set(data.split(name).games.tolist()) for name in ("train", "calibration", "test")]
     assert [len(games) > 0 for games in splits] == [True] * 3

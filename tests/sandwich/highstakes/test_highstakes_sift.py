@@ -28,7 +28,7 @@ def examples(count: int = 48) -> Examples:
     legal = [sorted(moves.encode_all(board.legal_moves, board.turn)) for board in boards]
     values = [np.where(moves.TO[row] % 8 < 4, 0.2, 0.6).astype(np.float32) for row in legal]
     packed = np.array([planes.pack(board) for board in boards], np.uint64)
-    return lessons(Catastrophes(packed, legal, values, {}, {}, np.arange(len(legal)), 0.15), 2.0)
+    return lessons(Catastrophes(packed, legal, values, {}, {}, np.arange(len(legal)), np.arange(len(legal)), 0.15), 2.0)
 
 
 def tensors(part: Examples) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -46,8 +46,9 @@ def data() -> Catastrophes:
     packed = np.array([planes.pack(board) for board in boards], np.uint64)
     values = [np.where(moves.TO[row] % 8 < 4, 0.2, 0.6).astype(np.float32) for row in legal]
     policy = make_evaluator(network.from_bytes(PLAYER))(packed, legal).policy
+    each = np.arange(len(legal))
     return Catastrophes(
-        packed, legal, values, {"weak": policy}, {"weak": np.zeros(len(legal), np.int64)}, np.arange(len(legal)), 0.15
+        packed, legal, values, {"weak": policy}, {"weak": np.zeros(len(legal), np.int64)}, each, each, 0.15
     )  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def test_the_target_is_the_filtered_policy_and_the_former_one_by_its_weight() ->
     risk = [np.array([0.9, 0.05, 0.01], np.float32), np.array([0.9, 0.8, 0.7], np.float32)]
     both = Catastrophes(
         np.zeros((2, 10), np.uint64), [[1, 2, 3]] * 2, [np.empty(0, np.float32)] * 2, {"weak": [policy] * 2},
-        {}, np.zeros(2, np.int64), 0.15,
+        {}, np.zeros(2, np.int64), np.zeros(2, np.int64), 0.15,
     )  # fmt: skip
     wdl = np.full((2, 3), 1 / 3, np.float32)
     out = examples_of(both, "weak", risk, wdl, 0.1, 4, 0.5)
@@ -135,7 +136,7 @@ def test_a_proposer_that_was_tuned_against_another_filter_is_none_against_this_o
 def test_it_learns_from_its_own_training_games_alone(data: Catastrophes) -> None:
     both = Catastrophes(
         data.packed, data.legal, data.values, {"other": data.proposals["weak"], "weak": data.proposals["weak"]},
-        {}, data.games, 0.15,
+        {}, data.games, data.games // 2, 0.15,
     )  # fmt: skip
     games = own(both, "weak").games
     assert set(games) == {game for game in data.games if game % 2 == 1 and split_of(game // 2) == "train"}

@@ -1,5 +1,6 @@
 """The arithmetic of a filter's look-ahead: what is seen behind a move, how it is weighed up, and what it costs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import chess
@@ -28,7 +29,7 @@ def test_the_combination_is_that_which_labels_were_drawn_from() -> None:
     true = Combination(0.7, 3.0, -0.4)
     bad = [rng.random(len(LEGAL)) < chance for chance in true(risk, drop)]
     values = [np.where(row, 0.2, 0.6).astype(np.float32) for row in bad]
-    labelled = Catastrophes(data.packed, data.legal, values, data.proposals, data.drawn, data.games, 0.15)
+    labelled = replace(data, values=values)
     keep = [row for row in range(1500) if not bad[row].all()]
     combination = fitted(labelled.take(keep), [risk[row] for row in keep], [drop[row] for row in keep], 2.0)
     assert (combination.risk, combination.drop, combination.bias) == pytest.approx((0.7, 3.0, -0.4), abs=0.1)
@@ -40,7 +41,7 @@ def test_moves_judged_are_those_that_drawing_until_one_is_accepted_comes_to() ->
     policy, risk = np.array([0.4, 0.3, 0.2, 0.1], np.float32), np.array([0.9, 0.1, 0.8, 0.7], np.float32)
     data = Catastrophes(
         START[None], [LEGAL[:4]], [np.zeros(4, np.float32)], {"weak": [policy]}, {"weak": np.zeros(1, np.int64)},
-        np.zeros(1, np.int64), 0.15,
+        np.zeros(1, np.int64), np.zeros(1, np.int64), 0.15,
     )  # fmt: skip
     rng, drawn = np.random.default_rng(0), []
     for _ in range(20_000):
@@ -60,7 +61,7 @@ def both_positions() -> Catastrophes:
     shares = [np.full(len(row), 1 / len(row), np.float32) for row in legal]
     packed = np.array([planes.pack(board) for board in boards], np.uint64)
     none = np.zeros(3, np.int64)
-    return Catastrophes(packed, legal, values, {"weak": shares}, {"weak": none}, np.arange(3), 0.15)
+    return Catastrophes(packed, legal, values, {"weak": shares}, {"weak": none}, np.arange(3), np.arange(3), 0.15)
 
 
 @pytest.mark.parametrize("plies", [1, 2])

@@ -23,7 +23,7 @@ from tests.helpers.small_players import checkpoint
 def numbered(count: int) -> Catastrophes:
     """Positions of games 0, 1, 2, …, two of each."""
     data = random_catastrophes(count)
-    return Catastrophes(data.packed, data.legal, data.values, data.proposals, data.drawn, np.arange(count) // 2, 0.15)
+    return replace(data, games=np.arange(count) // 2, openings=np.arange(count) // 2)
 
 
 def test_fewer_labels_are_some_of_more() -> None:

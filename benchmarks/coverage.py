@@ -48,6 +48,8 @@ from sandwich.statistics import (
     retained_run_figure,
     seeds_figure,
     share_figure,
+    splitting,
+    splitting_figure,
     stratified_figure,
     survival_figure,
 )
@@ -496,6 +498,67 @@ def time_rows(experiments: int, short: bool, rng: np.random.Generator) -> Iterat
         yield covered("break_rate_figure", setting, "95 % or more", 1.0, figures)
 
 
+class Walk:
+    """A random walk of normal steps, which begins one step from 0."""
+
+    def start(self, count: int, rng: np.random.Generator) -> Floats:
+        return rng.normal(size=count)
+
+    def step(self, states: Floats, rng: np.random.Generator) -> Floats:
+        return np.asarray(states + rng.normal(size=states.shape))
+
+    def levels(self, states: Floats) -> Floats:
+        return states
+
+
+class Lattice(Walk):
+    """The same in whole steps: paths that are equally high."""
+
+    def start(self, count: int, rng: np.random.Generator) -> Floats:
+        return self.step(np.zeros(count), rng)
+
+    def step(self, states: Floats, rng: np.random.Generator) -> Floats:
+        return np.asarray(states + rng.choice([-1.0, 0.0, 1.0], states.shape, p=[0.4, 0.3, 0.3]))
+
+
+def walk_reaches(level: float, steps: int) -> float:
+    """Probability that `Walk` comes to a level within so many steps, on a grid."""
+    at = np.linspace(level - 40, level, 8001)
+    width = np.full(len(at), at[1] - at[0])
+    width[[0, -1]] /= 2
+    onward = stats.norm.pdf(at[:, None] - at)
+    below = stats.norm.pdf(at)
+    for _ in range(steps):
+        below = onward @ (below * width)
+    return 1 - float(below @ width)
+
+
+def lattice_reaches(level: int, steps: int) -> float:
+    at, reached = {0: 1.0}, 0.0
+    for _ in range(steps + 1):
+        after: dict[int, float] = {}
+        for state, chance in at.items():
+            for move, share in ((-1, 0.4), (0, 0.3), (1, 0.3)):
+                after[state + move] = after.get(state + move, 0) + chance * share
+        reached += after.pop(level, 0.0)
+        at = after
+    return reached
+
+
+def rare_rows(experiments: int, short: bool, rng: np.random.Generator) -> Iterator[Row]:
+    """Splittings of random walks; each experiment is thirty of a few thousand that are made."""
+    settings: list[tuple[Walk, int, int]] = [(Walk(), 5, 8)]
+    if not short:
+        settings = [(Walk(), 5, 6), (Walk(), 5, 8), (Walk(), 5, 10), (Lattice(), 11, 7), (Lattice(), 11, 10)]
+    for chain, steps, level in settings:
+        exact = lattice_reaches if isinstance(chain, Lattice) else walk_reaches
+        truth = exact(level, steps)
+        made = np.array([splitting(chain, steps, level, rng).value for _ in range(300 if short else 3000)])
+        figures = (splitting_figure(rng.choice(made, 30)) for _ in range(experiments))
+        setting = f"{'whole' if isinstance(chain, Lattice) else 'normal'} steps, probability {truth:.2g}"
+        yield covered("splitting_figure", setting, "93 to 97 %", truth, figures)
+
+
 def greenwood(times: Floats, broken: npt.NDArray[np.bool_], at: float) -> Figure:
     """What scipy gives; no interval before the first break."""
     curve = stats.ecdf(stats.CensoredData(uncensored=times[broken], right=times[~broken])).sf
@@ -508,6 +571,7 @@ def greenwood(times: Floats, broken: npt.NDArray[np.bool_], at: float) -> Figure
 
 PARTS: tuple[Callable[[int, bool, np.random.Generator], Iterator[Row]], ...] = (
     strength_rows, sequential_rows, recovered_rows, mean_rows, cluster_rows, weighted_rows, rate_rows, time_rows,
+    rare_rows,
 )  # fmt: skip
 
 

@@ -72,6 +72,8 @@ class RngStream(IntEnum):
     """The seed of a label model's fit; by step and the model's own key."""
     BELIEF = 32
     """What a strategy draws that judges positions which nobody plays; by position and move."""
+    RARE = 33
+    """Paths of random edits; by generation and splitting."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:

@@ -26,6 +26,7 @@ from sandwich.statistics.recovered import (
     seeds_figure,
 )
 from sandwich.statistics.roc import Ranking, auc, auc_figure
+from sandwich.statistics.splitting import Chain, Splitting, splitting, splitting_figure
 from sandwich.statistics.sprt import Reached, Sprt, Verdict
 from sandwich.statistics.survival import break_rate_figure, survival_curve, survival_figure
 
@@ -33,12 +34,14 @@ __all__ = [
     "ENOUGH",
     "POWER",
     "SEEDS",
+    "Chain",
     "Components",
     "Figure",
     "Floats",
     "Ranking",
     "Reached",
     "Side",
+    "Splitting",
     "Sprt",
     "Verdict",
     "auc",
@@ -66,6 +69,8 @@ __all__ = [
     "score_figure",
     "seeds_figure",
     "share_figure",
+    "splitting",
+    "splitting_figure",
     "stratified_figure",
     "survival_curve",
     "survival_figure",

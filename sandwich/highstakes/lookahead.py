@@ -12,7 +12,6 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pydantic import Field
 
 from agents.checkpoint_files import Checkpoint
@@ -22,18 +21,15 @@ from engines.inference import Evaluator
 from engines.lookahead import move_values
 from engines.settings import Frozen
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.kept_rows import kept_rows
 from sandwich.oversight.consult import Consultation, Evaluate, searched_values
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.files import parquet_bytes
-from sandwich.runtime.kept import read_parquet, write_kept
 from sandwich.runtime.networks import InferenceConfig, evaluator
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 
 Floats = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
 
-BLOCK = 250
-"""Positions that one worker looks behind before it answers; what a kill can lose."""
 T = TypeVar("T")
 
 
@@ -103,21 +99,12 @@ def drops(
 
     Blocks that `folder` holds already are only read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     packed = np.concatenate([part.packed for part in positions])
     legal = [row for part in positions for row in part.legal]
-    starts = range(0, len(packed), BLOCK)
-    files = {first: folder / f"drops-{first // BLOCK:05d}.parquet" for first in starts}
-    missing = [first for first in starts if not files[first].exists()]
-    left = sum(min(BLOCK, len(packed) - first) for first in missing)
-    progress.begin("positions looked behind", len(packed), len(packed) - left)
-    waiting = iter(missing)
-    jobs = [_Job(config, packed[first : first + BLOCK], legal[first : first + BLOCK], inference) for first in missing]
-    for rows in cluster.stream(drops_block, checkpoint, jobs):
-        table = pa.table({"drops": pa.array(rows, pa.list_(pa.float32()))})
-        write_kept(files[next(waiting)], parquet_bytes(table))
-        progress.advance(len(rows))
-    return [np.array(row, np.float32) for first in starts for row in read_parquet(files[first])["drops"].to_pylist()]
+    return kept_rows(
+        cluster, drops_block, checkpoint, lambda packed, legal: _Job(config, packed, legal, inference),
+        packed, legal, folder, "drops", progress,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import pytest
 from engines import moves, network, planes
 from engines.inference import make_evaluator
 from engines.positions import successors
-from sandwich.highstakes import lookahead
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.lookahead import Combination, LookaheadConfig, drops, fitted, moves_judged
 from sandwich.runtime.networks import InferenceConfig
@@ -68,7 +67,7 @@ def both_positions() -> Catastrophes:
 def test_a_drop_is_what_the_network_sees_behind_a_move(
     plies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookahead, "BLOCK", 2)
+    monkeypatch.setattr("sandwich.highstakes.kept_rows.BLOCK", 2)
     data = both_positions()
     config = LookaheadConfig.model_validate({"plies": plies, "replies": 2})
     seen_drops = drops(INLINE, config, checkpoint(3), [data.take([0]), data.take([1, 2])], InferenceConfig(), tmp_path)
@@ -99,6 +98,6 @@ def test_a_drop_is_what_the_network_sees_behind_a_move(
     files[1].unlink()
     progress = RecordingProgress()
     again = drops(INLINE, config, checkpoint(3), [data], InferenceConfig(), tmp_path, progress)
-    assert progress.done == progress.totals == {"positions looked behind": 3}
+    assert progress.done == progress.totals == {"positions looked at": 3}
     assert [row.tolist() for row in again] == [row.tolist() for row in seen_drops]
     assert config.evaluations == (1 if plies == 1 else 3)

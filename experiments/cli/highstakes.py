@@ -14,10 +14,11 @@ from experiments.cli.console import Display, cell
 from experiments.cli.human import human
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
-from experiments.figures.highstakes_page import write_page
+from experiments.figures.highstakes_page import cascade_tables, write_page
 from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
 from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
+from sandwich.runtime.files import write_whole
 from sandwich.runtime.kept import ROOTS, read_if_there
 from sandwich.runtime.locks import driver
 
@@ -132,6 +133,38 @@ def _generations(experiment: AdversarialTraining, last: int, *, attacked: bool) 
         if attacked or number < last:
             experiment.attack(made[-1], data)
     return {}
+
+
+@highstakes.command()
+@SPEC
+@OVERRIDES
+@OUT
+@JSON
+def cascade(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """Only SPEC's first filter and the cascades behind it: what each lets through, refuses and costs.
+
+    \b
+    Example: sandwich highstakes cascade highstakes_cascade
+    """
+
+    def compared(experiment: AdversarialTraining) -> dict[str, Any]:
+        if not experiment.spec.cascades:
+            raise SpecError("cascades: the spec names none")
+        data = experiment.dataset()
+        return experiment.cascades(data, experiment.generation(0, data))
+
+    root, made = _with(spec, overrides, out, compared)
+    write_whole(root / "cascades.json", (json.dumps(made, indent=1) + "\n").encode())
+    if as_json:
+        click.echo(json.dumps(made))
+        return
+    console = Console(highlight=False)
+    for lines in cascade_tables(made):
+        table = Table(*lines.heads)
+        for row in lines.rows:
+            table.add_row(*row)
+        console.print(table)
+    console.print(f"Figures: {root / 'cascades.json'}", soft_wrap=True)
 
 
 @highstakes.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -39,6 +40,10 @@ VERIFIED = {
 """Figures of single moves."""
 TUNED = ("base", "rejected", "residual", "served", "served_filtered", "played")
 """What is shown of a fine-tuned proposer."""
+
+
+CURVE = ("rejected", "residual", "preferred", "errors")
+"""What is shown at each bound of refusals."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,9 @@ def page(result: dict[str, Any]) -> str:
             not_worse=_points(result["not_worse"]),
             cross=_cross(result["cross"]),
             variants=_variants(result),
+            floor=cascade_tables(result),
+            cascades=_image(_cascades(result["cascades"])) if result.get("cascades") else "",
+            rare=_rare(rows),
             shifts=_shifts(result),
             tuned=_tuned(tuned) if tuned else None,
             moved=cell(tuned["kl"], digits=3) if tuned else "",
@@ -240,6 +248,99 @@ def _variants(result: dict[str, Any]) -> dict[str, Table] | None:
         "costs": Table([*heads, "ms per decision", *figures], lines),
         "differences": Table(["difference", *figures], apart),
     }
+
+
+def cascade_tables(result: dict[str, Any]) -> list[Table]:
+    """How often labels err; and the first filter alone beside each cascade, at every bound of refusals."""
+    out = []
+    if floor := result.get("floor"):
+        names = [f"{nodes:,} nodes" for nodes in floor["nodes"]]
+        looks = ((0, 1, "labels"), (0, 2, "labels_further"), (1, 2, "closest"))
+        out.append(
+            Table(
+                ["labels", "against", "positions", "proposals whose verdict changes, %", "cleared, %", "found, %"],
+                [
+                    [
+                        names[first], names[second], str(floor[key]["positions"]),
+                        *(cell(floor[key][what], 100, 2) for what in ("changed", "cleared", "found")),
+                    ]
+                    for first, second, key in looks
+                ],
+            )
+        )  # fmt: skip
+        out.append(
+            Table(
+                ["labels", "against", "loss less the threshold", "moves", "verdicts that change, %"],
+                [
+                    [
+                        names[first], names[second],
+                        f"{row['from']:g} and more" if row["to"] is None else f"{row['from']:g} to {row['to']:g}",
+                        str(row["moves"]), cell(row["changed"], 100, 1),
+                    ]
+                    for first, second, key in looks
+                    for row in floor[key]["by_distance"]
+                ],
+            )
+        )  # fmt: skip
+    if cascades := result.get("cascades"):
+        rows = [
+            [name, f"{100 * point['bound']:.0f}", *(cell(point[key], 100, 2) for key in CURVE)]
+            for name, there in (("alone", cascades["alone"]), *cascades["behind"].items())
+            for point in there["curve"]
+        ]
+        out.append(Table(["cascade", "refused at most, %", *(f"{FIGURES[key]}, %" for key in CURVE)], rows))
+        out.append(
+            Table(
+                ["cascade", "proposals that it looks at, %", "moves a decision", "nodes", "network evaluations",
+                 "ms a decision", f"{FIGURES['residual']}, %", "by the furthest look, %"],
+                [
+                    [
+                        name, f"{100 * there['handed_on']:.1f}", f"{there['moves']:.2f}",
+                        f"{there['nodes']:,.0f}" if "nodes" in there else "–",
+                        f"{there['evaluations']:.1f}" if "evaluations" in there else "–",
+                        f"{there['milliseconds']:.2f}", cell(there["figures"]["residual"], 100, 3),
+                        cell(there["further"]["residual"], 100, 3) if there["further"] else "–",
+                    ]
+                    for name, there in cascades["behind"].items()
+                ],
+            )
+        )  # fmt: skip
+    return out
+
+
+def _cascades(cascades: dict[str, Any]) -> Figure:
+    """Residual rate against proposals refused, of the first filter and of each cascade."""
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    named = {"the first filter alone": cascades["alone"], **cascades["behind"]}
+    for number, (name, there) in enumerate(named.items()):
+        at = [100 * point["rejected"]["value"] for point in there["curve"]]
+        rates = [[100 * (point["residual"][end] or 0) for end in ("value", "low", "high")] for point in there["curve"]]
+        value, low, high = (np.array(column) for column in zip(*rates, strict=True))
+        axes.errorbar(
+            at, value, [value - low, high - value], label=plain(name), color=COLORS[number % 10], marker="o",
+            markersize=3, capsize=2,
+        )  # fmt: skip
+    axes.set_yscale("symlog", linthresh=0.05)
+    axes.set_ylim(0, None)
+    axes.set_xlabel("proposals refused, %")
+    axes.set_ylabel("catastrophes among accepted proposals, %")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _rare(rows: Sequence[dict[str, Any]]) -> Table | None:
+    known = [row for row in rows if "rare" in row]
+    lines = [
+        [
+            str(row["generation"]), how, *(cell(there[what], 100, 4) for what in ("accepted", "broken")),
+            f"{there['queries']:,}", f"{there['oracle']:,}",
+        ]
+        for row in known
+        for how, there in (("splitting", row["rare"]["splitting"]), ("plain sampling", row["rare"]["plain"]))
+    ]  # fmt: skip
+    heads = ["filter", "by", "accepted, %", "and a catastrophe, %", "filter queries", "moves judged"]
+    return Table(heads, lines) if known else None
 
 
 def _shifts(result: dict[str, Any]) -> dict[str, Any] | None:

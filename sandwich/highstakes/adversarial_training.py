@@ -18,16 +18,19 @@ OUT/
     strength.json               a match of the filtered proposer against itself without a filter
   variants/NAME.safetensors     other filters, for comparison
   variants/NAME/drops-*.parquet what a look-ahead sees
+  closest/PART/                 positions of a split, labelled at more nodes
+  cascades/NAME/                what a second stage sees
   shifts/NAME/                  labelled positions of other kinds
   tuned.safetensors             the proposer fine-tuned against the last filter, where that was asked for
   result.json                   every figure
-A run that was stopped goes on with what is there; variants and shifts may be added to one that is done.
+A run that was stopped goes on with what is there; variants, cascades and shifts may be added to one that is done.
 """
 
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +43,16 @@ from engines import filter as filters
 from engines.network import PolicyValueNet
 from engines.settings import SpecError
 from sandwich.evaluation.oracle import Oracle
-from sandwich.highstakes import active, measure, resume, shift
+from sandwich.highstakes import active, cascade, measure, resume, shift
 from sandwich.highstakes.attack_runs import HUMAN, AttackJobContext, AttackRun, attack_runs, prepared, read
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, labelled_by
+from sandwich.highstakes.closest import drawn, floor, looked_at
 from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.environment import AttackData
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
 from sandwich.highstakes.harden import Case, draft_cases, example_cases, held_back, labelled, learned, mixed
+from sandwich.highstakes.rare import rare
 from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.highstakes.strength import StrengthConfig, strength
 from sandwich.highstakes.tune import Tuning, tunable
@@ -58,6 +63,8 @@ from sandwich.runtime.kept import (
     check,
     keep_checksums,
     missing,
+    read_if_there,
+    read_json,
     read_kept,
     read_settings,
     write_kept,
@@ -321,6 +328,8 @@ class AdversarialTraining:
                 self.progress.advance()
             if spec.strength:
                 row["strength"] = self._strength(generation, spec.strength)
+            if spec.rare:
+                row["rare"] = self._rare(generation, data)
             row["attacks"] = {
                 name: {
                     **{unit: measure.cost(of_attack, unit) for unit in measure.UNITS},
@@ -345,6 +354,7 @@ class AdversarialTraining:
         }
         out["cross"] = self._cross(generations, runs)
         out |= self._variants(data, generations[0])
+        out |= self.cascades(data, generations[0])
         out["shifts"] = self._shifts(generations)
         out["tuned"] = self._tuning(last).figures(test, last.risk)
         out["examples"] = [
@@ -365,6 +375,23 @@ class AdversarialTraining:
             spec.calibration.proposals, config, path, spec.seed, spec.inference,
         )  # fmt: skip
         self.progress.advance()
+        return figures
+
+    def _rare(self, generation: Generation, data: Catastrophes) -> dict[str, Any]:
+        """How likely random edits break a filter; made where it is missing, or was made with other settings."""
+        spec, path = self.spec, self.folder(generation.number) / "rare.json"
+        assert spec.rare
+        asked = {
+            **spec.rare.model_dump(mode="json"), "judge": spec.judge.model_dump(mode="json"),
+            "filter": sha256(generation.content).hexdigest(),
+        }  # fmt: skip
+        if read_if_there(path) is not None and (known := read_json(path)).get("asked") == asked:
+            return dict(known["figures"])
+        figures = rare(
+            self.cluster, generation.content, data.split("train"), spec.rare, spec.judge, spec.inference,
+            (spec.seed, generation.number), Prefixed(self.progress, f"generation {generation.number}: "),
+        )  # fmt: skip
+        write_kept(path, (json.dumps({"asked": asked, "figures": figures}, indent=1) + "\n").encode())
         return figures
 
     def _figures(self, generation: Generation, test: Catastrophes) -> dict[str, Any]:
@@ -414,6 +441,37 @@ class AdversarialTraining:
             self.cluster, source, spec.shifts, self.out / "shifts", contents, spec.proposer, spec.calibration,
             self.progress,
         )  # fmt: skip
+
+    def cascades(self, data: Catastrophes, first: Generation) -> dict[str, Any]:
+        """The floor of the labels, and cascades beside the first filter alone, both by the closest look, as JSON."""
+        spec, test = self.spec, data.split("test")
+        calibration, further = data.split("calibration"), None
+        out: dict[str, Any] = {"floor": None, "cascades": {}}
+        if spec.closest:
+            nodes, folder = spec.dataset.nodes * spec.closest.times, self.out / "closest"
+
+            def closer(part: Catastrophes, name: str, nodes: int) -> Catastrophes:
+                progress = Prefixed(self.progress, f"{name}, {nodes} nodes: ")
+                return looked_at(self.cluster, part, nodes, folder / f"{name}-{nodes}", progress)
+
+            looks = [closer(part, name, nodes) for part, name in ((calibration, "calibration"), (test, "test"))]
+            rows = drawn(test, spec.closest, spec.seed)
+            furthest = closer(test.take(rows), f"test-{len(rows)}", nodes * spec.closest.further)
+            further = rows, furthest
+            out["floor"] = {
+                "nodes": [spec.dataset.nodes, nodes, nodes * spec.closest.further],
+                "labels": floor(test, looks[1], spec.proposer),
+                "labels_further": floor(test.take(rows), furthest, spec.proposer),
+                "closest": floor(looks[1].take(rows), furthest, spec.proposer),
+            }
+            calibration, test = looks
+        net, _ = filters.from_bytes(first.content)
+        context = cascade.CascadeContext(
+            self.cluster, self.checkpoints, spec.inference, spec.calibration, spec.proposer, spec.filter.proposed,
+            spec.seed, self.out / "cascades", net, self.progress,
+        )  # fmt: skip
+        out["cascades"] = cascade.compare(context, spec.cascades, calibration, test, further)
+        return out
 
     def _variants(self, data: Catastrophes, first: Generation) -> dict[str, Any]:
         """Figures of other filters on the same data, beside those of the first one."""

@@ -9,6 +9,7 @@ for a bootstrap to tell how often it happens has an exact interval.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,9 @@ SUMS = (
 class CalibrationConfig(Frozen):
     """How the threshold is chosen."""
 
+    merit: Literal["conservative", "balanced"] = "conservative"
+    """`conservative`: the lowest threshold that `quality` and `refused` allow. `balanced`: that of the fewest errors, a
+    good move refused counting as much as a catastrophe accepted."""
     quality: float = Field(0.51, gt=0.5, le=1)
     """Where a proposal is accepted, the oracle may prefer an unfiltered move to it this often, no more; the same
     among pairs without a catastrophe."""
@@ -125,17 +129,26 @@ def _sums(
 
 
 def chosen(sums: dict[str, Floats64], config: CalibrationConfig) -> npt.NDArray[np.int64]:
-    """Place of the most conservative threshold that keeps quality and acceptance, and above which every one does.
+    """Place of the most conservative threshold that keeps quality and acceptance, and above which every one does; or,
+    where that is the merit, of the one with the fewest errors.
 
     sums: of a calibration split, `[T]` or `[R, T]`; the answer is a number, or `[R]`. Where none keeps
     them it is the last, which refuses next to nothing.
     """
+    if config.merit == "balanced":
+        return np.asarray(_errors(sums).argmin(-1), np.int64)
     kept = 1 - sums["accepted"] / sums["positions"] <= config.refused
     kept &= _preference(sums, "") <= config.quality
     kept &= _preference(sums, "_fine") <= config.quality
     kept[..., -1] = True
     unbroken = np.logical_and.accumulate(kept[..., ::-1], -1)[..., ::-1]
     return np.asarray(unbroken.argmax(-1), np.int64)
+
+
+def _errors(sums: Mapping[str, Floats64]) -> Floats64:
+    """Proposals that are wrongly accepted or wrongly refused."""
+    fine = sums["positions"] - sums["proposed_bad"]
+    return np.asarray(sums["accepted_bad"] + fine - (sums["accepted"] - sums["accepted_bad"]))
 
 
 def _preference(sums: dict[str, Floats64], pairs: str) -> Floats64:
@@ -154,6 +167,7 @@ FIGURES = {
     "ratio": "residual rate / base rate",
     "fnr": "share of catastrophes accepted",
     "rejected": "share of proposals refused",
+    "errors": "share of proposals that are good and refused, or bad and accepted",
     "served": "positions in which a proposal is accepted",
     "served_base": "catastrophes there, unfiltered",
     "served_filtered": "catastrophes there, filtered",
@@ -177,6 +191,7 @@ def counted(sums: Mapping[str, Floats64]) -> dict[str, tuple[Floats64, Floats64]
         "ratio": (sums["accepted_bad"] * n, sums["accepted"] * sums["proposed_bad"]),
         "fnr": (sums["accepted_bad"], sums["proposed_bad"]),
         "rejected": (n - sums["accepted"], n),
+        "errors": (_errors(sums), n),
         "served": (sums["served"], n),
         "served_base": (sums["served_proposed_bad"], sums["served"]),
         "served_filtered": (sums["served_bad"], sums["served"]),
@@ -216,16 +231,50 @@ def calibrated(
 
     Both curves have the same thresholds.
     """
-    weights = [_resampled(len(part.sums), config.bootstrap, rng) for part in (calibration, test)]
     if threshold is None:
-        place = int(chosen(calibration.at(), config))
-        places = chosen(calibration.at(weights[0]), config)
-    else:
-        place = int(np.abs(test.thresholds - threshold).argmin())
-        places = np.full(config.bootstrap, place)
-    value = rates({name: sums[place] for name, sums in test.at().items()})
+        return calibrated_among([calibration], [test], config, rng)[1]
+    weights = [_resampled(len(part.sums), config.bootstrap, rng) for part in (calibration, test)]
+    place = int(np.abs(test.thresholds - threshold).argmin())
+    drawn = {name: sums[:, place] for name, sums in test.at(weights[1]).items()}
+    return _at(test, place, rates(drawn))
+
+
+def calibrated_among(
+    calibration: Sequence[Curve], test: Sequence[Curve], config: CalibrationConfig, rng: np.random.Generator
+) -> tuple[int, Calibrated]:
+    """The same of several curves of the same openings, such as those of a cascade's first stages: which one is chosen
+    (at its own best threshold the one of least residual rate on the calibration split, or of the fewest errors; of
+    equals the first), and its figures. In each draw of the bootstrap the choice is made anew.
+    """
+    weights = [_resampled(len(part[0].sums), config.bootstrap, rng) for part in (calibration, test)]
     rows = np.arange(config.bootstrap)
-    draws = rates({name: sums[rows, places] for name, sums in test.at(weights[1]).items()})
+    best, best_draws = np.inf, np.full(config.bootstrap, np.inf)
+    number = place = 0
+    drawn = {name: np.full(config.bootstrap, np.nan) for name in SUMS}
+    for at, (first, second) in enumerate(zip(calibration, test, strict=True)):
+        sums, sampled = first.at(), first.at(weights[0])
+        here, places = int(chosen(sums, config)), chosen(sampled, config)
+        merit = float(_merit({name: part[here] for name, part in sums.items()}, config))
+        merits = _merit({name: part[rows, places] for name, part in sampled.items()}, config)
+        if merit < best or not at:
+            best, number, place = merit, at, here
+        better = merits < best_draws if at else np.ones(config.bootstrap, np.bool_)
+        best_draws = np.where(better, merits, best_draws)
+        for name, part in second.at(weights[1]).items():
+            drawn[name] = np.where(better, part[rows, places], drawn[name])
+    return number, _at(test[number], place, rates(drawn))
+
+
+def _merit(sums: dict[str, Floats64], config: CalibrationConfig) -> Floats64:
+    """Least where a curve, at its threshold, is better than others at theirs; nothing accepted is no merit."""
+    if config.merit == "balanced":
+        return _errors(sums) / sums["positions"]
+    return np.nan_to_num(_share(sums["accepted_bad"], sums["accepted"]), nan=np.inf)
+
+
+def _at(test: Curve, place: int, draws: dict[str, Floats64]) -> Calibrated:
+    """Figures at a threshold, with the intervals of these draws."""
+    value = rates({name: sums[place] for name, sums in test.at().items()})
     by_opening = counted({name: test.sums[:, place, at] for at, name in enumerate(SUMS)})
     figures: dict[str, Figure] = {}
     rare: set[str] = set()

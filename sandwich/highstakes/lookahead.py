@@ -153,19 +153,43 @@ def fitted(positions: Catastrophes, risk: Sequence[Floats], drop: Sequence[Float
     return Combination(*map(float, best))
 
 
-def moves_judged(
-    positions: Catastrophes, risk: Sequence[Floats], proposer: str, threshold: float, proposals: int
-) -> float:
-    """Different moves that are judged for one decision, in the mean over positions: up to the first that is accepted.
+@dataclass(frozen=True)
+class Judged:
+    """What one decision takes, in the mean over positions.
 
-    Proposals are drawn anew each time, at most so many; a move that was judged is not judged again.
+    moves: different moves that are judged. any: share of the decisions in which there is one.
     """
-    total = 0.0
+
+    moves: float
+    any: float
+
+
+def moves_judged(
+    positions: Catastrophes,
+    risk: Sequence[Floats],
+    proposer: str,
+    threshold: float,
+    proposals: int,
+    doubted: Sequence[npt.NDArray[np.bool_]] | None = None,
+) -> Judged:
+    """Different moves that are judged for one decision: those proposed up to the first that is accepted.
+
+    Proposals are drawn anew each time, at most so many; a move that was judged is not judged again. doubted: for each
+    position `[M]` the moves that are judged at all, others being accepted or refused unseen; None: all.
+    """
+    moves = some = 0.0
     for row, policy in enumerate(positions.proposals[proposer]):
         share = policy.astype(np.float64) / policy.sum(dtype=np.float64)
-        refused = share[risk[row] >= threshold]
-        accepted = max(0.0, 1 - float(refused.sum()))
+        refuses = risk[row] >= threshold
+        seen = np.ones(len(share), np.bool_) if doubted is None else doubted[row]
+        refused = share[refuses & seen]
+        accepted = max(0.0, 1 - float(share[refuses].sum()))
+        of_those = float(share[~refuses & seen].sum()) / accepted if accepted > 0 else 0.0
         others = np.clip(1 - accepted - refused, 0, 1 - 1e-12)  # drawn: another refused move
-        total += 1 - (1 - accepted) ** proposals
-        total += float((refused * (1 - others**proposals) / (1 - others)).sum())
-    return total / max(1, len(positions))
+        moves += (1 - (1 - accepted) ** proposals) * of_those
+        moves += float((refused * (1 - others**proposals) / (1 - others)).sum())
+        unseen = np.clip(float(share[refuses & ~seen].sum()), 0, 1 - 1e-12)  # refused without a look, again and again
+        nothing = unseen**proposals
+        some += 1 - nothing - accepted * (1 - of_those) * (1 - nothing) / (1 - unseen)
+    count = max(1, len(positions))
+    return Judged(moves / count, some / count)

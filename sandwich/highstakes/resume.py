@@ -17,10 +17,10 @@ from engines.settings import SpecError
 from sandwich.runs.provenance import gone_on, latest, provenance
 from sandwich.runtime.kept import damaged, forget_removed, read_if_there, read_json, write_kept
 
-ADDED = ("variants", "shifts")
+ADDED = ("variants", "cascades", "shifts")
 """Keys to which names may be added later: nothing else depends on them."""
-FREE = ("name", "workers", "strength")
-"""Keys that no figure depends on, or, with `strength`, no other one: a match is played anew."""
+FREE = ("name", "workers", "strength", "closest", "rare")
+"""Keys that no figure depends on, or, with `strength`, `closest` and `rare`, no other one: those are made anew."""
 
 
 ORDERED = ("dataset.proposers", "attacks")
@@ -75,7 +75,7 @@ def _other(begun_with: Mapping[str, Any], now: Mapping[str, Any], changed: Mappi
 
 
 def united(begun_with: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a spec, and those of the variants and shifts that the folder has beside them."""
+    """Settings of a spec, and those of the variants, cascades and shifts that the folder has beside them."""
     return {**settings, **{key: {**begun_with.get(key, {}), **settings.get(key, {})} for key in ADDED}}
 
 

@@ -9,11 +9,14 @@ from pydantic import Field, field_validator
 from engines.settings import Frozen
 from sandwich.highstakes.attack_runs import HUMAN, AttackRunConfig
 from sandwich.highstakes.calibrate import CalibrationConfig
+from sandwich.highstakes.cascade import CascadeConfig
+from sandwich.highstakes.closest import ClosestConfig
 from sandwich.highstakes.dataset import DatasetConfig
 from sandwich.highstakes.environment import JudgeConfig
 from sandwich.highstakes.fit import FilterConfig
 from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.rare import RareConfig
 from sandwich.highstakes.shift import AnyShift
 from sandwich.highstakes.strength import StrengthConfig
 from sandwich.highstakes.tune import TuneConfig
@@ -36,6 +39,13 @@ class HighStakesSpec(Frozen):
     filter: FilterConfig = FilterConfig()
     variants: dict[str, VariantConfig] = Field({})
     """Other filters on the same data, or on some of it: compared, unattacked."""
+    cascades: dict[str, CascadeConfig] = Field({})
+    """A second stage behind the first filter: compared, unattacked."""
+    closest: ClosestConfig | None = None
+    """A closer look at the calibration and the test split, by which cascades are calibrated and measured, and how often
+    it errs itself; None: they are by the dataset's labels."""
+    rare: RareConfig | None = None
+    """How likely random edits break each filter, by splitting; None: that is not estimated."""
     shifts: dict[str, AnyShift] = Field({})
     """Positions of other kinds, on which every filter is measured at the threshold that it has."""
     calibration: CalibrationConfig = CalibrationConfig()
@@ -51,7 +61,7 @@ class HighStakesSpec(Frozen):
     """How the proposer is fine-tuned against the last filter, where that is asked for (`sandwich highstakes tune`)."""
     inference: InferenceConfig = InferenceConfig()
 
-    @field_validator("attacks", "variants", "shifts")
+    @field_validator("attacks", "variants", "cascades", "shifts")
     @classmethod
     def _names(cls, named: dict[str, Any]) -> dict[str, Any]:
         for name in named:

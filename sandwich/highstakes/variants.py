@@ -208,7 +208,7 @@ def row(
     if look is not None:
         config, player = look
         judged = lookahead.moves_judged(test, risk, context.proposer, measured.threshold, context.calibration.proposals)
-        evaluations = 2 + judged * config.evaluations
+        evaluations = 2 + judged.moves * config.evaluations
         everything = 2 + float(np.mean([len(row) for row in test.legal])) * config.evaluations
         spent += (evaluations - 1) * milliseconds(player, test.packed)
     figures = {

@@ -47,10 +47,32 @@ def test_moves_judged_are_those_that_drawing_until_one_is_accepted_comes_to() ->
         proposals = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1], size=3).tolist()
         first = proposals.index(1) + 1 if 1 in proposals else 3
         drawn.append(len(set(proposals[:first])))
-    assert moves_judged(data, [risk], "weak", 0.5, 3) == pytest.approx(np.mean(drawn), abs=0.02)
-    assert moves_judged(data, [risk], "weak", 1.0, 3) == pytest.approx(1)  # the first is accepted
-    assert moves_judged(data, [risk], "weak", 0.0, 1) == pytest.approx(1)
-    assert moves_judged(data, [risk], "weak", 0.0, 1000) == pytest.approx(4)
+    assert moves_judged(data, [risk], "weak", 0.5, 3).moves == pytest.approx(np.mean(drawn), abs=0.02)
+    assert moves_judged(data, [risk], "weak", 1.0, 3).moves == pytest.approx(1)  # the first is accepted
+    assert moves_judged(data, [risk], "weak", 0.0, 1).moves == pytest.approx(1)
+    assert moves_judged(data, [risk], "weak", 0.0, 1000).moves == pytest.approx(4)
+
+
+def test_of_moves_judged_those_that_are_not_doubted_cost_nothing() -> None:
+    policy, risk = np.array([0.4, 0.3, 0.2, 0.1], np.float32), np.array([0.9, 0.1, 0.8, 0.05], np.float32)
+    data = Catastrophes(
+        START[None], [LEGAL[:4]], [np.zeros(4, np.float32)], {"weak": [policy]}, {"weak": np.zeros(1, np.int64)},
+        np.zeros(1, np.int64), np.zeros(1, np.int64), 0.15,
+    )  # fmt: skip
+    doubted = np.array([False, True, True, False])  # the first is refused and the last accepted without a look
+    rng, moves, some = np.random.default_rng(1), [], []
+    for _ in range(20_000):
+        looked: set[int] = set()
+        for move in rng.choice(4, p=[0.4, 0.3, 0.2, 0.1], size=3).tolist():
+            looked |= {move} if doubted[move] else set()
+            if risk[move] < 0.5:
+                break
+        moves.append(len(looked))
+        some.append(bool(looked))
+    judged = moves_judged(data, [risk], "weak", 0.5, 3, [doubted])
+    assert judged.moves == pytest.approx(np.mean(moves), abs=0.02)
+    assert judged.any == pytest.approx(np.mean(some), abs=0.01)
+    assert moves_judged(data, [risk], "weak", 0.5, 3, [~doubted & False]).any == pytest.approx(0)
 
 
 def both_positions() -> Catastrophes:

@@ -19,7 +19,7 @@ OUT/
   variants/NAME.safetensors     other filters, for comparison
   variants/NAME/drops-*.parquet what a look-ahead sees
   closest/PART/                 positions of a split, labelled at more nodes
-  cascades/NAME/                what a second stage sees
+  cascades/STAGE/               what a second stage sees
   shifts/NAME/                  labelled positions of other kinds
   tuned.safetensors             the proposer fine-tuned against the last filter, where that was asked for
   result.json                   every figure

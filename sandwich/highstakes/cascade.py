@@ -9,6 +9,7 @@ a third threshold. All of it is chosen together on the calibration games, where 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -109,6 +110,14 @@ def engine_block(path: str | None, job: _Job) -> list[Floats]:
             after = [move_value(engine, board, number, job.nodes) for number in legal]
             out.append(np.asarray(before - np.array(after), np.float32))
     return out
+
+
+def seen_in(stage: EngineStage | NetworkStage, checkpoints: Mapping[str, bytes]) -> str:
+    """Name of the folder of what a stage sees, the same for all cascades that have it."""
+    if isinstance(stage, EngineStage):
+        return f"engine-{stage.nodes}"
+    player = sha256(checkpoints[stage.player]).hexdigest()[:12]
+    return f"network-{player}-{stage.plies}" + (f"-{stage.replies}" if stage.plies == 2 else "")
 
 
 def seen(
@@ -326,11 +335,10 @@ def compare(
         progress = Prefixed(context.progress, f"{name}: ")
         drop = seen(
             context.cluster, config.stage, context.checkpoints, [calibration, test], context.inference,
-            context.folder / name, progress,
+            context.folder / seen_in(config.stage, context.checkpoints), progress,
         )  # fmt: skip
-        parts = Parts(
-            calibration, test, (first[0], first[1]), (drop[: len(calibration)], drop[len(calibration) :]), further
-        )
+        both = drop[: len(calibration)], drop[len(calibration) :]
+        parts = Parts(calibration, test, (first[0], first[1]), both, further)
         progress.begin("calibrating", 1)
         made = compared(parts, config, context.calibration, context.proposer, context.proposed, context.seed)
         progress.advance()

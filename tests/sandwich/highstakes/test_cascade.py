@@ -165,7 +165,7 @@ def test_a_cascade_with_an_engine_looks_once_and_goes_on(tmp_path: Path) -> None
     assert [point["bound"] for point in made["alone"]["further"]] == [0.7, 0.6, 0.5, 0.4, 0.3]
     assert made["behind"]["engine"]["nodes"] > 0
     assert made["behind"]["engine"]["milliseconds"] > made["alone"]["milliseconds"]
-    (file,) = sorted((tmp_path / "cascades" / "engine").glob("drops-*"))
+    (file,) = sorted((tmp_path / "cascades" / "engine-60").glob("drops-*"))
     before = file.stat().st_mtime_ns
     again = compare(context, config, both[0], looked)
     assert file.stat().st_mtime_ns == before

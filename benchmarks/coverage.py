@@ -52,6 +52,7 @@ from sandwich.statistics import (
     splitting_figure,
     stratified_figure,
     survival_figure,
+    tail_figure,
 )
 
 Promise = Literal["93 to 97 %", "93 % or more", "95 % or more", "5 % at most", ""]
@@ -559,6 +560,19 @@ def rare_rows(experiments: int, short: bool, rng: np.random.Generator) -> Iterat
         yield covered("splitting_figure", setting, "93 to 97 %", truth, figures)
 
 
+def tail_rows(experiments: int, short: bool, rng: np.random.Generator) -> Iterator[Row]:
+    """Shares by the tail of a score; a normal one falls off faster than is fitted, and gets no promise."""
+    sizes = ((100, 0.1),) if short else ((50, 1.0), (50, 0.1), (100, 0.1), (300, 0.1), (100, 0.01))
+    kinds = {"exponential": stats.expon(), "Gumbel": stats.gumbel_r(), "normal": stats.norm()}
+    for name, kind in kinds.items():
+        for n, expected in sizes:
+            truth = expected / n
+            at = float(kind.isf(truth))
+            figures = (tail_figure(kind.rvs(size=n, random_state=rng), at) for _ in range(experiments // 4))
+            promise: Promise = "" if name == "normal" else "93 to 97 %"
+            yield covered("tail_figure", f"{name} scores, {n}; share {truth:.2g}", promise, truth, figures)
+
+
 def greenwood(times: Floats, broken: npt.NDArray[np.bool_], at: float) -> Figure:
     """What scipy gives; no interval before the first break."""
     curve = stats.ecdf(stats.CensoredData(uncensored=times[broken], right=times[~broken])).sf
@@ -571,7 +585,7 @@ def greenwood(times: Floats, broken: npt.NDArray[np.bool_], at: float) -> Figure
 
 PARTS: tuple[Callable[[int, bool, np.random.Generator], Iterator[Row]], ...] = (
     strength_rows, sequential_rows, recovered_rows, mean_rows, cluster_rows, weighted_rows, rate_rows, time_rows,
-    rare_rows,
+    rare_rows, tail_rows,
 )  # fmt: skip
 
 

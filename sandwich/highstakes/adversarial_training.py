@@ -51,6 +51,7 @@ from sandwich.highstakes.closest import drawn, floor, looked_at
 from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.environment import AttackData
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
+from sandwich.highstakes.forecast import forecast
 from sandwich.highstakes.harden import Case, draft_cases, example_cases, held_back, labelled, learned, mixed
 from sandwich.highstakes.rare import rare
 from sandwich.highstakes.spec import HighStakesSpec
@@ -75,6 +76,8 @@ from sandwich.runtime.progress import NO_PROGRESS, Prefixed, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng, make_seed
 from sandwich.training.examples import FitReporter
 
+ACCEPTED = 100
+"""Accepted proposals that a forecast is made from."""
 FORMAT = "sandwich-high-stakes/2"
 """Of `result.json`: what its keys are called."""
 Risks = list[npt.NDArray[np.float32]]
@@ -315,6 +318,7 @@ class AdversarialTraining:
         for generation, by_attack in zip(generations, runs, strict=True):
             _, threshold = filters.from_bytes(generation.content)
             row = self._figures(generation, test)
+            row["forecast"] = self._forecast(generation, data)
             row["threshold"] = threshold
             asked = self.folder(generation.number) / "active"
             if spec.harden.active.positions and (asked / "chosen.json").exists():
@@ -376,6 +380,14 @@ class AdversarialTraining:
         )  # fmt: skip
         self.progress.advance()
         return figures
+
+    def _forecast(self, generation: Generation, data: Catastrophes) -> dict[str, Any]:
+        """What some proposals of the calibration split say of a hundred times as many accepted ones."""
+        spec, part = self.spec, data.split("calibration")
+        net, threshold = filters.from_bytes(generation.content)
+        risk = risks(net, part.packed, part.legal, spec.inference)
+        rng = make_rng(RngStream.FORECAST, spec.seed)
+        return forecast(part, risk, spec.proposer, threshold, ACCEPTED, rng).json()
 
     def _rare(self, generation: Generation, data: Catastrophes) -> dict[str, Any]:
         """How likely random edits break a filter; made where it is missing, or was made with other settings."""

@@ -23,6 +23,7 @@ from sandwich.highstakes.attacks.unaided import edited
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.edits import legal_board
 from sandwich.highstakes.environment import Judge, JudgeConfig
+from sandwich.highstakes.forecast import safety
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.networks import InferenceConfig, blunder_filter, tools
 from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
@@ -33,8 +34,6 @@ States = npt.NDArray[np.uint64]
 """`[B, 11]`: a packed position and the number of the move in it."""
 PER_JOB = 2
 """Splittings that one worker does before it answers."""
-SURE = 1e-7
-"""Risks are clipped to this and one less it before their logit is taken."""
 
 
 class RareConfig(Frozen):
@@ -62,7 +61,7 @@ class EditChain:
     @property
     def level(self) -> float:
         """At or above which a move is accepted: the next number above minus the logit of the threshold."""
-        return float(np.nextafter(_safety(np.array([self.judge.threshold]))[0], np.inf))
+        return float(np.nextafter(float(safety(self.judge.threshold)), np.inf))
 
     def start(self, count: int, rng: np.random.Generator) -> States:
         drawn = [catastrophe(self.labelled, self.least, rng) for _ in range(count)]
@@ -80,13 +79,7 @@ class EditChain:
 
     def levels(self, states: States) -> Floats:
         risk = self.judge(np.ascontiguousarray(states[:, : planes.WORDS]), [[int(move)] for move in states[:, -1]])
-        return _safety(np.array([row[0] for row in risk], np.float64))
-
-
-def _safety(risk: Floats) -> Floats:
-    """Minus the logit."""
-    risk = np.clip(risk, SURE, 1 - SURE)
-    return np.asarray(np.log1p(-risk) - np.log(risk))
+        return safety(np.array([row[0] for row in risk], np.float64))
 
 
 @dataclass(frozen=True, eq=False)

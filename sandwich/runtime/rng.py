@@ -74,6 +74,8 @@ class RngStream(IntEnum):
     """What a strategy draws that judges positions which nobody plays; by position and move."""
     RARE = 33
     """Paths of random edits; by generation and splitting."""
+    FORECAST = 34
+    """Proposals that a forecast is made from."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:

@@ -6,6 +6,7 @@ intervals hold what they promise.
 
 from sandwich.statistics.agreement import kendall_figure, tau_b
 from sandwich.statistics.elo import elo, elo_figure, expected_score, score_figure
+from sandwich.statistics.extremes import tail_figure
 from sandwich.statistics.figure import Figure, Floats
 from sandwich.statistics.means import mean_figure
 from sandwich.statistics.multiple import holm
@@ -74,5 +75,6 @@ __all__ = [
     "stratified_figure",
     "survival_curve",
     "survival_figure",
+    "tail_figure",
     "tau_b",
 ]

@@ -91,13 +91,15 @@ class PolicyValueNet(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.above(self.embedded(x))
 
-    def embedded(self, x: torch.Tensor) -> torch.Tensor:
-        """The normalised output of the stem, `[B, C, 8, 8]`, for planes."""
-        return self.stem_norm(self.stem(x))  # type: ignore[no-any-return]
+    def embedded(self, x: torch.Tensor, depth: int = 0) -> torch.Tensor:
+        """What the trunk makes of planes behind so many of its blocks, `[B, C, 8, 8]`; 0: the stem's normalised output,
+        which is not rectified yet."""
+        stem = self.stem_norm(self.stem(x))
+        return self.blocks[:depth](functional.relu(stem)) if depth else stem  # type: ignore[no-any-return]
 
-    def above(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Policy logits and win/draw/loss logits from what `embedded` returns."""
-        x = _channels_last_gradient(self.blocks(functional.relu(embedding)))
+    def above(self, embedding: torch.Tensor, depth: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Policy logits and win/draw/loss logits from what `embedded` returns at this depth."""
+        x = _channels_last_gradient(self.blocks[depth:](functional.relu(embedding)))
         p = _channels_last_gradient(functional.relu(self.policy(x)))
         start = self.start(p).flatten(2).transpose(1, 2)  # [B, 64, head]
         end = self.end(p).flatten(2)  # [B, head, 64]

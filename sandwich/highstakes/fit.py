@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from agents.checkpoint_files import Checkpoint
@@ -14,13 +14,15 @@ from engines import planes
 from engines.filter import sigmoid
 from engines.inference import make_evaluator, wdl_of
 from engines.network import PolicyValueNet
-from engines.settings import Frozen
+from engines.settings import Frozen, SpecError
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.latent import Latent, displacement
 from sandwich.highstakes.sift import Sift
 from sandwich.runtime.networks import InferenceConfig
+from sandwich.runtime.rng import RngStream, make_rng
 from sandwich.statistics import Ranking
 from sandwich.training.examples import Examples, FitProgress, TrainConfig
-from sandwich.training.supervised import train
+from sandwich.training.supervised import Penalty, train
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,6 +47,20 @@ class VerdictFit(TrainConfig):
     none."""
     sift_radius: float = Field(0.02, gt=0)
     """Size of that perturbation, in standard deviations of the embedding (root mean square over its entries)."""
+    latent: float = Field(0.0, ge=0)
+    """Weight of the loss on activations that an adversary has moved (`sandwich.highstakes.latent`); 0: none."""
+    latent_depth: int = Field(3, ge=0)
+    """Blocks of the trunk behind which it moves them; 0: the stem's output."""
+    latent_radius: float = Field(0.1, gt=0)
+    """How far, as a share of how far one random edit of a position moves them."""
+    latent_steps: int = Field(2, ge=1)
+    """Steps of the adversary."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.sift and self.latent:
+            raise ValueError("expected sift or latent, not both")
+        return self
 
 
 class FilterConfig(Frozen):
@@ -97,8 +113,23 @@ def train_filter(
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.0  # the trunk's norms keep the averages that they have
-    penalty = Sift(config.sift, config.sift_radius) if isinstance(config, VerdictFit) and config.sift else None
-    return train(net, examples, config, seed, on_progress, penalty)
+    return train(net, examples, config, seed, on_progress, _penalty(net, examples, config, seed))
+
+
+def _penalty(net: PolicyValueNet, examples: Examples, config: TrainConfig, seed: int) -> Penalty | None:
+    """What the loss has besides. Raises SpecError for a depth that the network has not."""
+    if not isinstance(config, VerdictFit) or not (config.sift or config.latent):
+        return None
+    if not config.latent:
+        return Sift(config.sift, config.sift_radius)
+    if config.latent_depth > net.config.blocks:
+        raise SpecError(
+            f"filter.fit.latent_depth: expected at most {net.config.blocks}, the blocks of the network, got"
+            f" {config.latent_depth}"
+        )
+    rng = make_rng(RngStream.LATENT, seed)
+    radius = config.latent_radius * displacement(net, examples.packed, config.latent_depth, rng)
+    return Latent(config.latent, config.latent_depth, radius, config.latent_steps)
 
 
 def risks(

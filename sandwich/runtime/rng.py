@@ -76,6 +76,8 @@ class RngStream(IntEnum):
     """Paths of random edits; by generation and splitting."""
     FORECAST = 34
     """Proposals that a forecast is made from."""
+    LATENT = 35
+    """Edits by which the ball of latent adversarial training is measured; of a fit's seed."""
 
 
 def make_rng(use: RngStream, seed: int, *key: int) -> np.random.Generator:

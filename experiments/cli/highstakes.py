@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.settings import SpecError
-from experiments.cli.console import Display, cell
+from experiments.cli.console import Display, cell, text_of
 from experiments.cli.human import human
 from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.highstakes_page import cascade_tables, write_page
+from experiments.figures.race import race_figure, svg
 from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
+from sandwich.highstakes.compute import slope, slopes
 from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import write_whole
@@ -182,6 +184,33 @@ def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool
 
 
 @highstakes.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Draw the race, as SVG.")
+@JSON
+def rounds(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Whether attackers or the defender win the race of hardening, over experiments that differ by seed.
+
+    Prints the slope of an attack's cost over the defender's, on logarithmic axes: above 1 the attacker pays more for
+    each doubling of the defence than the defender does.
+
+    \b
+    Example: sandwich highstakes rounds runs/rounds-0 runs/rounds-1 runs/rounds-2 --out rounds.svg
+    """
+    experiments = [_result(folder)["compute"] for folder in folders]
+    made = slopes(experiments)
+    if out:
+        write_whole(out, svg(race_figure(experiments)))
+    if as_json:
+        each = {name: [slope(rounds, name).json() for rounds in experiments] for name in made}
+        click.echo(json.dumps({"slopes": {name: figure.json() for name, figure in made.items()}, "by_seed": each}))
+        return
+    table = Table("attack", "slope", *(folder.name for folder in folders))
+    for name, figure in made.items():
+        table.add_row(name, text_of(figure), *(text_of(slope(rounds, name)) for rounds in experiments))
+    Console(highlight=False).print(table)
+
+
+@highstakes.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @JSON
 def report(folder: Path, as_json: bool) -> None:
@@ -190,6 +219,11 @@ def report(folder: Path, as_json: bool) -> None:
     \b
     Example: sandwich highstakes report runs/highstakes_small
     """
+    _report(folder, _result(folder), as_json)
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    """The figures in an experiment's folder. Raises SpecError."""
     path = folder / "result.json"
     content = read_if_there(path)
     if content is None:
@@ -202,7 +236,7 @@ def report(folder: Path, as_json: bool) -> None:
         ) from None
     if not isinstance(result, dict) or result.get("format") != FORMAT:
         raise SpecError(f"{path} is not of format {FORMAT}: expected a folder of sandwich highstakes run")
-    _report(folder, result, as_json)
+    return result
 
 
 def _report(root: Path, result: dict[str, Any], as_json: bool) -> None:

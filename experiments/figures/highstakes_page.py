@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from experiments.cli.console import cell
 from experiments.figures.drawing import plain
+from experiments.figures.race import race_figure
 from experiments.figures.templates import render
 from sandwich.highstakes.calibrate import FIGURES
 from sandwich.runtime.files import write_whole
@@ -84,6 +85,8 @@ def page(result: dict[str, Any]) -> str:
             costs=_costs(rows, again),
             survival=_image(_survival(rows)),
             cheaper=_cheaper(result["cheaper"]),
+            race=_race(result.get("compute")),
+            raced=_image(race_figure([result["compute"]])) if result.get("compute") else "",
             harder=Table(
                 ["attack", "examples per query, first filter against last"],
                 [[name, cell(figure)] for name, figure in result["harder"].items()],
@@ -173,6 +176,23 @@ def _median(cost: dict[str, Any]) -> str:
         return text
     soonest, latest = (cell({"value": cost[end]["value"], "low": None, "high": None}) for end in ("soonest", "latest"))
     return f"{text} ({cost['otherwise']} ended otherwise: {soonest} to {latest})"
+
+
+def _race(rounds: list[dict[str, Any]] | None) -> Table | None:
+    """What the defender had spent in each generation, and what a first example costs each attack."""
+    if not rounds:
+        return None
+    return Table(
+        ["filter", "defender so far, passes", "attack", "examples", "passes of a first one"],
+        [
+            [
+                str(number), f"{entry['defender']['passes']:,.0f}", name,
+                f"{there['successful']} of {there['runs']}", cell(there["cost"], digits=0),
+            ]
+            for number, entry in enumerate(rounds)
+            for name, there in entry["attacks"].items()
+        ],
+    )  # fmt: skip
 
 
 def _cheaper(by_filter: list[dict[str, Any]]) -> Table:

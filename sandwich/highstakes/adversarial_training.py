@@ -48,6 +48,7 @@ from sandwich.highstakes.attack_runs import HUMAN, AttackJobContext, AttackRun, 
 from sandwich.highstakes.calibrate import Calibrated, calibrated, curve, difference, grid
 from sandwich.highstakes.catastrophes import Catastrophes, labelled_by
 from sandwich.highstakes.closest import drawn, floor, looked_at
+from sandwich.highstakes.compute import Defender, race
 from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.environment import AttackData
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
@@ -67,6 +68,7 @@ from sandwich.runtime.kept import (
     read_if_there,
     read_json,
     read_kept,
+    read_parquet,
     read_settings,
     write_kept,
 )
@@ -351,6 +353,7 @@ class AdversarialTraining:
             for name in runs[0]
             if len(runs) > 1 and runs[0][name] and runs[-1].get(name)
         }
+        out["compute"] = self._compute(generations, runs, data)
         out["cheaper"] = [measure.cheaper(by_attack) for by_attack in runs]
         out["not_worse"] = {
             name: difference(last.measured[who], first.measured[who], name).json()
@@ -426,6 +429,29 @@ class AdversarialTraining:
                 for name, curve_ in curves.items()
             },
         }
+
+    def _compute(
+        self, generations: list[Generation], runs: list[dict[str, list[AttackRun]]], data: Catastrophes
+    ) -> list[dict[str, Any]]:
+        """What the defender had spent and what an example costs, by generation."""
+        spec, labelled = self.spec, data.split("train")
+        given = AttackData(labelled.dealt(False), labelled.take([]), spec.proposer)
+        prepared = {name: config.attack.preparation(given) for name, config in spec.attacks.items()}
+        positions, learned, defenders = len(labelled), spec.filter.fit.epochs * len(labelled), []
+        marked = sum(len(data.split(part)) for part in ("train", "calibration", "test"))
+        fit = spec.harden.fit or spec.filter.fit
+        for generation in generations:
+            if generation.number:
+                for what in ("adversarial_examples", "drafts"):
+                    path = self.folder(generation.number - 1) / f"{what}.parquet"
+                    more = len(read_parquet(path, ["moves"])) if path.exists() else 0
+                    positions, marked = positions + more, marked + more
+                if spec.harden.active.positions:
+                    more = len(self._asked(generation.number - 1, data))
+                    positions, marked = positions + more, marked + more
+                learned += fit.epochs * positions
+            defenders.append(Defender(learned, marked, spec.dataset.nodes))
+        return race(defenders, runs, spec.judge, [prepared] * len(generations))
 
     def _cross(self, generations: list[Generation], runs: list[dict[str, list[AttackRun]]]) -> list[dict[str, Any]]:
         """Share of held-back examples of each attack on each generation that each filter lets through."""

@@ -13,7 +13,7 @@ from agents.checkpoint_files import Checkpoint
 from engines import planes
 from engines.filter import sigmoid
 from engines.inference import make_evaluator, wdl_of
-from engines.network import PolicyValueNet
+from engines.network import NetworkConfig, PolicyValueNet
 from engines.settings import Frozen, SpecError
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.latent import Latent, displacement
@@ -68,12 +68,20 @@ class FilterConfig(Frozen):
 
     start: Checkpoint = "weak"
     """The network that the filter begins as: `weak` is what the weak side can afford to have."""
+    network: NetworkConfig | None = None
+    """Size of a network that learns from nothing; None: the filter begins as `start`, and has its size."""
     head_only: bool = False
     """Train the from–to map alone and leave the trunk as it is: an extra head on the player's own network."""
     proposed: float = Field(2.0, ge=0)
     """Weight of a position's moves by how likely they are proposed, beside a weight of 1 spread evenly over all."""
     fit: VerdictFit = VerdictFit()
     """Loss, schedule, batch."""
+
+    @model_validator(mode="after")
+    def _trunk(self) -> Self:
+        if self.network is not None and self.head_only:
+            raise SpecError("head_only: a network that learns from nothing (network) has no trunk to leave as it is")
+        return self
 
 
 def lessons(positions: Catastrophes, proposed: float, weight: Floats | None = None) -> Examples:

@@ -47,9 +47,9 @@ def displacement(net: PolicyValueNet, packed: planes.Packed, depth: int, rng: np
     net.eval()
     with torch.no_grad():
         sides = [torch.from_numpy(planes.planes(np.stack(side))).to(device) for side in zip(*pairs, strict=True)]
-        before, after = (net.embedded(side, depth) for side in sides)
+        was, now = (net.embedded(side, depth) for side in sides)
     net.train(training)
-    moved = (after - before).square().mean((1, 2, 3)).sqrt() / before.std((1, 2, 3))
+    moved = (now - was).square().mean((1, 2, 3)).sqrt() / was.std((1, 2, 3))
     return float(moved.median())
 
 

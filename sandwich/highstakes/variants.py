@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from engines import filter as filters
 from engines import network, planes
 from engines.inference import OnnxEvaluator
-from engines.network import NetworkConfig, PolicyValueNet
+from engines.network import PolicyValueNet
 from engines.settings import SpecError
 from sandwich.highstakes import lookahead
 from sandwich.highstakes.calibrate import Calibrated, CalibrationConfig, difference
@@ -48,8 +48,6 @@ class VariantConfig(FilterConfig):
 
     positions: float | None = Field(None, gt=0)
     """Positions learned from, drawn at random: their number, or where it is under 1 their share; None: all."""
-    network: NetworkConfig | None = None
-    """Size of a network that learns from nothing; None: the filter begins as `start`, and has its size."""
     lookahead: LookaheadConfig | None = None
     """What is looked at behind a move; None: nothing is."""
 
@@ -57,14 +55,12 @@ class VariantConfig(FilterConfig):
     def _agree(self) -> Self:
         if self.positions is not None and self.positions >= 1 and self.positions != round(self.positions):
             raise SpecError(f"positions: expected a whole number, or a share under 1, got {self.positions:g}")
-        if self.network is not None and self.head_only:
-            raise SpecError("head_only: a network that learns from nothing (network) has no trunk to leave as it is")
         return self
 
 
 def begun(config: FilterConfig, checkpoints: Mapping[str, bytes], seed: int) -> PolicyValueNet:
     """The network that a filter begins as."""
-    if isinstance(config, VariantConfig) and config.network is not None:
+    if config.network is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return PolicyValueNet(config.network)

@@ -32,6 +32,10 @@ class Attack(Plugin, ABC):
         """
         return None
 
+    def preparation(self, data: AttackData) -> float:
+        """Positions that preparing passes through a network: one that is learned from counts three, each time."""
+        return 0.0
+
 
 REGISTRY: Registry[Attack] = Registry("attack", "sandwich.attacks", Attack)  # type: ignore[type-abstract]
 AnyAttack = Annotated[Attack, BeforeValidator(REGISTRY.validate), PlainSerializer(REGISTRY.describe)]

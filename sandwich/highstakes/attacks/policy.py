@@ -54,6 +54,9 @@ class Policy(Attack):
             proposer = train(proposer, lessons(positions, worth, value, spread), fit, seed)
         return network.to_bytes(proposer)
 
+    def preparation(self, data: AttackData) -> float:
+        return len(data.labelled) * (1 + 3 * (self.imitate.epochs + self.improve.epochs))
+
     def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
         play = environment.data.play
         row = int(rng.integers(len(play)))

@@ -15,13 +15,16 @@ from sandwich.highstakes.attack_runs import AttackRun, AttackRunConfig, read
 from sandwich.highstakes.attacks.sample import Sample
 from sandwich.highstakes.attacks.tool_assisted import ToolAssisted
 from sandwich.highstakes.calibrate import CalibrationConfig
+from sandwich.highstakes.cascade import CascadeConfig, EngineStage, NetworkStage
 from sandwich.highstakes.catastrophes import Catastrophes
+from sandwich.highstakes.closest import ClosestConfig
 from sandwich.highstakes.dataset import DatasetConfig
 from sandwich.highstakes.environment import JudgeConfig
 from sandwich.highstakes.fit import FilterConfig, VerdictFit
 from sandwich.highstakes.harden import HardenConfig
 from sandwich.highstakes.lookahead import LookaheadConfig
 from sandwich.highstakes.measure import VerifyConfig
+from sandwich.highstakes.rare import RareConfig
 from sandwich.highstakes.shift import Unbalanced
 from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.highstakes.strength import StrengthConfig
@@ -101,6 +104,12 @@ def small_spec(start: Path) -> HighStakesSpec:
             "sample": AttackRunConfig(attack=Sample(), **small),
             "tool_assisted": AttackRunConfig(attack=ToolAssisted(least=0.2, steps=2), examples=2, **small),
         },
+        cascades={
+            "engine": CascadeConfig(stage=EngineStage(kind="engine", nodes=40)),
+            "network": CascadeConfig(stage=NetworkStage(kind="network", player=str(start)), looked=0.8),
+        },
+        closest=ClosestConfig(times=2, further=2, positions=20),
+        rare=RareConfig(least=0.2, edits=1, paths=20, repeats=20),
         shifts={"unbalanced": Unbalanced(kind="unbalanced", games=6, per_game=1, plies=4)},
         harden=HardenConfig(rounds=1, fit=fit), verify=VerifyConfig(positions=20, nodes=200),
         strength=StrengthConfig(pairs=3, ply_cap=10),

@@ -425,7 +425,7 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert result["variants"]["scratch"]["cost"]["parameters"] < result["reference"]["cost"]["parameters"]
     assert all(example["loss_again"] >= 0.15 for example in result["examples"])
     text = " ".join(page(json.loads(json.dumps(result))).split())
-    assert text.count("<img") == 2
+    assert text.count("<img") == 4
     assert "Beside the injury paper" in text
     assert "(which give away 0.15 or more) at 300 a look and again at 2 times the nodes" in text
     assert "none at 2 times the nodes, %" in text
@@ -435,6 +435,13 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert len(result["shifts"]["unbalanced"]["filters"]) == 2
     assert "look less the same without its look-ahead" in text
     assert "unbalanced (unbalanced): 6 positions of 6 games" in text
+    assert [row["forecast"]["ahead"] >= 0 for row in result["generations"]] == [True, True]
+    assert result["floor"]["nodes"] == [spec.dataset.nodes, 2 * spec.dataset.nodes, 4 * spec.dataset.nodes]
+    assert set(result["cascades"]["behind"]) == {"engine", "network"}
+    assert len(result["compute"]) == 2
+    before, after = (entry["defender"]["passes"] for entry in result["compute"])
+    assert before < after
+    assert "Random edits of catastrophes" in text and "Cascades, and how often labels err" in text
     hostile = page(with_hostile_names(json.loads(json.dumps(result))))
     assert hostile.count("&lt;img src=x") > 50  # they are shown
     assert "<img src=x" not in hostile and "<script" not in hostile
@@ -456,6 +463,8 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert timeless[0] == timeless[1]
     assert again["generations"][1]["proposers"] == result["generations"][1]["proposers"]
     assert again["shifts"] == result["shifts"]
+    assert [row["rare"] for row in again["generations"]] == [row["rare"] for row in result["generations"]]
+    assert again["floor"] == result["floor"]
     assert again["generations"][0]["attacks"]["human"] == again["generations"][0]["attacks"]["sample"]
     assert {(entry["attacked"], entry["attack"]) for entry in again["cross"] if entry["attack"] == "human"} == {
         (0, "human")

@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --durations=15
 
-.PHONY: help setup installed run test test-slow lint format lock audit clean
+.PHONY: help setup installed run test test-slow test-long lint format lock audit clean
 
 help:
 	@echo 'make setup      make .venv with the locked packages; find or install Stockfish and the viewer'\''s board'
 	@echo 'make run        setup, then the main job (experiments/specs/default.yaml)'
 	@echo 'make test       setup, then lint and the tests that are not slow by nature'
 	@echo 'make test-slow  setup, then the slow tests: coverage of intervals, soak, whole specs, whole experiments'
+	@echo 'make test-long  setup, then those of minutes each: hosts that come and go, kills, most examples'
 	@echo 'make lint       setup, then ruff and mypy'
 	@echo 'make format     setup, then reformat the code'
 	@echo 'make lock       setup, then renew requirements.lock and the image'\''s from pyproject.toml'
@@ -36,7 +37,10 @@ test: lint
 	$(PYTEST) --numprocesses 2 -m 'not slow'
 
 test-slow: installed
-	$(PYTEST) --numprocesses 3 -m slow # these often wait for processes that start
+	$(PYTEST) --numprocesses 3 -m 'slow and not long' # these often wait for processes that start
+
+test-long: installed
+	$(PYTEST) --numprocesses 3 -m long
 
 lint: installed
 	$(BIN)/ruff check .

@@ -48,6 +48,7 @@ def test_the_first_run_prints_its_figures_and_its_ledger(folder: Path) -> None:
     assert f"honest    {same[False]:.3f}" in printed and f"lie       {same[True]:.3f}" in printed
 
 
+@pytest.mark.long
 def test_the_misalignment_advises_the_second_choice_and_the_eighth(folder: Path) -> None:
     printed = carry_out("02_own_misalignment.py", folder)
     for rank in (2, 8):
@@ -58,6 +59,7 @@ def test_the_misalignment_advises_the_second_choice_and_the_eighth(folder: Path)
         assert f"rank {rank}: {lies['loss_advised'].notna().sum()} lies judged" in printed
 
 
+@pytest.mark.long
 def test_the_strategy_believes_what_is_on_its_shortlist(folder: Path) -> None:
     printed = carry_out("03_own_strategy.py", folder)
     rows = asked(folder / "runs" / "examples" / "shortlist")
@@ -68,6 +70,7 @@ def test_the_strategy_believes_what_is_on_its_shortlist(folder: Path) -> None:
     assert "trust: believed 100% of the lies, 100% of the truth" in printed
 
 
+@pytest.mark.long
 def test_the_sweep_draws_its_dose_response(folder: Path) -> None:
     printed = carry_out("04_sweep.py", folder)
     cells = sandwich.read_sweep(folder / "runs" / "examples" / "dose")

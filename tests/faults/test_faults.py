@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KINDS = ("driver terminated (SIGTERM)", "worker killed", "file flipped", "disk full", "two drivers")
 """One of each family, but for engines and plugins, whose tests are their own; the others differ in a signal, or in a
 way of damage."""
+LONG = ("disk full", "two drivers")
+"""Of these, what takes longest."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def of_group(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Prepar
     return cache(lambda group: prepared(tmp_path_factory.mktemp(group), group))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in KINDS])
 def test_a_run_ends_as_an_undisturbed_one(of_group: Callable[[str], Prepared], name: str, tmp_path: Path) -> None:
     if name in MOUNTS and not may_mount():
         pytest.skip("nothing may be mounted here")

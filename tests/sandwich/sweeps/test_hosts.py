@@ -132,6 +132,7 @@ def test_a_run_on_two_hosts_gives_the_bytes_of_one(hosts: list[Host], alone: dic
     assert sums(hosts[0], "both") == alone
 
 
+@pytest.mark.long
 def test_what_a_host_was_at_that_is_cut_off_is_done_again_and_told(
     hosts: list[Host], alone: dict[str, str], cut: Callable[[str], None]
 ) -> None:
@@ -142,6 +143,7 @@ def test_what_a_host_was_at_that_is_cut_off_is_done_again_and_told(
     assert sums(hosts[0], "cut") == alone
 
 
+@pytest.mark.long
 def test_twelve_cells_on_hosts_that_come_and_go_are_those_of_an_undisturbed_sweep(
     hosts: list[Host], cut: Callable[[str], None]
 ) -> None:

@@ -377,6 +377,7 @@ def invoked(*arguments: str) -> Result:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_after_kills_of_driver_and_worker_every_cell_is_there_once_and_equal(
     settings: dict[str, Any], whole: Path, tmp_path: Path
 ) -> None:

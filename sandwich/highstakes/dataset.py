@@ -25,6 +25,7 @@ from agents.players.network import Network
 from agents.seat import AssistantSeat, Turn
 from agents.tools import Tools
 from engines import planes
+from engines.endgames import Endgames
 from engines.inference import Evaluation, Evaluator
 from engines.positions import GameBatch
 from engines.settings import Frozen, SpecError
@@ -38,6 +39,8 @@ from sandwich.runtime.progress import NO_PROGRESS, ProgressReporter
 from sandwich.runtime.rng import RngStream, make_rng
 
 GAMES_PER_BLOCK = 60
+TABLES = "solved endgames"
+"""What a dataset says it was labelled by that no engine has looked at."""
 
 
 class DatasetConfig(Frozen):
@@ -180,14 +183,16 @@ def judged(
     rng: np.random.Generator,
     *,
     own: str | None = None,
+    tables: Endgames | None = None,
 ) -> pa.Table:
     """Positions with what is proposed in them, and, where `labelled`, with what the oracle says of every legal move.
 
     own: name of a proposer more, whose proposals are the moves that were made in the games; None: there is none.
+    tables: say what moves are worth instead of an engine.
     """
-    engine = opened.stockfish()
+    engine = None if tables else opened.stockfish()
     names = [*config.proposers, *([own] if own else [])]
-    about = schema(engine.identity, config.nodes, config.threshold, names)
+    about = schema(engine.identity if engine else TABLES, config.nodes, config.threshold, names)
     if not positions:
         return about.empty_table()
     packed, legal = np.stack([position.packed for position in positions]), [position.legal for position in positions]
@@ -196,11 +201,15 @@ def judged(
         places = [position.legal.index(position.move) for position in positions]
         shares = [np.eye(1, len(row), place, dtype=np.float32)[0] for row, place in zip(legal, places, strict=True)]
         proposed.append((shares, places))
-    values: list[Sequence[float] | npt.NDArray[np.float64]] = [
-        engine_values(engine, Query(position.packed, position.legal, Channel.MOVE, 0, 0), config.nodes)
-        if wanted
-        else []
-        for position, wanted in zip(positions, labelled, strict=True)
+
+    def worth(position: Position) -> Floats | npt.NDArray[np.float64]:
+        if tables:
+            return tables.moves(position.packed[None])[0]
+        assert engine
+        return engine_values(engine, Query(position.packed, position.legal, Channel.MOVE, 0, 0), config.nodes)
+
+    values: list[Sequence[float] | Floats | npt.NDArray[np.float64]] = [
+        worth(position) if wanted else [] for position, wanted in zip(positions, labelled, strict=True)
     ]
     columns = {
         "position": [np.asarray(row, "<u8").tobytes() for row in packed],

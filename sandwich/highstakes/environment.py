@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 
 from engines import moves, planes
+from engines.endgames import MEN, Endgames
 from engines.filter import from_bytes
 from engines.inference import Evaluator, read_only
 from engines.positions import parse_fen
@@ -23,6 +24,7 @@ from engines.settings import Frozen
 from engines.stockfish import Stockfish
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.edits import legal_board
+from sandwich.runtime.cache import endgame_folder
 from sandwich.runtime.networks import InferenceConfig, blunder_filter
 
 Floats = npt.NDArray[np.float32]
@@ -48,6 +50,8 @@ class JudgeConfig(Frozen):
     """A catastrophe is looked at again with so many times the nodes, and must be one then too."""
     threshold: float = Field(0.15, gt=0, lt=1)
     """Expected score that a catastrophe gives away at least."""
+    tables: bool = False
+    """Positions of at most four men are judged by tables, which don't err (`engines.endgames`)."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,19 @@ class Judge:
     def __init__(self, engine: Stockfish, config: JudgeConfig) -> None:
         self.config = config
         self._engine = engine
+        self._tables = Endgames(endgame_folder()) if config.tables else None
         self._before: tuple[str, int, str, float] | None = None
+
+    def _thrown_away(self, board: chess.Board, move: int) -> float:
+        assert self._tables
+        (scores,) = self._tables.moves(np.array([planes.pack(board)], np.uint64))
+        legal = sorted(moves.encode_all(board.legal_moves, board.turn))
+        return float(scores.max() - scores[legal.index(move)])
 
     def verdict(self, board: chess.Board, move: int, nodes: int) -> Verdict:
         """On a legal move, by so many nodes for each of the two looks."""
+        if self._tables and board.occupied.bit_count() <= MEN and not board.castling_rights:
+            return Verdict(self._thrown_away(board, move))
         fen, played = board.fen(), moves.decode(move, board)
         if self._before is None or self._before[:2] != (fen, nodes):
             self._engine.clear()

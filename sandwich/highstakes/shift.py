@@ -14,10 +14,12 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from engines import filter as filters
-from engines import moves, planes
+from engines import moves, planes, rules
+from engines.endgames import Endgames as SolvedEndgames
+from engines.endgames import drawn, material
 from engines.positions import parse_fen
 from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book
@@ -27,6 +29,7 @@ from sandwich.highstakes.calibrate import CalibrationConfig, calibrated, curve, 
 from sandwich.highstakes.catastrophes import Catastrophes, opening_of, read
 from sandwich.highstakes.dataset import DatasetConfig, Position, judged, played
 from sandwich.highstakes.fit import risks, roc
+from sandwich.runtime.cache import endgame_folder
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes
 from sandwich.runtime.kept import damaged, read_if_there, write_kept
@@ -100,7 +103,25 @@ class Games(_Kind):
         return self
 
 
-AnyShift = Annotated[Endgames | Unbalanced | Openings | Games, Field(discriminator="kind")]
+class Solved(Frozen):
+    """Positions of at most four men, drawn by lot among all placings in which something is at stake, and labelled by
+    tables without any error (`engines.endgames`)."""
+
+    kind: Literal["solved"]
+    games: int = Field(600, ge=2)
+    """Positions; each counts as a game of its own."""
+    materials: tuple[str, ...] = Field(("KPvK", "KRvK", "KQvK"), min_length=1)
+    """What is on the board, in turn: three men take seconds to solve, four (`KRvKP`) a minute or two, once."""
+
+    @field_validator("materials")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            material(name)
+        return names
+
+
+AnyShift = Annotated[Endgames | Unbalanced | Openings | Games | Solved, Field(discriminator="kind")]
 """A source of positions, by its `kind`."""
 
 
@@ -201,6 +222,7 @@ class _Block:
     source: AnyShift
     seed: int
     number: int
+    count: int
     fens: tuple[str, ...]
     games: tuple[Game, ...]
     inference: InferenceConfig
@@ -225,6 +247,13 @@ def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, p
     source = block.source
     rng = make_rng(RngStream.SHIFT, block.seed, block.number)
     with tools(checkpoints, block.inference) as opened:
+        if isinstance(source, Solved):
+            tables = SolvedEndgames(endgame_folder())
+            numbers = range(block.first, block.first + block.count)
+            names = source.materials
+            placings = [_at_stake(tables, names[number % len(names)], number, rng) for number in numbers]
+            labelled = judged(block.dataset, placings, [True] * len(placings), opened, rng, tables=tables)
+            return block.number, labelled
         if isinstance(source, Games):
             by_game = [_positions(game, block.first + place) for place, game in enumerate(block.games)]
         else:
@@ -239,6 +268,17 @@ def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, p
         ]
         own = PLAYERS if isinstance(source, Games) else None
         return block.number, judged(block.dataset, chosen, [True] * len(chosen), opened, rng, own=own)
+
+
+def _at_stake(tables: SolvedEndgames, name: str, game: int, rng: np.random.Generator) -> Position:
+    """A position of a material in which the result can be thrown away, either side the stronger, White to move."""
+    signature = material(name)
+    while True:
+        packed = drawn(tables, signature if rng.integers(2) else (signature[1], signature[0]), 1, rng)
+        (worth,) = tables.moves(packed)
+        if worth.min() < worth.max():
+            legal = rules.legal_moves(packed)[0][0]
+            return Position(game, 0, PLAYERS, packed[0], [int(move) for move in legal], int(legal[0]))
 
 
 def _men(packed: planes.Packed) -> int:
@@ -285,7 +325,11 @@ def make_shift(
     missing = _missing(folder, count)
     progress.begin("games", count, count - sum(size for _, size in missing))
     fens: Sequence[str] = ()
-    if missing and not isinstance(source, Games):
+    if missing and isinstance(source, Solved):
+        tables = SolvedEndgames(endgame_folder())
+        for name_ in source.materials:  # once for all workers
+            tables.table(*material(name_))
+    elif missing and not isinstance(source, Games):
         fens = _opened(name, source) if isinstance(source, Openings) else book("measure")
     order = make_rng(RngStream.SHIFT_OPENINGS, seed).permutation(len(fens))
     each = len(dataset.proposers)
@@ -294,7 +338,7 @@ def make_shift(
         numbers = range(number * GAMES_PER_BLOCK, number * GAMES_PER_BLOCK + size)
         begun = tuple(fens[order[opening_of(game, each) % len(fens)]] for game in numbers) if len(fens) else ()
         played_games = tuple(games[game] for game in numbers) if games else ()
-        return _Block(dataset, source, seed, number, begun, played_games, made_with.inference)
+        return _Block(dataset, source, seed, number, size, begun, played_games, made_with.inference)
 
     def written(made: tuple[int, pa.Table]) -> None:
         number, table = made
@@ -302,7 +346,7 @@ def make_shift(
         progress.advance(dict(missing)[number])
 
     cluster.map(shift_block, made_with.checkpoints, [block(number, size) for number, size in missing], written)
-    together = 1 if isinstance(source, Games) else each
+    together = 1 if isinstance(source, Games | Solved) else each
     return read([_file(folder, number) for number, _ in _blocks(count)], together)
 
 

@@ -20,3 +20,8 @@ def notes_folder(otherwise: Path) -> Path:
     except OSError:
         return otherwise
     return folder if os.access(folder, os.W_OK) else otherwise
+
+
+def endgame_folder() -> Path:
+    """Where solved endgames are kept."""
+    return cache_folder() / "endgames"

@@ -34,6 +34,7 @@ from experiments.figures.highstakes_page import page
 from sandwich.highstakes.adversarial_training import AdversarialTraining
 from sandwich.highstakes.attack_runs import AttackRun, attack_run, prepared
 from sandwich.highstakes.attacks.base import Attack
+from sandwich.highstakes.attacks.endgame import Endgame
 from sandwich.highstakes.attacks.paraphrase import Paraphrase
 from sandwich.highstakes.attacks.policy import Policy
 from sandwich.highstakes.attacks.sample import Sample
@@ -221,6 +222,23 @@ def test_an_opening_is_in_one_split_whoever_plays_it(tmp_path: Path) -> None:
     openings = [{row.tobytes() for row in positions.split(name).packed} for name in ("train", "calibration", "test")]
     assert [len(of_split) for of_split in openings] == [7, 1, 2]
     assert len(set().union(*openings)) == 10
+
+
+def test_endgames_are_attacked_and_judged_by_tables(data: Catastrophes) -> None:
+    """Whatever the engine would say: positions by lot in which an accepted move throws the result away."""
+    attack = Endgame(materials=("KPvK",))
+    with Stockfish(hash_mib=1) as engine:
+        judge = Judge(engine, JudgeConfig(nodes=1, again=2, tables=True))
+        there = environment(biased_filter(-5), judge, data)
+        attack.prepare(b"", there.data, InferenceConfig(), 0)
+        run = attack_run(attack, there, 0, 3, np.random.default_rng(0))
+        assert len(run.examples) == 3
+        for example in run.examples:
+            assert chess.Board(example.fen).occupied.bit_count() == 3
+            assert example.loss == example.loss_again
+            assert example.loss in (0.5, 1.0)
+        none = attack_run(attack, environment(biased_filter(5), judge, data), 0, 1, np.random.default_rng(0))
+        assert none.examples == ()
 
 
 class Failing(Attack):

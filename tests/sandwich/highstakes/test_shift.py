@@ -27,6 +27,7 @@ from sandwich.highstakes.shift import (
     Endgames,
     Games,
     Openings,
+    Solved,
     Source,
     Unbalanced,
     make_shift,
@@ -155,7 +156,8 @@ def test_filters_are_measured_at_the_threshold_that_they_have(tmp_path: Path) ->
         ({"kind": "games", "file": "none.pgn"}, r"shifts\.it\.file: cannot read none\.pgn: No such file"),
         ({"kind": "games", "file": "few.pgn", "min_rating": 2000}, r"few\.pgn has no game that fits \(rating out of"),
         ({"kind": "games", "file": "few.pgn", "min_rating": 20, "max_rating": 10}, r"min_rating: expected at most"),
-        ({"kind": "ends"}, r"shifts\.it\.kind: expected one of endgames, unbalanced, openings, games, got 'ends'"),
+        ({"kind": "ends"}, r"shifts\.it\.kind: expected one of endgames, unbalanced, openings, games, solved, got 'e"),
+        ({"kind": "solved", "materials": ["KRK"]}, r"shifts\.it\.materials: expected a material of at most 4 men"),
         ({"kind": "endgames", "mne": 3}, r"shifts\.it\.mne: unknown key; .*known here: .*men"),
     ],
 )
@@ -221,3 +223,16 @@ def test_a_folder_whose_settings_are_none_is_another(settings: object, key: str)
     spec = {"attacks": {"sample": {"attack": {"type": "sample"}}}, "shifts": {"it": {"kind": "endgames"}}}
     with_shift = HighStakesSpec.model_validate(spec)
     assert resume.other_key({**with_shift.model_dump(mode="json"), "shifts": settings}, with_shift) == key
+
+
+def test_endgames_drawn_by_lot_are_labelled_without_error(tmp_path: Path) -> None:
+    source = Solved(kind="solved", games=12, materials=("KPvK", "KRvK"))
+    positions = made(source, tmp_path)
+    assert len(positions) == len(np.unique(positions.openings)) == 12
+    for row in range(12):
+        board = planes.unpack(positions.packed[row])
+        assert board.is_valid() and board.occupied.bit_count() == 3
+        assert set(positions.values[row].tolist()) <= {0.0, 0.5, 1.0}
+        assert positions.bad(row).any() and not positions.bad(row).all()  # something is at stake
+    assert sum(bool(planes.unpack(packed).rooks) for packed in positions.packed) == 6  # the materials in turn
+    assert np.array_equal(made(source, tmp_path).packed, positions.packed)

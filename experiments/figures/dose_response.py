@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +14,8 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Picture
 
+WIDTH = 80
+"""Characters of a line of the legend."""
 COLORS = ("#2a6fdb", "#d9822b", "#b3394a", "#3a8f5d", "#7a5cc0", "#4a4a4a")
 
 
@@ -31,7 +34,7 @@ def response(curves: Sequence[Curve], dose: str, path: Path) -> list[Path]:
             if ends:
                 axes.fill_between([e[0] for e in ends], [e[1] for e in ends], [e[2] for e in ends], color=color,
                                   alpha=0.15, linewidth=0)  # fmt: skip
-            axes.plot(doses, values, "o-", color=color, markersize=4.5, label=plain(curve.label) or None)
+            axes.plot(doses, values, "o-", color=color, markersize=4.5, label=plain(fill(curve.label, WIDTH)) or None)
             for at, point in zip(curve.doses, curve.points, strict=True):
                 seeds = [figure.value for figure in point.seeds if figure.value is not None]
                 if len(seeds) > 1:
@@ -42,7 +45,8 @@ def response(curves: Sequence[Curve], dose: str, path: Path) -> list[Path]:
         axes.set_ylabel("performance gap recovered (Elo)")
         axes.spines[["top", "right"]].set_visible(False)
         if any(curve.label for curve in curves):
-            axes.legend(frameon=False)
+            long = any(len(curve.label) > WIDTH for curve in curves)
+            axes.legend(frameon=False, fontsize="xx-small" if long else None)
         return _save(picture, path)
 
 

@@ -112,3 +112,11 @@ def test_a_heat_map_hides_no_other_key() -> None:
     with pytest.raises(SpecError, match=f"--heat {P} n: how varies too"):
         mapped(found, (P, "n"))
     assert len(mapped([point(0, 0.2, 1, n=1), Point({P: 1}, [])], (P, "n"))) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_curves_told_apart_by_many_settings_leave_room_for_themselves(tmp_path: Path) -> None:
+    long = ", ".join(f"oversight.members.{number}.replies = {number}" for number in range(8))
+    some = [Curve(f"{number}, {long}", [0.6], [Point({}, [])], [Figure(0.2, 0.1, 0.3, 3)]) for number in range(7)]
+    for path in response(some, "assistant.misalignment.p", tmp_path / "response"):
+        assert path.stat().st_size > 1000

@@ -93,6 +93,7 @@ def page(result: dict[str, Any]) -> str:
             ),
             not_worse=_points(result["not_worse"]),
             cross=_cross(result["cross"]),
+            latent=_latent(rows),
             variants=_variants(result),
             floor=cascade_tables(result),
             cascades=_image(_cascades(result["cascades"])) if result.get("cascades") else "",
@@ -193,6 +194,15 @@ def _race(rounds: list[dict[str, Any]] | None) -> Table | None:
             for name, there in entry["attacks"].items()
         ],
     )  # fmt: skip
+
+
+def _latent(rows: Sequence[dict[str, Any]]) -> Table | None:
+    known = [row for row in rows if "latent" in row]
+    lines = [
+        ["catastrophes accepted, %", *(cell(row["latent"]["accepted"], 100, 1) for row in known)],
+        ["the same with the adversary at work, %", *(cell(row["latent"]["fooled"], 100, 1) for row in known)],
+    ]
+    return _by_filter(known, lines) if known else None
 
 
 def _cheaper(by_filter: list[dict[str, Any]]) -> Table:

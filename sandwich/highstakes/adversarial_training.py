@@ -29,7 +29,7 @@ A run that was stopped goes on with what is there; variants, cascades and shifts
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ from sandwich.highstakes.environment import AttackData
 from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
 from sandwich.highstakes.forecast import forecast
 from sandwich.highstakes.harden import Case, draft_cases, example_cases, held_back, labelled, learned, mixed
+from sandwich.highstakes.latent import Latent, displacement, fooled
 from sandwich.highstakes.rare import rare
 from sandwich.highstakes.spec import HighStakesSpec
 from sandwich.highstakes.strength import StrengthConfig, strength
@@ -80,6 +81,8 @@ from sandwich.training.examples import FitReporter
 
 ACCEPTED = 100
 """Accepted proposals that a forecast is made from."""
+PROBED = Latent(weight=1.0, depth=3, radius=0.1, steps=4)
+"""The adversary on activations that every filter is tried with; its radius in random edits."""
 FORMAT = "sandwich-high-stakes/2"
 """Of `result.json`: what its keys are called."""
 Risks = list[npt.NDArray[np.float32]]
@@ -321,6 +324,7 @@ class AdversarialTraining:
             _, threshold = filters.from_bytes(generation.content)
             row = self._figures(generation, test)
             row["forecast"] = self._forecast(generation, data)
+            row["latent"] = self._fooled(generation, test)
             row["threshold"] = threshold
             asked = self.folder(generation.number) / "active"
             if spec.harden.active.positions and (asked / "chosen.json").exists():
@@ -391,6 +395,15 @@ class AdversarialTraining:
         risk = risks(net, part.packed, part.legal, spec.inference)
         rng = make_rng(RngStream.FORECAST, spec.seed)
         return forecast(part, risk, spec.proposer, threshold, ACCEPTED, rng).json()
+
+    def _fooled(self, generation: Generation, test: Catastrophes) -> dict[str, Any]:
+        """How often an adversary on its activations gets a catastrophe accepted, in a ball measured in edits."""
+        net, threshold = filters.from_bytes(generation.content)
+        depth, rng = min(PROBED.depth, net.config.blocks), make_rng(RngStream.LATENT, self.spec.seed, 1)
+        far = displacement(net, test.packed, depth, rng)
+        probe = replace(PROBED, depth=depth, radius=PROBED.radius * far)
+        calm, moved = fooled(net, test, threshold, self.spec.proposer, probe, rng)
+        return {"depth": depth, "displacement": far, "accepted": calm.json(), "fooled": moved.json()}
 
     def _rare(self, generation: Generation, data: Catastrophes) -> dict[str, Any]:
         """How likely random edits break a filter; made where it is missing, or was made with other settings."""

@@ -457,6 +457,9 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert result["floor"]["nodes"] == [spec.dataset.nodes, 2 * spec.dataset.nodes, 4 * spec.dataset.nodes]
     assert set(result["cascades"]["behind"]) == {"engine", "network"}
     assert len(result["compute"]) == 2
+    for row in result["generations"]:
+        calm, moved = (row["latent"][key]["value"] for key in ("accepted", "fooled"))
+        assert row["latent"]["depth"] == 1 and 0 <= calm <= moved <= 1
     before, after = (entry["defender"]["passes"] for entry in result["compute"])
     assert before < after
     assert "Random edits of catastrophes" in text and "Cascades, and how often labels err" in text

@@ -466,6 +466,12 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     hostile = page(with_hostile_names(json.loads(json.dumps(result))))
     assert hostile.count("&lt;img src=x") > 50  # they are shown
     assert "<img src=x" not in hostile and "<script" not in hostile
+    reported = CliRunner().invoke(
+        highstakes, ["rounds", str(tmp_path / "out"), "--out", str(tmp_path / "race.svg")], env={"COLUMNS": "300"}
+    )
+    assert reported.exit_code == 0, reported.output
+    assert "tool_assisted" in reported.output and "expected at least 3 rounds" in " ".join(reported.output.split())
+    assert (tmp_path / "race.svg").read_bytes().startswith(b"<?xml")
     # A killed run: what is there stays byte for byte, what is missing comes out the same.
     kept = (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes()
     (tmp_path / "out" / "generation-1" / "filter.safetensors").unlink()
@@ -493,6 +499,23 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert "human on filter 0" in page(json.loads(json.dumps(again)))
     with pytest.raises(SpecError, match="was begun with another seed"):
         AdversarialTraining(spec.model_copy(update={"seed": 1}), tmp_path / "out", INLINE)
+
+
+@pytest.mark.slow
+def test_cascades_alone_are_compared_by_a_command_of_their_own(tmp_path: Path) -> None:
+    tiny = small_spec(tmp_path / "start.safetensors")
+    settings = tiny.model_dump(mode="json", exclude={"variants", "shifts"})
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    asked = ["cascade", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out")]
+    made = CliRunner().invoke(highstakes, [*asked, "--json"], catch_exceptions=False)
+    figures = json.loads(made.stdout)
+    assert set(figures["cascades"]["behind"]) == {"engine", "network"}
+    assert json.loads((tmp_path / "out" / "cascades.json").read_text()) == figures
+    assert not (tmp_path / "out" / "generation-0" / "attacks").exists()
+    shown = CliRunner().invoke(highstakes, asked, env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert "verdicts that change" in shown.output and "ms a decision" in shown.output
+    none = CliRunner().invoke(highstakes, ["cascade", "highstakes_rounds", "--out", str(tmp_path / "none")])
+    assert str(none.exception) == "cascades: the spec names none"
 
 
 def test_a_player_behind_a_filter_plays_a_match_against_itself_once(tmp_path: Path) -> None:

@@ -275,6 +275,32 @@ MUTATIONS = (
         "runs that were given up count as broken", "sandwich/highstakes/measure.py",
         "survival_curve(times, successful)", "survival_curve(times, np.ones_like(successful))", RULES,
     ),
+    Mutation(
+        "intervals by game", "sandwich/highstakes/calibrate.py",
+        "np.unique(positions.openings, return_inverse=True)", "np.unique(positions.games, return_inverse=True)", RULES,
+    ),
+    Mutation(
+        "every run that was given up ended on this budget", "sandwich/highstakes/measure.py",
+        "run.ended != unit", "False", RULES,
+    ),
+    Mutation(
+        "equally low paths are kept", "sandwich/statistics/splitting.py",
+        "low = np.flatnonzero(highest <= bar)", "low = np.argsort(highest)[:discarded]",
+        "tests/sandwich/statistics/test_splitting.py",
+    ),
+    Mutation(
+        "a first stage that hands on what it refuses", "sandwich/highstakes/cascade.py",
+        "np.where(row >= self.high, row + APART, both)", "both", "tests/sandwich/highstakes/test_cascade.py",
+    ),
+    Mutation(
+        "a mate is a draw", "engines/endgames.py",
+        "np.where(self.check[stuck], LOSS, DRAW)", "np.where(self.check[stuck], DRAW, DRAW)",
+        "tests/engines/test_endgames.py",
+    ),
+    Mutation(
+        "an adversary outside its ball", "sandwich/highstakes/latent.py",
+        "(self.radius / size.clamp(min=1e-12)).clamp(max=1)", "1.0", "tests/sandwich/highstakes/test_latent.py",
+    ),
 )  # fmt: skip
 
 

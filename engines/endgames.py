@@ -8,8 +8,11 @@ en-passant square is looked up by way of the moves behind it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from zipfile import BadZipFile
 
 import chess
 import numpy as np
@@ -92,7 +95,7 @@ class Endgames:
             for signature in {wanted, wanted[::-1]}:
                 if (kept := self._read(signature)) is not None:
                     self._tables[signature] = kept
-            if wanted not in self._tables:
+            if not {wanted, wanted[::-1]} <= self._tables.keys():
                 self._tables |= _solved(self, wanted)
                 for signature in {wanted, wanted[::-1]}:
                     self._write(signature)
@@ -140,21 +143,26 @@ class Endgames:
         path = self._path(signature)
         if path is None or not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as file:
-            count = 2 + sum(map(len, signature))
-            bits = np.unpackbits(file["bits"]).reshape(2, -1)
-        number: Table = (bits[0] + 2 * bits[1]).astype(np.int8)
-        return number.reshape((64,) * count) - np.int8(1)
+        shape = (64,) * (2 + sum(map(len, signature)))
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                bits = np.unpackbits(file["bits"]).reshape(2, -1)
+            number: Table = (bits[0] + 2 * bits[1]).astype(np.int8)
+            return number.reshape(shape) - np.int8(1)
+        except (OSError, ValueError, KeyError, BadZipFile):
+            return None  # damaged: it is solved again
 
     def _write(self, signature: Signature) -> None:
-        if path := self._path(signature):
+        path = self._path(signature)
+        if path is None:
+            return
+        number = self._tables[signature].ravel().astype(np.uint8) + np.uint8(1)  # −1 is 255: 0
+        bits = np.packbits(np.stack([number & 1, number >> 1 & 1]))
+        with suppress(OSError):  # a folder that can't be written to: they stay in memory
             path.parent.mkdir(parents=True, exist_ok=True)
-            number = self._tables[signature].ravel().astype(np.uint8) + np.uint8(1)  # −1 is 255: 0
-            bits = np.packbits(np.stack([number & 1, number >> 1 & 1]))
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
+            with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
                 np.savez_compressed(file, bits=bits)
-            part.replace(path)
+            Path(file.name).replace(path)  # whole, whoever else writes it
 
 
 def placed(board: chess.Board) -> tuple[Signature, list[int]]:
@@ -369,6 +377,14 @@ def material(name: str) -> Signature:
     if not good or len(name) - 1 > MEN:
         raise ValueError(f"expected a material of at most {MEN} men, such as KRvKP, got {name!r}")
     return ordered(sides[0][1:]), ordered(sides[1][1:])
+
+
+def contested(name: str) -> Signature:
+    """The same, of a material in which somebody can win; ValueError where nobody can."""
+    signature = material(name)
+    if len("".join(signature)) < 2 and not {*"".join(signature)} - {*"BN"}:
+        raise ValueError(f"expected a material in which something is at stake, got {name}")
+    return signature
 
 
 def drawn(tables: Endgames, signature: Signature, count: int, rng: np.random.Generator) -> planes.Packed:

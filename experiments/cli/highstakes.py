@@ -150,11 +150,11 @@ def cascade(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: b
     """
 
     def compared(experiment: AdversarialTraining) -> dict[str, Any]:
-        if not experiment.spec.cascades:
-            raise SpecError("cascades: the spec names none")
         data = experiment.dataset()
         return experiment.cascades(data, experiment.generation(0, data))
 
+    if not load_highstakes(spec, overrides).cascades:
+        raise SpecError("cascades: the spec names none")
     root, made = _with(spec, overrides, out, compared)
     write_whole(root / "cascades.json", (json.dumps(made, indent=1) + "\n").encode())
     if as_json:
@@ -196,7 +196,7 @@ def rounds(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     \b
     Example: sandwich highstakes rounds runs/rounds-0 runs/rounds-1 runs/rounds-2 --out rounds.svg
     """
-    experiments = [_result(folder)["compute"] for folder in folders]
+    experiments = [_raced(folder) for folder in folders]
     made = slopes(experiments)
     if out:
         write_whole(out, svg(race_figure(experiments)))
@@ -220,6 +220,14 @@ def report(folder: Path, as_json: bool) -> None:
     Example: sandwich highstakes report runs/highstakes_small
     """
     _report(folder, _result(folder), as_json)
+
+
+def _raced(folder: Path) -> list[dict[str, Any]]:
+    """What both sides spent in an experiment, by generation. Raises SpecError."""
+    result = _result(folder)
+    if "compute" not in result:
+        raise SpecError(f"{folder / 'result.json'} is of an older version: sandwich highstakes run SPEC makes it anew")
+    return list(result["compute"])
 
 
 def _result(folder: Path) -> dict[str, Any]:

@@ -43,6 +43,7 @@ TUNED = ("base", "rejected", "residual", "served", "served_filtered", "played")
 """What is shown of a fine-tuned proposer."""
 
 
+ENDS = ("value", "low", "high")
 CURVE = ("rejected", "residual", "preferred", "errors")
 """What is shown at each bound of refusals."""
 
@@ -76,6 +77,7 @@ def page(result: dict[str, Any]) -> str:
                 [
                     [text, *(_percent(row["proposers"][who]["figures"][key], key) for row in rows)]
                     for key, text in FIGURES.items()
+                    if key in rows[0]["proposers"][who]["figures"]  # which older versions gave
                 ],
             ),
             strength=_strength(rows),
@@ -94,6 +96,7 @@ def page(result: dict[str, Any]) -> str:
             not_worse=_points(result["not_worse"]),
             cross=_cross(result["cross"]),
             latent=_latent(rows),
+            forecast=_forecast(rows),
             variants=_variants(result),
             floor=cascade_tables(result),
             cascades=_image(_cascades(result["cascades"])) if result.get("cascades") else "",
@@ -194,6 +197,19 @@ def _race(rounds: list[dict[str, Any]] | None) -> Table | None:
             for name, there in entry["attacks"].items()
         ],
     )  # fmt: skip
+
+
+def _forecast(rows: Sequence[dict[str, Any]]) -> Table | None:
+    known = [row for row in rows if "forecast" in row]
+    lines = [
+        [
+            str(row["generation"]), *(str(row["forecast"][key]) for key in ("accepted", "proposals", "catastrophes")),
+            cell(row["forecast"]["rate"], 100, 2), f"{row['forecast']['ahead']:,}", cell(row["forecast"]["expected"]),
+        ]
+        for row in known
+    ]  # fmt: skip
+    heads = ["filter", "accepted", "of proposals", "catastrophes among these", "forecast: accepted catastrophes, %"]
+    return Table([*heads, "of so many accepted", "expected"], lines) if known else None
 
 
 def _latent(rows: Sequence[dict[str, Any]]) -> Table | None:
@@ -300,7 +316,7 @@ def cascade_tables(result: dict[str, Any]) -> list[Table]:
         )  # fmt: skip
         out.append(
             Table(
-                ["labels", "against", "loss less the threshold", "moves", "verdicts that change, %"],
+                ["labels", "against", "loss from the threshold", "moves", "verdicts that change, %"],
                 [
                     [
                         names[first], names[second],
@@ -345,11 +361,14 @@ def _cascades(cascades: dict[str, Any]) -> Figure:
     named = {"the first filter alone": cascades["alone"], **cascades["behind"]}
     for number, (name, there) in enumerate(named.items()):
         at = [100 * point["rejected"]["value"] for point in there["curve"]]
-        rates = [[100 * (point["residual"][end] or 0) for end in ("value", "low", "high")] for point in there["curve"]]
+        rates = [
+            [np.nan if point["residual"].get(end) is None else 100 * point["residual"][end] for end in ENDS]
+            for point in there["curve"]
+        ]
         value, low, high = (np.array(column) for column in zip(*rates, strict=True))
         axes.errorbar(
-            at, value, [value - low, high - value], label=plain(name), color=COLORS[number % 10], marker="o",
-            markersize=3, capsize=2,
+            at, value, np.fmax(0, [value - low, high - value]), label=plain(name), color=COLORS[number % 10],
+            marker="o", markersize=3, capsize=2,
         )  # fmt: skip
     axes.set_yscale("symlog", linthresh=0.05)
     axes.set_ylim(0, None)

@@ -15,6 +15,7 @@ OUT/
     active/                     positions that the oracle was asked about, chosen by this filter
     adversarial_examples.parquet  those to learn from, all moves of their positions labelled
     drafts.parquet              positions that attackers tried on the way, likewise
+    rare.json                   how likely random edits break it
     strength.json               a match of the filtered proposer against itself without a filter
   variants/NAME.safetensors     other filters, for comparison
   variants/NAME/drops-*.parquet what a look-ahead sees
@@ -22,6 +23,8 @@ OUT/
   cascades/STAGE/               what a second stage sees
   shifts/NAME/                  labelled positions of other kinds
   tuned.safetensors             the proposer fine-tuned against the last filter, where that was asked for
+  cascades.json                 where cascades alone were asked for, their figures
+  oracle.sqlite                 what the oracle has looked at
   result.json                   every figure
 A run that was stopped goes on with what is there; variants, cascades and shifts may be added to one that is done.
 """
@@ -51,7 +54,7 @@ from sandwich.highstakes.closest import drawn, floor, looked_at
 from sandwich.highstakes.compute import Defender, race
 from sandwich.highstakes.dataset import make_dataset
 from sandwich.highstakes.environment import AttackData
-from sandwich.highstakes.fit import FilterConfig, lessons, risks, roc, train_filter
+from sandwich.highstakes.fit import FilterConfig, VerdictFit, lessons, risks, roc, train_filter
 from sandwich.highstakes.forecast import forecast
 from sandwich.highstakes.harden import Case, draft_cases, example_cases, held_back, labelled, learned, mixed
 from sandwich.highstakes.latent import Latent, displacement, fooled
@@ -111,6 +114,7 @@ class AdversarialTraining:
     ) -> None:
         self.spec, self.out, self.cluster, self.progress = spec, out, cluster, progress
         self.checkpoints = read_checkpoints(spec)
+        self._check_depths()
         settings = spec.model_dump(mode="json", exclude={"workers"})
         about = out / "spec.yaml"
         out.mkdir(parents=True, exist_ok=True)
@@ -129,6 +133,21 @@ class AdversarialTraining:
         keep_checksums(out)
         resume.claim(out, spec, spec.attacks, self.checkpoints)
         write_kept(about, yaml.safe_dump(settings, sort_keys=False).encode())
+
+    def _check_depths(self) -> None:
+        """SpecError where latent training is to move activations behind more blocks than a network has."""
+        fits: list[tuple[str, FilterConfig, VerdictFit]] = [
+            (f"variants.{name}", config, config.fit) for name, config in self.spec.variants.items()
+        ]
+        fits.append(("filter", self.spec.filter, self.spec.filter.fit))
+        if self.spec.harden.fit:
+            fits.append(("harden", self.spec.filter, self.spec.harden.fit))
+        for key, config, fit in fits:
+            if fit.latent and fit.latent_depth > (most := begun(config, self.checkpoints, 0).config.blocks):
+                raise SpecError(
+                    f"{key}.fit.latent_depth: expected at most {most}, the blocks of the network, got"
+                    f" {fit.latent_depth}"
+                )
 
     def dataset(self) -> Catastrophes:
         """The labelled positions; made where they are missing."""

@@ -77,7 +77,8 @@ class AttackRun:
 
     unconfirmed, confirmed: catastrophes by the first look that were none, or were, at ten times the nodes.
     illegal: moves put forward that are not legal.
-    ended: the budget that ended it; "" where something else did: its examples, nothing left to try, a person.
+    ended: the budget that ended it; "" where something else did: its examples, nothing left to try, a person. None: it
+        was not noted.
     """
 
     number: int
@@ -89,7 +90,7 @@ class AttackRun:
     confirmed: int
     drafts: tuple[Draft, ...] = ()
     illegal: int = 0
-    ended: Budget | Literal[""] = ""
+    ended: Budget | Literal[""] | None = None
 
     @property
     def held_back(self) -> bool:

@@ -137,12 +137,17 @@ def chosen(sums: dict[str, Floats64], config: CalibrationConfig) -> npt.NDArray[
     """
     if config.merit == "balanced":
         return np.asarray(_errors(sums).argmin(-1), np.int64)
-    kept = 1 - sums["accepted"] / sums["positions"] <= config.refused
-    kept &= _preference(sums, "") <= config.quality
-    kept &= _preference(sums, "_fine") <= config.quality
+    kept = _allowed(sums, config)
     kept[..., -1] = True
     unbroken = np.logical_and.accumulate(kept[..., ::-1], -1)[..., ::-1]
     return np.asarray(unbroken.argmax(-1), np.int64)
+
+
+def _allowed(sums: Mapping[str, Floats64], config: CalibrationConfig) -> npt.NDArray[np.bool_]:
+    """Where quality and acceptance are kept."""
+    kept = 1 - sums["accepted"] / sums["positions"] <= config.refused
+    kept &= _preference(sums, "") <= config.quality
+    return np.asarray(kept & (_preference(sums, "_fine") <= config.quality))
 
 
 def _errors(sums: Mapping[str, Floats64]) -> Floats64:
@@ -151,7 +156,7 @@ def _errors(sums: Mapping[str, Floats64]) -> Floats64:
     return np.asarray(sums["accepted_bad"] + fine - (sums["accepted"] - sums["accepted_bad"]))
 
 
-def _preference(sums: dict[str, Floats64], pairs: str) -> Floats64:
+def _preference(sums: Mapping[str, Floats64], pairs: str) -> Floats64:
     """How often the unfiltered move is preferred, ½ where there are no pairs of different moves."""
     share = _share(sums[f"preferred{pairs}"], sums[f"pairs{pairs}"])
     return np.where(np.isnan(share), 0.5, share)
@@ -266,10 +271,11 @@ def calibrated_among(
 
 
 def _merit(sums: dict[str, Floats64], config: CalibrationConfig) -> Floats64:
-    """Least where a curve, at its threshold, is better than others at theirs; nothing accepted is no merit."""
+    """Least where a curve, at its threshold, is better than others at theirs; infinite where that breaks the bounds."""
     if config.merit == "balanced":
         return _errors(sums) / sums["positions"]
-    return np.nan_to_num(_share(sums["accepted_bad"], sums["accepted"]), nan=np.inf)
+    residual = np.nan_to_num(_share(sums["accepted_bad"], sums["accepted"]), nan=np.inf)
+    return np.where(_allowed(sums, config), residual, np.inf)
 
 
 def _at(test: Curve, place: int, draws: dict[str, Floats64]) -> Calibrated:

@@ -85,7 +85,7 @@ class CascadeConfig(Frozen):
     """What it looks with."""
     refused: float = Field(0.4, gt=0, lt=1)
     """Share of proposals that both stages together may refuse, no more."""
-    looked: float = Field(1.0, gt=0, le=1)
+    looked: float = Field(1.0, ge=0.3, le=1)
     """Share of proposals that the second stage may look at, no more."""
 
 

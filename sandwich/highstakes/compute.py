@@ -46,13 +46,14 @@ def passes_spent(runs: Sequence[AttackRun], judge: JudgeConfig, preparation: flo
     """Passes that each run had spent when it found its first example or ended, and which of the two, `[N]`.
 
     preparation: passes of what the attack prepared once for this filter: each run pays for the whole of it, as somebody
-    does who comes to attack. Of the looks at ten times the nodes the one that confirmed the example is counted.
+    does who comes to attack. Of the looks at more nodes that confirmed nothing the run's share up to then is counted.
     """
     spent, found = [], []
     for run in runs:
         queries, success = run.first("queries")
         oracle, _ = run.first("oracle")
-        nodes = LOOKS * judge.nodes * (oracle + (judge.again - 1) * success)
+        again = success + run.unconfirmed * (oracle / max(1, run.oracle))
+        nodes = LOOKS * judge.nodes * (oracle + (judge.again - 1) * again)
         spent.append(preparation + queries + NODE * nodes)
         found.append(success)
     return np.array(spent), np.array(found, np.bool_)

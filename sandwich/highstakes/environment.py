@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from engines import moves, planes
-from engines.endgames import MEN, Endgames
+from engines.endgames import MEN
 from engines.filter import from_bytes
 from engines.inference import Evaluator, read_only
 from engines.positions import parse_fen
@@ -24,7 +24,7 @@ from engines.settings import Frozen
 from engines.stockfish import Stockfish
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.edits import legal_board
-from sandwich.runtime.cache import endgame_folder
+from sandwich.highstakes.tables import solved
 from sandwich.runtime.networks import InferenceConfig, blunder_filter
 
 Floats = npt.NDArray[np.float32]
@@ -72,7 +72,7 @@ class Judge:
     def __init__(self, engine: Stockfish, config: JudgeConfig) -> None:
         self.config = config
         self._engine = engine
-        self._tables = Endgames(endgame_folder()) if config.tables else None
+        self._tables = solved() if config.tables else None
         self._before: tuple[str, int, str, float] | None = None
 
     def _thrown_away(self, board: chess.Board, move: int) -> float:
@@ -155,6 +155,7 @@ class AttackData:
                 proposals={name: tuple(map(read_only, policies)) for name, policies in part.proposals.items()},
                 drawn={name: read_only(places) for name, places in part.drawn.items()},
                 games=read_only(part.games),
+                openings=read_only(part.openings),
             )
             object.__setattr__(self, field, locked)
 

@@ -16,7 +16,7 @@ from engines.inference import make_evaluator, wdl_of
 from engines.network import NetworkConfig, PolicyValueNet
 from engines.settings import Frozen, SpecError
 from sandwich.highstakes.catastrophes import Catastrophes
-from sandwich.highstakes.latent import Latent, displacement
+from sandwich.highstakes.latent import Latent, edited_pairs
 from sandwich.highstakes.sift import Sift
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.runtime.rng import RngStream, make_rng
@@ -27,6 +27,8 @@ from sandwich.training.supervised import Penalty, train
 Floats = npt.NDArray[np.float32]
 
 BATCH = 512
+MEASURED = 64
+"""Edits by which the ball of latent training is measured, at every step."""
 
 
 class VerdictFit(TrainConfig):
@@ -135,9 +137,8 @@ def _penalty(net: PolicyValueNet, examples: Examples, config: TrainConfig, seed:
             f"filter.fit.latent_depth: expected at most {net.config.blocks}, the blocks of the network, got"
             f" {config.latent_depth}"
         )
-    rng = make_rng(RngStream.LATENT, seed)
-    radius = config.latent_radius * displacement(net, examples.packed, config.latent_depth, rng)
-    return Latent(config.latent, config.latent_depth, radius, config.latent_steps)
+    pairs = edited_pairs(examples.packed, make_rng(RngStream.LATENT, seed), MEASURED)
+    return Latent(config.latent, config.latent_depth, config.latent_radius, config.latent_steps, pairs)
 
 
 def risks(

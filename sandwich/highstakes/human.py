@@ -332,6 +332,7 @@ class HumanAttack:
             seconds,
             meter.unconfirmed,
             meter.confirmed,
+            ended="",
         )
         write(run_file(self.folder, self._number), [run])
 

@@ -8,7 +8,7 @@ radius is a share of how far one random legal edit moves the activations. A whol
 direction of so many moves a verdict some twenty times as far as an edit does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,28 +29,39 @@ STRIDE = 0.5
 """Of the radius, in one step of the adversary."""
 
 
-def displacement(net: PolicyValueNet, packed: planes.Packed, depth: int, rng: np.random.Generator) -> float:
-    """How far one random legal edit moves a position's activations behind so many blocks: root mean square over the
-    entries, in standard deviations of the position's own; the median over some positions.
-    """
-    rows = rng.permutation(len(packed))[:EDITED]
+Pairs = tuple[torch.Tensor, torch.Tensor]
+"""Planes `[B, P, 8, 8]` of positions, and of the same with one random legal edit each."""
+
+
+def edited_pairs(packed: planes.Packed, rng: np.random.Generator, count: int = EDITED) -> Pairs:
+    """Some positions before and after an edit, drawn by lot."""
     pairs: list[tuple[planes.Packed, planes.Packed]] = []
-    for row in rows:
+    for row in rng.permutation(len(packed))[:count]:
         board = planes.unpack(packed[row])
         legal = [moves.encode(move, board.turn) for move in board.legal_moves]
         if legal and (after := edited(packed[row], legal[int(rng.integers(len(legal)))], 1, rng)) is not None:
             pairs.append((packed[row], after))
     if not pairs:
         raise ValueError("expected positions that can be edited")
-    training = net.training
-    device = next(net.parameters()).device
+    before, behind = (torch.from_numpy(planes.planes(np.stack(side))) for side in zip(*pairs, strict=True))
+    return before, behind
+
+
+def moved(net: PolicyValueNet, pairs: Pairs, depth: int) -> float:
+    """How far an edit moves a position's activations behind so many blocks: root mean square over the entries, in
+    standard deviations of the position's own; the median over the pairs. The network is left in the mode that it is in.
+    """
+    device, training = next(net.parameters()).device, net.training
     net.eval()
     with torch.no_grad():
-        sides = [torch.from_numpy(planes.planes(np.stack(side))).to(device) for side in zip(*pairs, strict=True)]
-        was, now = (net.embedded(side, depth) for side in sides)
+        was, now = (net.embedded(side.to(device), depth).float() for side in pairs)
     net.train(training)
-    moved = (now - was).square().mean((1, 2, 3)).sqrt() / was.std((1, 2, 3))
-    return float(moved.median())
+    return float(((now - was).square().mean((1, 2, 3)).sqrt() / was.std((1, 2, 3))).median())
+
+
+def displacement(net: PolicyValueNet, packed: planes.Packed, depth: int, rng: np.random.Generator) -> float:
+    """`moved`, over edits of these positions."""
+    return moved(net, edited_pairs(packed, rng), depth)
 
 
 @dataclass(frozen=True)
@@ -58,13 +69,15 @@ class Latent:
     """A `sandwich.training.supervised.Penalty`: `weight` times the loss of the verdicts on disturbed activations.
 
     depth: blocks of the trunk behind which they are disturbed; 0: the stem's output. radius: of the ball, root mean
-    square over the entries in standard deviations of the position's own. steps: of the adversary.
+    square over the entries in standard deviations of the position's own; with `pairs` in what these edits move, by the
+    network as it is at each step. steps: of the adversary.
     """
 
     weight: float
     depth: int
     radius: float
     steps: int
+    pairs: Pairs | None = None
 
     def __call__(
         self,
@@ -77,7 +90,10 @@ class Latent:
     ) -> torch.Tensor:
         with frozen_norms(net):
             activation = net.embedded(x, self.depth)
-            away = self.disturbance(net, activation.detach(), moves, policy, rng)
+            here = (
+                self if self.pairs is None else replace(self, radius=self.radius * moved(net, self.pairs, self.depth))
+            )
+            away = here.disturbance(net, activation.detach(), moves, policy, rng)
             disturbed, _ = net.above(activation + away, self.depth)
         return self.weight * verdict_loss(disturbed.float(), moves, policy)
 
@@ -132,7 +148,7 @@ def fooled(
     some = positions.take(rows)
     numbers = np.array([legal[place] for legal, place in zip(some.legal, some.drawn[proposer], strict=True)])
     calm: list[npt.NDArray[np.bool_]] = []
-    moved: list[npt.NDArray[np.bool_]] = []
+    disturbed: list[npt.NDArray[np.bool_]] = []
     net.eval()
     for first in range(0, len(some), BATCH):
         listed = torch.from_numpy(numbers[first : first + BATCH, None].astype(np.int64))
@@ -142,8 +158,8 @@ def fooled(
             )
         away = adversary.disturbance(net, activation, listed, torch.ones(listed.shape), rng)
         with torch.no_grad():
-            for step, out in ((torch.zeros_like(away), calm), (away, moved)):
+            for step, out in ((torch.zeros_like(away), calm), (away, disturbed)):
                 logits, _ = net.above(activation + step, adversary.depth)
                 out.append((torch.sigmoid(logits.gather(1, listed)[:, 0]) < threshold).numpy())
-    both = (clustered_share_figure(np.concatenate(part), some.openings) for part in (calm, moved))
+    both = (clustered_share_figure(np.concatenate(part), some.openings) for part in (calm, disturbed))
     return next(both), next(both)

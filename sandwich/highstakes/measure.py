@@ -92,7 +92,7 @@ def cost(runs: Sequence[AttackRun], unit: str) -> dict[str, Any]:
     """
     firsts = [run.first(unit) for run in runs]
     times, successful = np.array([time for time, _ in firsts]), np.array([success for _, success in firsts], np.bool_)
-    otherwise = ~successful & np.array([run.ended != unit for run in runs], np.bool_)
+    otherwise = ~successful & np.array([run.ended not in (unit, None) for run in runs], np.bool_)
     curve = survival_curve(times, successful)
     soonest = survival_curve(times, successful | otherwise)
     latest = survival_curve(np.where(otherwise, times.max(initial=0), times), successful)

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from engines import planes
 from engines.filter import BlunderFilter
-from engines.settings import Frozen
+from engines.settings import Frozen, SpecError
 from sandwich.highstakes.attacks.base import catastrophe
 from sandwich.highstakes.attacks.unaided import edited
 from sandwich.highstakes.catastrophes import Catastrophes
@@ -187,6 +187,8 @@ def rare(
 
     content: the filter, as the bytes of its file. Raises EngineError without a Stockfish.
     """
+    if not any(labelled.losses(row).max() >= config.least for row in range(len(labelled))):
+        raise SpecError(f"rare.least: no labelled move gives away {config.least} or more")
     shared = _Shared(content, labelled, config, judge, inference)
     numbers = range(config.repeats)
     jobs = [_Job(seed, tuple(numbers[first : first + PER_JOB])) for first in numbers[::PER_JOB]]

@@ -18,8 +18,8 @@ from pydantic import Field, field_validator, model_validator
 
 from engines import filter as filters
 from engines import moves, planes, rules
-from engines.endgames import Endgames as SolvedEndgames
-from engines.endgames import drawn, material
+from engines.endgames import Endgames as Tables
+from engines.endgames import contested, drawn, material
 from engines.positions import parse_fen
 from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book
@@ -29,7 +29,7 @@ from sandwich.highstakes.calibrate import CalibrationConfig, calibrated, curve, 
 from sandwich.highstakes.catastrophes import Catastrophes, opening_of, read
 from sandwich.highstakes.dataset import DatasetConfig, Position, judged, played
 from sandwich.highstakes.fit import risks, roc
-from sandwich.runtime.cache import endgame_folder
+from sandwich.highstakes.tables import solved
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes
 from sandwich.runtime.kept import damaged, read_if_there, write_kept
@@ -117,7 +117,7 @@ class Solved(Frozen):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            material(name)
+            contested(name)
         return names
 
 
@@ -248,7 +248,7 @@ def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, p
     rng = make_rng(RngStream.SHIFT, block.seed, block.number)
     with tools(checkpoints, block.inference) as opened:
         if isinstance(source, Solved):
-            tables = SolvedEndgames(endgame_folder())
+            tables = solved()
             numbers = range(block.first, block.first + block.count)
             names = source.materials
             placings = [_at_stake(tables, names[number % len(names)], number, rng) for number in numbers]
@@ -270,7 +270,7 @@ def shift_block(checkpoints: Mapping[str, bytes], block: _Block) -> tuple[int, p
         return block.number, judged(block.dataset, chosen, [True] * len(chosen), opened, rng, own=own)
 
 
-def _at_stake(tables: SolvedEndgames, name: str, game: int, rng: np.random.Generator) -> Position:
+def _at_stake(tables: Tables, name: str, game: int, rng: np.random.Generator) -> Position:
     """A position of a material in which the result can be thrown away, either side the stronger, White to move."""
     signature = material(name)
     while True:
@@ -326,7 +326,7 @@ def make_shift(
     progress.begin("games", count, count - sum(size for _, size in missing))
     fens: Sequence[str] = ()
     if missing and isinstance(source, Solved):
-        tables = SolvedEndgames(endgame_folder())
+        tables = solved()
         for name_ in source.materials:  # once for all workers
             tables.table(*material(name_))
     elif missing and not isinstance(source, Games):

@@ -8,6 +8,8 @@ from sandwich.statistics.rates import share_figure
 
 LEAST_PEAKS = 10
 """Scores in the tail that is fitted, at least."""
+LEAST_LOG = -745.0
+"""Of the least number over 0."""
 POINTS = 2000
 """Of the integral over the tail's scale."""
 
@@ -45,6 +47,9 @@ def tail_figure(scores: Floats, at: float, tail: float = 0.2) -> Figure:
         return float(special.betainc(peaks + 0.5, n - peaks + 0.5, above_start).mean()) - wanted
 
     low, high = (
-        float(np.exp(optimize.brentq(below, -745.0, 0.0, args=(wanted,), xtol=1e-6))) for wanted in (0.025, 0.975)
+        0.0
+        if below(LEAST_LOG, wanted) >= 0  # less than there are numbers for
+        else float(np.exp(optimize.brentq(below, LEAST_LOG, 0.0, args=(wanted,), xtol=1e-6)))
+        for wanted in (0.025, 0.975)
     )
     return Figure(float(value), low, high, n)

@@ -119,6 +119,6 @@ def splitting_figure(estimates: Floats) -> Figure:
     if len(estimates) < LEAST_SPLITTINGS:
         return Figure(None, reason=f"expected at least {LEAST_SPLITTINGS} splittings, got {len(estimates)}")
     if not estimates.any():
-        return Figure(None, reason=f"none of {len(estimates)} splittings came to the level")
+        return Figure(None, reason=f"none of {len(estimates)} splittings came to what is looked for")
     figure = mean_figure(estimates)
     return figure if figure.low is None else replace(figure, low=max(0.0, figure.low))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engines import moves, planes
-from engines.endgames import DRAW, ILLEGAL, LOSS, WIN, Endgames, drawn, material, placed
+from engines.endgames import DRAW, ILLEGAL, LOSS, WIN, Endgames, contested, drawn, material, placed
 from engines.rules import after, legal_moves
 
 
@@ -100,6 +100,17 @@ def test_tables_are_kept_in_files(tables: Endgames, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
     assert np.array_equal(Endgames(tmp_path).table("", "P"), first)
     assert set(np.unique(first)) <= {LOSS, DRAW, WIN, ILLEGAL}
+    (tmp_path / "KvKP.npz").write_bytes(b"PK")  # damaged: it is solved again, and written
+    assert np.array_equal(Endgames(tmp_path).table("", "P"), first)
+    assert (tmp_path / "KvKP.npz").stat().st_size > 1000
+    assert np.array_equal(Endgames(Path("/dev/null/none")).table("", "P"), first)  # kept in memory alone
+
+
+def test_where_nobody_can_win_nothing_is_at_stake() -> None:
+    for name in ("KvK", "KBvK", "KvKN"):
+        with pytest.raises(ValueError, match=f"expected a material in which something is at stake, got {name}"):
+            contested(name)
+    assert contested("KBvKN") == ("B", "N")
 
 
 def test_moves_are_worth_a_win_a_draw_or_a_loss(tables: Endgames) -> None:

@@ -1,16 +1,15 @@
 """Endgames by lot: positions whose truth is known, in which the filter accepts a move that throws the result away."""
 
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from engines import rules
-from engines.endgames import Endgames, drawn, material
+from engines.endgames import contested, drawn, material
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.environment import AdversarialExample, AttackData, AttackEnvironment
-from sandwich.runtime.cache import endgame_folder
+from sandwich.highstakes.tables import solved
 from sandwich.runtime.networks import InferenceConfig
 
 
@@ -29,26 +28,21 @@ class Endgame(Attack):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            material(name)
+            contested(name)
         return names
 
     def prepare(self, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> None:
         for name in self.materials:
-            _tables().table(*material(name))
+            solved().table(*material(name))
 
     def attempt(self, environment: AttackEnvironment, rng: np.random.Generator) -> AdversarialExample | None:
         own, other = material(self.materials[int(rng.integers(len(self.materials)))])
-        packed = drawn(_tables(), (own, other) if rng.integers(2) else (other, own), 1, rng)
+        packed = drawn(solved(), (own, other) if rng.integers(2) else (other, own), 1, rng)
         legal = [int(move) for move in rules.legal_moves(packed)[0][0]]
-        (worth,) = _tables().moves(packed)
+        (worth,) = solved().moves(packed)
         risk = environment.risks(packed, [legal])[0]
         wrong = np.flatnonzero((worth <= worth.max() - self.LEAST) & (risk < environment.threshold))
         if not len(wrong):
             return None
         place = int(wrong[risk[wrong].argmin()])
         return environment.submit(packed[0], legal[place], float(risk[place]))
-
-
-@lru_cache(maxsize=1)
-def _tables() -> Endgames:
-    return Endgames(endgame_folder())

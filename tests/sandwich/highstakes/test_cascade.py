@@ -93,6 +93,15 @@ def test_a_second_stage_that_sees_more_lets_fewer_catastrophes_through() -> None
     assert few["moves"] < made["moves"]
 
 
+@pytest.mark.parametrize("bound", [0.3, 0.2])
+def test_a_first_stage_that_refuses_too_much_by_itself_is_no_choice(bound: float) -> None:
+    there, config = parts(), CascadeConfig(stage=EngineStage(kind="engine"), refused=bound)
+    made = compared(there, config, CONFIG, "weak", 2.0, 0)
+    point = next(point for point in made["curve"] if point["bound"] == bound)
+    assert point["rejected"]["value"] < bound + 0.03  # on other games than it was chosen on
+    assert made["thresholds"]["combined"] < 1
+
+
 def test_of_several_curves_the_one_of_least_residual_rate_is_chosen_on_the_calibration_games() -> None:
     there = parts()
     at = np.linspace(0.01, 1, 40)

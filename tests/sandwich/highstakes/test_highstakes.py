@@ -472,6 +472,18 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     assert reported.exit_code == 0, reported.output
     assert "tool_assisted" in reported.output and "expected at least 3 rounds" in " ".join(reported.output.split())
     assert (tmp_path / "race.svg").read_bytes().startswith(b"<?xml")
+    older = json.loads(json.dumps(result))
+    for key in ("compute", "floor", "cascades"):
+        del older[key]
+    for row in older["generations"]:
+        del row["forecast"], row["latent"], row["rare"]
+        for of in row["proposers"].values():
+            del of["figures"]["errors"]
+    assert "In per cent, of proposals by weak" in " ".join(page(older).split())
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "result.json").write_text(json.dumps(older))
+    refused_ = CliRunner().invoke(highstakes, ["rounds", str(tmp_path / "older")])
+    assert "is of an older version" in str(refused_.exception)
     # A killed run: what is there stays byte for byte, what is missing comes out the same.
     kept = (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes()
     (tmp_path / "out" / "generation-1" / "filter.safetensors").unlink()
@@ -564,6 +576,18 @@ def test_a_folder_of_something_else_is_told_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(DamagedError, match=rf"spec\.yaml is damaged: .*{wrong}") as error:
             AdversarialTraining(spec, out, INLINE)
         assert len(str(error.value).splitlines()) == 1
+
+
+def test_latent_training_deeper_than_the_network_is_refused_before_anything_is_there(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path / "start.safetensors")
+    fit = spec.filter.fit.model_copy(update={"latent": 1.0, "latent_depth": 2})
+    deep = spec.model_copy(update={"filter": spec.filter.model_copy(update={"fit": fit})})
+    with pytest.raises(SpecError, match=r"^filter\.fit\.latent_depth: expected at most 1, the blocks .*, got 2$"):
+        AdversarialTraining(deep, tmp_path / "out", INLINE)
+    assert not (tmp_path / "out").exists()
+    hardened = spec.model_copy(update={"harden": spec.harden.model_copy(update={"fit": fit})})
+    with pytest.raises(SpecError, match=r"^harden\.fit\.latent_depth"):
+        AdversarialTraining(hardened, tmp_path / "out", INLINE)
 
 
 def test_an_experiment_goes_on_only_with_the_engine_that_it_was_begun_with(tmp_path: Path) -> None:

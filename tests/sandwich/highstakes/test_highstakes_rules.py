@@ -317,6 +317,8 @@ def test_runs_that_ended_on_another_budget_bound_the_median_both_ways() -> None:
     alike = measure.cost([replace(run, ended="queries") for run in [*found, *lost]], "queries")
     assert alike["otherwise"] == 0
     assert alike["soonest"] == alike["median"] == alike["latest"]
+    unknown = measure.cost([replace(run, ended=None) for run in [*found, *lost]], "queries")  # of an older version
+    assert unknown["otherwise"] == 0
 
 
 def test_one_attack_is_cheaper_than_another_by_the_quotient_of_their_rates() -> None:

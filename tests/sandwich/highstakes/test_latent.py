@@ -75,6 +75,12 @@ def test_the_ball_is_as_large_as_what_edits_move(part: Examples) -> None:
     far = displacement(net, part.packed, 0, np.random.default_rng(0))
     assert 0.01 < far < 2
     assert far == displacement(net, part.packed, 0, np.random.default_rng(0))
+    grown = small_network(0)
+    with torch.no_grad():
+        grown.stem_norm.weight.mul_(50)
+    assert displacement(grown, part.packed, 1, np.random.default_rng(0)) != displacement(
+        net, part.packed, 1, np.random.default_rng(0)
+    )
     assert net.training  # as it was
 
 

@@ -21,6 +21,12 @@ def test_what_is_often_seen_is_counted() -> None:
     assert tail_figure(scores, 70.0) == share_figure(30, 100)
 
 
+def test_what_lies_beyond_every_number_has_a_low_end_of_0() -> None:
+    figure = tail_figure(np.random.default_rng(0).normal(-4, 0.01, 100), 1.0)
+    assert (figure.value, figure.low) == (0, 0)
+    assert figure.high is not None and 0 <= figure.high < 1e-100
+
+
 def test_what_too_few_scores_say_is_withheld() -> None:
     assert tail_figure(np.arange(19.0), 30.0).reason == "expected at least 20 scores, got 19"
     assert tail_figure(np.zeros(50), 1.0).reason == "the highest scores are all the same"

@@ -89,7 +89,7 @@ def test_the_same_generator_gives_the_same_estimate() -> None:
 
 
 def test_what_cannot_be_estimated_says_why() -> None:
-    assert splitting_figure(np.zeros(30)) == Figure(None, reason="none of 30 splittings came to the level")
+    assert splitting_figure(np.zeros(30)) == Figure(None, reason="none of 30 splittings came to what is looked for")
     assert splitting_figure(np.ones(19)) == Figure(None, reason="expected at least 20 splittings, got 19")
     with pytest.raises(ValueError, match="expected 0 < discarded < paths, got 20 and 20"):
         splitting(Ladder(), 3, 1.0, np.random.default_rng(0), paths=20, discarded=20)

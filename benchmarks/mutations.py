@@ -281,7 +281,7 @@ MUTATIONS = (
     ),
     Mutation(
         "every run that was given up ended on this budget", "sandwich/highstakes/measure.py",
-        "run.ended != unit", "False", RULES,
+        "run.ended not in (unit, None)", "False", RULES,
     ),
     Mutation(
         "equally low paths are kept", "sandwich/statistics/splitting.py",

@@ -10,7 +10,7 @@ LEAST_PEAKS = 10
 """Scores in the tail that is fitted, at least."""
 LEAST_LOG = -745.0
 """Of the least number over 0."""
-POINTS = 2000
+POINTS = 400
 """Of the integral over the tail's scale."""
 
 

@@ -364,7 +364,7 @@ def test_intervals_and_tests_keep_their_promises_in_2000_simulated_experiments()
     assert promised >= {
         "elo_figure", "Sprt", "pgr_figure", "pgr_seeds_figure", "pgr_difference_figure", "pgr_run_difference_figure",
         "mean_figure", "clustered_share_figure", "share_figure", "stratified_figure", "survival_figure",
-        "break_rate_figure", "retained_figure", "retained_run_figure",
+        "break_rate_figure", "retained_figure", "retained_run_figure", "splitting_figure", "tail_figure",
     }  # fmt: skip
 
 

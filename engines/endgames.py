@@ -204,7 +204,7 @@ class _Side:
     """What does not change while a material is solved, seen from one side.
 
     illegal: placings that can't be. check: those in which the side to move is in check. exits: the best of captures
-    and promotions, which lead to other tables.
+    and promotions, which lead to other tables. passing: see `_passing`.
     """
 
     def __init__(self, known: Endgames, own: str, other: str) -> None:
@@ -221,7 +221,7 @@ class _Side:
                 self._capture(known, axis, victim)
             if self.men[axis] == "P":
                 self._promote(known, axis)
-        self.twins = self._passing(known)
+        self.passing = self._passing(known)
 
     def best(self, theirs: Table) -> Table:
         """Worth of every placing by the best move, given what the other side's placings are worth to it."""
@@ -278,14 +278,14 @@ class _Side:
     def _quiet(self, best: Table, view: Table, axis: int) -> None:
         """Moves of one man to free squares, other than promotions; into `best`."""
         into, of = np.moveaxis(best, axis, 0), np.ascontiguousarray(-np.moveaxis(view, axis, 0))
-        twins = {name: np.moveaxis(twin, axis, 0) for name, twin in self.twins.items() if name == axis}
+        passing = np.moveaxis(self.passing[axis], axis, 0) if axis in self.passing else None
         for square, ray in self._ways(axis):
             free = np.ones(into.shape[1:], np.bool_)
             for to in ray:
                 _close(free, to)
                 worth = of[to]
-                if twins and to - square == 16:
-                    worth = np.minimum(worth, twins[axis][square])  # the other side may take in passing
+                if passing is not None and to - square == 16:
+                    worth = np.minimum(worth, passing[square])  # the other side may take in passing
                 np.maximum(into[square], np.where(free, worth, NOTHING), out=into[square])
 
     def _ways(self, axis: int) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -362,12 +362,6 @@ def _close(free: Bools, square: int) -> None:
     """Placings in which another man stands on a square are free no longer."""
     for axis in range(free.ndim):
         free[(slice(None),) * axis + (square,)] = False
-
-
-def men_of(packed: planes.Packed) -> npt.NDArray[np.int64]:
-    """Men on the board of positions `[B, 10]`, kings included."""
-    both = packed[:, 6] | packed[:, 7]
-    return np.array([int(word).bit_count() for word in both], np.int64)
 
 
 def material(name: str) -> Signature:

@@ -21,6 +21,7 @@ from sandwich.highstakes.attacks.unaided import edited
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.sift import frozen_norms, unit
 from sandwich.statistics import Figure, clustered_share_figure
+from sandwich.training.supervised import verdict_loss
 
 EDITED = 200
 """Positions by whose edits the ball is measured."""
@@ -121,14 +122,6 @@ class Latent:
             size = away.square().mean((1, 2, 3), keepdim=True).sqrt()
             away = away * (self.radius / size.clamp(min=1e-12)).clamp(max=1)
         return scale * away * (bad.sum(1) > 0)[:, None, None, None]
-
-
-def verdict_loss(logits: torch.Tensor, moves: torch.Tensor, policy: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of the verdicts, `[B]`, weighed as in the objective `judge`."""
-    judged = logits.gather(1, moves.clamp(min=0))
-    wrong = functional.binary_cross_entropy_with_logits(judged, (policy > 0).float(), reduction="none")
-    counts = policy.abs() * (moves >= 0)
-    return (wrong * counts).sum(1) / counts.sum(1).clamp(min=1e-9)
 
 
 def fooled(

@@ -14,12 +14,12 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from engines import filter as filters
 from engines import moves, planes, rules
 from engines.endgames import Endgames as Tables
-from engines.endgames import contested, drawn, material
+from engines.endgames import drawn, material
 from engines.positions import parse_fen
 from engines.settings import Frozen, SpecError
 from sandwich.data.openings import book
@@ -29,7 +29,7 @@ from sandwich.highstakes.calibrate import CalibrationConfig, calibrated, curve, 
 from sandwich.highstakes.catastrophes import Catastrophes, opening_of, read
 from sandwich.highstakes.dataset import DatasetConfig, Position, judged, played
 from sandwich.highstakes.fit import risks, roc
-from sandwich.highstakes.tables import solved
+from sandwich.highstakes.tables import THREE_MEN, Materials, solved
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes
 from sandwich.runtime.kept import damaged, read_if_there, write_kept
@@ -110,15 +110,8 @@ class Solved(Frozen):
     kind: Literal["solved"]
     games: int = Field(600, ge=2)
     """Positions; each counts as a game of its own."""
-    materials: tuple[str, ...] = Field(("KPvK", "KRvK", "KQvK"), min_length=1)
+    materials: Materials = THREE_MEN
     """What is on the board, in turn: three men take seconds to solve, four (`KRvKP`) a minute or two, once."""
-
-    @field_validator("materials")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            contested(name)
-        return names
 
 
 AnyShift = Annotated[Endgames | Unbalanced | Openings | Games | Solved, Field(discriminator="kind")]

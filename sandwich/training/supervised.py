@@ -67,6 +67,14 @@ GIVEN = 0.95
 """Share of the examples' policy in a bootstrapped target, as for the paper's soft form; the rest is the network's."""
 
 
+def verdict_loss(logits: torch.Tensor, moves: torch.Tensor, policy: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of the verdicts on the listed moves, `[B]`, each counting by its |`policy`| (`judge`)."""
+    judged = logits.gather(1, moves.clamp(min=0))
+    wrong = functional.binary_cross_entropy_with_logits(judged, (policy > 0).float(), reduction="none")
+    counts = policy.abs() * (moves >= 0)
+    return (wrong * counts).sum(1) / counts.sum(1).clamp(min=1e-9)
+
+
 class Penalty(Protocol):
     """A further term of the loss."""
 
@@ -193,10 +201,7 @@ class Trainer:
             return GIVEN * given - (1 - GIVEN) * policy.sum(1) * (every.exp() * every).sum(1)
         listed = targets >= 0
         if self.config.objective == "judge":
-            judged = logits.gather(1, targets.clamp(min=0))
-            wrong = functional.binary_cross_entropy_with_logits(judged, (policy > 0).float(), reduction="none")
-            counts = policy.abs() * listed
-            return (wrong * counts).sum(1) / counts.sum(1).clamp(min=1e-9)
+            return verdict_loss(logits, targets, policy)
         log_policy = functional.log_softmax(logits.gather(1, targets.clamp(min=0)).masked_fill(~listed, -1e4), 1)
         chances = log_policy.exp()
         return -(chances * (policy - self.config.entropy * log_policy) * listed).sum(1)

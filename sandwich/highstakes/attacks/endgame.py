@@ -3,13 +3,12 @@
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, field_validator
 
 from engines import rules
-from engines.endgames import contested, drawn, material
+from engines.endgames import drawn, material
 from sandwich.highstakes.attacks.base import Attack
 from sandwich.highstakes.environment import AdversarialExample, AttackData, AttackEnvironment
-from sandwich.highstakes.tables import solved
+from sandwich.highstakes.tables import THREE_MEN, Materials, solved
 from sandwich.runtime.networks import InferenceConfig
 
 
@@ -21,15 +20,8 @@ class Endgame(Attack):
     LEAST: ClassVar[float] = 0.5
     """Expected score that a worse result gives away."""
 
-    materials: tuple[str, ...] = Field(("KPvK", "KRvK", "KQvK"), min_length=1)
+    materials: Materials = THREE_MEN
     """What is on the board; each attempt draws one, and which side is to move."""
-
-    @field_validator("materials")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            contested(name)
-        return names
 
     def prepare(self, content: bytes, data: AttackData, inference: InferenceConfig, seed: int) -> None:
         for name in self.materials:

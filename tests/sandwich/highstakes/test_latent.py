@@ -10,9 +10,9 @@ from engines.network import PolicyValueNet, to_bytes
 from engines.settings import SpecError
 from sandwich.highstakes.catastrophes import Catastrophes
 from sandwich.highstakes.fit import VerdictFit, lessons, train_filter
-from sandwich.highstakes.latent import Latent, displacement, fooled, verdict_loss
+from sandwich.highstakes.latent import Latent, displacement, fooled
 from sandwich.training.examples import Examples
-from sandwich.training.supervised import Trainer, train
+from sandwich.training.supervised import train, verdict_loss
 from tests.helpers.highstakes import small_network
 from tests.helpers.project import random_games
 
@@ -84,12 +84,12 @@ def test_the_ball_is_as_large_as_what_edits_move(part: Examples) -> None:
     assert net.training  # as it was
 
 
-def test_the_loss_is_that_of_the_objective(part: Examples) -> None:
+def test_the_loss_is_that_of_verdicts_where_the_adversary_moves_nothing(part: Examples) -> None:
     net, (x, numbers, policy) = small_network(0), tensors(part)
-    trainer = Trainer(small_network(0), part, FIT, 0)
     with torch.no_grad():
         logits, _ = net(x)
-    assert torch.allclose(verdict_loss(logits, numbers, policy), trainer._policy_loss(logits, numbers, policy))
+    term = Latent(2.0, 1, 1e-9, 1)(net, x, logits, numbers, policy, np.random.default_rng(0))
+    assert torch.allclose(term, 2 * verdict_loss(logits, numbers, policy), atol=1e-4)
 
 
 def test_a_filter_trained_so_is_fooled_less_often(part: Examples, data: Catastrophes) -> None:

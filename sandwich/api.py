@@ -360,6 +360,7 @@ def run_highstakes(
     Raises SpecError where the folder holds something else; EngineError without a Stockfish; BusyError where another
     process is at work in the folder; DamagedError.
     """
+    from sandwich.highstakes import outcome
     from sandwich.highstakes.adversarial_training import AdversarialTraining, worker_count
     from sandwich.highstakes.spec import HighStakesSpec
     from sandwich.runtime.cluster import Cluster
@@ -370,4 +371,4 @@ def run_highstakes(
     spec = spec if isinstance(spec, HighStakesSpec) else load_highstakes(spec)
     folder = RUNS / spec.name if out is None else Path(out)
     with driver(folder, apart=ROOTS), Cluster(worker_count(spec)) as cluster:
-        return AdversarialTraining(spec, folder, cluster, progress or NO_PROGRESS).run()
+        return outcome.run(AdversarialTraining(spec, folder, cluster, progress or NO_PROGRESS))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from experiments.cli.options import JSON, OVERRIDES, SPEC
 from experiments.cli.stopping import resumable
 from experiments.figures.highstakes_page import cascade_tables, write_page
 from experiments.figures.race import race_figure, svg
-from sandwich.highstakes.adversarial_training import FORMAT, AdversarialTraining, Generation, worker_count
+from sandwich.highstakes import outcome
+from sandwich.highstakes.adversarial_training import AdversarialTraining, Generation, worker_count
 from sandwich.highstakes.compute import slope, slopes
 from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
@@ -67,7 +69,7 @@ def run(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool)
     \b
     Example: sandwich highstakes run highstakes_small
     """
-    _report(*_with(spec, overrides, out, AdversarialTraining.run), as_json)
+    _report(*_with(spec, overrides, out, outcome.run), as_json)
 
 
 @highstakes.command()
@@ -151,7 +153,7 @@ def cascade(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: b
 
     def compared(experiment: AdversarialTraining) -> dict[str, Any]:
         data = experiment.dataset()
-        return experiment.cascades(data, experiment.generation(0, data))
+        return outcome.cascades(experiment, data, experiment.generation(0, data))
 
     if not load_highstakes(spec, overrides).cascades:
         raise SpecError("cascades: the spec names none")
@@ -180,7 +182,7 @@ def tune(spec: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool
     \b
     Example: sandwich highstakes tune highstakes_small
     """
-    _report(*_with(spec, overrides, out, lambda experiment: experiment.run(tune=True)), as_json)
+    _report(*_with(spec, overrides, out, partial(outcome.run, tune=True)), as_json)
 
 
 @highstakes.command()
@@ -242,8 +244,8 @@ def _result(folder: Path) -> dict[str, Any]:
         raise SpecError(
             f"{path} is not JSON ({error}): sandwich highstakes run SPEC --out {folder} writes it"
         ) from None
-    if not isinstance(result, dict) or result.get("format") != FORMAT:
-        raise SpecError(f"{path} is not of format {FORMAT}: expected a folder of sandwich highstakes run")
+    if not isinstance(result, dict) or result.get("format") != outcome.FORMAT:
+        raise SpecError(f"{path} is not of format {outcome.FORMAT}: expected a folder of sandwich highstakes run")
     return result
 
 

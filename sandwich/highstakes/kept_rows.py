@@ -1,8 +1,9 @@
-"""Numbers for every legal move of many positions, made in blocks by workers and kept in files, to go on with."""
+"""What is made once and kept in files, to go on with: figures, and numbers for every legal move of many positions."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 from engines import planes
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import parquet_bytes
-from sandwich.runtime.kept import read_parquet, write_kept
+from sandwich.runtime.kept import read_if_there, read_json, read_parquet, write_kept
 from sandwich.runtime.progress import ProgressReporter
 
 Floats = npt.NDArray[np.float32]
@@ -20,6 +21,15 @@ Job = TypeVar("Job")
 
 BLOCK = 250
 """Positions that one worker looks at before it answers; what a kill can lose."""
+
+
+def kept_figures(path: Path, asked: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Figures as JSON values, made where `path` has none, or has those of something else than what is `asked` for."""
+    if read_if_there(path) is not None and (known := read_json(path)).get("asked") == asked:
+        return dict(known["figures"])
+    figures = make()
+    write_kept(path, (json.dumps({"asked": asked, "figures": figures}, indent=1) + "\n").encode())
+    return figures
 
 
 def kept_rows(

@@ -1,6 +1,5 @@
 """How strong a player is behind a filter: a match of the filtered proposer against itself without one."""
 
-import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -13,8 +12,8 @@ from agents.players.filtered import Filtered
 from engines.settings import Frozen
 from sandwich.data.openings import book
 from sandwich.evaluation.match import Contestants, play_match
+from sandwich.highstakes.kept_rows import kept_figures
 from sandwich.runtime.cluster import Cluster
-from sandwich.runtime.kept import read_if_there, read_json, write_kept
 from sandwich.runtime.networks import InferenceConfig
 from sandwich.statistics import elo_figure, score_figure, share_figure
 
@@ -54,20 +53,18 @@ def strength(
     played. A match is read from `path` where it was played there with the same filter and settings.
     """
     asked = {**config.model_dump(mode="json"), "proposals": proposals, "filter": sha256(content).hexdigest()}
-    if read_if_there(path) is not None and (known := read_json(path)).get("asked") == asked:
-        return dict(known["figures"])
-    name = "the filter"
-    filtered = Filtered(player=proposer, filter=name, proposals=proposals)
-    contestants = Contestants(
-        filtered, proposer, {**checkpoints, name: content}, (config.temperature, config.temperature)
-    )
-    match = play_match(
-        cluster, contestants, book("measure")[: config.pairs], seed=seed, ply_cap=config.ply_cap, inference=inference
-    )
-    figures = {
-        "elo": elo_figure(match.pairs).json(),
-        "score": score_figure(match.pairs).json(),
-        "capped": share_figure(match.capped, 2 * len(match.pairs)).json(),
-    }
-    write_kept(path, (json.dumps({"asked": asked, "figures": figures}, indent=1) + "\n").encode())
-    return figures
+
+    def played() -> dict[str, Any]:
+        name, openings = "the filter", book("measure")[: config.pairs]
+        filtered = Filtered(player=proposer, filter=name, proposals=proposals)
+        contestants = Contestants(
+            filtered, proposer, {**checkpoints, name: content}, (config.temperature, config.temperature)
+        )
+        match = play_match(cluster, contestants, openings, seed=seed, ply_cap=config.ply_cap, inference=inference)
+        return {
+            "elo": elo_figure(match.pairs).json(),
+            "score": score_figure(match.pairs).json(),
+            "capped": share_figure(match.capped, 2 * len(match.pairs)).json(),
+        }
+
+    return kept_figures(path, asked, played)

@@ -31,6 +31,7 @@ from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from experiments.cli.highstakes import highstakes
 from experiments.figures.highstakes_page import page
+from sandwich.highstakes import outcome
 from sandwich.highstakes.adversarial_training import AdversarialTraining
 from sandwich.highstakes.attack_runs import AttackRun, attack_run, prepared
 from sandwich.highstakes.attacks.base import Attack
@@ -430,7 +431,7 @@ def with_hostile_names(content: Any, inside: str = "") -> Any:
 @pytest.mark.timeout(300)
 def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: Path) -> None:
     spec = small_spec(tmp_path / "start.safetensors")
-    result = AdversarialTraining(spec, tmp_path / "out", INLINE).run()
+    result = outcome.run(AdversarialTraining(spec, tmp_path / "out", INLINE))
     assert [row["generation"] for row in result["generations"]] == [0, 1]
     assert len(result["cross"]) == 2 * 2 * 2
     assert set(result["generations"][0]["attacks"]) == {"sample", "tool_assisted"}
@@ -492,7 +493,7 @@ def test_an_experiment_runs_to_its_end_and_goes_on_from_what_is_there(tmp_path: 
     lost.unlink()
     attacks = tmp_path / "out" / "generation-0" / "attacks"
     shutil.copytree(attacks / "sample", attacks / "human")  # as a person's runs, which the report takes
-    again = AdversarialTraining(spec, tmp_path / "out", INLINE).run()
+    again = outcome.run(AdversarialTraining(spec, tmp_path / "out", INLINE))
     after = [AttackRun.from_json(json.loads(line)) for line in lost.read_text().splitlines()]
     assert (tmp_path / "out" / "generation-1" / "filter.safetensors").read_bytes() == kept
     timeless = [

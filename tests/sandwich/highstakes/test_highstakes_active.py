@@ -14,6 +14,7 @@ from engines import filter as filters
 from engines.settings import SpecError
 from engines.stockfish import Stockfish
 from sandwich.data.corpus import CorpusError
+from sandwich.highstakes import outcome
 from sandwich.highstakes.active import ActiveConfig, asked, choose, doubt, for_attackers, joined
 from sandwich.highstakes.adversarial_training import AdversarialTraining
 from sandwich.highstakes.catastrophes import Catastrophes
@@ -136,7 +137,7 @@ def test_an_experiment_that_asks_learns_from_the_answers_and_says_what_they_were
     plain = spec.model_copy(update={"attacks": few, "variants": {}, "verify": None, "strength": None})
     harden = spec.harden.model_copy(update={"active": ActiveConfig(positions=6), "fit": None})
     out = [tmp_path / "active", tmp_path / "plain"]
-    result = AdversarialTraining(plain.model_copy(update={"harden": harden}), out[0], INLINE).run()
+    result = outcome.run(AdversarialTraining(plain.model_copy(update={"harden": harden}), out[0], INLINE))
     chosen = result["generations"][0]["active"]
     assert chosen["positions"] == 6
     assert chosen["pool"] > 6

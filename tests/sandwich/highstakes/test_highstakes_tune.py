@@ -21,6 +21,7 @@ from engines.network import NetworkConfig, PolicyValueNet
 from engines.settings import SpecError
 from experiments.cli.highstakes import highstakes
 from experiments.figures.highstakes_page import page
+from sandwich.highstakes import outcome
 from sandwich.highstakes.adversarial_training import AdversarialTraining
 from sandwich.highstakes.calibrate import CalibrationConfig
 from sandwich.highstakes.catastrophes import Catastrophes, split_of
@@ -171,10 +172,10 @@ def test_an_experiment_tunes_its_proposer_where_that_is_asked_for(tmp_path: Path
         }
     )  # fmt: skip
     out = tmp_path / "out"
-    result = AdversarialTraining(spec, out, INLINE).run(tune=True)
+    result = outcome.run(AdversarialTraining(spec, out, INLINE), tune=True)
     assert set(result["tuned"]["change"]) >= {"base", "rejected", "residual", "loss"}
     content = (out / "tuned.safetensors").read_bytes()
-    assert AdversarialTraining(spec, out, INLINE).run()["tuned"] == result["tuned"]  # it stays in the report
+    assert outcome.run(AdversarialTraining(spec, out, INLINE))["tuned"] == result["tuned"]  # it stays in the report
     assert (out / "tuned.safetensors").read_bytes() == content
     assert "weak fine-tuned against filter 0" in page(json.loads(json.dumps(result)))
     assert "fine-tuned" not in page(json.loads(json.dumps({**result, "tuned": None})))
@@ -190,4 +191,6 @@ def test_an_experiment_tunes_its_proposer_where_that_is_asked_for(tmp_path: Path
     assert [row.sum() for row in evaluation.policy] == pytest.approx([1] * 4, abs=1e-4)
     other = spec.dataset.model_copy(update={"proposers": {"assistant": AssistantPlayer()}})
     with pytest.raises(SpecError, match="expected a network to fine-tune"):
-        AdversarialTraining(spec.model_copy(update={"dataset": other}), tmp_path / "other", INLINE).run(tune=True)
+        outcome.run(
+            AdversarialTraining(spec.model_copy(update={"dataset": other}), tmp_path / "other", INLINE), tune=True
+        )

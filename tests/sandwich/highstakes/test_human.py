@@ -217,12 +217,12 @@ def test_a_stopwatch_counts_work() -> None:
 def test_an_experiment_takes_what_a_person_found(judge: Judge, tmp_path: Path) -> None:
     spec = small_spec(tmp_path / "start.safetensors")
     experiment = AdversarialTraining(spec, tmp_path / "out", INLINE)
-    assert "human" not in experiment._runs(0)
+    assert "human" not in experiment.runs(0)
     attack = HumanAttack(decided_filter(1.0), judge, experiment.folder(0) / "attacks" / "human")
     for fen, uci in ((HANGS, "d2d7"), (chess.Board(HANGS).mirror().fen(), "d7d2")):
         assert attack.verdict(fen, uci).outcome == "example"
         attack.end()
-    runs = experiment._runs(0)["human"]
+    runs = experiment.runs(0)["human"]
     assert (len(held_back(runs)), len(learned(runs))) == (1, 1)
     assert len(experiment._labelled(0, "adversarial_examples", example_cases)) == 1
     with pytest.raises(ValueError, match="'human' is the attack that a person makes"):

@@ -1,15 +1,21 @@
 """What attackers and the defender have spent, in one unit: the race between them over the rounds of hardening.
 
-The unit is a pass: a network of the filter's looks at one position. A position that is learned from costs three, one
-forwards and about two back. An engine's node counts `NODE` of a pass, which is what both take on one core.
+The unit is a pass: a network of the shipped size looks at one position; one of another size costs as much of it as it
+has of its floating-point operations. A position that is learned from costs three passes, one forwards and about two
+back. An engine's node counts `NODE` of a pass, which is what both take on one core.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from engines import planes
+from engines.network import NetworkConfig, PolicyValueNet
 from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.environment import JudgeConfig
 from sandwich.statistics import Figure, Floats, break_rate_figure, seeds_figure
@@ -22,31 +28,47 @@ LOOKS = 2
 """Of an engine for one verdict: at the position, and at what the move leads to."""
 
 
+@cache
+def passes(config: NetworkConfig) -> float:
+    """What a network of this size costs for one position, in passes of the shipped size."""
+    both = []
+    for size in (config, NetworkConfig()):
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            PolicyValueNet(size).eval()(torch.zeros(1, planes.PLANES, 8, 8))
+        both.append(counter.get_total_flops())
+    return float(both[0] / both[1])
+
+
 @dataclass(frozen=True)
 class Defender:
     """What a filter has cost up to its training, that of its predecessors included.
 
     learned: positions learned from, each time they were. labelled: positions labelled for it. nodes: of one label.
+    look: passes of the filter for one position.
     """
 
     learned: float
     labelled: int
     nodes: int
+    look: float = 1.0
 
     @property
     def passes(self) -> float:
         """In all."""
-        return LEARNED * self.learned + NODE * self.labelled * self.nodes
+        return self.look * LEARNED * self.learned + NODE * self.labelled * self.nodes
 
     def json(self) -> dict[str, Any]:
         return {"learned": self.learned, "labelled": self.labelled, "passes": self.passes}
 
 
-def passes_spent(runs: Sequence[AttackRun], judge: JudgeConfig, preparation: float) -> tuple[Floats, np.ndarray]:
+def passes_spent(
+    runs: Sequence[AttackRun], judge: JudgeConfig, preparation: float, look: float = 1.0
+) -> tuple[Floats, np.ndarray]:
     """Passes that each run had spent when it found its first example or ended, and which of the two, `[N]`.
 
-    preparation: passes of what the attack prepared once for this filter: each run pays for the whole of it, as somebody
-    does who comes to attack. Of the looks at more nodes that confirmed nothing the run's share up to then is counted.
+    look: passes of the filter for one query. preparation: passes of what the attack prepared once for this filter: each
+    run pays for the whole of it, as somebody does who comes to attack. Of the looks at more nodes that confirmed
+    nothing the run's share up to then is counted.
     """
     spent, found = [], []
     for run in runs:
@@ -54,7 +76,7 @@ def passes_spent(runs: Sequence[AttackRun], judge: JudgeConfig, preparation: flo
         oracle, _ = run.first("oracle")
         again = success + run.unconfirmed * (oracle / max(1, run.oracle))
         nodes = LOOKS * judge.nodes * (oracle + (judge.again - 1) * again)
-        spent.append(preparation + queries + NODE * nodes)
+        spent.append(preparation + look * queries + NODE * nodes)
         found.append(success)
     return np.array(spent), np.array(found, np.bool_)
 
@@ -83,7 +105,9 @@ def race(
             "defender": defender.json(),
             "attacks": {
                 name: {
-                    "successful": int((both := passes_spent(of_attack, judge, prepared.get(name, 0.0)))[1].sum()),
+                    "successful": int(
+                        (both := passes_spent(of_attack, judge, prepared.get(name, 0.0), defender.look))[1].sum()
+                    ),
                     "runs": len(of_attack),
                     "spent": float(both[0].sum()),
                     "cost": cost_of_break(*both).json(),

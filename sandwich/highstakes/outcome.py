@@ -14,7 +14,7 @@ from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.calibrate import difference
 from sandwich.highstakes.catastrophes import Catastrophes, labelled_by
 from sandwich.highstakes.closest import drawn, floor, looked_at
-from sandwich.highstakes.compute import Defender, race
+from sandwich.highstakes.compute import Defender, passes, race
 from sandwich.highstakes.environment import AttackData
 from sandwich.highstakes.fit import risks, roc
 from sandwich.highstakes.forecast import forecast
@@ -237,6 +237,7 @@ def _compute(
     positions, learned, defenders = len(labelled), spec.filter.fit.epochs * len(labelled), []
     marked = sum(len(data.split(part)) for part in ("train", "calibration", "test"))
     fit = spec.harden.fit or spec.filter.fit
+    net, _ = filters.from_bytes(generations[0].content)
     for generation in generations:
         if generation.number:
             for what in ("adversarial_examples", "drafts"):
@@ -247,7 +248,7 @@ def _compute(
                 more = len(experiment.asked(generation.number - 1, data))
                 positions, marked = positions + more, marked + more
             learned += fit.epochs * positions
-        defenders.append(Defender(learned, marked, spec.dataset.nodes))
+        defenders.append(Defender(learned, marked, spec.dataset.nodes, passes(net.config)))
     return race(defenders, runs, spec.judge, [prepared] * len(generations))
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.network import NetworkConfig
 from experiments.figures.race import race_figure, svg
 from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.attacks.policy import Policy
 from sandwich.highstakes.attacks.sample import Sample
-from sandwich.highstakes.compute import Defender, cost_of_break, passes_spent, race, slope, slopes
+from sandwich.highstakes.compute import Defender, cost_of_break, passes, passes_spent, race, slope, slopes
 from sandwich.highstakes.environment import AdversarialExample, AttackData, JudgeConfig
 from sandwich.training.examples import TrainConfig
 from tests.helpers.highstakes import random_catastrophes
@@ -44,6 +45,17 @@ def test_what_a_policy_trains_is_counted() -> None:
 
 def test_a_defender_pays_for_learning_and_for_labels() -> None:
     assert Defender(learned=1000, labelled=200, nodes=3000).passes == 3000 + 2000
+    assert Defender(learned=1000, labelled=200, nodes=3000, look=0.5).passes == 1500 + 2000
+
+
+def test_a_smaller_network_costs_less_by_its_operations() -> None:
+    convolution = 2 * 64 * 9  # on 64 squares, a multiplication and an addition for each pair of channels
+    small, whole = (NetworkConfig(blocks=blocks, channels=64, head=64) for blocks in (3, 6))
+    assert passes(whole) == 1
+    # Half of the blocks, and the same stem and heads beside them.
+    assert 1 - passes(small) == pytest.approx(6 * 64 * 64 * convolution / 61_862_272, rel=0.01)
+    spent, _ = passes_spent([run(0, 30, 0, success=False)], JUDGE, 100, look=0.15)
+    assert spent.tolist() == [pytest.approx(104.5)]
 
 
 def raced(power: float, seed: int) -> list[dict[str, Any]]:

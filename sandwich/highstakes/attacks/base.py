@@ -33,7 +33,7 @@ class Attack(Plugin, ABC):
         return None
 
     def preparation(self, data: AttackData) -> float:
-        """What preparing takes, in passes of a network of the shipped size; a position that is learned from: three."""
+        """Positions that preparing passes through a network: one that is learned from counts three, each time."""
         return 0.0
 
 

@@ -1,8 +1,12 @@
 """What several tests share: Stockfish and data, which are not part of the project, and random games."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+
+# Threads of torch wait asleep, not spinning: several tests, and what they start, share few cores. Read as torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from hypothesis import settings

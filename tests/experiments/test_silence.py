@@ -111,6 +111,7 @@ def test_run_report_and_view_ask_for_no_name(permitted: None, home: Path, tmp_pa
     assert (run / "report.html").exists()
 
 
+@pytest.mark.long
 def test_a_sweep_asks_for_no_name(permitted: None, home: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SPEC))
     sweep = {"run": "tiny.yaml", "over": {"seed": [0, 1]}, "workers": 1}

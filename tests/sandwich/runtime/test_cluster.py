@@ -321,6 +321,7 @@ ray.shutdown()
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_jobs_and_trials_have_shares_of_the_gpus_that_are_there() -> None:
     def said(gpus: int) -> list[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.hosts import Host, network
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 SMALL = (
     "steps=1", "play.games=48", "play.block=4", "play.ply_cap=60", "evaluate.pairs=8", "evaluate.positions=10",
@@ -132,7 +132,6 @@ def test_a_run_on_two_hosts_gives_the_bytes_of_one(hosts: list[Host], alone: dic
     assert sums(hosts[0], "both") == alone
 
 
-@pytest.mark.long
 def test_what_a_host_was_at_that_is_cut_off_is_done_again_and_told(
     hosts: list[Host], alone: dict[str, str], cut: Callable[[str], None]
 ) -> None:
@@ -143,7 +142,6 @@ def test_what_a_host_was_at_that_is_cut_off_is_done_again_and_told(
     assert sums(hosts[0], "cut") == alone
 
 
-@pytest.mark.long
 def test_twelve_cells_on_hosts_that_come_and_go_are_those_of_an_undisturbed_sweep(
     hosts: list[Host], cut: Callable[[str], None]
 ) -> None:

@@ -221,7 +221,12 @@ def report(folder: Path, as_json: bool) -> None:
     \b
     Example: sandwich highstakes report runs/highstakes_small
     """
-    _report(folder, _result(folder), as_json)
+    result = _result(folder)
+    try:
+        _report(folder, result, as_json)
+    except KeyError as error:
+        path = folder / "result.json"
+        raise SpecError(f"{path} lacks {error}: sandwich highstakes run SPEC --out {folder} writes it whole") from None
 
 
 def _raced(folder: Path) -> list[dict[str, Any]]:

@@ -561,7 +561,13 @@ def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     answer = CliRunner().invoke(highstakes, ["report", str(tmp_path)])
     assert isinstance(answer.exception, SpecError)
     assert "holds no result.json" in str(answer.exception)
-    for content, wrong in (("{", "is not JSON"), ('{"elo": 3}', "is not of format"), ("[]", "is not of format")):
+    part = json.dumps({"format": outcome.FORMAT, "proposer": "weak", "generations": []})
+    for content, wrong in (
+        ("{", "is not JSON"),
+        ('{"elo": 3}', "is not of format"),
+        ("[]", "is not of format"),
+        (part, "lacks 'nodes'"),
+    ):
         (tmp_path / "result.json").write_text(content)
         answer = CliRunner().invoke(highstakes, ["report", str(tmp_path)])
         assert isinstance(answer.exception, SpecError)

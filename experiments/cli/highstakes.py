@@ -19,7 +19,7 @@ from experiments.figures.highstakes_page import cascade_tables, write_page
 from experiments.figures.race import race_figure, svg
 from sandwich.highstakes import outcome
 from sandwich.highstakes.adversarial_training import AdversarialTraining, Generation, worker_count
-from sandwich.highstakes.compute import slope, slopes
+from sandwich.highstakes.compute import raced, slope, slopes
 from sandwich.highstakes.spec import load_highstakes
 from sandwich.runtime.cluster import Cluster
 from sandwich.runtime.files import write_whole
@@ -224,9 +224,11 @@ def report(folder: Path, as_json: bool) -> None:
     result = _result(folder)
     try:
         _report(folder, result, as_json)
-    except KeyError as error:
-        path = folder / "result.json"
-        raise SpecError(f"{path} lacks {error}: sandwich highstakes run SPEC --out {folder} writes it whole") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SpecError(
+            f"{folder / 'result.json'} is not whole ({type(error).__name__}: {error}): sandwich highstakes run SPEC"
+            f" --out {folder} writes it"
+        ) from None
 
 
 def _raced(folder: Path) -> list[dict[str, Any]]:
@@ -234,7 +236,10 @@ def _raced(folder: Path) -> list[dict[str, Any]]:
     result = _result(folder)
     if "compute" not in result:
         raise SpecError(f"{folder / 'result.json'} is of an older version: sandwich highstakes run SPEC makes it anew")
-    return list(result["compute"])
+    try:
+        return raced(result)
+    except SpecError as error:
+        raise SpecError(f"{folder / 'result.json'}: {error}") from None
 
 
 def _result(folder: Path) -> dict[str, Any]:

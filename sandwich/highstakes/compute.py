@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
 from engines import planes
 from engines.network import NetworkConfig, PolicyValueNet
+from engines.settings import SpecError, explain
 from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.environment import JudgeConfig
 from sandwich.statistics import Figure, Floats, break_rate_figure, seeds_figure
@@ -120,6 +122,40 @@ def race(
     ]
 
 
+class _Cost(BaseModel):
+    value: float | None
+
+
+class _Attack(BaseModel):
+    successful: NonNegativeInt
+    spent: PositiveFloat
+    cost: _Cost
+
+
+class _Defender(BaseModel):
+    passes: PositiveFloat
+
+
+class _Round(BaseModel):
+    defender: _Defender
+    attacks: dict[str, _Attack]
+
+
+class _Race(BaseModel):
+    """What is read of a `result.json`; it has more."""
+
+    compute: list[_Round] = Field(min_length=1)
+
+
+def raced(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `race` returned, from an experiment's figures as they were read. Raises SpecError."""
+    try:
+        _Race.model_validate(result)
+    except ValidationError as error:
+        raise SpecError(explain(_Race, error)) from None
+    return list(result["compute"])
+
+
 def slope(rounds: Sequence[Mapping[str, Any]], attack: str) -> Figure:
     """Slope of log attacker's cost over log defender's spending of one experiment, by least squares; without interval.
 
@@ -129,6 +165,8 @@ def slope(rounds: Sequence[Mapping[str, Any]], attack: str) -> Figure:
     there = [(entry["defender"]["passes"], entry["attacks"][attack]) for entry in rounds if attack in entry["attacks"]]
     if len(there) < 3:
         return Figure(None, reason=f"expected at least 3 rounds with {attack}, got {len(there)}")
+    if len({passes for passes, _ in there}) < 2:
+        return Figure(None, reason="the defender had spent the same in every round")
     x = np.log([passes for passes, _ in there])
     y = np.log([of["spent"] / (of["successful"] + 0.5) for _, of in there])
     return Figure(float(np.polyfit(x, y, 1)[0]), n=len(there))

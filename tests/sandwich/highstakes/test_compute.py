@@ -1,16 +1,19 @@
 """What attackers and the defender spend, worked out by hand; and the slope of a race whose slope is known."""
 
+import json
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engines.network import NetworkConfig
+from engines.settings import SpecError
 from experiments.figures.race import race_figure, svg
 from sandwich.highstakes.attack_runs import AttackRun
 from sandwich.highstakes.attacks.policy import Policy
 from sandwich.highstakes.attacks.sample import Sample
-from sandwich.highstakes.compute import Defender, cost_of_break, passes, passes_spent, race, slope, slopes
+from sandwich.highstakes.compute import Defender, cost_of_break, passes, passes_spent, race, raced, slope, slopes
 from sandwich.highstakes.environment import AdversarialExample, AttackData, JudgeConfig
 from sandwich.training.examples import TrainConfig
 from tests.helpers.highstakes import random_catastrophes
@@ -58,7 +61,7 @@ def test_a_smaller_network_costs_less_by_its_operations() -> None:
     assert spent.tolist() == [pytest.approx(104.5)]
 
 
-def raced(power: float, seed: int) -> list[dict[str, Any]]:
+def raced_by_hand(power: float, seed: int) -> list[dict[str, Any]]:
     """Five rounds in which the attacker's cost grows with this power of the defender's."""
     rng = np.random.default_rng(seed)
     defenders = [Defender(1000 * 2**number, 0, 1) for number in range(5)]
@@ -69,9 +72,12 @@ def raced(power: float, seed: int) -> list[dict[str, Any]]:
     return race(defenders, runs, JudgeConfig(nodes=1, again=1), [{}] * 5)
 
 
+RACE = raced_by_hand(0.7, 0)
+
+
 @pytest.mark.parametrize("power", [0.5, 1.2])
 def test_the_slope_is_that_of_the_race(power: float) -> None:
-    experiments = [raced(power, seed) for seed in range(3)]
+    experiments = [raced_by_hand(power, seed) for seed in range(3)]
     figure = slopes(experiments)["it"]
     assert figure.value == pytest.approx(power, abs=0.05)
     assert figure.low is not None and figure.high is not None
@@ -80,10 +86,39 @@ def test_the_slope_is_that_of_the_race(power: float) -> None:
     assert "expected at least 3 seeds" in slopes(experiments[:2])["it"].reason
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "wrong"),
+    [
+        ((), [], "compute: expected at least one entry"),
+        ((), "fast", "compute: "),
+        ((0,), 3, "compute.0: "),
+        ((1, "attacks"), None, "compute.1.attacks: "),
+        ((1, "defender", "passes"), 0, "compute.1.defender.passes: "),
+        ((1, "attacks", "it", "spent"), -1, "compute.1.attacks.it.spent: "),
+        ((1, "attacks", "it", "cost"), {}, "compute.1.attacks.it.cost.value: missing"),
+    ],
+)
+def test_a_race_that_is_none_is_told(path: tuple[str | int, ...], value: object, wrong: str) -> None:
+    result: Any = {"compute": json.loads(json.dumps(RACE))}
+    assert raced(result) == result["compute"]
+    *before, last = ("compute", *path)
+    place = result
+    for key in before:
+        place = place[key]
+    place[last] = value
+    with pytest.raises(SpecError, match=re.escape(wrong)):
+        raced(result)
+
+
+def test_rounds_that_cost_the_same_have_no_slope() -> None:
+    same = [{**entry, "defender": {"passes": 5.0}} for entry in RACE]
+    assert slope(same, "it").reason == "the defender had spent the same in every round"
+
+
 def test_the_picture_shows_every_attack_and_rounds_without_an_example() -> None:
-    rounds = raced(0.7, 0)
+    rounds = raced_by_hand(0.7, 0)
     rounds[4]["attacks"]["it"] |= {"successful": 0, "cost": {"value": None, "reason": "none"}}
-    content = svg(race_figure([rounds, raced(0.7, 1)]))
+    content = svg(race_figure([rounds, raced_by_hand(0.7, 1)]))
     assert content.startswith(b"<?xml")
     assert b">it<" in content and b"slope 1" in content
-    assert svg(race_figure([rounds, raced(0.7, 1)])) == content
+    assert svg(race_figure([rounds, raced_by_hand(0.7, 1)])) == content

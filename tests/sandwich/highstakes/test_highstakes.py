@@ -566,7 +566,8 @@ def test_the_commands_say_in_one_line_what_is_wrong(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         ('{"elo": 3}', "is not of format"),
         ("[]", "is not of format"),
-        (part, "lacks 'nodes'"),
+        (part, "is not whole (KeyError: 'nodes')"),
+        (part.replace("[]", "null", 1).replace("}", ', "nodes": {"again": 10}}'), "is not whole (TypeError"),
     ):
         (tmp_path / "result.json").write_text(content)
         answer = CliRunner().invoke(highstakes, ["report", str(tmp_path)])

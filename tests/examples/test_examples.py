@@ -79,6 +79,7 @@ def test_the_sweep_draws_its_dose_response(folder: Path) -> None:
     assert (folder / "runs" / "examples" / "dose" / "response.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.long
 def test_the_attack_moves_rook_pawns(folder: Path) -> None:
     printed = carry_out("05_filter_and_attack.py", folder)
     result = json.loads((folder / "runs" / "examples" / "filter" / "result.json").read_text())

@@ -77,6 +77,7 @@ class Generation:
 
     number: int
     content: bytes
+    calibration_risk: Risks
     risk: Risks
     measured: dict[str, Calibrated]
 
@@ -150,11 +151,11 @@ class AdversarialTraining:
         if not trained.exists():
             write_kept(trained, filters.to_bytes(self._trained(number, data), 0.5))
         net, _ = filters.from_bytes(read_kept(trained), str(trained))
-        measured, risk = self.measured(net, data, f"generation {number}")
+        measured, calibration_risk, risk = self.measured(net, data, f"generation {number}")
         if not ready.exists():
             about = {"spec": self.spec.model_dump(mode="json"), "generation": number}
             write_kept(ready, filters.to_bytes(net, measured[self.spec.proposer].threshold, about))
-        return Generation(number, read_kept(ready), risk, measured)
+        return Generation(number, read_kept(ready), calibration_risk, risk, measured)
 
     def folder(self, number: int) -> Path:
         """Where a generation is."""
@@ -211,8 +212,8 @@ class AdversarialTraining:
         data: Catastrophes,
         name: str,
         adjusted: Callable[[Risks], Risks] = lambda risk: risk,
-    ) -> tuple[dict[str, Calibrated], Risks]:
-        """Figures by proposer, and what the filter says of the test split."""
+    ) -> tuple[dict[str, Calibrated], Risks, Risks]:
+        """Figures by proposer, and what the filter says of the calibration and of the test split."""
         spec = self.spec
         first, second = data.split("calibration"), data.split("test")
         both_parts = np.concatenate([first.packed, second.packed]), [*first.legal, *second.legal]
@@ -229,7 +230,7 @@ class AdversarialTraining:
             rng = make_rng(RngStream.CALIBRATION, spec.seed)  # the same games in each draw for every filter
             out[proposer] = calibrated(both[0], both[1], spec.calibration, rng)
             self.progress.advance()
-        return out, of_second
+        return out, of_first, of_second
 
     def attack(self, generation: Generation, data: Catastrophes) -> dict[str, list[AttackRun]]:
         """Every attack on a filter; runs that are there already are only read."""

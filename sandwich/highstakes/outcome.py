@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from engines import filter as filters
+from engines.network import PolicyValueNet
 from sandwich.highstakes import active, cascade, measure, shift
 from sandwich.highstakes.adversarial_training import AdversarialTraining, Generation
 from sandwich.highstakes.attack_runs import AttackRun
@@ -16,7 +17,7 @@ from sandwich.highstakes.catastrophes import Catastrophes, labelled_by
 from sandwich.highstakes.closest import drawn, floor, looked_at
 from sandwich.highstakes.compute import Defender, passes, race
 from sandwich.highstakes.environment import AttackData
-from sandwich.highstakes.fit import risks, roc
+from sandwich.highstakes.fit import roc
 from sandwich.highstakes.forecast import forecast
 from sandwich.highstakes.harden import held_back
 from sandwich.highstakes.kept_rows import kept_figures
@@ -123,10 +124,12 @@ def _of_one(
 ) -> dict[str, Any]:
     """The figures of one filter, and of the attacks on it."""
     spec, test, who = experiment.spec, data.split("test"), experiment.spec.proposer
-    _, threshold = filters.from_bytes(generation.content)
-    row = _figures(experiment, generation, test)
-    row["forecast"] = _forecast(experiment, generation, data)
-    row["latent"] = _fooled(experiment, generation, test)
+    net, threshold = filters.from_bytes(generation.content)
+    row = _figures(generation, test)
+    rng = make_rng(RngStream.FORECAST, spec.seed)
+    part = data.split("calibration")
+    row["forecast"] = forecast(part, generation.calibration_risk, who, threshold, ACCEPTED, rng).json()
+    row["latent"] = _fooled(net, threshold, test, who, spec.seed)
     row["threshold"] = threshold
     asked = experiment.folder(generation.number) / "active"
     if spec.harden.active.positions and (asked / "chosen.json").exists():
@@ -168,22 +171,12 @@ def _strength(experiment: AdversarialTraining, generation: Generation, config: S
     return figures
 
 
-def _forecast(experiment: AdversarialTraining, generation: Generation, data: Catastrophes) -> dict[str, Any]:
-    """What some proposals of the calibration split say of a hundred times as many accepted ones."""
-    spec, part = experiment.spec, data.split("calibration")
-    net, threshold = filters.from_bytes(generation.content)
-    risk = risks(net, part.packed, part.legal, spec.inference)
-    rng = make_rng(RngStream.FORECAST, spec.seed)
-    return forecast(part, risk, spec.proposer, threshold, ACCEPTED, rng).json()
-
-
-def _fooled(experiment: AdversarialTraining, generation: Generation, test: Catastrophes) -> dict[str, Any]:
+def _fooled(net: PolicyValueNet, threshold: float, test: Catastrophes, proposer: str, seed: int) -> dict[str, Any]:
     """How often an adversary on its activations gets a catastrophe accepted, in a ball measured in edits."""
-    net, threshold = filters.from_bytes(generation.content)
-    depth, rng = min(PROBED.depth, net.config.blocks), make_rng(RngStream.LATENT, experiment.spec.seed, 1)
+    depth, rng = min(PROBED.depth, net.config.blocks), make_rng(RngStream.LATENT, seed, 1)
     far = displacement(net, test.packed, depth, rng)
     probe = replace(PROBED, depth=depth, radius=PROBED.radius * far)
-    calm, moved = fooled(net, test, threshold, experiment.spec.proposer, probe, rng)
+    calm, moved = fooled(net, test, threshold, proposer, probe, rng)
     return {"depth": depth, "displacement": far, "accepted": calm.json(), "fooled": moved.json()}
 
 
@@ -202,7 +195,7 @@ def _rare(experiment: AdversarialTraining, generation: Generation, data: Catastr
     return kept_figures(path, asked, made)
 
 
-def _figures(experiment: AdversarialTraining, generation: Generation, test: Catastrophes) -> dict[str, Any]:
+def _figures(generation: Generation, test: Catastrophes) -> dict[str, Any]:
     curves = {name: roc(test, generation.risk, name) for name in (*test.proposals, None)}
     return {
         "generation": generation.number,
@@ -225,10 +218,7 @@ def _figures(experiment: AdversarialTraining, generation: Generation, test: Cata
 
 
 def _compute(
-    experiment: AdversarialTraining,
-    generations: list[Generation],
-    runs: list[dict[str, list[AttackRun]]],
-    data: Catastrophes,
+    experiment: AdversarialTraining, generations: list[Generation], runs: list[Runs], data: Catastrophes
 ) -> list[dict[str, Any]]:
     """What the defender had spent and what an example costs, by generation."""
     spec, labelled = experiment.spec, data.split("train")

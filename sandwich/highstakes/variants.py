@@ -135,7 +135,7 @@ def area(positions: Catastrophes, risk: Sequence[Floats], proposer: str, seed: i
 
 
 class Measured(Protocol):
-    """Figures of a network by proposer, and its risks in the test split.
+    """Figures of a network by proposer, and its risks in the calibration and in the test split.
 
     adjusted: what its risks in the calibration split and in the test split, one behind the other, are turned into.
     """
@@ -146,7 +146,7 @@ class Measured(Protocol):
         data: Catastrophes,
         name: str,
         adjusted: Callable[[list[Floats]], list[Floats]] = ...,
-    ) -> tuple[dict[str, Calibrated], list[Floats]]: ...
+    ) -> tuple[dict[str, Calibrated], list[Floats], list[Floats]]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +249,7 @@ def _variant(context: VariantContext, name: str, config: VariantConfig, data: Ca
         write_kept(path, filters.to_bytes(context.fit(config, learned, name), 0.5))
     net, _ = filters.from_bytes(read_kept(path), str(path))
     test, look = data.split("test"), config.lookahead
-    measured, risk = context.measured(net, data, name)
+    measured, _, risk = context.measured(net, data, name)
     plain = row(context, net, test, measured[context.proposer], risk, len(learned))
     if look is None:
         return plain
@@ -261,7 +261,7 @@ def _variant(context: VariantContext, name: str, config: VariantConfig, data: Ca
     )
     own = risks(net, held.packed, held.legal, context.inference)
     combine = lookahead.fitted(held, own, drops[: len(held)], config.proposed)
-    measured, risk = context.measured(net, data, name, lambda risk: combine(risk, drops[len(held) :]))
+    measured, _, risk = context.measured(net, data, name, lambda risk: combine(risk, drops[len(held) :]))
     player = network.from_bytes(checkpoint, look.player)
     made = row(context, net, test, measured[context.proposer], risk, len(learned), (look, player))
     made.json["lookahead"] = {
